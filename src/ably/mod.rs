@@ -1,0 +1,1 @@
+//! The Ably client as a pure state machine.

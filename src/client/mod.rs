@@ -1,0 +1,1 @@
+//! What a Rust daemon uses to talk to Falco.

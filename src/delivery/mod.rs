@@ -1,0 +1,1 @@
+//! Delivery: which effect may go out, and when.

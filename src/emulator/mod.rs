@@ -1,0 +1,1 @@
+//! A local Ably-compatible server.

@@ -1,0 +1,1 @@
+//! Falco itself: the server behind `falco.sock`.

@@ -1,0 +1,3 @@
+//! Sockets and streams.
+
+pub mod unix;

@@ -1,0 +1,1 @@
+//! Unix sockets: bind, probe, peer check, unlink. Nobody else does.

@@ -1,0 +1,1 @@
+//! Children: the only room that signals a process.

@@ -1,0 +1,1 @@
+//! Keys, capabilities, JWTs and token requests: pure checks and signatures.

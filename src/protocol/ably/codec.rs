@@ -1,0 +1,1 @@
+//! Protocol messages to bytes and back, in JSON and msgpack.

@@ -1,0 +1,1 @@
+//! The side-effect JSON and its routing.

@@ -1,0 +1,1 @@
+//! The binary frames of `falco.sock`.

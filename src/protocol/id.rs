@@ -1,0 +1,1 @@
+//! Identifiers that travel on the wire.

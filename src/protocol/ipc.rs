@@ -1,0 +1,240 @@
+//! The NDJSON spoken on `ably.sock`: one JSON object a line, both ways,
+//! correlated by `request_id`.
+//!
+//! The four ops of the contract, and ours beside them, which old peers ignore:
+//!
+//! | op | answer | since |
+//! |---|---|---|
+//! | `publish.v1`, `publish.ack.v1` | `publish.ack.v1` | predecessor |
+//! | `object.set.v1` | `publish.ack.v1` | predecessor |
+//! | `subscribe.v1` | `subscribe.ack.v1` | predecessor |
+//! | `publish.batch.v1` | `publish.ack.v1` | ours |
+//! | `unsubscribe.v1` | `subscribe.ack.v1` | ours |
+//! | `status.v1` | `status.ack.v1` | ours |
+//! | `hello.v1` | `hello.ack.v1` | ours |
+//! | anything else with a `request_id` | `error.v1` with `ok: false` | ours |
+//!
+//! Decoding borrows from the line; encoding appends to a buffer.
+
+use std::borrow::Cow;
+
+use bytes::{BufMut, BytesMut};
+use serde::{Deserialize, Serialize};
+
+use super::ably::error::ErrorInfo;
+
+/// The longest line a peer accepts by default, newline excluded (2 MiB);
+/// `DAEMON_ABLY_MAX_FRAME_BYTES` changes it.
+pub const LINE_BYTES_MAX: usize = 2 * 1024 * 1024;
+
+/// The features our transport answers `hello.v1` with.
+pub const FEATURES: &[&str] = &[
+    "publish.batch.v1",
+    "unsubscribe.v1",
+    "status.v1",
+    "message_id",
+];
+
+/// A request, as read from one line.
+///
+/// Every field is optional here: which ones an op needs, and in which order
+/// their absence is reported, is for the transport to say.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct Request<'a> {
+    /// Which operation; unknown ones are answered with `error.v1`.
+    #[serde(borrow)]
+    pub op: Cow<'a, str>,
+    /// Echoed in the answer.
+    #[serde(borrow)]
+    pub request_id: Cow<'a, str>,
+    /// The Ably channel.
+    #[serde(borrow)]
+    pub channel: Cow<'a, str>,
+    /// The event name, Ably's `Message.name`; empty is absent.
+    #[serde(borrow)]
+    pub event: Cow<'a, str>,
+    /// The payload, base64.
+    #[serde(borrow)]
+    pub payload_b64: Cow<'a, str>,
+    /// The client-supplied Ably message id (ours); empty is absent.
+    #[serde(borrow)]
+    pub message_id: Cow<'a, str>,
+    /// The effect's idempotency key, carried to receivers in
+    /// `extras.headers["idempotency-key"]` (ours); empty is absent.
+    #[serde(borrow)]
+    pub idempotency_key: Cow<'a, str>,
+    /// The messages of a `publish.batch.v1`.
+    #[serde(borrow)]
+    pub messages: Vec<BatchMessage<'a>>,
+    /// The map key of an `object.set.v1`.
+    #[serde(borrow)]
+    pub key: Cow<'a, str>,
+    /// The value of an `object.set.v1`, base64 of JSON.
+    #[serde(borrow)]
+    pub value_b64: Cow<'a, str>,
+    /// Chosen by the subscriber, unique within its connection.
+    #[serde(borrow)]
+    pub subscription_id: Cow<'a, str>,
+    /// How long the requester waits, in milliseconds; absent or not positive
+    /// means 5 s.
+    pub timeout_ms: Option<i64>,
+}
+
+/// One message of a `publish.batch.v1`.
+#[derive(Debug, Deserialize)]
+pub struct BatchMessage<'a> {
+    /// The event name.
+    #[serde(borrow)]
+    pub event: Cow<'a, str>,
+    /// The payload, base64.
+    #[serde(borrow, default)]
+    pub payload_b64: Cow<'a, str>,
+    /// `<base>:<index>` with one base for the whole batch (Ably's 40031);
+    /// empty is absent.
+    #[serde(borrow, default)]
+    pub message_id: Cow<'a, str>,
+    /// The effect's idempotency key, carried to receivers in
+    /// `extras.headers["idempotency-key"]`; empty is absent.
+    #[serde(borrow, default)]
+    pub idempotency_key: Cow<'a, str>,
+}
+
+/// Anything a transport sends: an answer or a `message.v1`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct Incoming<'a> {
+    /// Tells answers and messages apart.
+    #[serde(borrow)]
+    pub op: Cow<'a, str>,
+    /// Which request this answers.
+    #[serde(borrow)]
+    pub request_id: Cow<'a, str>,
+    /// Whether the request succeeded.
+    pub ok: bool,
+    /// Why it did not.
+    #[serde(borrow)]
+    pub error: Option<Cow<'a, str>>,
+    /// Ably's error code, when there is one (ours).
+    pub code: Option<u32>,
+    /// Whether the same request may succeed later (ours).
+    pub retryable: Option<bool>,
+    /// What the transport can do (`hello.ack.v1`).
+    pub features: Vec<String>,
+    /// The subscription a `message.v1` belongs to.
+    #[serde(borrow)]
+    pub subscription_id: Cow<'a, str>,
+    /// The Ably message id.
+    #[serde(borrow)]
+    pub message_id: Cow<'a, str>,
+    /// The channel a message came from.
+    #[serde(borrow)]
+    pub channel: Cow<'a, str>,
+    /// The message's name.
+    #[serde(borrow)]
+    pub event: Cow<'a, str>,
+    /// The true payload bytes, base64.
+    #[serde(borrow)]
+    pub payload_b64: Cow<'a, str>,
+    /// What is left of Ably's `encoding` when it could not all be undone.
+    #[serde(borrow)]
+    pub encoding: Option<Cow<'a, str>>,
+    /// When the transport received it, in milliseconds since the epoch.
+    pub received_at_ms: i64,
+    /// Set on the first message after which some may be missing (ours).
+    pub continuity_lost: bool,
+}
+
+/// An answer to a request, as our transport writes it.
+#[derive(Debug, Serialize)]
+pub struct Answer<'a> {
+    /// The answering op, see the table of this module.
+    pub op: &'a str,
+    /// The request's own id.
+    pub request_id: &'a str,
+    /// Whether the request succeeded.
+    pub ok: bool,
+    /// Why it did not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<&'a str>,
+    /// Ably's error code, when there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub code: Option<u32>,
+    /// Whether the same request may succeed later.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub retryable: Option<bool>,
+}
+
+/// What `status.ack.v1` and the supervisor's status say of the transport.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct TransportStatus {
+    /// One entry per audience.
+    pub connections: Vec<UpstreamStatus>,
+    /// Clients connected to `ably.sock`.
+    pub clients: u64,
+    /// Subscriptions over all clients.
+    pub subscriptions: u64,
+}
+
+/// The state of one connection to Ably.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct UpstreamStatus {
+    /// `daemon_falco` or `daemon_nagato`.
+    pub audience: String,
+    /// One of the states of RTN27, lower case.
+    pub state: String,
+    /// The server, without credentials.
+    pub host: String,
+    /// Ably's connection id, while there is one.
+    pub connection_id: Option<String>,
+    /// Publishes sent and not yet acknowledged.
+    pub in_flight: u64,
+    /// Publishes accepted from clients and not yet sent.
+    pub queued: u64,
+    /// The last reason for leaving `connected`.
+    pub last_error: Option<ErrorInfo>,
+}
+
+/// Appends `value` as one line.
+///
+/// # Panics
+///
+/// Never: the types of this module always serialize.
+pub fn write_line(out: &mut BytesMut, value: &impl Serialize) {
+    serde_json::to_writer(out.writer(), value).expect("ipc values serialize");
+    out.put_u8(b'\n');
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_of_the_predecessor_decodes_without_our_fields() {
+        let line = r#"{"op":"publish.v1","request_id":"r1","channel":"c","event":"e","payload_b64":"aGk=","future":1}"#;
+        let request: Request = serde_json::from_str(line).expect("decodes");
+        assert_eq!(request.op, "publish.v1");
+        assert!(request.message_id.is_empty());
+        assert!(matches!(request.channel, Cow::Borrowed("c")));
+    }
+
+    #[test]
+    fn an_answer_without_error_has_the_bytes_the_predecessor_wrote() {
+        let mut out = BytesMut::new();
+        let answer = Answer {
+            op: "publish.ack.v1",
+            request_id: "r1",
+            ok: true,
+            error: None,
+            code: None,
+            retryable: None,
+        };
+        write_line(&mut out, &answer);
+        assert_eq!(
+            &out[..],
+            b"{\"op\":\"publish.ack.v1\",\"request_id\":\"r1\",\"ok\":true}\n"
+        );
+    }
+}

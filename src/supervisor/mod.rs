@@ -1,0 +1,1 @@
+//! The supervisor: one chain of sidecars.

@@ -1,0 +1,1 @@
+//! Logs: who writes them where, and in which form.

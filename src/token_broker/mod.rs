@@ -1,0 +1,1 @@
+//! The token broker: credentials in, short-lived scoped tokens out.
