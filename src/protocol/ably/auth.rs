@@ -1,1 +1,0 @@
-//! Keys, capabilities, JWTs and token requests: pure checks and signatures.

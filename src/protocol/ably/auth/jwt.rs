@@ -1,0 +1,293 @@
+//! JWTs signed with an API key (HS256), as Ably reads them.
+//!
+//! ```text
+//! header  {"typ":"JWT","alg":"HS256","kid":"<key name>"}
+//! claims  {"iat","exp" (seconds), "x-ably-capability" (a JSON text), "x-ably-clientId"}
+//! token   base64url(header) . base64url(claims) . base64url(HMAC-SHA256(key secret, all before))
+//! ```
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use serde::{Deserialize, Deserializer, Serialize};
+use sha2::Sha256;
+
+use super::super::error::ErrorInfo;
+use super::{AccessToken, ApiKey};
+
+/// A longer token is invalid (RSA4f).
+pub const TOKEN_BYTES_MAX: usize = 128 * 1024;
+
+#[derive(Serialize)]
+struct HeaderOut<'a> {
+    typ: &'a str,
+    alg: &'a str,
+    kid: &'a str,
+}
+
+#[derive(Deserialize)]
+struct HeaderIn {
+    alg: String,
+    #[serde(default)]
+    kid: String,
+}
+
+/// What a JWT says, once its signature has been checked or before it is made.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Claims {
+    /// Issued at, seconds since the epoch.
+    #[serde(rename = "iat", default, deserialize_with = "numeric_date")]
+    pub issued: i64,
+    /// Invalid from then on, seconds since the epoch.
+    #[serde(rename = "exp", deserialize_with = "numeric_date")]
+    pub expires: i64,
+    /// A JSON text, see [`super::Capability`]; absent, the key's own.
+    #[serde(
+        rename = "x-ably-capability",
+        default,
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub capability: Option<String>,
+    /// Who the bearer is; absent, nobody in particular.
+    #[serde(
+        rename = "x-ably-clientId",
+        default,
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub client_id: Option<String>,
+}
+
+/// A NumericDate of RFC 7519: it may have a fraction, which is cut off.
+fn numeric_date<'de, D: Deserializer<'de>>(deserializer: D) -> Result<i64, D::Error> {
+    let number = serde_json::Number::deserialize(deserializer)?;
+    if let Some(seconds) = number.as_i64() {
+        return Ok(seconds);
+    }
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "a float beyond i64 saturates, which stays beyond every clock"
+    )]
+    let seconds = number.as_f64().unwrap_or_default().floor() as i64;
+    Ok(seconds)
+}
+
+/// Why a token is no valid JWT.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum JwtError {
+    /// Over [`TOKEN_BYTES_MAX`].
+    #[error("the token is longer than {TOKEN_BYTES_MAX} bytes")]
+    TooLong,
+    /// Not three base64url parts with JSON in the first two.
+    #[error("the token is no JWT: its {0} cannot be read")]
+    Malformed(&'static str),
+    /// Not signed with HS256.
+    #[error("the JWT's algorithm is not HS256")]
+    Algorithm,
+    /// Signed with a key the server does not have.
+    #[error("no key has the name `{0}`")]
+    UnknownKey(String),
+    /// Signed with another secret, or changed since.
+    #[error("the JWT's signature does not match its key")]
+    BadSignature,
+    /// `exp` has passed.
+    #[error("the JWT expired at {0} s since the epoch")]
+    Expired(i64),
+}
+
+impl From<&JwtError> for ErrorInfo {
+    fn from(error: &JwtError) -> Self {
+        let code = match error {
+            JwtError::TooLong
+            | JwtError::Malformed(_)
+            | JwtError::Algorithm
+            | JwtError::BadSignature => 40144,
+            JwtError::UnknownKey(_) => 40101,
+            JwtError::Expired(_) => 40142,
+        };
+        Self::new(code, error.to_string())
+    }
+}
+
+/// Signs `claims` with `key`.
+///
+/// # Panics
+///
+/// Never: the header and the claims always serialize.
+#[must_use]
+pub fn sign_jwt(key: &ApiKey, claims: &Claims) -> AccessToken {
+    let header = HeaderOut {
+        typ: "JWT",
+        alg: "HS256",
+        kid: key.name().as_str(),
+    };
+    let header = serde_json::to_vec(&header).expect("a header serializes");
+    let claims = serde_json::to_vec(claims).expect("claims serialize");
+    let mut token = URL_SAFE_NO_PAD.encode(header);
+    token.push('.');
+    URL_SAFE_NO_PAD.encode_string(claims, &mut token);
+    let signature = mac(key.secret().as_bytes(), token.as_bytes()).finalize();
+    token.push('.');
+    URL_SAFE_NO_PAD.encode_string(signature.into_bytes(), &mut token);
+    AccessToken::new(token)
+}
+
+/// Reads `token`, and believes it only if `find_key` has the key its header
+/// names, its signature is that key's, and it has not expired at `now_ms`.
+///
+/// # Errors
+///
+/// The first of these that does not hold.
+pub fn verify_jwt<'k>(
+    token: &str,
+    find_key: impl FnOnce(&str) -> Option<&'k ApiKey>,
+    now_ms: i64,
+) -> Result<Claims, JwtError> {
+    if TOKEN_BYTES_MAX < token.len() {
+        return Err(JwtError::TooLong);
+    }
+    let (signed, signature) = token.rsplit_once('.').ok_or(JwtError::Malformed("form"))?;
+    let (header, claims) = signed.split_once('.').ok_or(JwtError::Malformed("form"))?;
+    let header: HeaderIn = decode_part(header).ok_or(JwtError::Malformed("header"))?;
+    if header.alg != "HS256" {
+        return Err(JwtError::Algorithm);
+    }
+    let key = find_key(&header.kid).ok_or(JwtError::UnknownKey(header.kid))?;
+    let signature = URL_SAFE_NO_PAD
+        .decode(signature)
+        .map_err(|_| JwtError::Malformed("signature"))?;
+    mac(key.secret().as_bytes(), signed.as_bytes())
+        .verify_slice(&signature)
+        .map_err(|_| JwtError::BadSignature)?;
+    let claims: Claims = decode_part(claims).ok_or(JwtError::Malformed("claims"))?;
+    if claims.expires.saturating_mul(1000) <= now_ms {
+        return Err(JwtError::Expired(claims.expires));
+    }
+    Ok(claims)
+}
+
+fn decode_part<T: for<'de> Deserialize<'de>>(part: &str) -> Option<T> {
+    let json = URL_SAFE_NO_PAD.decode(part).ok()?;
+    serde_json::from_slice(&json).ok()
+}
+
+/// HMAC-SHA256 of `text` under `secret`, ready to be taken or compared.
+pub(super) fn mac(secret: &[u8], text: &[u8]) -> Hmac<Sha256> {
+    let mut mac = Hmac::new_from_slice(secret).expect("HMAC takes keys of any length");
+    mac.update(text);
+    mac
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Made with Python's `hmac` and `json`, not with this module.
+    const TOKEN: &str = "eyJ0eXAiOiJKV1QiLCJhbGciOiJIUzI1NiIsImtpZCI6ImFwcDEua2V5MSJ9.\
+        eyJpYXQiOjE3MDAwMDAwMDAsImV4cCI6MTcwMDAwMzYwMCwieC1hYmx5LWNhcGFiaWxpdHkiOiJ7XCJhXCI6W1wicHVibGlzaFwiXX0iLCJ4LWFibHktY2xpZW50SWQiOiJ1LTEifQ.\
+        EuFx-pVkj19fPYlvoXVGOb0GLUbwO5xYAS1d5sQHyLI";
+    const NOW_MS: i64 = 1_700_000_000_000;
+
+    fn key() -> ApiKey {
+        "app1.key1:se:cret".parse().expect("a key")
+    }
+
+    fn claims() -> Claims {
+        Claims {
+            issued: 1_700_000_000,
+            expires: 1_700_003_600,
+            capability: Some(r#"{"a":["publish"]}"#.to_owned()),
+            client_id: Some("u-1".to_owned()),
+        }
+    }
+
+    fn verify(token: &str, now_ms: i64) -> Result<Claims, JwtError> {
+        let key = key();
+        verify_jwt(token, |name| (name == "app1.key1").then_some(&key), now_ms)
+    }
+
+    fn refused_with(token: &str, now_ms: i64) -> u32 {
+        ErrorInfo::from(&verify(token, now_ms).expect_err("refused")).code
+    }
+
+    /// A token with any header and claims, rightly signed.
+    fn signed(header: &str, claims: &str) -> String {
+        let text = format!(
+            "{}.{}",
+            URL_SAFE_NO_PAD.encode(header),
+            URL_SAFE_NO_PAD.encode(claims)
+        );
+        let signature = mac(b"se:cret", text.as_bytes()).finalize().into_bytes();
+        format!("{text}.{}", URL_SAFE_NO_PAD.encode(signature))
+    }
+
+    #[test]
+    fn the_mac_is_that_of_rfc_7515_appendix_a1() {
+        let secret = URL_SAFE_NO_PAD
+            .decode("AyM1SysPpbyDfgZld3umj1qzKObwVMkoqQ-EstJQLr_T-1qS0gZH75aKtMN3Yj0iPS4hcgUuTwjAzZr1Z9CAow")
+            .expect("base64");
+        let text = "eyJ0eXAiOiJKV1QiLA0KICJhbGciOiJIUzI1NiJ9.\
+            eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogImh0dHA6Ly9leGFtcGxlLmNvbS9pc19yb290Ijp0cnVlfQ";
+        let signature = mac(&secret, text.as_bytes()).finalize().into_bytes();
+        assert_eq!(
+            URL_SAFE_NO_PAD.encode(signature),
+            "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk"
+        );
+    }
+
+    #[test]
+    fn our_token_has_the_bytes_another_tool_makes() {
+        assert_eq!(sign_jwt(&key(), &claims()).reveal(), TOKEN);
+    }
+
+    #[test]
+    fn a_valid_token_says_what_was_signed() {
+        assert_eq!(verify(TOKEN, NOW_MS), Ok(claims()));
+    }
+
+    #[test]
+    fn a_token_expires_in_the_second_it_names() {
+        assert!(verify(TOKEN, 1_700_003_599_999).is_ok());
+        assert_eq!(refused_with(TOKEN, 1_700_003_600_000), 40142);
+    }
+
+    #[test]
+    fn a_changed_token_is_refused_with_40144() {
+        let mut changed = TOKEN.to_owned();
+        changed.replace_range(70..71, "x");
+        assert_eq!(refused_with(&changed, NOW_MS), 40144);
+        assert_eq!(refused_with(&TOKEN[..TOKEN.len() - 4], NOW_MS), 40144);
+        assert_eq!(refused_with("no.jwt", NOW_MS), 40144);
+        assert_eq!(refused_with("", NOW_MS), 40144);
+        assert_eq!(
+            refused_with(&"x".repeat(TOKEN_BYTES_MAX + 1), NOW_MS),
+            40144
+        );
+    }
+
+    #[test]
+    fn only_hs256_and_a_key_we_have_are_believed() {
+        let none = signed(
+            r#"{"alg":"none","kid":"app1.key1"}"#,
+            r#"{"exp":1700003600}"#,
+        );
+        assert_eq!(verify(&none, NOW_MS), Err(JwtError::Algorithm));
+        let other = signed(
+            r#"{"alg":"HS256","kid":"app1.key9"}"#,
+            r#"{"exp":1700003600}"#,
+        );
+        assert_eq!(refused_with(&other, NOW_MS), 40101);
+    }
+
+    #[test]
+    fn a_token_that_never_expires_is_refused_and_a_fractional_time_is_not() {
+        let header = r#"{"alg":"HS256","kid":"app1.key1"}"#;
+        assert_eq!(refused_with(&signed(header, "{}"), NOW_MS), 40144);
+        let token = signed(header, r#"{"iat":1.7e9,"exp":1700003600.5}"#);
+        let claims = verify(&token, NOW_MS).expect("valid");
+        assert_eq!(
+            (claims.issued, claims.expires),
+            (1_700_000_000, 1_700_003_600)
+        );
+        assert_eq!(claims.capability, None);
+    }
+}
