@@ -1,10 +1,151 @@
 //! The command line and the composition root: the only room that prints, reads
 //! the environment and picks an exit code.
+//!
+//! One binary, many names: what runs is decided by the name it was called by
+//! and by its first argument, see [`role`]. One verb is one file, with its
+//! arguments and its `run`.
 
+// A verb owns its arguments, whether it keeps them or not.
+#![allow(clippy::needless_pass_by_value)]
+
+mod daemon;
+mod daemon_ably;
+mod emit;
+mod emulator;
+mod exit;
+mod logs;
+mod output;
+mod restart;
+mod role;
+mod runtime;
+mod serve;
+mod settings;
+mod status;
+mod stop;
+mod tail;
+mod up;
+
+use std::ffi::OsString;
 use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::process::inherited::{self, Inherited};
+use exit::{Exit, Failure};
+use role::Role;
 
 /// Runs the program and returns its exit code.
 #[must_use]
 pub fn main() -> ExitCode {
-    ExitCode::SUCCESS
+    // First of all: it changes the environment, which only a process with one
+    // thread may.
+    let inherited = inherited::take();
+    output::report_panics_in_one_line();
+    let result = dispatch(std::env::args_os().collect(), inherited);
+    match result {
+        Ok(()) => Exit::Ok.into(),
+        Err(failure) => failure.report(),
+    }
+}
+
+fn dispatch(args: Vec<OsString>, inherited: Inherited) -> Result<(), Failure> {
+    match role::of(&args) {
+        Role::Verbs => run(parse::<Cli>(args)?.command, inherited),
+        Role::Serve => serve::run(parse(args)?, inherited),
+        Role::DaemonAbly => daemon_ably::run(parse(args)?, inherited),
+        Role::Nagato => Err(
+            Failure::new(Exit::Usage, "nagato is not part of this build")
+                .hint("inbound commands need the nagato program; set NAGATO_BINARY to it"),
+        ),
+    }
+}
+
+fn run(command: Command, inherited: Inherited) -> Result<(), Failure> {
+    match command {
+        Command::Up(args) => up::run(args),
+        Command::Stop(args) => stop::run(args),
+        Command::Restart(args) => restart::run(args),
+        Command::Status(args) => status::run(args),
+        Command::Logs(args) => logs::run(args),
+        Command::Emit(args) => emit::run(args),
+        Command::Tail(args) => tail::run(args),
+        Command::Emulator(args) => emulator::run(args, inherited),
+        Command::Version => output::line(&format!("falco {}", env!("CARGO_PKG_VERSION"))),
+        Command::Daemon(args) => daemon::run(args, inherited),
+    }
+}
+
+/// Parses `args`; help and version are printed here and are no failure.
+fn parse<P: Parser>(args: Vec<OsString>) -> Result<P, Failure> {
+    P::try_parse_from(args).map_err(|error| {
+        let exit = if error.use_stderr() {
+            Exit::Usage
+        } else {
+            Exit::Ok
+        };
+        _ = error.print();
+        Failure::already_printed(exit)
+    })
+}
+
+/// The local transport chain of a local-first daemon.
+///
+/// Brings up, supervises and is the chain between a daemon and Ably:
+/// daemon → falco.sock → daemon-ably → Ably, or a built-in emulator when no
+/// Ably credentials are configured.
+#[derive(Debug, Parser)]
+#[command(
+    name = "falco",
+    version,
+    subcommand_required = true,
+    arg_required_else_help = true
+)]
+#[command(after_help = "First steps:
+  falco up                                bring the chain up
+  falco tail 'device-events:*'            watch what is published (another terminal)
+  falco emit --event hello --payload '{}' send a side effect, print its ack
+  falco status                            what runs, and how it is
+  falco stop                              stop everything")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Bring the chain up and return when every part answers
+    Up(up::Args),
+    /// Stop the chain, last part first, and wait until it is gone
+    #[command(visible_alias = "down")]
+    Stop(stop::Args),
+    /// Restart the whole chain, or some of its sidecars
+    Restart(restart::Args),
+    /// Say what runs and how it is (exit 0 ready, 1 degraded, 3 not running, 4 unknown)
+    Status(status::Args),
+    /// Print the logs of the chain
+    Logs(logs::Args),
+    /// Send side effects to Falco and print their acks
+    Emit(emit::Args),
+    /// Subscribe to channels and print messages as they come
+    Tail(tail::Args),
+    /// Run the local Ably emulator
+    Emulator(emulator::Args),
+    /// Print the version
+    Version,
+    /// The detached supervisor; `up` starts it
+    #[command(name = "__daemon", hide = true)]
+    Daemon(daemon::Args),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+        serve::Args::command().debug_assert();
+        daemon_ably::Args::command().debug_assert();
+    }
 }

@@ -1,1 +1,3 @@
-//! Children: the only room that signals a process.
+//! Child processes: spawned, watched, stopped; and what a child of ours is given.
+
+pub mod inherited;

@@ -1,0 +1,109 @@
+//! How a verb ends: an exit code, and for a failure one line of error and one
+//! of advice.
+
+use std::error::Error;
+use std::fmt::Display;
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use crate::report::Report;
+
+/// Every exit code there is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub(super) enum Exit {
+    /// Done; everything asked about is ready.
+    Ok = 0,
+    /// The operation failed, or a part of the chain is not as it should be.
+    Failed = 1,
+    /// The command line is wrong.
+    Usage = 2,
+    /// Nothing runs.
+    NotRunning = 3,
+    /// It could not be found out.
+    Unknown = 4,
+    /// A part of the chain never became ready.
+    Unavailable = 69,
+    /// A bug of ours.
+    Internal = 70,
+    /// A lock, socket or directory could not be made.
+    CannotCreate = 73,
+    /// Out of time; trying again may help.
+    TimedOut = 75,
+    /// Not allowed.
+    Permission = 77,
+    /// The configuration is wrong.
+    Config = 78,
+    /// Interrupted by SIGINT.
+    Interrupted = 130,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit as u8)
+    }
+}
+
+/// Why a verb did not succeed.
+#[derive(Debug)]
+pub(super) struct Failure {
+    exit: Exit,
+    error: Option<String>,
+    hint: Option<String>,
+}
+
+impl Failure {
+    pub(super) fn new(exit: Exit, error: impl Display) -> Self {
+        Self {
+            exit,
+            error: Some(error.to_string()),
+            hint: None,
+        }
+    }
+
+    /// A failure with its whole chain of causes.
+    pub(super) fn of(exit: Exit, error: &dyn Error) -> Self {
+        Self::new(exit, Report(error))
+    }
+
+    /// What to do about it.
+    pub(super) fn hint(mut self, hint: impl Display) -> Self {
+        self.hint = Some(hint.to_string());
+        self
+    }
+
+    /// An exit code whose reason the reader has already seen.
+    pub(super) fn already_printed(exit: Exit) -> Self {
+        Self {
+            exit,
+            error: None,
+            hint: None,
+        }
+    }
+
+    /// Failure to write to standard output. A reader that has gone away (`| head`)
+    /// has all it wanted.
+    pub(super) fn output(error: &io::Error) -> Self {
+        if error.kind() == io::ErrorKind::BrokenPipe {
+            Self::already_printed(Exit::Ok)
+        } else {
+            Self::new(Exit::Failed, format!("failed to write output: {error}"))
+        }
+    }
+
+    /// Prints the failure and yields its code.
+    pub(super) fn report(self) -> ExitCode {
+        let mut stderr = io::stderr().lock();
+        if let Some(error) = self.error {
+            _ = writeln!(stderr, "error: {}", one_line(&error));
+        }
+        if let Some(hint) = self.hint {
+            _ = writeln!(stderr, "hint: {}", one_line(&hint));
+        }
+        self.exit.into()
+    }
+}
+
+fn one_line(text: &str) -> String {
+    text.trim_end().replace('\n', " ")
+}

@@ -1,0 +1,118 @@
+//! Where an instance lives and how much it logs: what every verb shares.
+//!
+//! Flags go before the environment, which goes before the defaults.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::path::{Path, PathBuf};
+
+use super::exit::{Exit, Failure};
+use crate::paths::Paths;
+use crate::telemetry::Verbosity;
+
+/// Which instance is meant.
+#[derive(Debug, Clone, clap::Args)]
+pub(super) struct Instance {
+    /// The base directory: one directory is one instance [default: ~/.unbound]
+    #[arg(long, env = "UNBOUND_BASE_DIR", value_name = "DIR")]
+    base_dir: Option<PathBuf>,
+}
+
+impl Instance {
+    /// The files of the instance, absolute; nothing is created.
+    pub(super) fn paths(&self) -> Result<Paths, Failure> {
+        let given = self.base_dir.clone().filter(|d| !d.as_os_str().is_empty());
+        let base = match given {
+            Some(dir) => std::path::absolute(&dir).map_err(|e| {
+                Failure::new(
+                    Exit::Config,
+                    format!("base directory {}: {e}", dir.display()),
+                )
+            })?,
+            None => default_base()?,
+        };
+        Ok(Paths::new(base))
+    }
+
+    /// As [`Self::paths`], and the base directory exists, is ours and private.
+    pub(super) fn create(&self) -> Result<Paths, Failure> {
+        let paths = self.paths()?;
+        private_directory(paths.base())?;
+        Ok(paths)
+    }
+}
+
+fn default_base() -> Result<PathBuf, Failure> {
+    let home = directories::BaseDirs::new().map(|dirs| dirs.home_dir().to_path_buf());
+    let home = home.filter(|dir| dir.is_absolute()).ok_or_else(|| {
+        Failure::new(
+            Exit::Config,
+            "there is no home directory to keep the base directory in",
+        )
+        .hint("set UNBOUND_BASE_DIR or give --base-dir")
+    })?;
+    Ok(home.join(".unbound"))
+}
+
+/// Makes `dir` (0700) if it is missing; refuses one that others could change.
+pub(super) fn private_directory(dir: &Path) -> Result<(), Failure> {
+    let cannot = |e: io::Error| {
+        let exit = match e.kind() {
+            io::ErrorKind::PermissionDenied => Exit::Permission,
+            _ => Exit::CannotCreate,
+        };
+        Failure::new(
+            exit,
+            format!("failed to make directory {}: {e}", dir.display()),
+        )
+    };
+    match fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(dir)
+    {
+        Ok(()) => {}
+        Err(e) => return Err(cannot(e)),
+    }
+    let meta = fs::metadata(dir).map_err(cannot)?;
+    let own = nix::unistd::geteuid().as_raw();
+    if meta.uid() != own {
+        let error = format!(
+            "{} belongs to user {}, not to us ({own})",
+            dir.display(),
+            meta.uid()
+        );
+        return Err(Failure::new(Exit::Permission, error).hint("choose another --base-dir"));
+    }
+    if meta.mode() & 0o022 != 0 {
+        let error = format!(
+            "others can write to {} (mode {:03o})",
+            dir.display(),
+            meta.mode() & 0o777
+        );
+        let hint = format!("chmod go-w {}", dir.display());
+        return Err(Failure::new(Exit::Permission, error).hint(hint));
+    }
+    Ok(())
+}
+
+/// How much the program logs.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub(super) struct Logging {
+    /// Log decisions too
+    #[arg(long)]
+    pub(super) debug: bool,
+    /// A log filter in tracing's syntax, such as falco=trace
+    #[arg(long, env = "FALCO_LOG", value_name = "FILTER", hide = true)]
+    pub(super) log_filter: Option<String>,
+}
+
+impl Logging {
+    pub(super) fn verbosity(&self) -> Verbosity {
+        Verbosity {
+            debug: self.debug,
+            filter: self.log_filter.clone(),
+        }
+    }
+}

@@ -1,0 +1,183 @@
+//! What the supervisor handed to this process at birth, as descriptors.
+//!
+//! | variable | descriptor | meaning |
+//! |---|---|---|
+//! | `FALCO_READY_FD` | pipe, write end | one JSON line once we answer |
+//! | `FALCO_LIFELINE_FD` | pipe, read end | end of file: the supervisor is gone, stop |
+//! | `FALCO_SECRETS_FD` | pipe, read end | what must be in no argument and no environment |
+//!
+//! They are close-on-exec again and out of the environment after [`take`], so
+//! that no child of ours inherits them. A number that is no pipe is ignored:
+//! the variable then came from somewhere else.
+
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::os::fd::{BorrowedFd, FromRawFd, OwnedFd, RawFd};
+
+use nix::fcntl::{FcntlArg, FdFlag, fcntl};
+use nix::sys::stat::{SFlag, fstat};
+use tokio::net::unix::pipe;
+
+/// Names the descriptor of the readiness pipe.
+pub const READY_FD: &str = "FALCO_READY_FD";
+/// Names the descriptor of the lifeline pipe.
+pub const LIFELINE_FD: &str = "FALCO_LIFELINE_FD";
+/// Names the descriptor of the secrets pipe.
+pub const SECRETS_FD: &str = "FALCO_SECRETS_FD";
+
+/// Secrets fit into a pipe's buffer: whoever writes them never waits.
+const SECRETS_BYTES_MAX: u64 = 16 * 1024;
+
+/// What this process inherited; all of it absent when nobody supervises us.
+#[derive(Debug, Default)]
+pub struct Inherited {
+    /// Tells the supervisor that we answer.
+    pub ready: Option<ReadySender>,
+    /// Tells us that the supervisor died.
+    pub lifeline: Option<Lifeline>,
+    /// What only we may know.
+    pub secrets: Option<Secrets>,
+}
+
+/// Takes the inherited descriptors out of the environment.
+///
+/// Called once, first thing in `main`, while there is one thread.
+#[must_use]
+pub fn take() -> Inherited {
+    Inherited {
+        ready: take_pipe(READY_FD).map(|fd| ReadySender { pipe: fd.into() }),
+        lifeline: take_pipe(LIFELINE_FD).map(|pipe| Lifeline { pipe }),
+        secrets: take_pipe(SECRETS_FD).and_then(Secrets::read),
+    }
+}
+
+/// The write end of the readiness pipe.
+#[derive(Debug)]
+pub struct ReadySender {
+    pipe: File,
+}
+
+impl ReadySender {
+    /// Writes `line`, one JSON object without newline, and closes the pipe.
+    ///
+    /// A supervisor that is gone is no error here; the lifeline says so.
+    pub fn send(mut self, line: &str) {
+        _ = self.pipe.write_all(format!("{line}\n").as_bytes());
+    }
+}
+
+/// The read end of the lifeline pipe, which the supervisor never writes to.
+#[derive(Debug)]
+pub struct Lifeline {
+    pipe: OwnedFd,
+}
+
+impl Lifeline {
+    /// Resolves once the supervisor is gone.
+    ///
+    /// # Cancel safety
+    ///
+    /// The pipe is closed when the future is dropped; it belongs to a task of
+    /// its own or to one that waits for nothing else.
+    pub async fn lost(self) {
+        let Ok(pipe) = pipe::Receiver::from_owned_fd(self.pipe) else {
+            return;
+        };
+        let mut byte = [0; 1];
+        loop {
+            if pipe.readable().await.is_err() {
+                return;
+            }
+            match pipe.try_read(&mut byte) {
+                Ok(0) => return,
+                Err(error) if error.kind() != io::ErrorKind::WouldBlock => return,
+                _ => {}
+            }
+        }
+    }
+}
+
+/// A JSON text that no log may show.
+pub struct Secrets(String);
+
+impl Secrets {
+    fn read(fd: OwnedFd) -> Option<Self> {
+        let mut text = String::new();
+        let read = File::from(fd)
+            .take(SECRETS_BYTES_MAX)
+            .read_to_string(&mut text);
+        read.is_ok().then_some(Self(text))
+    }
+
+    /// The text itself.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl std::fmt::Debug for Secrets {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Secrets(..)")
+    }
+}
+
+/// The pipe that `variable` names, close-on-exec, or nothing.
+#[allow(unsafe_code)]
+fn take_pipe(variable: &str) -> Option<OwnedFd> {
+    let value = std::env::var(variable).ok()?;
+    // SAFETY: `take` runs before any thread is started.
+    unsafe { std::env::remove_var(variable) };
+    let number: RawFd = value.parse().ok().filter(|fd| 2 < *fd)?;
+    // SAFETY: borrowed only to ask the kernel what it is; a closed number
+    // makes the calls fail.
+    let borrowed = unsafe { BorrowedFd::borrow_raw(number) };
+    fcntl(borrowed, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC)).ok()?;
+    let kind = SFlag::from_bits_truncate(fstat(borrowed).ok()?.st_mode & SFlag::S_IFMT.bits());
+    if kind != SFlag::S_IFIFO {
+        return None;
+    }
+    // SAFETY: an open pipe that the variable declared to be ours, and the
+    // variable is gone, so it is taken once.
+    Some(unsafe { OwnedFd::from_raw_fd(number) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pipe() -> (OwnedFd, File) {
+        let (read, write) = nix::unistd::pipe().unwrap();
+        (read, write.into())
+    }
+
+    #[test]
+    fn a_ready_line_is_followed_by_end_of_file() {
+        let (read, write) = pipe();
+        ReadySender { pipe: write }.send(r#"{"ready":true}"#);
+        let mut text = String::new();
+        File::from(read).read_to_string(&mut text).unwrap();
+        assert_eq!(text, "{\"ready\":true}\n");
+    }
+
+    #[tokio::test]
+    async fn a_lifeline_is_lost_when_the_other_end_closes_and_not_before() {
+        let (read, write) = pipe();
+        let lost = Lifeline { pipe: read }.lost();
+        tokio::pin!(lost);
+        let early = tokio::time::timeout(std::time::Duration::from_millis(20), &mut lost).await;
+        assert!(early.is_err());
+        drop(write);
+        lost.await;
+    }
+
+    #[test]
+    fn secrets_are_read_to_the_end_and_never_shown() {
+        let (read, mut write) = pipe();
+        write.write_all(b"hunter2").unwrap();
+        drop(write);
+        let secrets = Secrets::read(read).unwrap();
+        assert_eq!(secrets.expose(), "hunter2");
+        assert_eq!(format!("{secrets:?}"), "Secrets(..)");
+    }
+}
