@@ -8,13 +8,13 @@ use serde::{Deserialize, Serialize};
 #[error("{message} (code={code}, status={status_code})")]
 pub struct ErrorInfo {
     /// Ably's code, five digits; 0 when the peer sent none.
-    #[serde(deserialize_with = "super::message::lenient::number")]
+    #[serde(deserialize_with = "super::lenient::number")]
     pub code: u32,
     /// The HTTP status that goes with it; 0 when the peer sent none.
-    #[serde(deserialize_with = "super::message::lenient::number")]
+    #[serde(deserialize_with = "super::lenient::number")]
     pub status_code: u16,
     /// For people.
-    #[serde(deserialize_with = "super::message::lenient::or_default")]
+    #[serde(deserialize_with = "super::lenient::or_default")]
     pub message: String,
     /// Where to read more.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -9,129 +9,10 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+pub use super::action::{Action, flags};
 use super::data::Data;
 use super::error::ErrorInfo;
-
-/// What a protocol message asks for or reports (TR2).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-#[expect(missing_docs, reason = "the names are the specification's")]
-pub enum Action {
-    /// Also what an absent action means: ably-go omits it when 0.
-    #[default]
-    Heartbeat,
-    Ack,
-    Nack,
-    Connect,
-    Connected,
-    Disconnect,
-    Disconnected,
-    Close,
-    Closed,
-    Error,
-    Attach,
-    Attached,
-    Detach,
-    Detached,
-    Presence,
-    Message,
-    Sync,
-    Auth,
-    Activate,
-    Object,
-    ObjectSync,
-    Annotation,
-    /// An action of a later protocol; ignored (RTF1).
-    Unknown(u8),
-}
-
-impl Action {
-    const KNOWN: [Self; 22] = [
-        Self::Heartbeat,
-        Self::Ack,
-        Self::Nack,
-        Self::Connect,
-        Self::Connected,
-        Self::Disconnect,
-        Self::Disconnected,
-        Self::Close,
-        Self::Closed,
-        Self::Error,
-        Self::Attach,
-        Self::Attached,
-        Self::Detach,
-        Self::Detached,
-        Self::Presence,
-        Self::Message,
-        Self::Sync,
-        Self::Auth,
-        Self::Activate,
-        Self::Object,
-        Self::ObjectSync,
-        Self::Annotation,
-    ];
-
-    /// The action with this number.
-    #[must_use]
-    pub fn from_number(number: u8) -> Self {
-        Self::KNOWN
-            .get(usize::from(number))
-            .copied()
-            .unwrap_or(Self::Unknown(number))
-    }
-
-    /// The number on the wire.
-    #[must_use]
-    pub fn number(self) -> u8 {
-        match self {
-            Self::Unknown(number) => number,
-            known => Self::KNOWN
-                .iter()
-                .position(|action| *action == known)
-                .and_then(|at| u8::try_from(at).ok())
-                .unwrap_or_default(),
-        }
-    }
-}
-
-impl Serialize for Action {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_u8(self.number())
-    }
-}
-
-impl<'de> Deserialize<'de> for Action {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        lenient::number(deserializer).map(Self::from_number)
-    }
-}
-
-/// Bits of [`ProtocolMessage::flags`] (TR3).
-#[expect(missing_docs, reason = "the names are the specification's")]
-pub mod flags {
-    pub const HAS_PRESENCE: u64 = 1 << 0;
-    pub const HAS_BACKLOG: u64 = 1 << 1;
-    pub const RESUMED: u64 = 1 << 2;
-    pub const TRANSIENT: u64 = 1 << 4;
-    pub const ATTACH_RESUME: u64 = 1 << 5;
-    pub const HAS_OBJECTS: u64 = 1 << 7;
-    pub const PRESENCE: u64 = 1 << 16;
-    pub const PUBLISH: u64 = 1 << 17;
-    pub const SUBSCRIBE: u64 = 1 << 18;
-    pub const PRESENCE_SUBSCRIBE: u64 = 1 << 19;
-    pub const ANNOTATION_PUBLISH: u64 = 1 << 21;
-    pub const ANNOTATION_SUBSCRIBE: u64 = 1 << 22;
-    pub const OBJECT_SUBSCRIBE: u64 = 1 << 24;
-    pub const OBJECT_PUBLISH: u64 = 1 << 25;
-    /// Every mode bit.
-    pub const MODES: u64 = PRESENCE
-        | PUBLISH
-        | SUBSCRIBE
-        | PRESENCE_SUBSCRIBE
-        | ANNOTATION_PUBLISH
-        | ANNOTATION_SUBSCRIBE
-        | OBJECT_SUBSCRIBE
-        | OBJECT_PUBLISH;
-}
+use super::lenient;
 
 /// One frame of the realtime protocol (TR4).
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -174,18 +55,18 @@ pub struct ProtocolMessage {
     pub msg_serial: Option<u64>,
     #[serde(
         skip_serializing_if = "Vec::is_empty",
-        deserialize_with = "lenient::or_default"
+        deserialize_with = "lenient::list"
     )]
     pub messages: Vec<Message>,
     #[serde(
         skip_serializing_if = "Vec::is_empty",
-        deserialize_with = "lenient::or_default"
+        deserialize_with = "lenient::list"
     )]
     pub presence: Vec<PresenceMessage>,
     /// Object messages (OM), kept as they came.
     #[serde(
         skip_serializing_if = "Vec::is_empty",
-        deserialize_with = "lenient::or_default"
+        deserialize_with = "lenient::values"
     )]
     pub state: Vec<serde_json::Value>,
     #[serde(
@@ -200,7 +81,7 @@ pub struct ProtocolMessage {
     pub params: BTreeMap<String, String>,
     #[serde(
         skip_serializing_if = "Vec::is_empty",
-        deserialize_with = "lenient::or_default"
+        deserialize_with = "lenient::list"
     )]
     pub res: Vec<PublishResult>,
 }
@@ -288,7 +169,7 @@ pub struct ConnectionDetails {
 
 /// One message of a channel (TM2).
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
+#[serde(rename_all = "camelCase", default, remote = "Self")]
 #[expect(missing_docs, reason = "the names are the specification's")]
 pub struct Message {
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -305,7 +186,10 @@ pub struct Message {
     pub data: Data,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub encoding: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "lenient::value"
+    )]
     pub extras: Option<serde_json::Value>,
     #[serde(
         skip_serializing_if = "Option::is_none",
@@ -320,15 +204,21 @@ pub struct Message {
     pub action: Option<u8>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub serial: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "lenient::value"
+    )]
     pub version: Option<serde_json::Value>,
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "lenient::value"
+    )]
     pub annotations: Option<serde_json::Value>,
 }
 
 /// One presence event (TP3).
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
+#[serde(rename_all = "camelCase", default, remote = "Self")]
 #[expect(missing_docs, reason = "the names are the specification's")]
 pub struct PresenceMessage {
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -349,8 +239,31 @@ pub struct PresenceMessage {
         deserialize_with = "lenient::option_number"
     )]
     pub timestamp: Option<i64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "lenient::value"
+    )]
     pub extras: Option<serde_json::Value>,
+}
+
+impl Message {
+    /// Its size as Ably limits it (TM6): name, data, clientId and extras.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        let text = |field: &Option<String>| field.as_ref().map_or(0, String::len);
+        let extras = self.extras.as_ref().map_or(0, |v| v.to_string().len());
+        text(&self.name) + text(&self.client_id) + self.data.len() + extras
+    }
+}
+
+impl PresenceMessage {
+    /// Its size as Ably limits it (TP5): data, clientId and extras.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        let client_id = self.client_id.as_ref().map_or(0, String::len);
+        let extras = self.extras.as_ref().map_or(0, |v| v.to_string().len());
+        client_id + self.data.len() + extras
+    }
 }
 
 /// The serials one ACKed protocol message was given (TR4s).
@@ -358,100 +271,8 @@ pub struct PresenceMessage {
 #[serde(default)]
 pub struct PublishResult {
     /// One per message; `None` when that message was conflated away.
-    #[serde(deserialize_with = "lenient::or_default")]
+    #[serde(deserialize_with = "lenient::list")]
     pub serials: Vec<Option<String>>,
-}
-
-/// Deserializers that take what SDKs really send.
-pub(crate) mod lenient {
-    use std::fmt;
-    use std::marker::PhantomData;
-
-    use serde::de::{self, Deserialize, Deserializer, Visitor};
-
-    struct NumberVisitor<T>(PhantomData<T>);
-
-    impl<'de, T: TryFrom<i128>> Visitor<'de> for NumberVisitor<T> {
-        type Value = Option<T>;
-
-        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("a whole number in range, of any width, float or decimal string")
-        }
-
-        fn visit_i64<E: de::Error>(self, value: i64) -> Result<Self::Value, E> {
-            in_range(i128::from(value))
-        }
-
-        fn visit_u64<E: de::Error>(self, value: u64) -> Result<Self::Value, E> {
-            in_range(i128::from(value))
-        }
-
-        fn visit_f64<E: de::Error>(self, value: f64) -> Result<Self::Value, E> {
-            if value.fract() != 0.0 || !value.is_finite() {
-                return Err(E::invalid_value(
-                    de::Unexpected::Float(value),
-                    &"a whole number",
-                ));
-            }
-            #[expect(
-                clippy::cast_possible_truncation,
-                reason = "i128 holds every f64 we accept; the range check follows"
-            )]
-            in_range(value as i128)
-        }
-
-        fn visit_str<E: de::Error>(self, value: &str) -> Result<Self::Value, E> {
-            let number: i128 = value
-                .parse()
-                .map_err(|_| E::invalid_value(de::Unexpected::Str(value), &"a decimal number"))?;
-            in_range(number)
-        }
-
-        fn visit_unit<E: de::Error>(self) -> Result<Self::Value, E> {
-            Ok(None)
-        }
-
-        fn visit_none<E: de::Error>(self) -> Result<Self::Value, E> {
-            Ok(None)
-        }
-
-        fn visit_some<D: Deserializer<'de>>(self, d: D) -> Result<Self::Value, D::Error> {
-            d.deserialize_any(self)
-        }
-    }
-
-    fn in_range<T: TryFrom<i128>, E: de::Error>(value: i128) -> Result<Option<T>, E> {
-        T::try_from(value)
-            .map(Some)
-            .map_err(|_| E::custom(format_args!("number {value} is out of range")))
-    }
-
-    /// A whole number in any form, or `None` for null.
-    pub(crate) fn option_number<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>
-    where
-        D: Deserializer<'de>,
-        T: TryFrom<i128>,
-    {
-        deserializer.deserialize_any(NumberVisitor(PhantomData))
-    }
-
-    /// A whole number in any form; null is the default.
-    pub(crate) fn number<'de, D, T>(deserializer: D) -> Result<T, D::Error>
-    where
-        D: Deserializer<'de>,
-        T: TryFrom<i128> + Default,
-    {
-        option_number(deserializer).map(Option::unwrap_or_default)
-    }
-
-    /// Any value; null is the default.
-    pub(crate) fn or_default<'de, D, T>(deserializer: D) -> Result<T, D::Error>
-    where
-        D: Deserializer<'de>,
-        T: Deserialize<'de> + Default,
-    {
-        Option::<T>::deserialize(deserializer).map(Option::unwrap_or_default)
-    }
 }
 
 #[cfg(test)]

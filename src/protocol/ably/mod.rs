@@ -5,8 +5,10 @@
 //! server. Both could agree on a mistake, so the stock SDKs judge this module:
 //! see `tests/vectors` and `tests/interop`.
 
+pub mod action;
 pub mod auth;
 pub mod codec;
 pub mod data;
 pub mod error;
+mod lenient;
 pub mod message;
