@@ -19,7 +19,7 @@ pub use token_request::{TTL_DEFAULT_MS, TTL_MAX_MS, TokenRequest, TokenRequestEr
 
 use serde::{Deserialize, Serialize};
 
-use super::message::lenient;
+use super::lenient;
 
 /// An Ably token or JWT: a secret.
 #[derive(Clone, PartialEq, Eq, Default, Serialize, Deserialize)]

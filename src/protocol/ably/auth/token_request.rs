@@ -7,7 +7,7 @@ use hmac::Mac as _;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::super::error::ErrorInfo;
-use super::super::message::lenient;
+use super::super::lenient;
 use super::ApiKey;
 use super::jwt::mac;
 
