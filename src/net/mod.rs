@@ -1,3 +1,4 @@
 //! Sockets and streams.
 
+pub(crate) mod lines;
 pub mod unix;
