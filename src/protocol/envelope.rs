@@ -1,1 +1,379 @@
-//! The side-effect JSON and its routing.
+//! The side-effect JSON, and where it goes.
+//!
+//! Owns the routing rules of the contract; what comes out is a [`SideEffect`]
+//! that says everything the rest of the chain needs, or a [`RouteError`] that
+//! fails it.
+//!
+//! | step | rule |
+//! |---|---|
+//! | operation | `object_key` non-empty: an object set of `payload` on `channel`; else a publish |
+//! | event | `event`, else `type`, else the effect fails |
+//! | body | the bytes of `payload`, else the bytes of the whole JSON |
+//! | channel | `channel`, else the device's own |
+//! | lane | `session_id`, else `payload.session_id`, else the session in the channel's name, else the channel |
+//! | identity | `idempotency_key`, else what identifies the content, else the effect's id |
+//!
+//! The JSON is read the way Go's `encoding/json` reads into a struct, because
+//! that is how daemons out there were tested: field names match without regard
+//! to case, the last duplicate wins, a known field of the wrong type fails the
+//! effect, `null` leaves a text field as it was, and `"payload": null` is a
+//! payload. One difference is deliberate: JSON that is not UTF-8 is refused.
+
+mod json;
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use uuid::Uuid;
+
+use super::id::{EffectId, IdempotencyKey, LaneKey};
+use super::ipc::LINE_BYTES_MAX;
+
+/// The namespace of keys derived from a message's identity; never changes, or
+/// a resend after an update would not be recognised.
+const IDENTITY_NAMESPACE: Uuid = Uuid::from_u128(0x6f1d_2c5a_3b0e_5f7e_9a41_c2d7_88e3_1b64);
+
+/// The most an NDJSON request adds to its base64 payload and its names.
+const LINE_OVERHEAD_BYTES: usize = 1024;
+
+/// The fields that hold text.
+const FIELDS: [&str; 10] = [
+    "type",
+    "channel",
+    "event",
+    "object_key",
+    "session_id",
+    "message_id",
+    "idempotency_key",
+    "repository_id",
+    "status",
+    "batch_id",
+];
+
+/// What routing has to know beside the JSON.
+#[derive(Debug, Clone)]
+pub struct Routing {
+    default_channel: Arc<str>,
+    identified_events: Arc<[Box<str>]>,
+}
+
+impl Routing {
+    /// The routing of the device with this id.
+    #[must_use]
+    pub fn for_device(device_id: &str) -> Self {
+        Self {
+            default_channel: format!("device-events:{device_id}").into(),
+            identified_events: Arc::new(["conversation.message.v1".into()]),
+        }
+    }
+}
+
+/// One thing a daemon wants published, ready to go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SideEffect {
+    /// The daemon's name for this attempt; the ack carries it.
+    pub id: EffectId,
+    /// What it must stay in order with.
+    pub lane: LaneKey,
+    /// What makes copies of it recognisable.
+    pub key: IdempotencyKey,
+    /// What to do.
+    pub operation: Operation,
+}
+
+/// What a side effect asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Operation {
+    /// Publish a message.
+    Publish {
+        /// Never empty.
+        channel: Box<str>,
+        /// Never empty.
+        event: Box<str>,
+        /// The bytes as received.
+        payload: Bytes,
+    },
+    /// Set a key of a channel's object.
+    ObjectSet {
+        /// Never empty.
+        channel: Box<str>,
+        /// Never empty.
+        key: Box<str>,
+        /// JSON, the bytes as received.
+        value: Bytes,
+    },
+}
+
+impl Operation {
+    /// The payload or value.
+    #[must_use]
+    pub fn body(&self) -> &Bytes {
+        match self {
+            Self::Publish { payload, .. } => payload,
+            Self::ObjectSet { value, .. } => value,
+        }
+    }
+
+    /// The channel it goes to.
+    #[must_use]
+    pub fn channel(&self) -> &str {
+        match self {
+            Self::Publish { channel, .. } | Self::ObjectSet { channel, .. } => channel,
+        }
+    }
+
+    /// The event's name or the object's key.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Publish { event, .. } => event,
+            Self::ObjectSet { key, .. } => key,
+        }
+    }
+}
+
+/// Why a side effect cannot be routed. The texts are known to logs and tests
+/// outside.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum RouteError {
+    /// Not one JSON object.
+    #[error("unreadable side-effect JSON: {reason}")]
+    Unreadable {
+        /// What is wrong, and where.
+        reason: String,
+    },
+    /// A known field holds something else than text.
+    #[error("unreadable side-effect JSON: field {field:?} must be a string")]
+    NotText {
+        /// The field, as the contract spells it.
+        field: &'static str,
+    },
+    /// Neither `event` nor `type`.
+    #[error("missing event name in side-effect payload")]
+    MissingEvent,
+    /// An object set that names no channel.
+    #[error("missing channel for object-set side-effect")]
+    MissingChannel,
+    /// An object set without a value.
+    #[error("missing payload for object-set side-effect")]
+    MissingPayload,
+    /// More than a transport reads as one request.
+    #[error("side effect of {bytes} bytes does not fit into a transport request")]
+    TooLarge {
+        /// The bytes of the payload and its names.
+        bytes: usize,
+    },
+}
+
+/// The fields of the contract, as far as they were given.
+#[derive(Debug, Default)]
+struct Envelope<'a> {
+    kind: Cow<'a, str>,
+    channel: Cow<'a, str>,
+    event: Cow<'a, str>,
+    object_key: Cow<'a, str>,
+    session_id: Cow<'a, str>,
+    message_id: Cow<'a, str>,
+    idempotency_key: Cow<'a, str>,
+    /// `repository_id`, `status` and `batch_id`: nothing is decided by them,
+    /// but they are text too.
+    informational: Cow<'a, str>,
+    payload: Option<&'a str>,
+}
+
+/// What a payload says of itself.
+#[derive(Debug, Default)]
+struct Identity<'a> {
+    session_id: Cow<'a, str>,
+    message_id: Cow<'a, str>,
+    /// As written: a number or a string.
+    sequence_number: &'a str,
+}
+
+/// Decides where the effect `id` with this JSON goes.
+///
+/// # Errors
+///
+/// When the JSON is unreadable or does not say enough.
+pub fn route(id: EffectId, body: &Bytes, routing: &Routing) -> Result<SideEffect, RouteError> {
+    let text = std::str::from_utf8(body).map_err(|error| RouteError::Unreadable {
+        reason: format!("invalid UTF-8 at byte {}", error.valid_up_to()),
+    })?;
+    let envelope = Envelope::read(text)?;
+    let payload = envelope.payload.map(|raw| body.slice_ref(raw.as_bytes()));
+    let operation = if envelope.object_key.is_empty() {
+        envelope.publish(payload.unwrap_or_else(|| body.clone()), routing)?
+    } else {
+        envelope.object_set(payload)?
+    };
+    check_size(&operation)?;
+    let identity = envelope.identity(&operation, routing);
+    Ok(SideEffect {
+        id,
+        lane: envelope.lane(&identity, operation.channel()),
+        key: envelope.key(id, &identity, &operation, routing),
+        operation,
+    })
+}
+
+impl<'a> Envelope<'a> {
+    fn read(text: &'a str) -> Result<Self, RouteError> {
+        let mut envelope = Self::default();
+        let mut wrong = None;
+        json::each_field(text, |name, value| {
+            if name.eq_fold("payload") {
+                envelope.payload = Some(value);
+                return;
+            }
+            let Some((field, slot)) = envelope.text_field(&name) else {
+                return;
+            };
+            match json::text(value) {
+                Ok(Some(text)) => *slot = text,
+                Ok(None) => {}
+                Err(json::NotText) => wrong = wrong.or(Some(field)),
+            }
+        })
+        .map_err(|reason| RouteError::Unreadable { reason })?;
+        match wrong {
+            Some(field) => Err(RouteError::NotText { field }),
+            None => Ok(envelope),
+        }
+    }
+
+    /// The text field a name stands for, by its name in the contract.
+    fn text_field(&mut self, name: &json::Name<'_>) -> Option<(&'static str, &mut Cow<'a, str>)> {
+        let field = FIELDS.into_iter().find(|field| name.eq_fold(field))?;
+        let slot = match field {
+            "type" => &mut self.kind,
+            "channel" => &mut self.channel,
+            "event" => &mut self.event,
+            "object_key" => &mut self.object_key,
+            "session_id" => &mut self.session_id,
+            "message_id" => &mut self.message_id,
+            "idempotency_key" => &mut self.idempotency_key,
+            _ => &mut self.informational,
+        };
+        Some((field, slot))
+    }
+
+    fn publish(&self, payload: Bytes, routing: &Routing) -> Result<Operation, RouteError> {
+        let event = non_empty(&self.event).or(non_empty(&self.kind));
+        Ok(Operation::Publish {
+            event: event.ok_or(RouteError::MissingEvent)?.into(),
+            channel: non_empty(&self.channel)
+                .unwrap_or(&routing.default_channel)
+                .into(),
+            payload,
+        })
+    }
+
+    fn object_set(&self, payload: Option<Bytes>) -> Result<Operation, RouteError> {
+        Ok(Operation::ObjectSet {
+            channel: non_empty(&self.channel)
+                .ok_or(RouteError::MissingChannel)?
+                .into(),
+            key: self.object_key.as_ref().into(),
+            value: payload.ok_or(RouteError::MissingPayload)?,
+        })
+    }
+
+    /// Looks into the payload, but only when something there decides.
+    fn identity(&self, operation: &Operation, routing: &Routing) -> Identity<'a> {
+        let wanted = self.session_id.is_empty() || routing.identifies(operation.name());
+        match self.payload {
+            Some(payload) if wanted => Identity::read(payload),
+            _ => Identity::default(),
+        }
+    }
+
+    fn lane(&self, identity: &Identity<'_>, channel: &str) -> LaneKey {
+        let session = non_empty(&self.session_id)
+            .or(non_empty(&identity.session_id))
+            .or(session_in(channel));
+        LaneKey::new(session.unwrap_or(channel))
+    }
+
+    fn key(
+        &self,
+        id: EffectId,
+        identity: &Identity<'_>,
+        operation: &Operation,
+        routing: &Routing,
+    ) -> IdempotencyKey {
+        if let Some(given) = non_empty(&self.idempotency_key) {
+            return IdempotencyKey::Given(given.into());
+        }
+        if !routing.identifies(operation.name()) {
+            return IdempotencyKey::Uuid(id.as_uuid());
+        }
+        let message_id = non_empty(&identity.message_id).or(non_empty(&self.message_id));
+        match (message_id, identity.sequence_number) {
+            (Some(message_id), number) if !number.is_empty() => {
+                IdempotencyKey::Uuid(content_key(operation, message_id, number))
+            }
+            _ => IdempotencyKey::Uuid(id.as_uuid()),
+        }
+    }
+}
+
+impl<'a> Identity<'a> {
+    /// Reads what is there; a payload of another shape says nothing.
+    fn read(payload: &'a str) -> Self {
+        let mut identity = Self::default();
+        let read = json::each_field(payload, |name, value| {
+            if name.eq("sequence_number") {
+                identity.sequence_number = value;
+            } else if name.eq("session_id") {
+                identity.session_id = json::text(value).ok().flatten().unwrap_or_default();
+            } else if name.eq("message_id") {
+                identity.message_id = json::text(value).ok().flatten().unwrap_or_default();
+            }
+        });
+        match read {
+            Ok(()) => identity,
+            Err(_) => Self::default(),
+        }
+    }
+}
+
+impl Routing {
+    /// Whether messages of this name carry what identifies them.
+    fn identifies(&self, event: &str) -> bool {
+        self.identified_events.iter().any(|known| **known == *event)
+    }
+}
+
+/// The key of a message that is known by its message id and sequence number,
+/// whatever else changes between attempts.
+fn content_key(operation: &Operation, message_id: &str, number: &str) -> Uuid {
+    let parts = [operation.channel(), operation.name(), message_id, number];
+    Uuid::new_v5(&IDENTITY_NAMESPACE, parts.join("\0").as_bytes())
+}
+
+/// The session a channel `session:<id>:…` belongs to.
+fn session_in(channel: &str) -> Option<&str> {
+    let (session, _) = channel.strip_prefix("session:")?.split_once(':')?;
+    non_empty(session)
+}
+
+fn non_empty(text: &str) -> Option<&str> {
+    (!text.is_empty()).then_some(text)
+}
+
+/// Refuses what the transport would close the connection over: names may grow
+/// sixfold when JSON escapes them, the payload by a third in base64.
+fn check_size(operation: &Operation) -> Result<(), RouteError> {
+    let names = operation.channel().len() + operation.name().len();
+    let body = operation.body().len();
+    let line = body.div_ceil(3) * 4 + names * 6 + LINE_OVERHEAD_BYTES;
+    if line > LINE_BYTES_MAX {
+        let bytes = body + names;
+        return Err(RouteError::TooLarge { bytes });
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

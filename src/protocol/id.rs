@@ -1,1 +1,118 @@
-//! Identifiers that travel on the wire.
+//! The names things go by on their way through the chain.
+
+use std::fmt;
+use std::str::FromStr;
+
+use uuid::Uuid;
+
+/// One attempt of a daemon to hand over one side effect; sixteen raw bytes on
+/// the wire.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct EffectId(Uuid);
+
+impl EffectId {
+    /// An id nobody used before.
+    #[must_use]
+    pub fn random() -> Self {
+        Self(Uuid::new_v4())
+    }
+
+    /// The id with these bytes, in the order they have on the wire.
+    #[must_use]
+    pub const fn from_bytes(bytes: [u8; 16]) -> Self {
+        Self(Uuid::from_bytes(bytes))
+    }
+
+    /// The bytes as they go on the wire.
+    #[must_use]
+    pub const fn as_bytes(&self) -> &[u8; 16] {
+        self.0.as_bytes()
+    }
+
+    /// The same id as a UUID.
+    #[must_use]
+    pub const fn as_uuid(&self) -> Uuid {
+        self.0
+    }
+}
+
+impl fmt::Display for EffectId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl From<Uuid> for EffectId {
+    fn from(id: Uuid) -> Self {
+        Self(id)
+    }
+}
+
+impl FromStr for EffectId {
+    type Err = uuid::Error;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        text.parse().map(Self)
+    }
+}
+
+/// What has to stay in order: effects with one key leave in the order they
+/// arrived, effects with different keys do not wait for each other.
+///
+/// A session's id where there is one, else the channel.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct LaneKey(Box<str>);
+
+impl LaneKey {
+    /// The lane called `name`.
+    #[must_use]
+    pub fn new(name: impl Into<Box<str>>) -> Self {
+        Self(name.into())
+    }
+
+    /// The key as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for LaneKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// What makes two copies of one message the same message.
+///
+/// It goes to Ably as the message id, and never changes over retries.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum IdempotencyKey {
+    /// The effect's own id, or one derived from what identifies its content.
+    Uuid(Uuid),
+    /// What the daemon chose.
+    Given(Box<str>),
+}
+
+impl fmt::Display for IdempotencyKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Uuid(id) => id.fmt(f),
+            Self::Given(text) => f.write_str(text),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_effect_id_keeps_the_byte_order_of_the_wire() {
+        let bytes: [u8; 16] = std::array::from_fn(|i| u8::try_from(i).unwrap());
+        let id = EffectId::from_bytes(bytes);
+        assert_eq!(id.as_bytes(), &bytes);
+        assert_eq!(id.to_string(), "00010203-0405-0607-0809-0a0b0c0d0e0f");
+        assert_eq!(id.to_string().parse::<EffectId>().unwrap(), id);
+    }
+}
