@@ -292,7 +292,7 @@ mod tests {
         let refused = |body: &[u8]| Request::parse(body).expect_err("refused").to_string();
         assert_eq!(refused(b" \n"), "empty broker request body");
         assert_eq!(
-            refused(&[b' '; REQUEST_BYTES_MAX + 1]),
+            refused(&vec![b' '; REQUEST_BYTES_MAX + 1]),
             "broker request body is too large"
         );
         let unknown = refused(br#"{"broker_token":"t","audience":"root","device_id":"d"}"#);

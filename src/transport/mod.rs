@@ -1,1 +1,3 @@
 //! The daemon-ably role.
+
+pub(crate) mod token;
