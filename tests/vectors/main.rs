@@ -3,7 +3,10 @@
 //! The vectors were made without this crate (see their README), so that our
 //! encoders and decoders cannot agree on a mistake.
 
+mod ably;
 mod auth;
+mod daemon;
+mod ipc;
 
 use std::path::{Path, PathBuf};
 
