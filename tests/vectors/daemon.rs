@@ -19,7 +19,7 @@ struct Frames {
 struct Effect {
     name: String,
     hex: String,
-    effect_id: String,
+    id: String,
     flags: u8,
     payload: String,
 }
@@ -28,7 +28,7 @@ struct Effect {
 struct Ack {
     name: String,
     hex: String,
-    effect_id: String,
+    id: String,
     status: u8,
     error: String,
 }
@@ -38,10 +38,10 @@ struct Refused {
     name: String,
     hex: String,
     /// Present when the frame can be answered.
-    effect_id: Option<String>,
+    id: Option<String>,
 }
 
-fn id(text: &str) -> EffectId {
+fn effect_id(text: &str) -> EffectId {
     text.parse().expect("a UUID")
 }
 
@@ -50,7 +50,7 @@ fn effects_read_as_the_contract_says_however_they_are_split() {
     for case in load::<Frames>("frames.json").effects {
         let want = Decoded::Frame {
             code: case.flags,
-            id: id(&case.effect_id),
+            id: effect_id(&case.id),
             body: Bytes::from(case.payload),
         };
         let bytes = unhex(&case.hex);
@@ -62,7 +62,12 @@ fn effects_read_as_the_contract_says_however_they_are_split() {
                 input.extend_from_slice(part);
                 found.extend(decoder.decode(&mut input).expect(&case.name));
             }
-            assert_eq!(found, [want.clone()], "{} by {piece}", case.name);
+            assert_eq!(
+                found,
+                std::slice::from_ref(&want),
+                "{} by {piece}",
+                case.name
+            );
             assert!(decoder.is_between_frames(&input), "{}", case.name);
         }
     }
@@ -74,7 +79,7 @@ fn effects_without_flags_have_the_contracts_bytes() {
         if case.flags == 0 {
             let mut out = BytesMut::new();
             let body = case.payload.as_bytes();
-            encode(Kind::SideEffect, 0, id(&case.effect_id), body, &mut out);
+            encode(Kind::SideEffect, 0, effect_id(&case.id), body, &mut out);
             assert_eq!(out, unhex(&case.hex), "{}", case.name);
         }
     }
@@ -89,7 +94,7 @@ fn acks_have_the_contracts_bytes() {
         encode(
             Kind::PublishAck,
             status.code(),
-            id(&case.effect_id),
+            effect_id(&case.id),
             body,
             &mut out,
         );
@@ -102,9 +107,9 @@ fn a_frame_with_a_readable_id_is_answered_and_any_other_ends_the_connection() {
     for case in load::<Frames>("frames.json").refused {
         let mut decoder = Decoder::new(Kind::SideEffect, Limits::default());
         let mut input = BytesMut::from(&unhex(&case.hex)[..]);
-        match (decoder.decode(&mut input), case.effect_id) {
+        match (decoder.decode(&mut input), case.id) {
             (Ok(Some(Decoded::Mismatch { id: found, .. })), Some(want)) => {
-                assert_eq!(found, id(&want), "{}", case.name);
+                assert_eq!(found, effect_id(&want), "{}", case.name);
                 assert!(decoder.is_between_frames(&input), "{}", case.name);
             }
             (Err(_), None) => {}
