@@ -12,6 +12,8 @@
 
 // Leaves: they import nothing of ours.
 mod backoff;
+mod clock;
+mod logfile;
 pub mod paths;
 mod report;
 mod shutdown;

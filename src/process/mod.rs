@@ -1,3 +1,27 @@
-//! Child processes: spawned, watched, stopped; and what a child of ours is given.
+//! Child processes: spawned, watched, signalled, reaped. Nobody else signals.
+//!
+//! A child is spawned by one thread that lives as long as the program
+//! ([`spawn::Spawner`]): on Linux a child asks to be killed when the *thread*
+//! that made it ends. It leads a session and group of its own and inherits
+//! standard streams, its declared environment and its declared descriptors,
+//! nothing else.
+//!
+//! That it ended is learnt from the kernel without reaping it. While it is a
+//! zombie its group id cannot be anybody else's, so that is when the rest of
+//! the group is killed; only then it is reaped. No signal is ever sent to a
+//! number that was read from a file.
+//!
+//! ```text
+//! spawn ─▶ running ──kernel: exited──▶ zombie ──kill the rest of the group──▶ reap ─▶ Exit
+//!             │ ▲
+//!             └─┘ terminate, kill (the whole group)
+//! ```
 
+pub mod capture;
+pub mod child;
+pub mod group;
+pub mod identity;
 pub mod inherited;
+pub mod spawn;
+mod sys;
+pub mod usage;

@@ -1,1 +1,4 @@
-//! The supervisor: one chain of sidecars.
+//! The supervisor.
+
+pub mod chain;
+pub mod restart;

@@ -1,0 +1,95 @@
+//! Which process a pid means: pids are used again, identities are not.
+
+use std::fs;
+
+use serde::{Deserialize, Serialize};
+
+use super::group::Stat;
+
+/// A process for good: its pid, when it started, and in which boot.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Identity {
+    /// The process id.
+    pub pid: u32,
+    /// When it started, in the kernel's own unit; 0 where it is not told.
+    pub start_token: u64,
+    /// The boot it runs in; empty where it is not told.
+    pub boot_id: String,
+}
+
+/// What became of a process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fate {
+    /// It runs.
+    Alive,
+    /// It was stopped by a signal (SIGSTOP, Ctrl-Z) and does nothing.
+    Suspended,
+    /// It has ended, or another process has its pid now.
+    Gone,
+}
+
+impl Identity {
+    /// The identity of `pid`, if there is such a process.
+    #[must_use]
+    pub fn of(pid: u32) -> Option<Self> {
+        Some(Self {
+            pid,
+            start_token: Stat::of(pid)?.start,
+            boot_id: boot_id(),
+        })
+    }
+
+    /// The identity of this process.
+    #[must_use]
+    pub fn own() -> Self {
+        let pid = std::process::id();
+        Self::of(pid).unwrap_or(Self {
+            pid,
+            start_token: 0,
+            boot_id: boot_id(),
+        })
+    }
+
+    /// What became of this very process.
+    #[must_use]
+    pub fn fate(&self) -> Fate {
+        match Stat::of(self.pid) {
+            _ if self.boot_id != boot_id() => Fate::Gone,
+            Some(stat) if stat.start != self.start_token => Fate::Gone,
+            Some(stat) => match stat.state {
+                'Z' | 'X' => Fate::Gone,
+                'T' | 't' => Fate::Suspended,
+                _ => Fate::Alive,
+            },
+            None => Fate::Gone,
+        }
+    }
+}
+
+/// A text that is another one after every boot.
+#[must_use]
+pub fn boot_id() -> String {
+    let text = fs::read_to_string("/proc/sys/kernel/random/boot_id");
+    text.unwrap_or_default().trim().to_owned()
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pid_with_another_start_or_boot_is_another_process() {
+        let own = Identity::own();
+        assert_eq!(own.fate(), Fate::Alive);
+        let reused = Identity {
+            start_token: own.start_token + 1,
+            ..own.clone()
+        };
+        assert_eq!(reused.fate(), Fate::Gone);
+        let rebooted = Identity {
+            boot_id: "another".into(),
+            ..own
+        };
+        assert_eq!(rebooted.fate(), Fate::Gone);
+    }
+}

@@ -1,0 +1,184 @@
+//! Spawning: what a child gets, and the thread that makes it.
+
+use std::ffi::OsString;
+use std::io;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::sync::mpsc;
+
+use tokio::sync::oneshot;
+
+use super::child::Child;
+use super::sys;
+
+/// Children that may be waiting to be spawned.
+const JOBS_MAX: usize = 64;
+
+/// Everything a child is given; what is not in here it does not get.
+#[derive(Debug)]
+pub struct Spec {
+    /// The executable.
+    pub program: PathBuf,
+    /// The name it is called by, if not its own.
+    pub arg0: Option<OsString>,
+    /// Its arguments.
+    pub args: Vec<OsString>,
+    /// Its whole environment.
+    pub env: Vec<(OsString, OsString)>,
+    /// Its working directory.
+    pub directory: PathBuf,
+    /// Descriptors it inherits, each with the variable that names it.
+    pub descriptors: Vec<(&'static str, OwnedFd)>,
+}
+
+/// Why there is no child.
+#[derive(Debug, thiserror::Error)]
+pub enum SpawnError {
+    /// The program cannot be run.
+    #[error("failed to run {}", program.display())]
+    Exec {
+        /// The executable.
+        program: PathBuf,
+        /// What the kernel said.
+        source: io::Error,
+    },
+    /// The child ran and could not be watched; it was killed.
+    #[error("failed to watch {}", program.display())]
+    Watch {
+        /// The executable.
+        program: PathBuf,
+        /// What the kernel said.
+        source: io::Error,
+    },
+    /// The spawner thread takes no more.
+    #[error("the spawner is not running or has too much to do")]
+    Spawner,
+}
+
+impl SpawnError {
+    /// Whether trying again cannot help: the program is not there or is none.
+    #[must_use]
+    pub fn is_permanent(&self) -> bool {
+        use io::ErrorKind::{InvalidInput, NotFound, PermissionDenied};
+        let Self::Exec { source, .. } = self else {
+            return false;
+        };
+        matches!(source.kind(), NotFound | PermissionDenied | InvalidInput)
+            || source.raw_os_error() == Some(nix::libc::ENOEXEC)
+    }
+}
+
+struct Job {
+    spec: Spec,
+    done: oneshot::Sender<Result<Child, SpawnError>>,
+}
+
+/// Handle to the thread that spawns children; it lives as long as the program,
+/// because children die with the thread that made them.
+#[derive(Debug, Clone)]
+pub struct Spawner {
+    jobs: mpsc::SyncSender<Job>,
+}
+
+impl Spawner {
+    /// Starts the thread.
+    ///
+    /// # Errors
+    ///
+    /// When the system has no thread to give.
+    pub fn start() -> io::Result<Self> {
+        let (jobs, queue) = mpsc::sync_channel::<Job>(JOBS_MAX);
+        let work = move || {
+            for Job { spec, done } in queue {
+                // A child nobody waits for any more is killed by its drop.
+                drop(done.send(spawn(spec)));
+            }
+            // All handles are gone; the children may not be.
+            loop {
+                std::thread::park();
+            }
+        };
+        std::thread::Builder::new()
+            .name("spawner".into())
+            .spawn(work)?;
+        Ok(Self { jobs })
+    }
+
+    /// Spawns a child in a session and group of its own.
+    ///
+    /// # Errors
+    ///
+    /// See [`SpawnError`]; nothing runs then.
+    pub async fn spawn(&self, spec: Spec) -> Result<Child, SpawnError> {
+        let (done, child) = oneshot::channel();
+        let job = Job { spec, done };
+        self.jobs.try_send(job).map_err(|_| SpawnError::Spawner)?;
+        child.await.map_err(|_| SpawnError::Spawner)?
+    }
+}
+
+fn spawn(spec: Spec) -> Result<Child, SpawnError> {
+    let program = spec.program.clone();
+    let mut command = command(&spec);
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let keep = spec
+        .descriptors
+        .iter()
+        .map(|(_, fd)| fd.as_raw_fd())
+        .collect();
+    sys::isolate(&mut command, keep, true);
+    let child = command.spawn().map_err(|source| SpawnError::Exec {
+        program: program.clone(),
+        source,
+    })?;
+    // Our copies of what the child inherited: while we held a pipe's end, its
+    // other side would never see end of file.
+    drop(spec);
+    Child::watch(child).map_err(|source| SpawnError::Watch { program, source })
+}
+
+fn command(spec: &Spec) -> Command {
+    let mut command = Command::new(&spec.program);
+    if let Some(name) = &spec.arg0 {
+        command.arg0(name);
+    }
+    command
+        .args(&spec.args)
+        .env_clear()
+        .current_dir(&spec.directory);
+    command.envs(spec.env.iter().map(|(k, v)| (k, v)));
+    for (variable, fd) in &spec.descriptors {
+        command.env(variable, fd.as_raw_fd().to_string());
+    }
+    command
+}
+
+/// Starts `spec` as a daemon: a session of its own, no standard streams but
+/// `stderr`, not tied to our life and not watched.
+///
+/// # Errors
+///
+/// When the program cannot be run.
+pub fn detach(spec: &Spec, stderr: OwnedFd) -> Result<u32, SpawnError> {
+    let mut command = command(spec);
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(stderr);
+    let keep = spec
+        .descriptors
+        .iter()
+        .map(|(_, fd)| fd.as_raw_fd())
+        .collect();
+    sys::isolate(&mut command, keep, false);
+    let child = command.spawn().map_err(|source| SpawnError::Exec {
+        program: spec.program.clone(),
+        source,
+    })?;
+    Ok(child.id())
+}

@@ -1,0 +1,133 @@
+//! The system calls that std and nix lack, and all `unsafe` of this room.
+
+#![allow(unsafe_code)]
+
+use std::io;
+use std::os::fd::{FromRawFd, OwnedFd, RawFd};
+use std::os::unix::process::CommandExt;
+use std::process::Command;
+
+use nix::libc;
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+
+/// The first descriptor that is no standard stream.
+const FIRST_FD: libc::c_uint = 3;
+
+/// Makes the child lead a session of its own and inherit only `keep` beyond
+/// the standard streams; with `die_with_parent` the kernel kills it when the
+/// calling thread ends.
+pub(super) fn isolate(command: &mut Command, keep: Vec<RawFd>, die_with_parent: bool) {
+    let parent = std::process::id();
+    // SAFETY: between fork and exec the closure makes system calls only; it
+    // allocates nothing and takes no lock.
+    unsafe {
+        command.pre_exec(move || {
+            if libc::setsid() == -1 {
+                return Err(io::Error::last_os_error());
+            }
+            if die_with_parent {
+                die_with(parent)?;
+            }
+            close_on_exec();
+            for &fd in &keep {
+                if libc::fcntl(fd, libc::F_SETFD, 0) == -1 {
+                    return Err(io::Error::last_os_error());
+                }
+            }
+            Ok(())
+        });
+    }
+}
+
+/// Asks to be killed with the thread that forked us, and checks that it has
+/// not ended before we asked.
+#[cfg(target_os = "linux")]
+fn die_with(parent: u32) -> io::Result<()> {
+    // SAFETY: plain system calls.
+    unsafe {
+        if libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) == -1 {
+            return Err(io::Error::last_os_error());
+        }
+        if libc::getppid().cast_unsigned() != parent {
+            return Err(io::Error::from_raw_os_error(libc::ESRCH));
+        }
+    }
+    Ok(())
+}
+
+/// Elsewhere the lifeline alone tells a child that its parent is gone.
+#[cfg(not(target_os = "linux"))]
+fn die_with(_parent: u32) -> io::Result<()> {
+    Ok(())
+}
+
+/// Marks every descriptor beyond the standard streams close-on-exec.
+#[cfg(target_os = "linux")]
+fn close_on_exec() {
+    /// `CLOSE_RANGE_CLOEXEC`: mark instead of close.
+    const MARK: libc::c_uint = 1 << 2;
+    // SAFETY: changes flags of this process's descriptors only. A kernel
+    // without the call leaves them as they are: ours have the flag from birth.
+    unsafe { libc::syscall(libc::SYS_close_range, FIRST_FD, libc::c_uint::MAX, MARK) };
+}
+
+/// Marks every descriptor beyond the standard streams close-on-exec.
+#[cfg(not(target_os = "linux"))]
+fn close_on_exec() {
+    /// More descriptors than this nobody hands to a supervisor.
+    const LAST_FD: libc::c_int = 1024;
+    for fd in FIRST_FD.cast_signed()..LAST_FD {
+        // SAFETY: on a closed number this fails and changes nothing.
+        unsafe { libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC) };
+    }
+}
+
+/// A descriptor that becomes readable when `pid`, an unreaped child of ours,
+/// ends.
+#[cfg(target_os = "linux")]
+pub(super) fn pidfd(pid: u32) -> io::Result<OwnedFd> {
+    // SAFETY: returns a new descriptor, close-on-exec, or -1.
+    let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) };
+    match RawFd::try_from(fd) {
+        // SAFETY: it was made for us just now.
+        Ok(fd) if 0 <= fd => Ok(unsafe { OwnedFd::from_raw_fd(fd) }),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
+/// A descriptor that reads end of file when `pid`, an unreaped child of ours,
+/// ends: a thread waits for it without reaping.
+#[cfg(not(target_os = "linux"))]
+pub(super) fn pidfd(pid: u32) -> io::Result<OwnedFd> {
+    let (read, write) = nix::unistd::pipe()?;
+    let wait = move || {
+        let _until_it_ends = write;
+        // SAFETY: an all-zero siginfo_t is valid, and waitid only fills it.
+        unsafe {
+            let mut info: libc::siginfo_t = std::mem::zeroed();
+            libc::waitid(
+                libc::P_PID,
+                pid,
+                &raw mut info,
+                libc::WEXITED | libc::WNOWAIT,
+            );
+        }
+    };
+    std::thread::Builder::new()
+        .name("waiter".into())
+        .spawn(wait)?;
+    Ok(read)
+}
+
+/// Waits for `fd` to become readable, on the runtime this is called in.
+pub(super) fn readable(fd: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
+    // SAFETY: an OwnedFd is open, and the same, until it is dropped.
+    Ok(unsafe { AsyncFd::register_with_interest(fd, Interest::READABLE) }?)
+}
+
+/// Marks everything this process inherited beyond the standard streams
+/// close-on-exec, so that no child of ours gets what only leaked into us.
+pub(crate) fn seal_descriptors() {
+    close_on_exec();
+}

@@ -1,0 +1,178 @@
+//! One part of the chain: its plan and its state.
+
+use std::time::{Duration, Instant};
+
+use super::super::restart::History;
+use super::PartId;
+
+/// What is fixed about a part.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// Its name, unique in the chain.
+    pub name: &'static str,
+    /// Parts that must have been ready once before its first start.
+    pub after: Vec<PartId>,
+    /// Parts whose every restart restarts this one too.
+    pub bound_to: Vec<PartId>,
+    /// How long it may take from start to ready.
+    pub ready_within: Duration,
+    /// How long it may take to end after it was asked to.
+    pub stop_grace: Duration,
+}
+
+/// Where a part stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum State {
+    /// It would be started, but for the parts it comes after.
+    Waiting,
+    /// It runs and does not answer yet.
+    Starting {
+        /// When it was started.
+        since: Instant,
+        /// When it is given up on.
+        ready_by: Instant,
+    },
+    /// It answers.
+    Ready {
+        /// Since when.
+        since: Instant,
+    },
+    /// It was asked to end.
+    Stopping {
+        /// When it was asked.
+        since: Instant,
+        /// When it is killed; once killed, when it is written off.
+        kill_at: Instant,
+        /// Whether it was killed.
+        killed: bool,
+        /// What comes then.
+        after: After,
+    },
+    /// It failed and waits for its next start.
+    BackingOff {
+        /// When that is.
+        start_at: Instant,
+    },
+    /// It failed for good.
+    GaveUp,
+    /// It is gone.
+    Stopped,
+}
+
+/// What follows once a part that is being stopped is gone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum After {
+    /// Nothing.
+    Stay,
+    /// It is started again at once.
+    Restart,
+    /// It did not get ready in time, which is a failure.
+    Retry,
+}
+
+/// How a part ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ending {
+    /// The process exited with this code.
+    Exited(i32),
+    /// This signal ended the process.
+    Signaled(i32),
+    /// It did not get ready in time.
+    NotReady,
+    /// It never ran.
+    CannotStart {
+        /// Why not.
+        error: String,
+        /// Whether trying again cannot help.
+        permanent: bool,
+    },
+    /// A server of ours ended or panicked.
+    Failed(String),
+}
+
+impl std::fmt::Display for Ending {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        use crate::process::child::Exit;
+        match self {
+            Self::Exited(code) => write!(f, "{}", Exit::Code(*code)),
+            Self::Signaled(signal) => write!(f, "{}", Exit::Signal(*signal)),
+            Self::NotReady => f.write_str("not ready in time"),
+            Self::CannotStart { error, .. } | Self::Failed(error) => f.write_str(error),
+        }
+    }
+}
+
+/// The last time a part ended.
+#[derive(Debug, Clone)]
+pub struct LastEnd {
+    /// How.
+    pub ending: Ending,
+    /// When.
+    pub at: Instant,
+    /// How long it had run.
+    pub uptime: Duration,
+}
+
+/// A part and all the chain knows of it.
+#[derive(Debug)]
+pub struct Part {
+    /// What is fixed.
+    pub plan: Plan,
+    /// Where it stands.
+    pub state: State,
+    /// Counts its starts; 0 before the first.
+    pub incarnation: u32,
+    /// Whether it was ready at any time.
+    pub ever_ready: bool,
+    /// When the current incarnation was started.
+    pub started: Option<Instant>,
+    /// How the incarnation before ended.
+    pub last_end: Option<LastEnd>,
+    /// Its failures.
+    pub history: History,
+}
+
+impl Part {
+    pub(super) fn new(plan: Plan) -> Self {
+        Self {
+            plan,
+            state: State::Waiting,
+            incarnation: 0,
+            ever_ready: false,
+            started: None,
+            last_end: None,
+            history: History::default(),
+        }
+    }
+
+    pub(super) fn start(&mut self, now: Instant) {
+        self.incarnation += 1;
+        self.started = Some(now);
+        self.state = State::Starting {
+            since: now,
+            ready_by: now + self.plan.ready_within,
+        };
+    }
+
+    /// Notes how the current incarnation ended; yields the state it was in.
+    pub(super) fn end(&mut self, ending: &Ending, now: Instant) -> State {
+        let uptime = self.started.take().map(|s| now.duration_since(s));
+        self.last_end = Some(LastEnd {
+            ending: ending.clone(),
+            at: now,
+            uptime: uptime.unwrap_or_default(),
+        });
+        std::mem::replace(&mut self.state, State::Waiting)
+    }
+
+    /// Whether a process or server of it may exist.
+    pub fn is_running(&self) -> bool {
+        use State::{Ready, Starting, Stopping};
+        matches!(self.state, Starting { .. } | Ready { .. } | Stopping { .. })
+    }
+
+    /// Starts after the first.
+    pub fn restarts(&self) -> u32 {
+        self.incarnation.saturating_sub(1)
+    }
+}
