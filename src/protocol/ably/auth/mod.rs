@@ -13,7 +13,7 @@ mod key;
 mod token_request;
 
 pub use capability::{Capability, CapabilityError, Operation, Operations};
-pub use jwt::{Claims, JwtError, TOKEN_BYTES_MAX, sign_jwt, verify_jwt};
+pub use jwt::{Claims, JwtError, TOKEN_BYTES_MAX, peek_jwt, sign_jwt, verify_jwt};
 pub use key::{ApiKey, ApiKeyError, KeyName};
 pub use token_request::{TTL_DEFAULT_MS, TTL_MAX_MS, TokenRequest, TokenRequestError};
 
