@@ -9,6 +9,12 @@ pub fn now_ms() -> u64 {
     u64::try_from(since.unwrap_or_default().as_millis()).unwrap_or(u64::MAX)
 }
 
+/// Milliseconds since the epoch, now, signed as the wire formats have them.
+#[must_use]
+pub fn wire_ms() -> i64 {
+    i64::try_from(now_ms()).unwrap_or(i64::MAX)
+}
+
 /// `2026-11-21T09:14:02.120Z` for milliseconds since the epoch.
 #[must_use]
 pub fn utc(ms: u64) -> String {

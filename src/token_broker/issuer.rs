@@ -8,11 +8,12 @@ use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use tokio::sync::{mpsc, oneshot};
 
+use crate::clock;
 use crate::protocol::ably::auth::TokenDetails;
 use crate::protocol::token::{Audience, Refusal};
 use crate::report::Report;
@@ -119,7 +120,9 @@ impl Issuer {
                 Some(given) = self.fetches.next() => Event::Given(given),
             };
             match event {
-                Event::Ask(Ask::Issue { audience, reply }) => self.issue(audience, reply, now_ms()),
+                Event::Ask(Ask::Issue { audience, reply }) => {
+                    self.issue(audience, reply, clock::wire_ms());
+                }
                 Event::Ask(Ask::Clear { done }) => self.clear(done),
                 Event::Given((audience, given)) => self.settle(audience, given),
             }
@@ -193,11 +196,6 @@ impl Issuer {
 /// may not.
 fn is_fresh(details: &TokenDetails, now_ms: i64) -> bool {
     now_ms < details.expires.saturating_sub(KEEP_MARGIN_MS)
-}
-
-fn now_ms() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    since.map_or(0, |age| i64::try_from(age.as_millis()).unwrap_or(i64::MAX))
 }
 
 #[cfg(test)]

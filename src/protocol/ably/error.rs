@@ -45,4 +45,41 @@ impl ErrorInfo {
     pub fn is_token_error(&self) -> bool {
         (40140..=40149).contains(&self.code)
     }
+
+    /// Whether the same request may succeed later: rate limits, Ably's own
+    /// troubles, a token to be renewed. What is left is wrong in itself, or
+    /// not allowed, and stays so.
+    #[must_use]
+    pub fn is_retryable(&self) -> bool {
+        match self.code {
+            40140..=40149
+            | 42900..=42999
+            | 50000..=59999
+            | 80000..=80999
+            | 90000..=90099
+            | 92008 => true,
+            0 => self.status_code == 429 || 500 <= self.status_code,
+            _ => false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_passes_by_itself_is_retryable_and_what_is_wrong_is_not() {
+        let retryable = |code| ErrorInfo::new(code, "").is_retryable();
+        for code in [40142, 42910, 42911, 50003, 80003, 90007, 92008] {
+            assert!(retryable(code), "{code}");
+        }
+        for code in [
+            40000, 40009, 40012, 40031, 40101, 40160, 40400, 92000, 92005,
+        ] {
+            assert!(!retryable(code), "{code}");
+        }
+        assert!(ErrorInfo::with_status(0, 503, "").is_retryable());
+        assert!(!ErrorInfo::with_status(0, 400, "").is_retryable());
+    }
 }
