@@ -18,6 +18,8 @@ pub struct Verbosity {
     pub debug: bool,
     /// A filter in tracing's syntax, which goes before `debug`.
     pub filter: Option<String>,
+    /// No colors, also on a terminal.
+    pub plain: bool,
 }
 
 impl Verbosity {
@@ -40,11 +42,10 @@ impl Verbosity {
 /// Does nothing if logging was set up before.
 pub fn init_stderr(verbosity: &Verbosity) {
     let registry = tracing_subscriber::registry().with(verbosity.filter());
-    let colored = std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty());
     _ = if io::stderr().is_terminal() {
         let human = fmt::layer()
             .with_writer(io::stderr)
-            .with_ansi(colored)
+            .with_ansi(!verbosity.plain)
             .with_target(false);
         registry.with(human).try_init()
     } else {

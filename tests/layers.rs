@@ -19,7 +19,15 @@ const LAYERS: &[&[&str]] = &[
     &["net", "process"],
     &["ably", "delivery"],
     &["protocol"],
-    &["backoff", "report", "shutdown", "paths", "telemetry"],
+    &[
+        "backoff",
+        "clock",
+        "logfile",
+        "paths",
+        "report",
+        "shutdown",
+        "telemetry",
+    ],
 ];
 
 /// Rooms that only decide.

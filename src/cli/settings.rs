@@ -113,6 +113,7 @@ impl Logging {
         Verbosity {
             debug: self.debug,
             filter: self.log_filter.clone(),
+            plain: std::env::var_os("NO_COLOR").is_some_and(|v| !v.is_empty()),
         }
     }
 }

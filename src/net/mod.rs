@@ -1,7 +1,9 @@
 //! Sockets and streams.
 
+pub(crate) mod ask;
 pub(crate) mod dial;
 pub(crate) mod http;
 pub(crate) mod lines;
+pub mod notify;
 pub(crate) mod tls;
 pub mod unix;

@@ -1,6 +1,332 @@
-//! The control protocol between the command line and the supervisor.
+//! The control protocol between the command line and the supervisor, spoken on
+//! `falco-control.sock`, and the status everybody reads.
+//!
+//! One request per connection, one JSON object a line. Answers are a stream of
+//! [`Event`]s; the last one says how the request ended, then the connection is
+//! closed. The detached supervisor reports its own start to its launcher in the
+//! same words.
+//!
+//! ```text
+//! → {"op":"status.v1"}
+//! ← {"event":"status", …}
+//!
+//! → {"op":"stop.v1","now":false}
+//! ← {"event":"part_stopped","part":"falco","after_ms":3,"killed":false}
+//! ← {"event":"stopped","after_ms":41}
+//! ```
 
 use serde::{Deserialize, Serialize};
+
+use super::ipc::TransportStatus;
+
+/// The version of [`Status`]; fields may be added under one version.
+pub const STATUS_SCHEMA: u32 = 1;
+
+/// The longest request line.
+pub const REQUEST_BYTES_MAX: usize = 64 * 1024;
+
+/// What can be asked of a supervisor.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "op")]
+pub enum Request {
+    /// How it is; answered with [`Event::Status`].
+    #[serde(rename = "status.v1")]
+    Status,
+    /// Tell how the start goes; ends with `ready`, `failed` or `stopped`.
+    #[serde(rename = "attach.v1")]
+    Attach,
+    /// Stop the chain; ends with `stopped`.
+    #[serde(rename = "stop.v1")]
+    Stop {
+        /// Without grace.
+        #[serde(default)]
+        now: bool,
+    },
+    /// Restart these parts, or all; ends with `ready`.
+    #[serde(rename = "restart.v1")]
+    Restart {
+        /// Names of parts; none means all.
+        #[serde(default)]
+        parts: Vec<String>,
+    },
+}
+
+/// What a supervisor says.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum Event {
+    /// A crash had left this socket behind.
+    StaleSocket {
+        /// Its path.
+        path: String,
+    },
+    /// A part answers.
+    PartReady {
+        /// Its name.
+        part: String,
+        /// Its process, if it has one of its own.
+        pid: Option<u32>,
+        /// From start to ready.
+        after_ms: u64,
+        /// Where it listens.
+        place: String,
+    },
+    /// A part ended though nobody asked it to.
+    PartEnded {
+        /// Its name.
+        part: String,
+        /// How.
+        ending: String,
+        /// When it is started again; absent means never.
+        retry_in_ms: Option<u64>,
+    },
+    /// A part is gone as asked.
+    PartStopped {
+        /// Its name.
+        part: String,
+        /// From request to gone.
+        after_ms: u64,
+        /// Whether it had to be killed.
+        killed: bool,
+    },
+    /// Processes of a part would not die.
+    PartStuck {
+        /// Its name.
+        part: String,
+        /// What is left of it.
+        pids: Vec<u32>,
+    },
+    /// Final: every part answers.
+    Ready(Summary),
+    /// Final: the start failed and nothing stays.
+    Failed(StartFailure),
+    /// Final: everything is gone.
+    Stopped {
+        /// From request to gone.
+        after_ms: u64,
+    },
+    /// Final: how it is.
+    Status(Box<Status>),
+    /// Final: the request was refused.
+    Refused {
+        /// Why.
+        error: String,
+    },
+}
+
+/// What a ready chain offers.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Summary {
+    /// The supervisor's process.
+    pub pid: u32,
+    /// New at every start.
+    pub instance: String,
+    /// From the supervisor's start to ready.
+    pub took_ms: u64,
+    /// How long it has been up.
+    pub up_ms: u64,
+    /// Parts of the chain.
+    pub parts: usize,
+    /// Where daemons write side effects to.
+    pub falco_socket: String,
+    /// Where NDJSON is spoken.
+    pub ably_socket: String,
+    /// The device this is.
+    pub device_id: String,
+    /// The user it belongs to.
+    pub user_id: String,
+    /// Where the emulator is, when there is one.
+    pub emulator: Option<EmulatorPlace>,
+}
+
+/// Where the emulator listens and where its key is; never the key.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct EmulatorPlace {
+    /// `127.0.0.1:8099`.
+    pub address: String,
+    /// The file that holds the key.
+    pub key_file: String,
+}
+
+/// Why a start failed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StartFailure {
+    /// The exit code for it.
+    pub exit: u8,
+    /// What went wrong.
+    pub error: String,
+    /// What to do about it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hint: Option<String>,
+    /// The part that failed, whose log says more.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub part: Option<String>,
+}
+
+/// How the chain is.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Status {
+    /// [`STATUS_SCHEMA`].
+    pub schema: u32,
+    /// The chain as a whole.
+    pub state: ChainState,
+    /// New at every start.
+    pub instance: String,
+    /// The supervisor's version.
+    pub version: String,
+    /// The supervisor's process.
+    pub pid: u32,
+    /// The boot it runs in.
+    pub boot_id: String,
+    /// When it was started, in milliseconds since the epoch.
+    pub since_ms: u64,
+    /// How long ago that was.
+    pub up_ms: u64,
+    /// Its memory.
+    pub rss_bytes: Option<u64>,
+    /// Its CPU time.
+    pub cpu_ms: Option<u64>,
+    /// The base directory.
+    pub base_dir: String,
+    /// The device this is.
+    pub device_id: String,
+    /// The user it belongs to.
+    pub user_id: String,
+    /// The parts, in starting order.
+    pub parts: Vec<PartStatus>,
+    /// The sockets that the supervisor itself listens on.
+    pub sockets: Vec<SocketStatus>,
+    /// What Falco says of itself; absent if it does not answer.
+    pub ingest: Option<IngestStatus>,
+    /// What the transport says of itself; absent if it does not answer.
+    pub transport: Option<TransportStatus>,
+    /// Where the emulator is, when there is one.
+    pub emulator: Option<EmulatorPlace>,
+}
+
+/// The chain as a whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ChainState {
+    /// Not every part has been ready yet.
+    #[default]
+    Starting,
+    /// Every part is ready.
+    Running,
+    /// Up, and some part is not ready.
+    Degraded,
+    /// Going down.
+    Stopping,
+}
+
+/// How one part is.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct PartStatus {
+    /// Its name.
+    pub name: String,
+    /// Whether it is a process or runs inside the supervisor.
+    pub kind: PartKind,
+    /// Where it stands.
+    pub state: PartState,
+    /// Whether it answers.
+    pub ready: bool,
+    /// Its process, while there is one.
+    pub pid: Option<u32>,
+    /// Counts its starts.
+    pub incarnation: u32,
+    /// How long this incarnation has run.
+    pub up_ms: Option<u64>,
+    /// Starts after the first.
+    pub restarts: u32,
+    /// When it is started again.
+    pub next_retry_ms: Option<u64>,
+    /// How the incarnation before ended.
+    pub last_exit: Option<LastExit>,
+    /// Its memory.
+    pub rss_bytes: Option<u64>,
+    /// Its CPU time.
+    pub cpu_ms: Option<u64>,
+    /// Where it listens.
+    pub place: String,
+}
+
+/// Whether a part is a process of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PartKind {
+    /// A child process.
+    #[default]
+    Process,
+    /// A server inside the supervisor.
+    Server,
+}
+
+/// Where a part stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum PartState {
+    /// It waits for parts before it.
+    #[default]
+    Waiting,
+    /// It runs and does not answer yet.
+    Starting,
+    /// It answers.
+    Running,
+    /// It was asked to end.
+    Stopping,
+    /// It failed and is started again soon.
+    Backoff,
+    /// It fails again and again.
+    CrashLoop,
+    /// It failed for good.
+    Failed,
+    /// It is gone.
+    Stopped,
+}
+
+impl PartState {
+    /// The word for it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Waiting => "waiting",
+            Self::Starting => "starting",
+            Self::Running => "running",
+            Self::Stopping => "stopping",
+            Self::Backoff => "backoff",
+            Self::CrashLoop => "crash-loop",
+            Self::Failed => "failed",
+            Self::Stopped => "stopped",
+        }
+    }
+}
+
+/// How a part ended last.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct LastExit {
+    /// How, for people.
+    pub ending: String,
+    /// The exit code, if it exited.
+    pub code: Option<i32>,
+    /// The signal, if one ended it.
+    pub signal: Option<i32>,
+    /// How long ago.
+    pub ago_ms: u64,
+    /// How long it had run.
+    pub uptime_ms: u64,
+}
+
+/// A socket of the supervisor.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct SocketStatus {
+    /// Its path.
+    pub path: String,
+    /// Whether the path still leads to it.
+    pub in_place: bool,
+}
 
 /// What Falco says of itself.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -28,4 +354,28 @@ pub struct IngestStatus {
     pub transport_connected: bool,
     /// The last failure, as the daemon was told.
     pub last_error: Option<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn requests_are_one_object_named_by_op() {
+        let parse = |text: &str| serde_json::from_str::<Request>(text);
+        assert_eq!(parse(r#"{"op":"status.v1"}"#).unwrap(), Request::Status);
+        let stop = parse(r#"{"op":"stop.v1"}"#).unwrap();
+        assert_eq!(stop, Request::Stop { now: false });
+        assert!(parse(r#"{"op":"dance.v1"}"#).is_err());
+    }
+
+    #[test]
+    fn a_status_of_a_later_version_is_read_as_far_as_it_is_known() {
+        let text = r#"{"event":"status","schema":1,"state":"degraded","moods":3,"parts":[{"name":"falco","state":"crash-loop"}]}"#;
+        let Event::Status(status) = serde_json::from_str(text).unwrap() else {
+            panic!("a status");
+        };
+        assert_eq!(status.state, ChainState::Degraded);
+        assert_eq!(status.parts[0].state, PartState::CrashLoop);
+    }
 }

@@ -1,4 +1,5 @@
 //! The supervisor.
 
 pub mod chain;
+pub mod instance;
 pub mod restart;

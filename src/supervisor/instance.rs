@@ -1,0 +1,296 @@
+//! One base directory, one instance: the lock, and what it says of its holder.
+//!
+//! The lock is an flock on `falco.lock`, held for the supervisor's life and
+//! never unlinked; it belongs to the open file, so the launcher takes it and
+//! hands the descriptor to the daemon. It is the only authority on whether an
+//! instance runs. What the file says (and the pidfile, for people and old
+//! tools) is what the last holder wrote: good for messages, never for deciding.
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{self, Read, Seek, Write};
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::process::identity::Identity;
+
+/// The first line of our pidfile's comment: by it we know the file is ours.
+const PIDFILE_MARK: &str = "# falco";
+
+/// What a holder of the lock writes of itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Holder {
+    /// Its process, for good.
+    #[serde(flatten)]
+    pub identity: Identity,
+    /// New at every start.
+    pub instance: String,
+    /// Its version.
+    pub version: String,
+    /// When it took the lock, in milliseconds since the epoch.
+    pub since_ms: u64,
+}
+
+/// Why the lock could not be asked for.
+#[derive(Debug, thiserror::Error)]
+pub enum LockError {
+    /// The file cannot be opened.
+    #[error("failed to open lock {}", path.display())]
+    Open {
+        /// The lock file.
+        path: PathBuf,
+        /// What the kernel said.
+        source: io::Error,
+    },
+    /// The file system cannot lock.
+    #[error("failed to lock {}: its file system may not support locks", path.display())]
+    Lock {
+        /// The lock file.
+        path: PathBuf,
+        /// What the kernel said.
+        source: io::Error,
+    },
+    /// An inherited descriptor is no lock on this file.
+    #[error("the inherited descriptor does not lock {}", path.display())]
+    Foreign {
+        /// The lock file.
+        path: PathBuf,
+    },
+}
+
+impl LockError {
+    /// Whether it was for want of permission.
+    #[must_use]
+    pub fn is_permission(&self) -> bool {
+        matches!(self, Self::Open { source, .. } if source.kind() == io::ErrorKind::PermissionDenied)
+    }
+}
+
+/// What came of asking for the lock.
+#[derive(Debug)]
+pub enum Asked {
+    /// It is ours now.
+    Ours(Lock),
+    /// Somebody has it; this is what its holder wrote last, if anything.
+    Held(Option<Holder>),
+}
+
+/// The instance lock, held until this and every copy of it is closed.
+#[derive(Debug)]
+pub struct Lock {
+    file: File,
+}
+
+impl Lock {
+    /// Asks for the lock at `path`, without waiting.
+    ///
+    /// # Errors
+    ///
+    /// See [`LockError`].
+    pub fn ask(path: &Path) -> Result<Asked, LockError> {
+        let file = open(path)?;
+        match file.try_lock() {
+            Ok(()) => Ok(Asked::Ours(Self { file })),
+            Err(TryLockError::WouldBlock) => Ok(Asked::Held(read_holder(&file))),
+            Err(TryLockError::Error(source)) => Err(LockError::Lock {
+                path: path.to_path_buf(),
+                source,
+            }),
+        }
+    }
+
+    /// Takes over the lock that a launcher handed down.
+    ///
+    /// # Errors
+    ///
+    /// When `fd` is another file or does not hold the lock.
+    pub fn inherited(fd: OwnedFd, path: &Path) -> Result<Self, LockError> {
+        let file = File::from(fd);
+        let same = || -> io::Result<bool> {
+            let (ours, named) = (file.metadata()?, fs::metadata(path)?);
+            Ok((ours.dev(), ours.ino()) == (named.dev(), named.ino()))
+        };
+        // Locking what this open file has locked already succeeds.
+        if same().unwrap_or(false) && file.try_lock().is_ok() {
+            return Ok(Self { file });
+        }
+        Err(LockError::Foreign {
+            path: path.to_path_buf(),
+        })
+    }
+
+    /// A descriptor to hand to the daemon; the lock lives while either lives.
+    ///
+    /// # Errors
+    ///
+    /// When there is no descriptor left.
+    pub fn share(&self) -> io::Result<OwnedFd> {
+        Ok(self.file.try_clone()?.into())
+    }
+
+    /// Writes who holds it.
+    ///
+    /// # Errors
+    ///
+    /// When the disk refuses; the lock is held all the same.
+    pub fn record(&mut self, holder: &Holder) -> io::Result<()> {
+        self.file.set_len(0)?;
+        self.file.rewind()?;
+        serde_json::to_writer(&self.file, holder)?;
+        self.file.write_all(b"\n")
+    }
+}
+
+fn open(path: &Path) -> Result<File, LockError> {
+    let mut options = OpenOptions::new();
+    options
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600);
+    options.custom_flags(nix::libc::O_NOFOLLOW | nix::libc::O_CLOEXEC);
+    options.open(path).map_err(|source| LockError::Open {
+        path: path.to_path_buf(),
+        source,
+    })
+}
+
+fn read_holder(mut file: &File) -> Option<Holder> {
+    let mut text = String::new();
+    file.read_to_string(&mut text).ok()?;
+    serde_json::from_str(&text).ok()
+}
+
+/// The pidfile of a running supervisor; goes with it if it is still ours.
+#[derive(Debug)]
+pub struct PidFile {
+    path: PathBuf,
+    text: String,
+}
+
+impl PidFile {
+    /// Writes `path`: the pid on the first line, for old tools, then a comment
+    /// that says whose it is. To be called by the holder of the lock.
+    ///
+    /// # Errors
+    ///
+    /// When the file cannot be written, or is there and not of our making.
+    pub fn write(path: &Path, holder: &Holder) -> io::Result<Self> {
+        if let Ok(old) = fs::read_to_string(path)
+            && !old.is_empty()
+            && !old.contains(PIDFILE_MARK)
+        {
+            let text = "it was not written by falco; move it away";
+            return Err(io::Error::new(io::ErrorKind::AlreadyExists, text));
+        }
+        let who = serde_json::to_string(holder)?;
+        let text = format!("{}\n{PIDFILE_MARK} {who}\n", holder.identity.pid);
+        let temporary = path.with_extension("pid.new");
+        let mut options = OpenOptions::new();
+        options.write(true).create(true).truncate(true).mode(0o600);
+        options.custom_flags(nix::libc::O_NOFOLLOW);
+        options.open(&temporary)?.write_all(text.as_bytes())?;
+        fs::rename(&temporary, path)?;
+        Ok(Self {
+            path: path.to_path_buf(),
+            text,
+        })
+    }
+}
+
+impl Drop for PidFile {
+    fn drop(&mut self) {
+        if fs::read_to_string(&self.path).is_ok_and(|text| text == self.text) {
+            _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn holder() -> Holder {
+        Holder {
+            identity: Identity::own(),
+            instance: "i".into(),
+            version: "0".into(),
+            since_ms: 1,
+        }
+    }
+
+    fn ours(path: &Path) -> Lock {
+        match Lock::ask(path).unwrap() {
+            Asked::Ours(lock) => lock,
+            Asked::Held(holder) => panic!("held by {holder:?}"),
+        }
+    }
+
+    #[test]
+    fn one_holds_the_lock_and_the_others_learn_who() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("falco.lock");
+        let mut lock = ours(&path);
+        assert!(matches!(Lock::ask(&path).unwrap(), Asked::Held(None)));
+        lock.record(&holder()).unwrap();
+        let Asked::Held(Some(who)) = Lock::ask(&path).unwrap() else {
+            panic!("held");
+        };
+        assert_eq!(who, holder());
+        drop(lock);
+        ours(&path);
+    }
+
+    #[test]
+    fn a_lock_that_was_handed_down_outlives_the_launcher() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("falco.lock");
+        let launcher = ours(&path);
+        let daemon = Lock::inherited(launcher.share().unwrap(), &path).unwrap();
+        drop(launcher);
+        assert!(matches!(Lock::ask(&path).unwrap(), Asked::Held(_)));
+        drop(daemon);
+        ours(&path);
+    }
+
+    #[test]
+    fn another_file_is_no_lock() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("falco.lock");
+        drop(ours(&path));
+        let other = File::create(dir.path().join("other")).unwrap();
+        assert!(Lock::inherited(other.into(), &path).is_err());
+    }
+
+    #[test]
+    fn a_lock_that_is_a_symbolic_link_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("falco.lock");
+        std::os::unix::fs::symlink(dir.path().join("elsewhere"), &path).unwrap();
+        assert!(matches!(Lock::ask(&path), Err(LockError::Open { .. })));
+        assert!(!dir.path().join("elsewhere").exists());
+    }
+
+    #[test]
+    fn a_pidfile_goes_with_its_owner_and_only_if_it_is_ours() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("falco.pid");
+        let file = PidFile::write(&path, &holder()).unwrap();
+        let text = fs::read_to_string(&path).unwrap();
+        assert_eq!(
+            text.lines().next(),
+            Some(std::process::id().to_string().as_str())
+        );
+        drop(file);
+        assert!(!path.exists());
+
+        let file = PidFile::write(&path, &holder()).unwrap();
+        fs::write(&path, "somebody else's").unwrap();
+        drop(file);
+        assert!(path.exists());
+        assert!(PidFile::write(&path, &holder()).is_err());
+    }
+}
