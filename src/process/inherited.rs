@@ -5,9 +5,11 @@
 //! | `FALCO_READY_FD` | pipe, write end | one JSON line once we answer |
 //! | `FALCO_LIFELINE_FD` | pipe, read end | end of file: the supervisor is gone, stop |
 //! | `FALCO_SECRETS_FD` | pipe, read end | what must be in no argument and no environment |
+//! | `FALCO_LOCK_FD` | file | the instance lock, for the detached supervisor |
+//! | `FALCO_STARTUP_FD` | pipe, write end | how the start goes, for the detached supervisor |
 //!
 //! They are close-on-exec again and out of the environment after [`take`], so
-//! that no child of ours inherits them. A number that is no pipe is ignored:
+//! that no child of ours inherits them. A number of another kind is ignored:
 //! the variable then came from somewhere else.
 
 use std::fs::File;
@@ -25,6 +27,11 @@ pub const LIFELINE_FD: &str = "FALCO_LIFELINE_FD";
 /// Names the descriptor of the secrets pipe.
 pub const SECRETS_FD: &str = "FALCO_SECRETS_FD";
 
+/// Names the descriptor of the instance lock.
+pub const LOCK_FD: &str = "FALCO_LOCK_FD";
+/// Names the descriptor of the startup pipe.
+pub const STARTUP_FD: &str = "FALCO_STARTUP_FD";
+
 /// Secrets fit into a pipe's buffer: whoever writes them never waits.
 const SECRETS_BYTES_MAX: u64 = 16 * 1024;
 
@@ -37,6 +44,10 @@ pub struct Inherited {
     pub lifeline: Option<Lifeline>,
     /// What only we may know.
     pub secrets: Option<Secrets>,
+    /// The instance lock that our launcher took.
+    pub lock: Option<OwnedFd>,
+    /// Where our launcher waits for news of the start.
+    pub startup: Option<OwnedFd>,
 }
 
 /// Takes the inherited descriptors out of the environment.
@@ -45,9 +56,11 @@ pub struct Inherited {
 #[must_use]
 pub fn take() -> Inherited {
     Inherited {
-        ready: take_pipe(READY_FD).map(|fd| ReadySender { pipe: fd.into() }),
-        lifeline: take_pipe(LIFELINE_FD).map(|pipe| Lifeline { pipe }),
-        secrets: take_pipe(SECRETS_FD).and_then(Secrets::read),
+        ready: take_fd(READY_FD, SFlag::S_IFIFO).map(|fd| ReadySender { pipe: fd.into() }),
+        lifeline: take_fd(LIFELINE_FD, SFlag::S_IFIFO).map(|pipe| Lifeline { pipe }),
+        secrets: take_fd(SECRETS_FD, SFlag::S_IFIFO).and_then(Secrets::read),
+        lock: take_fd(LOCK_FD, SFlag::S_IFREG),
+        startup: take_fd(STARTUP_FD, SFlag::S_IFIFO),
     }
 }
 
@@ -122,9 +135,9 @@ impl std::fmt::Debug for Secrets {
     }
 }
 
-/// The pipe that `variable` names, close-on-exec, or nothing.
+/// The descriptor that `variable` names, close-on-exec, if it is of this kind.
 #[allow(unsafe_code)]
-fn take_pipe(variable: &str) -> Option<OwnedFd> {
+fn take_fd(variable: &str, expected: SFlag) -> Option<OwnedFd> {
     let value = std::env::var(variable).ok()?;
     // SAFETY: `take` runs before any thread is started.
     unsafe { std::env::remove_var(variable) };
@@ -134,10 +147,10 @@ fn take_pipe(variable: &str) -> Option<OwnedFd> {
     let borrowed = unsafe { BorrowedFd::borrow_raw(number) };
     fcntl(borrowed, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC)).ok()?;
     let kind = SFlag::from_bits_truncate(fstat(borrowed).ok()?.st_mode & SFlag::S_IFMT.bits());
-    if kind != SFlag::S_IFIFO {
+    if kind != expected {
         return None;
     }
-    // SAFETY: an open pipe that the variable declared to be ours, and the
+    // SAFETY: an open descriptor that the variable declared to be ours, and the
     // variable is gone, so it is taken once.
     Some(unsafe { OwnedFd::from_raw_fd(number) })
 }
