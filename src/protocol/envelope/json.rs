@@ -41,12 +41,12 @@ pub(super) fn text(raw: &str) -> Result<Option<Cow<'_, str>>, NotText> {
 }
 
 /// A field's name.
-pub(super) struct Name<'a>(Cow<'a, [u8]>);
+pub(super) struct Name<'a>(Cow<'a, str>);
 
 impl Name<'_> {
     /// Whether this is exactly `field`.
     pub(super) fn eq(&self, field: &str) -> bool {
-        *self.0 == *field.as_bytes()
+        self.0 == field
     }
 
     /// Whether this is `field`, a lower-case ASCII name, under Unicode's simple
@@ -54,12 +54,9 @@ impl Name<'_> {
     /// sign.
     pub(super) fn eq_fold(&self, field: &str) -> bool {
         if self.0.is_ascii() {
-            return self.0.eq_ignore_ascii_case(field.as_bytes());
+            return self.0.eq_ignore_ascii_case(field);
         }
-        let Ok(name) = std::str::from_utf8(&self.0) else {
-            return false;
-        };
-        name.chars().map(fold).eq(field.chars())
+        self.0.chars().map(fold).eq(field.chars())
     }
 }
 
@@ -82,8 +79,11 @@ impl<'de, F: FnMut(Name<'de>, &'de str)> Visitor<'de> for Fields<F> {
     }
 
     fn visit_map<A: MapAccess<'de>>(mut self, mut map: A) -> Result<(), A::Error> {
-        while let Some(StringBytes(name)) = map.next_key()? {
+        // A raw name, because serde_json lets control characters pass in a
+        // string that is read as bytes.
+        while let Some(name) = map.next_key::<&'de RawValue>()? {
             let value: &'de RawValue = map.next_value()?;
+            let name = text(name.get()).ok().flatten().unwrap_or_default();
             (self.0)(Name(name), value.get());
         }
         Ok(())
