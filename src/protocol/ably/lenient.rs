@@ -5,7 +5,7 @@ use std::marker::PhantomData;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use serde::de::{self, Deserialize, Deserializer, Visitor};
+use serde::de::{self, Deserialize, DeserializeSeed, Deserializer, Visitor};
 use serde_json::Value;
 
 struct NumberVisitor<T>(PhantomData<T>);
@@ -155,17 +155,63 @@ where
     Ok(list.into_iter().map(|Tolerant(value)| value).collect())
 }
 
+/// How deep arrays and objects of a value may nest.
+///
+/// Half of what JSON decoders commonly take, ours included: a value that came
+/// in msgpack must not be one that its JSON readers cannot read.
+const NESTING_MAX: usize = 64;
+
 struct Tolerant(Value);
 
 impl<'de> Deserialize<'de> for Tolerant {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(TolerantVisitor).map(Self)
+        Nested { left: NESTING_MAX }
+            .deserialize(deserializer)
+            .map(Self)
     }
 }
 
-struct TolerantVisitor;
+/// A value that may hold `left` more levels of arrays and objects.
+#[derive(Clone, Copy)]
+struct Nested {
+    left: usize,
+}
 
-impl<'de> Visitor<'de> for TolerantVisitor {
+impl Nested {
+    fn inner<E: de::Error>(self) -> Result<Self, E> {
+        let too_deep = || E::custom(format_args!("nested deeper than {NESTING_MAX} levels"));
+        let left = self.left.checked_sub(1).ok_or_else(too_deep)?;
+        Ok(Self { left })
+    }
+
+    fn read_seq<'de, A: de::SeqAccess<'de>>(self, mut seq: A) -> Result<Value, A::Error> {
+        let inner = self.inner()?;
+        let mut list = Vec::new();
+        while let Some(element) = seq.next_element_seed(inner)? {
+            list.push(element);
+        }
+        Ok(Value::Array(list))
+    }
+
+    fn read_map<'de, A: de::MapAccess<'de>>(self, mut map: A) -> Result<Value, A::Error> {
+        let inner = self.inner()?;
+        let mut object = serde_json::Map::new();
+        while let Some(key) = map.next_key::<String>()? {
+            object.insert(key, map.next_value_seed(inner)?);
+        }
+        Ok(Value::Object(object))
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for Nested {
+    type Value = Value;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Nested {
     type Value = Value;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -205,28 +251,36 @@ impl<'de> Visitor<'de> for TolerantVisitor {
     }
 
     fn visit_seq<A: de::SeqAccess<'de>>(self, seq: A) -> Result<Value, A::Error> {
-        read_seq(seq)
+        self.read_seq(seq)
     }
 
     fn visit_map<A: de::MapAccess<'de>>(self, map: A) -> Result<Value, A::Error> {
-        read_map(map)
+        self.read_map(map)
     }
 }
 
 /// The array whose elements `seq` yields.
-pub(crate) fn read_seq<'de, A: de::SeqAccess<'de>>(mut seq: A) -> Result<Value, A::Error> {
-    let mut list = Vec::new();
-    while let Some(Tolerant(element)) = seq.next_element()? {
-        list.push(element);
-    }
-    Ok(Value::Array(list))
+pub(crate) fn read_seq<'de, A: de::SeqAccess<'de>>(seq: A) -> Result<Value, A::Error> {
+    Nested { left: NESTING_MAX }.read_seq(seq)
 }
 
 /// The object whose entries `map` yields.
-pub(crate) fn read_map<'de, A: de::MapAccess<'de>>(mut map: A) -> Result<Value, A::Error> {
-    let mut object = serde_json::Map::new();
-    while let Some((key, Tolerant(value))) = map.next_entry::<String, Tolerant>()? {
-        object.insert(key, value);
+pub(crate) fn read_map<'de, A: de::MapAccess<'de>>(map: A) -> Result<Value, A::Error> {
+    Nested { left: NESTING_MAX }.read_map(map)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_nests_as_deep_in_msgpack_as_json_can_say() {
+        let nested = |levels| {
+            let mut bytes = vec![0x91; levels];
+            bytes.push(0xc0);
+            rmp_serde::from_slice::<Tolerant>(&bytes)
+        };
+        assert!(nested(NESTING_MAX).is_ok());
+        assert!(nested(NESTING_MAX + 1).is_err());
     }
-    Ok(Value::Object(object))
 }
