@@ -5,6 +5,7 @@
 
 mod ably;
 mod auth;
+mod broker;
 mod daemon;
 mod ipc;
 
