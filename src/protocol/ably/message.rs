@@ -96,6 +96,38 @@ impl ProtocolMessage {
         }
     }
 
+    /// Gives every message and presence event the id, connection and time that
+    /// it inherits from this protocol message (TM2a, TM2c, TM2f, TP3).
+    pub fn name_messages(&mut self) {
+        let Self {
+            id,
+            connection_id,
+            timestamp,
+            messages,
+            presence,
+            ..
+        } = self;
+        let derived = |own: &mut Option<String>, index: usize| {
+            if let (None, Some(id)) = (&own, &id) {
+                *own = Some(format!("{id}:{index}"));
+            }
+        };
+        for (index, item) in messages.iter_mut().enumerate() {
+            derived(&mut item.id, index);
+            item.timestamp = item.timestamp.or(*timestamp);
+            if item.connection_id.is_none() {
+                item.connection_id.clone_from(connection_id);
+            }
+        }
+        for (index, item) in presence.iter_mut().enumerate() {
+            derived(&mut item.id, index);
+            item.timestamp = item.timestamp.or(*timestamp);
+            if item.connection_id.is_none() {
+                item.connection_id.clone_from(connection_id);
+            }
+        }
+    }
+
     /// Whether every bit of `mask` is set.
     #[must_use]
     pub fn has_flags(&self, mask: u64) -> bool {

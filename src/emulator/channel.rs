@@ -1,0 +1,523 @@
+//! One channel: what was published, who receives it, who is present.
+//!
+//! Owns the order of the channel: every protocol message gets the next
+//! [`Position`] and becomes one [`Entry`] of the log. A subscriber is a cursor
+//! on that log, so fan-out copies nothing and a slow subscriber holds nothing:
+//! when the log has moved past its cursor, it has lost continuity and is told.
+//!
+//! Pure: sessions drive it and pass the time in.
+//!
+//! ```text
+//! append ─▶ [e5][e6][e7][e8]        log; e1..e4 are gone, floor = e4
+//!                ▲        ▲
+//!                a        b         a will get e6.., b is up to date
+//! ```
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::protocol::ably::codec::Format;
+use crate::protocol::ably::message::{ProtocolMessage, flags};
+
+use super::log::{Entry, Kind, Log};
+use super::presence::Members;
+use super::serial::{Position, Series};
+
+/// A websocket connection; a resumed connection has a new session.
+pub(super) type SessionId = u64;
+
+#[derive(Debug)]
+pub(super) struct Channel {
+    log: Log,
+    /// The newest position given out.
+    last: Position,
+    /// Everything up to here may be gone.
+    floor: Position,
+    subscribers: HashMap<SessionId, Subscriber>,
+    /// Bytes that entries have grown by, not yet asked for.
+    growth: usize,
+    pub(super) members: Members,
+}
+
+#[derive(Debug)]
+struct Subscriber {
+    /// Number of the next entry to look at.
+    next: u64,
+    /// Older entries are a replay: only messages count, SYNC gave the rest.
+    live_from: u64,
+    /// Messages of the first entry that are not wanted (rewind).
+    skip: usize,
+    modes: u64,
+    /// The connection whose messages are not echoed.
+    muted: Option<Arc<str>>,
+    /// Whether its session knows that there is something to pull.
+    is_awake: bool,
+}
+
+/// How an attachment begins.
+#[derive(Debug)]
+pub(super) struct Attach {
+    pub(super) modes: u64,
+    /// The connection whose messages are not echoed.
+    pub(super) muted: Option<Arc<str>>,
+    pub(super) from: From,
+}
+
+/// Where an attachment begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum From {
+    /// With what comes next.
+    Now,
+    /// After what the client saw last; `None` is a serial that is not ours.
+    Serial(Option<Position>),
+    /// With the last so many messages.
+    LastMessages(usize),
+    /// With the messages since that time.
+    Since(i64),
+}
+
+/// How an attachment began.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Attached {
+    pub(super) position: Position,
+    /// Nothing was missed since the serial the client gave.
+    pub(super) is_resumed: bool,
+    /// Past messages follow.
+    pub(super) has_backlog: bool,
+}
+
+/// What [`Channel::pull`] found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Pulled {
+    /// The session is not subscribed, or has everything.
+    Everything,
+    /// There is more, over the budget.
+    More,
+    /// Entries were dropped before the subscriber got them; it goes on with
+    /// what comes after this position.
+    Lost(Position),
+}
+
+impl Channel {
+    /// An empty channel; what happened up to `floor` may have been forgotten.
+    pub(super) fn new(floor: Position) -> Self {
+        Self {
+            log: Log::default(),
+            last: floor,
+            floor,
+            subscribers: HashMap::new(),
+            growth: 0,
+            members: Members::default(),
+        }
+    }
+
+    /// The position of what happens next.
+    pub(super) fn advance(&mut self, now_ms: i64) -> Position {
+        self.last = self.last.next(now_ms);
+        self.last
+    }
+
+    /// The newest position.
+    pub(super) fn last(&self) -> Position {
+        self.last
+    }
+
+    /// Adds `entry`, whose position came from [`Self::advance`]; returns its
+    /// number. [`Self::wake`] says who must hear of it.
+    pub(super) fn append(&mut self, entry: Entry) -> u64 {
+        self.log.push(entry)
+    }
+
+    /// Sessions that were up to date and now are not, each once.
+    pub(super) fn wake(&mut self) -> impl Iterator<Item = SessionId> {
+        let asleep = self.subscribers.iter_mut().filter(|(_, s)| !s.is_awake);
+        asleep.map(|(id, subscriber)| {
+            subscriber.is_awake = true;
+            *id
+        })
+    }
+
+    /// Begins an attachment of `session`, or begins it anew.
+    pub(super) fn attach(&mut self, session: SessionId, attach: Attach, now_ms: i64) -> Attached {
+        let (next, skip, is_resumed) = self.cursor(attach.from);
+        let position = match attach.from {
+            From::Serial(Some(position)) if is_resumed => position,
+            _ => self.advance(now_ms),
+        };
+        let live_from = self.log.end();
+        let subscriber = Subscriber {
+            next,
+            live_from,
+            skip,
+            modes: attach.modes,
+            muted: attach.muted,
+            is_awake: true,
+        };
+        self.subscribers.insert(session, subscriber);
+        let has_backlog = next < live_from && attach.modes & flags::SUBSCRIBE != 0;
+        Attached {
+            position,
+            is_resumed,
+            has_backlog,
+        }
+    }
+
+    /// First entry, messages of it to skip, and whether that is continuous.
+    fn cursor(&self, from: From) -> (u64, usize, bool) {
+        let end = self.log.end();
+        match from {
+            From::Serial(Some(position)) if self.floor <= position => {
+                (self.log.number_after(position), 0, true)
+            }
+            From::Now | From::Serial(_) | From::LastMessages(0) => (end, 0, false),
+            From::LastMessages(count) => {
+                let (next, skip) = self.back(count);
+                (next, skip, false)
+            }
+            From::Since(ms) => {
+                let older = self
+                    .log
+                    .iter()
+                    .take_while(|(_, entry)| entry.timestamp < ms)
+                    .count();
+                (self.log.first() + older as u64, 0, false)
+            }
+        }
+    }
+
+    /// The entry in which the last `count` messages begin.
+    fn back(&self, count: usize) -> (u64, usize) {
+        let mut found = 0;
+        for (number, entry) in self
+            .log
+            .iter()
+            .rev()
+            .filter(|(_, e)| e.kind == Kind::Message)
+        {
+            found += entry.count;
+            if count <= found {
+                return (number, found - count);
+            }
+        }
+        (self.log.first(), 0)
+    }
+
+    /// Changes the modes of an attachment; `false` when there is none.
+    pub(super) fn set_modes(&mut self, session: SessionId, modes: u64) -> bool {
+        match self.subscribers.get_mut(&session) {
+            Some(subscriber) => {
+                subscriber.modes = modes;
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// Ends the attachment of `session`.
+    pub(super) fn detach(&mut self, session: SessionId) {
+        self.subscribers.remove(&session);
+    }
+
+    /// Appends to `out` the frames that `session` has not had, until it has
+    /// all of them or `budget` bytes are used up.
+    pub(super) fn pull(
+        &mut self,
+        session: SessionId,
+        format: Format,
+        budget: &mut usize,
+        out: &mut Vec<Bytes>,
+    ) -> Pulled {
+        let Some(subscriber) = self.subscribers.get_mut(&session) else {
+            return Pulled::Everything;
+        };
+        if subscriber.next < self.log.first() {
+            subscriber.next = self.log.end();
+            subscriber.is_awake = false;
+            return Pulled::Lost(self.last);
+        }
+        while let Some(entry) = self.log.get_mut(subscriber.next) {
+            if *budget == 0 {
+                return Pulled::More;
+            }
+            if subscriber.wants(entry) {
+                let before = entry.bytes();
+                let frame = match std::mem::take(&mut subscriber.skip) {
+                    0 => entry.frame(format),
+                    skip => entry.frame_without(skip, format),
+                };
+                self.growth += entry.bytes() - before;
+                *budget = budget.saturating_sub(frame.len());
+                out.push(frame);
+            }
+            subscriber.next += 1;
+        }
+        subscriber.is_awake = false;
+        Pulled::Everything
+    }
+
+    /// Bytes that entries have grown by since last asked: a frame is also kept
+    /// as JSON once somebody reads JSON.
+    pub(super) fn take_growth(&mut self) -> usize {
+        std::mem::take(&mut self.growth)
+    }
+
+    /// Drops the oldest entry if it has this number; returns its bytes.
+    pub(super) fn drop_oldest(&mut self, number: u64) -> usize {
+        if self.log.first() != number {
+            return 0;
+        }
+        let Some(entry) = self.log.pop() else {
+            return 0;
+        };
+        self.floor = entry.position;
+        entry.bytes()
+    }
+
+    /// Drops the oldest entries until `count` are left; returns their bytes.
+    pub(super) fn shorten_to(&mut self, count: usize) -> usize {
+        let mut bytes = 0;
+        while count < self.log.len() {
+            bytes += self.drop_oldest(self.log.first());
+        }
+        bytes
+    }
+
+    /// The number of the oldest entry.
+    pub(super) fn first_number(&self) -> u64 {
+        self.log.first()
+    }
+
+    /// The past, oldest first.
+    pub(super) fn entries(&self) -> impl DoubleEndedIterator<Item = &Entry> {
+        self.log.iter().map(|(_, entry)| entry)
+    }
+
+    /// Whether nothing would be lost by forgetting the channel.
+    pub(super) fn is_forgettable(&self) -> bool {
+        self.log.is_empty() && self.subscribers.is_empty() && self.members.is_empty()
+    }
+
+    /// Whether anyone is attached, or present, or has just published.
+    pub(super) fn is_active(&self) -> bool {
+        !self.is_forgettable()
+    }
+
+    /// Attachments whose modes have any of these bits.
+    pub(super) fn count_with(&self, modes: u64) -> usize {
+        self.subscribers
+            .values()
+            .filter(|s| s.modes & modes != 0)
+            .count()
+    }
+
+    /// Attachments.
+    pub(super) fn count_all(&self) -> usize {
+        self.subscribers.len()
+    }
+}
+
+impl Subscriber {
+    fn wants(&self, entry: &Entry) -> bool {
+        let is_live = self.live_from <= self.next;
+        match entry.kind {
+            Kind::Message => {
+                let is_muted = self.muted.is_some() && self.muted == entry.publisher;
+                self.modes & flags::SUBSCRIBE != 0 && !is_muted
+            }
+            Kind::Presence => is_live && self.modes & flags::PRESENCE_SUBSCRIBE != 0,
+            Kind::Object => is_live && self.modes & flags::OBJECT_SUBSCRIBE != 0,
+        }
+    }
+}
+
+/// Gives every message of `message` its serial and what readers cannot derive.
+pub(super) fn number_messages(message: &mut ProtocolMessage, series: &Series, position: Position) {
+    message.channel_serial = Some(series.channel_serial(position));
+    for (index, item) in message.messages.iter_mut().enumerate() {
+        item.serial = Some(series.message_serial(position, index));
+        item.action = Some(0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::ably::message::{Action, Message};
+
+    const ALL: u64 = flags::SUBSCRIBE | flags::PRESENCE_SUBSCRIBE | flags::OBJECT_SUBSCRIBE;
+
+    fn channel() -> Channel {
+        Channel::new(Position::default())
+    }
+
+    fn publish(channel: &mut Channel, count: usize, at_ms: i64, by: Option<&str>) -> Position {
+        let position = channel.advance(at_ms);
+        let message = ProtocolMessage {
+            timestamp: Some(at_ms),
+            messages: vec![Message::default(); count],
+            ..ProtocolMessage::new(Action::Message)
+        };
+        let by = by.map(Arc::from);
+        channel.append(Entry::new(position, Kind::Message, by, &message));
+        position
+    }
+
+    fn attach(channel: &mut Channel, from: From) -> Attached {
+        channel.attach(
+            1,
+            Attach {
+                modes: ALL,
+                muted: None,
+                from,
+            },
+            0,
+        )
+    }
+
+    fn pull(channel: &mut Channel) -> (Vec<usize>, Pulled) {
+        let (mut out, mut budget) = (Vec::new(), usize::MAX);
+        let pulled = channel.pull(1, Format::Msgpack, &mut budget, &mut out);
+        let counts = out.iter().map(|frame| {
+            let message = crate::protocol::ably::codec::decode(Format::Msgpack, frame);
+            message.expect("decodes").messages.len()
+        });
+        (counts.collect(), pulled)
+    }
+
+    #[test]
+    fn an_attachment_begins_with_what_comes_next() {
+        let mut channel = channel();
+        publish(&mut channel, 1, 1, None);
+        let attached = attach(&mut channel, From::Now);
+        assert!(!attached.is_resumed && !attached.has_backlog);
+        publish(&mut channel, 2, 2, None);
+        assert_eq!(pull(&mut channel), (vec![2], Pulled::Everything));
+        assert_eq!(pull(&mut channel), (vec![], Pulled::Everything));
+    }
+
+    #[test]
+    fn a_session_is_woken_once_until_it_has_pulled() {
+        let mut channel = channel();
+        attach(&mut channel, From::Now);
+        pull(&mut channel);
+        publish(&mut channel, 1, 1, None);
+        assert_eq!(channel.wake().collect::<Vec<_>>(), [1]);
+        assert_eq!(channel.wake().count(), 0);
+        pull(&mut channel);
+        assert_eq!(channel.wake().count(), 1);
+    }
+
+    #[test]
+    fn a_resumed_attachment_gets_exactly_what_it_missed() {
+        let mut channel = channel();
+        let seen = publish(&mut channel, 1, 1, None);
+        publish(&mut channel, 2, 2, None);
+        publish(&mut channel, 3, 2, None);
+        let attached = attach(&mut channel, From::Serial(Some(seen)));
+        assert_eq!(
+            attached,
+            Attached {
+                position: seen,
+                is_resumed: true,
+                has_backlog: true
+            }
+        );
+        assert_eq!(pull(&mut channel).0, [2, 3]);
+    }
+
+    #[test]
+    fn continuity_is_lost_when_what_was_missed_has_been_dropped() {
+        let mut channel = channel();
+        let seen = publish(&mut channel, 1, 1, None);
+        publish(&mut channel, 1, 2, None);
+        assert!(0 < channel.shorten_to(1));
+        assert!(attach(&mut channel, From::Serial(Some(seen))).is_resumed);
+        channel.shorten_to(0);
+        assert!(!attach(&mut channel, From::Serial(Some(seen))).is_resumed);
+        assert!(!attach(&mut channel, From::Serial(None)).is_resumed);
+    }
+
+    #[test]
+    fn the_serial_of_an_attachment_resumes_without_what_came_before_it() {
+        let mut channel = channel();
+        publish(&mut channel, 1, 5, None);
+        let attached = channel.attach(
+            1,
+            Attach {
+                modes: ALL,
+                muted: None,
+                from: From::Now,
+            },
+            5,
+        );
+        publish(&mut channel, 2, 5, None);
+        attach(&mut channel, From::Serial(Some(attached.position)));
+        assert_eq!(pull(&mut channel).0, [2]);
+    }
+
+    #[test]
+    fn a_subscriber_that_is_too_slow_is_told_so_and_goes_on() {
+        let mut channel = channel();
+        attach(&mut channel, From::Now);
+        for _ in 0..3 {
+            publish(&mut channel, 1, 1, None);
+        }
+        channel.shorten_to(2);
+        assert_eq!(pull(&mut channel), (vec![], Pulled::Lost(channel.last())));
+        publish(&mut channel, 7, 1, None);
+        assert_eq!(pull(&mut channel), (vec![7], Pulled::Everything));
+    }
+
+    #[test]
+    fn a_pull_stops_at_its_budget_and_goes_on_where_it_stopped() {
+        let mut channel = channel();
+        attach(&mut channel, From::Now);
+        publish(&mut channel, 1, 1, None);
+        publish(&mut channel, 2, 1, None);
+        let (mut out, mut budget) = (Vec::new(), 1);
+        let pulled = channel.pull(1, Format::Json, &mut budget, &mut out);
+        assert_eq!((pulled, out.len(), budget), (Pulled::More, 1, 0));
+        assert_eq!(pull(&mut channel).0, [2]);
+    }
+
+    #[test]
+    fn a_connection_without_echo_does_not_get_its_own_messages() {
+        let mut channel = channel();
+        let muted = Some(Arc::from("me"));
+        channel.attach(
+            1,
+            Attach {
+                modes: ALL,
+                muted,
+                from: From::Now,
+            },
+            0,
+        );
+        publish(&mut channel, 1, 1, Some("me"));
+        publish(&mut channel, 2, 1, Some("you"));
+        assert_eq!(pull(&mut channel).0, [2]);
+    }
+
+    #[test]
+    fn a_rewind_by_count_counts_messages_not_publishes() {
+        let mut channel = channel();
+        publish(&mut channel, 5, 1, None);
+        publish(&mut channel, 4, 2, None);
+        assert!(attach(&mut channel, From::LastMessages(6)).has_backlog);
+        assert_eq!(pull(&mut channel).0, [2, 4]);
+        attach(&mut channel, From::LastMessages(100));
+        assert_eq!(pull(&mut channel).0, [5, 4]);
+        assert!(!attach(&mut channel, From::LastMessages(0)).has_backlog);
+    }
+
+    #[test]
+    fn a_rewind_by_time_begins_at_that_time() {
+        let mut channel = channel();
+        publish(&mut channel, 1, 10, None);
+        publish(&mut channel, 2, 20, None);
+        attach(&mut channel, From::Since(20));
+        assert_eq!(pull(&mut channel).0, [2]);
+    }
+}

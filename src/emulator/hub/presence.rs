@@ -1,0 +1,127 @@
+//! Presence events: who may send them, what they do to the member list.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use crate::emulator::access::Identity;
+use crate::emulator::log::{Entry, Kind};
+use crate::emulator::presence::{MEMBERS_MAX, event};
+use crate::emulator::serial::Position;
+use crate::protocol::ably::auth::Operation;
+use crate::protocol::ably::error::ErrorInfo;
+use crate::protocol::ably::message::{Action, PresenceMessage, ProtocolMessage};
+
+use super::{Hub, Publisher, check_channel_name};
+
+impl Hub {
+    /// Applies the presence events a connection sent as one protocol message.
+    pub(in crate::emulator) fn publish_presence(
+        &mut self,
+        by: Publisher<'_>,
+        channel: &str,
+        id: &str,
+        mut events: Vec<PresenceMessage>,
+        now_ms: i64,
+    ) -> Result<Position, ErrorInfo> {
+        check_channel_name(channel)?;
+        by.grant.require(Operation::Presence, channel)?;
+        self.check_bytes(events.iter().map(PresenceMessage::size).sum())?;
+        let connection_id = by
+            .connection_id
+            .map(ToString::to_string)
+            .unwrap_or_default();
+        for (index, event) in events.iter_mut().enumerate() {
+            stamp(&by.grant.identity, event)?;
+            event.connection_id = Some(connection_id.clone());
+            event.timestamp = Some(now_ms);
+            event.id.get_or_insert_with(|| format!("{id}:{index}"));
+        }
+        self.check_room(channel, events.len())?;
+        Ok(self.apply_presence(channel, &connection_id, events, now_ms))
+    }
+
+    fn check_room(&self, channel: &str, more: usize) -> Result<(), ErrorInfo> {
+        let members = self
+            .channel(channel)
+            .map_or(0, |channel| channel.members.len());
+        if members + more <= MEMBERS_MAX {
+            return Ok(());
+        }
+        let text = format!("the channel has no room for more than {MEMBERS_MAX} members");
+        Err(ErrorInfo::with_status(91003, 400, text))
+    }
+
+    /// Applies complete events of one connection and tells who subscribes.
+    fn apply_presence(
+        &mut self,
+        channel: &str,
+        connection_id: &str,
+        events: Vec<PresenceMessage>,
+        now_ms: i64,
+    ) -> Position {
+        let (name, state) = self.channel_mut(channel);
+        let position = state.advance(now_ms);
+        let seen: Vec<_> = events
+            .into_iter()
+            .filter_map(|event| state.members.apply(event))
+            .collect();
+        let is_present = !state.members.of_connection(connection_id).is_empty();
+        self.note_presence(connection_id, &name, is_present);
+        if seen.is_empty() {
+            self.forget_if_idle(&name);
+            return position;
+        }
+        let message = ProtocolMessage {
+            channel: Some(channel.to_owned()),
+            channel_serial: Some(self.series.channel_serial(position)),
+            timestamp: Some(now_ms),
+            presence: seen,
+            ..ProtocolMessage::new(Action::Presence)
+        };
+        let entry = Entry::new(
+            position,
+            Kind::Presence,
+            Some(connection_id.into()),
+            &message,
+        );
+        self.append(&name, entry, now_ms);
+        position
+    }
+
+    /// Lets every member of a connection leave these channels.
+    ///
+    /// The events are made up by the emulator, so they carry ids that no
+    /// connection could have given: readers then compare times (RTP2b1).
+    pub(super) fn leave_all(&mut self, id: &str, channels: BTreeSet<Arc<str>>, now_ms: i64) {
+        for channel in channels {
+            let Some(state) = self.channels.get(&channel) else {
+                continue;
+            };
+            let mut members = state.members.of_connection(id);
+            for (index, member) in members.iter_mut().enumerate() {
+                member.action = event::LEAVE;
+                member.id = Some(format!("emulator:{now_ms}:{index}"));
+                member.timestamp = Some(now_ms);
+            }
+            self.apply_presence(&channel, id, members, now_ms);
+        }
+    }
+}
+
+/// Checks who an event claims to be about, and writes in who it is about.
+fn stamp(identity: &Identity, event: &mut PresenceMessage) -> Result<(), ErrorInfo> {
+    if !(event::ABSENT..=event::UPDATE).contains(&event.action) {
+        return Err(ErrorInfo::new(40000, "unknown presence action"));
+    }
+    if let Some(name) = identity.stamp(event.client_id.as_deref())? {
+        event.client_id = Some(name.to_owned());
+    }
+    match event.client_id.as_deref() {
+        None | Some("" | "*") => Err(ErrorInfo::with_status(
+            91000,
+            400,
+            "presence needs a clientId",
+        )),
+        Some(_) => Ok(()),
+    }
+}

@@ -1,0 +1,286 @@
+//! Publishing: what is checked, what is stamped, what counts as said before.
+
+use std::sync::Arc;
+
+use crate::emulator::access::Grant;
+use crate::emulator::channel::number_messages;
+use crate::emulator::limits::MESSAGES_PER_PUBLISH_MAX;
+use crate::emulator::log::{Entry, Kind};
+use crate::emulator::serial::Position;
+use crate::protocol::ably::auth::Operation;
+use crate::protocol::ably::error::ErrorInfo;
+use crate::protocol::ably::message::{Action, Message, ProtocolMessage};
+
+use super::{Hub, check_channel_name};
+
+/// Who publishes.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::emulator) struct Publisher<'a> {
+    pub(in crate::emulator) grant: &'a Grant,
+    /// `None` over REST.
+    pub(in crate::emulator) connection_id: Option<&'a Arc<str>>,
+}
+
+/// Where a publish stands in its channel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::emulator) struct Published {
+    pub(in crate::emulator) position: Position,
+    pub(in crate::emulator) count: usize,
+}
+
+impl Hub {
+    /// Publishes `messages` as one protocol message, whole or not at all.
+    ///
+    /// `id` names the publish where its messages have no ids of their own. A
+    /// publish that was accepted a moment ago under the same id is answered as
+    /// it was then, and published no second time.
+    pub(in crate::emulator) fn publish(
+        &mut self,
+        by: Publisher<'_>,
+        channel: &str,
+        id: String,
+        mut messages: Vec<Message>,
+        now_ms: i64,
+    ) -> Result<Published, ErrorInfo> {
+        check_channel_name(channel)?;
+        by.grant.require(Operation::Publish, channel)?;
+        self.check_size(&messages)?;
+        stamp(by.grant, &mut messages)?;
+        let own = own_id(&messages)?;
+        let count = messages.len();
+        let key = own.unwrap_or(&id);
+        if let Some(position) = self.recent.find(channel, &[key], now_ms) {
+            return Ok(Published { position, count });
+        }
+        let (name, state) = self.channel_mut(channel);
+        let position = state.advance(now_ms);
+        self.recent.insert(channel, &[key], position, now_ms);
+        let mut message = ProtocolMessage {
+            id: Some(id),
+            channel: Some(channel.to_owned()),
+            connection_id: by.connection_id.map(ToString::to_string),
+            timestamp: Some(now_ms),
+            messages,
+            ..ProtocolMessage::new(Action::Message)
+        };
+        number_messages(&mut message, &self.series, position);
+        let entry = Entry::new(position, Kind::Message, by.connection_id.cloned(), &message);
+        self.append(&name, entry, now_ms);
+        Ok(Published { position, count })
+    }
+
+    fn check_size(&self, messages: &[Message]) -> Result<(), ErrorInfo> {
+        if MESSAGES_PER_PUBLISH_MAX < messages.len() {
+            let text = format!(
+                "a publish of {} messages is over the limit of {MESSAGES_PER_PUBLISH_MAX}",
+                messages.len()
+            );
+            return Err(ErrorInfo::new(40034, text));
+        }
+        let size: usize = messages.iter().map(Message::size).sum();
+        self.check_bytes(size)
+    }
+
+    /// Refuses what is over the size of a publish (40009).
+    pub(super) fn check_bytes(&self, size: usize) -> Result<(), ErrorInfo> {
+        let limit = self.limits.message_bytes;
+        if size <= limit {
+            return Ok(());
+        }
+        Err(ErrorInfo::new(
+            40009,
+            format!("a publish of {size} bytes is over the limit of {limit}"),
+        ))
+    }
+}
+
+/// Checks who the messages claim to be from, and writes in who they are from.
+fn stamp(grant: &Grant, messages: &mut [Message]) -> Result<(), ErrorInfo> {
+    for message in messages {
+        if let Some(name) = grant.identity.stamp(message.client_id.as_deref())? {
+            message.client_id = Some(name.to_owned());
+        }
+        message.connection_key = None;
+        message.connection_id = None;
+        message.timestamp = None;
+    }
+    Ok(())
+}
+
+/// The id under which the client would send these messages again, if it gave
+/// one: a single message may have any, several must be `<base>:0`, `<base>:1`…
+fn own_id(messages: &[Message]) -> Result<Option<&str>, ErrorInfo> {
+    if let [message] = messages {
+        return Ok(message.id.as_deref().filter(|id| !id.is_empty()));
+    }
+    if messages.iter().all(|message| message.id.is_none()) {
+        return Ok(None);
+    }
+    let base = messages
+        .first()
+        .and_then(|m| m.id.as_deref()?.strip_suffix(":0"));
+    let wrong = || {
+        ErrorInfo::new(
+            40031,
+            "the ids of several messages must be `<base>:<index>` with one base",
+        )
+    };
+    let base = base.filter(|base| !base.is_empty()).ok_or_else(wrong)?;
+    for (index, message) in messages.iter().enumerate() {
+        let id = message.id.as_deref().unwrap_or_default();
+        let suffix = id
+            .strip_prefix(base)
+            .and_then(|rest| rest.strip_prefix(':'));
+        if suffix.and_then(|digits| digits.parse().ok()) != Some(index) {
+            return Err(wrong());
+        }
+    }
+    Ok(Some(base))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::emulator::access::{Credentials, authenticate};
+    use crate::emulator::limits::{HistoryLimits, Limits};
+
+    fn hub(limits: Limits) -> (Hub, Grant) {
+        let key = "app.key:secret".parse().expect("a key");
+        let credentials = Credentials::Key("app.key:secret".into());
+        let grant = authenticate(&key, Some(&credentials), 0).expect("valid");
+        (Hub::new(key, limits), grant)
+    }
+
+    fn messages(ids: &[Option<&str>]) -> Vec<Message> {
+        let message = |id: Option<&str>| Message {
+            id: id.map(Into::into),
+            ..Message::default()
+        };
+        ids.iter().copied().map(message).collect()
+    }
+
+    fn publish(
+        hub: &mut Hub,
+        grant: &Grant,
+        channel: &str,
+        ids: &[Option<&str>],
+        now_ms: i64,
+    ) -> Result<Published, u32> {
+        let by = Publisher {
+            grant,
+            connection_id: None,
+        };
+        let id = rand::random::<u64>().to_string();
+        hub.publish(by, channel, id, messages(ids), now_ms)
+            .map_err(|error| error.code)
+    }
+
+    fn len(hub: &Hub, channel: &str) -> usize {
+        hub.channel(channel)
+            .map_or(0, |channel| channel.entries().count())
+    }
+
+    #[test]
+    fn a_publish_that_is_sent_again_is_answered_as_before_and_kept_once() {
+        let (mut hub, grant) = hub(Limits::default());
+        let first = publish(&mut hub, &grant, "c", &[Some("m")], 1).expect("accepted");
+        assert_eq!(publish(&mut hub, &grant, "c", &[Some("m")], 2), Ok(first));
+        let batch = [Some("b:0"), Some("b:1")];
+        let first = publish(&mut hub, &grant, "c", &batch, 3).expect("accepted");
+        assert_eq!(publish(&mut hub, &grant, "c", &batch, 4), Ok(first));
+        assert_eq!(len(&hub, "c"), 2);
+        publish(&mut hub, &grant, "d", &[Some("m")], 5).expect("another channel");
+        assert_eq!(len(&hub, "d"), 1);
+    }
+
+    #[test]
+    fn several_messages_must_share_a_base_id_or_have_none() {
+        let (mut hub, grant) = hub(Limits::default());
+        for wrong in [
+            [Some("a"), Some("b")],
+            [Some("a:0"), None],
+            [Some("a:0"), Some("b:1")],
+            [Some("a:1"), Some("a:0")],
+            [Some(":0"), Some(":1")],
+        ] {
+            assert_eq!(publish(&mut hub, &grant, "c", &wrong, 1), Err(40031));
+        }
+        assert!(publish(&mut hub, &grant, "c", &[None, None], 1).is_ok());
+    }
+
+    #[test]
+    fn limits_refuse_what_is_over_them() {
+        let (mut hub, grant) = hub(Limits {
+            message_bytes: 10,
+            ..Limits::default()
+        });
+        let many = vec![None; MESSAGES_PER_PUBLISH_MAX + 1];
+        assert_eq!(publish(&mut hub, &grant, "c", &many, 1), Err(40034));
+        let big = Message {
+            name: Some("x".repeat(11)),
+            ..Message::default()
+        };
+        let by = Publisher {
+            grant: &grant,
+            connection_id: None,
+        };
+        let refused = hub.publish(by, "c", "i".into(), vec![big], 1);
+        assert_eq!(refused.map_err(|error| error.code), Err(40009));
+        for name in ["", "[meta]x", ":x", "a\nb"] {
+            assert_eq!(publish(&mut hub, &grant, name, &[None], 1), Err(40010));
+        }
+    }
+
+    #[test]
+    fn history_is_bounded_by_count_by_bytes_and_by_age() {
+        let history = HistoryLimits {
+            per_channel: 3,
+            ..HistoryLimits::default()
+        };
+        let (mut hub, grant) = hub(Limits {
+            history,
+            ..Limits::default()
+        });
+        for now_ms in 1..=5 {
+            publish(&mut hub, &grant, "a", &[None], now_ms).expect("accepted");
+        }
+        assert_eq!(len(&hub, "a"), 3);
+
+        hub.limits.history.bytes = hub.bytes + 300;
+        publish(&mut hub, &grant, "a", &[None], 6).expect("accepted");
+        hub.limits.history.per_channel = 100;
+        publish(&mut hub, &grant, "a", &[None], 7).expect("accepted");
+        publish(&mut hub, &grant, "a", &[None], 8).expect("accepted");
+        assert!(hub.bytes <= hub.limits.history.bytes, "{} bytes", hub.bytes);
+
+        let due = hub.next_due_ms().expect("something expires");
+        hub.handle_timeout(due + 120_000);
+        assert_eq!((len(&hub, "a"), hub.bytes, hub.next_due_ms()), (0, 0, None));
+        assert!(hub.channels.is_empty());
+    }
+
+    #[test]
+    fn a_forgotten_channel_proves_no_continuity_for_what_it_had_seen() {
+        use crate::emulator::channel::{Attach, From};
+        let (mut hub, grant) = hub(Limits::default());
+        let first = publish(&mut hub, &grant, "a", &[None], 1).expect("accepted");
+        publish(&mut hub, &grant, "a", &[None], 2).expect("accepted");
+        hub.handle_timeout(1_000_000);
+        let mut attach = |position| {
+            let from = From::Serial(Some(position));
+            hub.attach(
+                1,
+                "a",
+                Attach {
+                    modes: 0,
+                    muted: None,
+                    from,
+                },
+                1_000_001,
+            )
+            .is_resumed
+        };
+        assert!(!attach(first.position));
+        assert!(attach(Position::at(3)));
+    }
+}

@@ -1,0 +1,341 @@
+//! One websocket: reads frames, lets its [`Connection`] answer, writes.
+//!
+//! Owns the socket. Everything that has arrived is answered under one lock of
+//! the hub and written with one flush, and while the socket takes no more,
+//! nothing is read: a client that does not read is not served, and after
+//! [`WRITE_STALL`] it is cut off.
+//!
+//! Stops when the client closes, when its token expires, when another session
+//! takes its connection over, or at shutdown with DISCONNECTED 80003.
+
+mod attach;
+mod connection;
+mod open;
+mod timers;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::{FutureExt as _, SinkExt as _, StreamExt as _};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::Notify;
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
+use tokio_tungstenite::tungstenite::{self, Message as Frame};
+use tracing::debug;
+
+use crate::protocol::ably::codec::{self, Format};
+use crate::protocol::ably::error::ErrorInfo;
+use crate::protocol::ably::message::{Action, ProtocolMessage};
+use crate::report::Report;
+use crate::shutdown::Shutdown;
+
+use super::hub::Delivery;
+use super::limits::FRAME_BYTES_MAX;
+use super::{Emulator, now_ms};
+
+use connection::{Connection, Ending};
+pub(super) use open::Params;
+use timers::{Due, Timers};
+
+/// How long a client may take none of what is written to it.
+const WRITE_STALL: Duration = Duration::from_secs(30);
+
+/// Frames answered in one go; then what they caused is written.
+const FRAMES_PER_TURN: usize = 256;
+
+/// Bytes pulled from channels in one go, before they are written.
+const PULL_BYTES: usize = 256 * 1024;
+
+/// How websockets are read and written.
+pub(super) fn websocket_config() -> WebSocketConfig {
+    WebSocketConfig::default()
+        .read_buffer_size(32 * 1024)
+        .write_buffer_size(64 * 1024)
+        .max_write_buffer_size(4 * 1024 * 1024)
+        .max_message_size(Some(FRAME_BYTES_MAX))
+        .max_frame_size(Some(FRAME_BYTES_MAX))
+}
+
+/// Frames to be written, all of one format.
+#[derive(Debug)]
+struct Outbox {
+    format: Format,
+    frames: Vec<Bytes>,
+}
+
+impl Outbox {
+    fn push(&mut self, message: &ProtocolMessage) {
+        self.frames.push(codec::encode(self.format, message).into());
+    }
+
+    fn push_error(&mut self, channel: Option<&str>, error: ErrorInfo) {
+        self.push(&ProtocolMessage {
+            channel: channel.map(ToOwned::to_owned),
+            error: Some(error),
+            ..ProtocolMessage::new(Action::Error)
+        });
+    }
+}
+
+/// Serves one websocket until it ends.
+pub(super) async fn serve<S>(
+    emulator: Arc<Emulator>,
+    socket: WebSocketStream<S>,
+    params: Params,
+    shutdown: Shutdown,
+) where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let wake = Arc::new(Notify::new());
+    let mut outbox = Outbox {
+        format: params.format,
+        frames: Vec::new(),
+    };
+    let opened = open::open(&emulator, &params, wake.clone(), &mut outbox);
+    let mut writer = Socket {
+        socket,
+        ping: false,
+    };
+    let connection = match opened {
+        Ok(connection) => connection,
+        Err(error) => {
+            debug!(code = error.code, "A client was refused.");
+            outbox.push_error(None, error);
+            _ = writer.write(&mut outbox).await;
+            return writer.close().await;
+        }
+    };
+    let timers = Timers::new(&params, connection.expires_ms());
+    let mut session = Session {
+        emulator,
+        socket: writer,
+        connection,
+        timers,
+        wake,
+        outbox,
+    };
+    let ending = match session.run(&shutdown).await {
+        Ok(ending) => ending,
+        Err(error) => {
+            debug!(error = %Report(&error), "A client's socket is gone.");
+            Ending::Lost
+        }
+    };
+    session
+        .connection
+        .end(&mut session.emulator.hub(), ending, now_ms());
+    session.socket.close().await;
+}
+
+struct Session<S> {
+    emulator: Arc<Emulator>,
+    socket: Socket<S>,
+    connection: Connection,
+    timers: Timers,
+    wake: Arc<Notify>,
+    outbox: Outbox,
+}
+
+/// What a session waits for.
+enum Event {
+    Frame(Option<Result<Frame, tungstenite::Error>>),
+    Wake,
+    Due,
+    Shutdown,
+}
+
+#[derive(Debug, thiserror::Error)]
+enum SessionError {
+    #[error("the websocket failed")]
+    Socket(#[from] tungstenite::Error),
+    #[error("the client has read nothing for {WRITE_STALL:?}")]
+    Stalled,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
+    async fn run(&mut self, shutdown: &Shutdown) -> Result<Ending, SessionError> {
+        loop {
+            self.flush().await?;
+            let event = tokio::select! {
+                biased;
+                () = shutdown.begun() => Event::Shutdown,
+                frame = self.socket.socket.next() => Event::Frame(frame),
+                () = self.wake.notified() => Event::Wake,
+                () = self.timers.sleep() => Event::Due,
+            };
+            let ending = match event {
+                Event::Frame(None) => Some(Ending::Lost),
+                Event::Frame(Some(frame)) => self.take_frames(frame?)?,
+                Event::Wake => self.check_replaced(),
+                Event::Due => self.handle_due(),
+                Event::Shutdown => Some(self.stop()),
+            };
+            if let Some(ending) = ending {
+                self.flush().await?;
+                return Ok(ending);
+            }
+        }
+    }
+
+    /// Answers `first` and all that has arrived behind it.
+    fn take_frames(&mut self, first: Frame) -> Result<Option<Ending>, SessionError> {
+        let mut frames = vec![first];
+        while frames.len() < FRAMES_PER_TURN {
+            match self.socket.socket.next().now_or_never() {
+                Some(Some(frame)) => frames.push(frame?),
+                Some(None) | None => break,
+            }
+        }
+        let mut hub = self.emulator.hub();
+        let now_ms = now_ms();
+        for frame in frames {
+            let message = match decode(frame) {
+                Ok(Some(message)) => message,
+                Ok(None) => continue,
+                Err(error) => {
+                    self.outbox.push_error(None, error);
+                    return Ok(Some(Ending::Lost));
+                }
+            };
+            let ending = self
+                .connection
+                .handle(&mut hub, message, now_ms, &mut self.outbox);
+            if ending.is_some() {
+                return Ok(ending);
+            }
+        }
+        self.timers.set_expiry(self.connection.expires_ms());
+        Ok(None)
+    }
+
+    fn stop(&mut self) -> Ending {
+        let error = ErrorInfo::with_status(80003, 503, "the emulator is stopping");
+        self.outbox.push(&disconnected(error));
+        Ending::Lost
+    }
+
+    fn check_replaced(&mut self) -> Option<Ending> {
+        let is_replaced = self.emulator.hub().is_replaced(self.connection.session());
+        is_replaced.then(|| {
+            let error = ErrorInfo::with_status(80016, 400, "a newer socket has this connection");
+            self.outbox.push(&disconnected(error));
+            Ending::Lost
+        })
+    }
+
+    fn handle_due(&mut self) -> Option<Ending> {
+        match self.timers.take_due() {
+            Due::Nothing => None,
+            Due::Heartbeat => {
+                self.outbox.push(&ProtocolMessage::new(Action::Heartbeat));
+                None
+            }
+            Due::Ping => {
+                self.socket.ping = true;
+                None
+            }
+            Due::TokenExpiresSoon => {
+                self.outbox.push(&ProtocolMessage::new(Action::Auth));
+                None
+            }
+            Due::TokenExpired => {
+                self.outbox.push(&disconnected(ErrorInfo::new(
+                    40142,
+                    "the token has expired",
+                )));
+                Some(Ending::Lost)
+            }
+        }
+    }
+
+    /// Writes all there is for this client, pulling as the socket takes it.
+    async fn flush(&mut self) -> Result<(), SessionError> {
+        loop {
+            let is_all = self.pull();
+            if self.outbox.frames.is_empty() && !self.socket.ping {
+                return Ok(());
+            }
+            self.timers.wrote();
+            self.socket.write(&mut self.outbox).await?;
+            if is_all {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Takes up to [`PULL_BYTES`] from the channels; whether that was all.
+    fn pull(&mut self) -> bool {
+        let mut hub = self.emulator.hub();
+        let (session, format) = (self.connection.session(), self.outbox.format);
+        let mut budget = PULL_BYTES;
+        while 0 < budget {
+            match hub.pull(session, format, &mut budget, &mut self.outbox.frames) {
+                Delivery::Nothing => return true,
+                Delivery::Frames => {}
+                Delivery::Lost { channel, position } => {
+                    let serial = hub.series.channel_serial(position);
+                    self.connection
+                        .push_lost(&channel, serial, &mut self.outbox);
+                }
+            }
+        }
+        false
+    }
+}
+
+struct Socket<S> {
+    socket: WebSocketStream<S>,
+    /// A ping is to be sent with the next write.
+    ping: bool,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
+    /// Writes and flushes every frame of `outbox`.
+    async fn write(&mut self, outbox: &mut Outbox) -> Result<(), SessionError> {
+        let write = async {
+            if std::mem::take(&mut self.ping) {
+                self.socket.feed(Frame::Ping(Bytes::new())).await?;
+            }
+            for frame in outbox.frames.drain(..) {
+                self.socket.feed(wrap(outbox.format, frame)).await?;
+            }
+            self.socket.flush().await
+        };
+        let written = tokio::time::timeout(WRITE_STALL, write).await;
+        Ok(written.map_err(|_| SessionError::Stalled)??)
+    }
+
+    /// Closes, without waiting long for a client that does not answer.
+    async fn close(&mut self) {
+        _ = tokio::time::timeout(Duration::from_secs(1), self.socket.close(None)).await;
+    }
+}
+
+fn disconnected(error: ErrorInfo) -> ProtocolMessage {
+    ProtocolMessage {
+        error: Some(error),
+        ..ProtocolMessage::new(Action::Disconnected)
+    }
+}
+
+/// The websocket frame for an encoded message.
+fn wrap(format: Format, frame: Bytes) -> Frame {
+    match format {
+        Format::Msgpack => Frame::Binary(frame),
+        Format::Json => Frame::Text(frame.try_into().expect("JSON is UTF-8")),
+    }
+}
+
+/// The protocol message in a frame; `None` for the websocket's own.
+fn decode(frame: Frame) -> Result<Option<ProtocolMessage>, ErrorInfo> {
+    let decoded = match frame {
+        Frame::Text(text) => codec::decode(Format::Json, &text.into()),
+        Frame::Binary(bytes) => codec::decode(Format::Msgpack, &bytes),
+        _ => return Ok(None),
+    };
+    decoded
+        .map(Some)
+        .map_err(|error| ErrorInfo::new(40000, Report(&error).to_string()))
+}
