@@ -6,14 +6,15 @@
 //! It gets none of our secrets and no terminal, and is killed with its
 //! question.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::io;
-use std::process::{ExitStatus, Stdio};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt as _};
-use tokio::process::{Child, Command};
 
+use crate::process::child::{Child, Exit};
+use crate::process::spawn::{SpawnError, Spawner, Spec};
 use crate::protocol::ably::auth::TokenDetails;
 use crate::protocol::token::ANSWER_BYTES_MAX;
 
@@ -44,26 +45,31 @@ const WITHHELD: &[&str] = &[
 /// A program that writes tokens.
 #[derive(Debug)]
 pub(crate) struct TokenCommand {
-    /// The program, found through PATH unless it is a path.
-    pub(crate) program: OsString,
+    /// The program, found through the PATH in `env` unless it is a path.
+    pub(crate) program: PathBuf,
     /// Its arguments.
     pub(crate) args: Vec<OsString>,
+    /// The environment of the user; what is ours alone is taken out.
+    pub(crate) env: Vec<(OsString, OsString)>,
+    /// Where it runs.
+    pub(crate) directory: PathBuf,
+    /// Runs it.
+    pub(crate) spawner: Spawner,
 }
 
 /// Why the program gives no token.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum CommandError {
-    #[error("failed to run the token command {program:?}")]
-    Run {
-        program: OsString,
-        source: io::Error,
-    },
+    #[error("failed to start the token command")]
+    Spawn(#[from] SpawnError),
+    #[error("failed to read from the token command")]
+    Read(#[source] io::Error),
     #[error("the token command did not finish within {} s", DEADLINE.as_secs())]
     TimedOut,
     #[error("the token command wrote more than {ANSWER_BYTES_MAX} bytes")]
     TooLong,
-    #[error("the token command failed ({status}): {stderr}")]
-    Failed { status: ExitStatus, stderr: String },
+    #[error("the token command failed ({exit}): {stderr}")]
+    Failed { exit: Exit, stderr: String },
     #[error("what the token command wrote is no token")]
     Given(#[from] GivenError),
 }
@@ -76,56 +82,71 @@ impl TokenCommand {
         Ok(read_given(&output, order.now_ms)?)
     }
 
+    /// Runs the program to its end; dropped before, it kills the program and
+    /// its children.
     async fn run(&self, order: &Order) -> Result<Vec<u8>, CommandError> {
-        let failed = |source| CommandError::Run {
-            program: self.program.clone(),
-            source,
-        };
-        let mut child = self.command(order).spawn().map_err(failed)?;
-        let (stdout, stderr) = output_of(&mut child).await.map_err(failed)?;
+        let mut child = self.spawner.spawn(self.spec(order)).await?;
+        let (stdout, stderr) = output_of(&mut child).await.map_err(CommandError::Read)?;
         if ANSWER_BYTES_MAX < stdout.len() {
             return Err(CommandError::TooLong);
         }
-        let status = child.wait().await.map_err(failed)?;
-        if !status.success() {
+        let (exit, _) = child.reap().await;
+        if exit != Exit::Code(0) {
             let stderr = String::from_utf8_lossy(&stderr).trim().to_owned();
-            return Err(CommandError::Failed { status, stderr });
+            return Err(CommandError::Failed { exit, stderr });
         }
         Ok(stdout)
     }
 
-    fn command(&self, order: &Order) -> Command {
-        let mut command = Command::new(&self.program);
-        for name in WITHHELD {
-            command.env_remove(name);
+    fn spec(&self, order: &Order) -> Spec {
+        let wanted = [
+            ("FALCO_AUDIENCE", order.audience.to_string()),
+            ("FALCO_DEVICE_ID", order.identity.device().to_string()),
+            ("FALCO_USER_ID", order.identity.user().to_owned()),
+            ("FALCO_CAPABILITY", order.capability.to_string()),
+        ];
+        let wanted = wanted.map(|(name, value)| (name.into(), value.into()));
+        let users = self.env.iter().filter(|(name, _)| !is_withheld(name));
+        Spec {
+            program: self.program.clone(),
+            arg0: None,
+            args: self.args.clone(),
+            env: users.cloned().chain(wanted).collect(),
+            directory: self.directory.clone(),
+            descriptors: Vec::new(),
         }
-        command
-            .args(&self.args)
-            .env("FALCO_AUDIENCE", order.audience.as_str())
-            .env("FALCO_DEVICE_ID", order.identity.device().to_string())
-            .env("FALCO_USER_ID", order.identity.user())
-            .env("FALCO_CAPABILITY", order.capability.to_string())
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .process_group(0)
-            .kill_on_drop(true);
-        command
     }
 }
 
-/// What the program writes until it closes its output or writes too much.
+fn is_withheld(name: &OsStr) -> bool {
+    WITHHELD.iter().any(|withheld| name == *withheld)
+}
+
+/// What the program has written when it ends.
+///
+/// What it left running in its group is killed then, so that nothing keeps its
+/// output open.
 async fn output_of(child: &mut Child) -> io::Result<(Vec<u8>, Vec<u8>)> {
-    let stdout = read_up_to(child.stdout.take(), ANSWER_BYTES_MAX as u64 + 1);
-    let stderr = read_up_to(child.stderr.take(), QUOTE_BYTES_MAX);
-    tokio::try_join!(stdout, stderr)
+    let end = child.end()?;
+    let output = child.take_output()?;
+    let output = output.ok_or_else(|| io::Error::other("it was taken before"))?;
+    let reading = async {
+        let stdout = read_up_to(output.stdout, ANSWER_BYTES_MAX as u64 + 1);
+        let stderr = read_up_to(output.stderr, QUOTE_BYTES_MAX);
+        tokio::try_join!(stdout, stderr)
+    };
+    let ending = async {
+        end.reached().await;
+        child.kill();
+    };
+    let (written, ()) = tokio::join!(reading, ending);
+    written
 }
 
-async fn read_up_to(pipe: Option<impl AsyncRead + Unpin>, limit: u64) -> io::Result<Vec<u8>> {
+/// The first `limit` bytes; whoever writes more finds the pipe closed.
+async fn read_up_to(pipe: impl AsyncRead + Unpin, limit: u64) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    if let Some(pipe) = pipe {
-        pipe.take(limit).read_to_end(&mut bytes).await?;
-    }
+    pipe.take(limit).read_to_end(&mut bytes).await?;
     Ok(bytes)
 }
 
@@ -134,12 +155,22 @@ mod tests {
     use super::super::source::tests::order;
     use super::*;
 
+    fn command(program: &str, args: &[&str]) -> TokenCommand {
+        TokenCommand {
+            program: program.into(),
+            args: args.iter().map(OsString::from).collect(),
+            env: vec![
+                ("PATH".into(), "/usr/bin:/bin".into()),
+                ("HOME".into(), "/home/me".into()),
+                ("ABLY_API_KEY".into(), "app.key:s3cret".into()),
+            ],
+            directory: "/".into(),
+            spawner: Spawner::start().expect("a thread"),
+        }
+    }
+
     async fn run(script: &str) -> Result<TokenDetails, CommandError> {
-        let command = TokenCommand {
-            program: "/bin/sh".into(),
-            args: vec!["-c".into(), script.into()],
-        };
-        command.fetch(&order()).await
+        command("sh", &["-c", script]).fetch(&order()).await
     }
 
     #[tokio::test]
@@ -159,14 +190,25 @@ mod tests {
             .expect_err("fails");
         assert_eq!(
             error.to_string(),
-            "the token command failed (exit status: 3): log in first"
+            "the token command failed (exit 3): log in first"
         );
-        let missing = TokenCommand {
-            program: "/nonexistent/program".into(),
-            args: Vec::new(),
-        };
+        let missing = command("/nonexistent/program", &[]);
         let error = missing.fetch(&order()).await.expect_err("fails");
-        assert!(error.to_string().contains("/nonexistent/program"));
+        assert!(matches!(error, CommandError::Spawn(_)), "{error:?}");
+    }
+
+    #[tokio::test]
+    async fn a_program_has_the_user_s_environment_without_our_secrets() {
+        let script = r#"printf '{"token":"t","clientId":"%s","capability":"%s"}' "$HOME" "${ABLY_API_KEY-none}""#;
+        let details = run(script).await.expect("a token");
+        assert_eq!(details.client_id.as_deref(), Some("/home/me"));
+        assert_eq!(details.capability, "none");
+    }
+
+    #[tokio::test]
+    async fn what_a_program_leaves_running_does_not_hold_its_token_back() {
+        let details = run("sleep 600 & printf t0k").await.expect("a token");
+        assert_eq!(details.token.reveal(), "t0k");
     }
 
     #[tokio::test]
