@@ -117,3 +117,80 @@ fn client_config(roots: RootCertStore) -> Arc<ClientConfig> {
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Arc::new(config)
 }
+
+#[cfg(test)]
+mod tests {
+    use rustls::ServerConfig;
+    use rustls::pki_types::pem::PemObject as _;
+    use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpListener;
+    use tokio_rustls::TlsAcceptor;
+
+    use super::super::dial::DialError;
+    use super::super::http::{Client, HttpError, Request};
+    use super::*;
+
+    const AUTHORITY: &[u8] = include_bytes!("../../tests/tls/ca.pem");
+    const CERTIFICATE: &[u8] = include_bytes!("../../tests/tls/cert.pem");
+    const KEY: &[u8] = include_bytes!("../../tests/tls/key.pem");
+
+    fn acceptor() -> TlsAcceptor {
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let certificate = CertificateDer::from_pem_slice(CERTIFICATE).expect("a certificate");
+        let key = PrivateKeyDer::from_pem_slice(KEY).expect("a key");
+        let config = ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .expect("versions")
+            .with_no_client_auth()
+            .with_single_cert(vec![certificate], key)
+            .expect("they belong together");
+        TlsAcceptor::from(Arc::new(config))
+    }
+
+    fn authority() -> RootCertStore {
+        let mut roots = RootCertStore::empty();
+        let certificate = CertificateDer::from_pem_slice(AUTHORITY).expect("a certificate");
+        roots.add(certificate).expect("an authority");
+        roots
+    }
+
+    /// Greets over TLS whoever trusts it, and asks them to reach it as `host`.
+    async fn greeting(tls: Tls, host: &str) -> Result<Vec<u8>, HttpError> {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("binds");
+        let port = listener.local_addr().expect("bound").port();
+        let server = tokio::spawn(async move {
+            let (stream, _) = listener.accept().await.expect("accepts");
+            let Ok(mut stream) = acceptor().accept(stream).await else {
+                return;
+            };
+            let mut request = [0; 1024];
+            _ = stream.read(&mut request).await.expect("reads");
+            let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello";
+            stream.write_all(answer).await.expect("writes");
+        });
+        let url = format!("https://{host}:{port}/").parse().expect("a URL");
+        let answered = Client::new(tls).send(&Request::get(url)).await;
+        server.await.expect("served");
+        answered.map(|response| response.body.to_vec())
+    }
+
+    #[tokio::test]
+    async fn a_server_with_a_trusted_certificate_for_its_name_is_spoken_to() {
+        for host in ["localhost", "127.0.0.1"] {
+            let answer = greeting(Tls::trusting(authority()), host).await;
+            assert_eq!(answer.expect("trusted"), b"hello");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_server_nobody_vouches_for_hears_nothing() {
+        let error = greeting(Tls::trusting(RootCertStore::empty()), "localhost").await;
+        let error = error.expect_err("not trusted");
+        let refused = matches!(
+            &error,
+            HttpError::Dial(DialError::Tls(TlsError::Handshake { host, .. })) if host == "localhost"
+        );
+        assert!(refused, "{error:?}");
+    }
+}
