@@ -8,6 +8,7 @@
 // A verb owns its arguments, whether it keeps them or not.
 #![allow(clippy::needless_pass_by_value)]
 
+mod credentials;
 mod daemon;
 mod daemon_ably;
 mod emit;
