@@ -252,7 +252,8 @@ impl Hub {
         self.enforce_history(now_ms);
     }
 
-    fn enforce_history(&mut self, now_ms: i64) {
+    /// Drops what is too old or too much.
+    pub(super) fn enforce_history(&mut self, now_ms: i64) {
         let expired_ms = now_ms.saturating_sub_unsigned(self.age_ms());
         while let Some(oldest) = self.oldest_first.front() {
             if self.bytes <= self.limits.history.bytes && expired_ms < oldest.timestamp {

@@ -1,5 +1,7 @@
 //! Ably's REST interface: one function per resource, JSON or msgpack.
 
+mod channels;
+mod page;
 mod tokens;
 
 use std::collections::HashMap;
@@ -15,6 +17,7 @@ use serde::de::DeserializeOwned;
 
 use crate::protocol::ably::codec::{self, Format};
 use crate::protocol::ably::error::ErrorInfo;
+use crate::report::Report;
 
 use super::access::{Credentials, Grant, authenticate};
 use super::limits::FRAME_BYTES_MAX;
@@ -67,6 +70,19 @@ fn route(emulator: &Emulator, call: &Call, format: Format) -> Result<Answer, Err
         (&Method::POST, ["keys", key_name, "requestToken"]) => {
             tokens::request(emulator, call, key_name, format)
         }
+        (&Method::GET, ["channels", name]) => channels::status(emulator, call, name, format),
+        (&Method::POST, ["channels", name, "messages"]) => {
+            channels::publish(emulator, call, name, format)
+        }
+        (&Method::GET, ["channels", name, "messages" | "history"]) => {
+            channels::history(emulator, call, name, format)
+        }
+        (&Method::GET, ["channels", name, "presence"]) => {
+            channels::presence(emulator, call, name, format)
+        }
+        (&Method::GET, ["channels", name, "presence", "history"]) => {
+            channels::presence_history(emulator, call, name, format)
+        }
         _ => Err(ErrorInfo::new(40400, "the emulator has no such resource")),
     }
 }
@@ -103,24 +119,34 @@ impl Call {
         String::from_utf8(bytes).ok()
     }
 
-    /// The body, in the format its `Content-Type` says.
+    /// The body as one value.
     fn decode<T: DeserializeOwned>(&self) -> Result<T, ErrorInfo> {
+        codec::decode_value(self.body_format(), &self.body).map_err(|error| unreadable(&error))
+    }
+
+    /// The body as one value or a list of them.
+    fn decode_one_or_many<T: DeserializeOwned>(&self) -> Result<Vec<T>, ErrorInfo> {
+        let decoded = codec::decode_one_or_many(self.body_format(), &self.body);
+        decoded.map_err(|error| unreadable(&error))
+    }
+
+    fn body_format(&self) -> Format {
         let value = self
             .headers
             .get(header::CONTENT_TYPE)
             .and_then(|value| value.to_str().ok());
-        let format = match value {
+        match value {
             Some(value) if value.contains("msgpack") => Format::Msgpack,
             _ => Format::Json,
-        };
-        codec::decode_value(format, &self.body).map_err(|error| {
-            let text = format!(
-                "the request body cannot be read: {}",
-                crate::report::Report(&error)
-            );
-            ErrorInfo::new(40000, text)
-        })
+        }
     }
+}
+
+fn unreadable(error: &codec::DecodeError) -> ErrorInfo {
+    ErrorInfo::new(
+        40000,
+        format!("the request body cannot be read: {}", Report(error)),
+    )
 }
 
 impl Answer {
@@ -139,6 +165,14 @@ impl Answer {
         Self {
             status: StatusCode::CREATED,
             ..Self::ok(format, value)
+        }
+    }
+
+    fn page<T: Serialize>(format: Format, call: &Call, page: &page::Page<T>) -> Self {
+        let links = page::links(call, page.next.as_deref());
+        Self {
+            links,
+            ..Self::ok(format, &page.items)
         }
     }
 

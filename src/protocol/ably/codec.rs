@@ -4,9 +4,10 @@
 //! more memory than a few times the frame plus a few megabytes.
 
 use bytes::Bytes;
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 
+use super::lenient;
 use super::message::ProtocolMessage;
 
 /// How frames and REST bodies are written.
@@ -82,6 +83,30 @@ pub fn decode_value<T: DeserializeOwned>(format: Format, body: &[u8]) -> Result<
         Format::Json => Ok(serde_json::from_slice(body)?),
         Format::Msgpack => Ok(rmp_serde::from_slice(body)?),
     }
+}
+
+/// Reads a REST body that is one value or a list of them.
+///
+/// # Errors
+///
+/// The body is neither in `format`, or the list is too long.
+pub fn decode_one_or_many<T: DeserializeOwned>(
+    format: Format,
+    body: &[u8],
+) -> Result<Vec<T>, DecodeError> {
+    #[derive(Deserialize)]
+    #[serde(transparent, bound = "T: DeserializeOwned")]
+    struct List<T>(#[serde(deserialize_with = "lenient::list")] Vec<T>);
+
+    let first = body.iter().find(|byte| !byte.is_ascii_whitespace());
+    let is_list = match format {
+        Format::Json => first == Some(&b'['),
+        Format::Msgpack => matches!(first, Some(0x90..=0x9f | 0xdc | 0xdd)),
+    };
+    if is_list {
+        return decode_value(format, body).map(|List(list)| list);
+    }
+    decode_value(format, body).map(|value| vec![value])
 }
 
 /// Appends a REST body to `out`.
@@ -169,6 +194,28 @@ mod tests {
             message.messages[0].extras,
             Some(serde_json::json!({"b": "aGk="}))
         );
+    }
+
+    #[test]
+    fn a_body_is_one_value_or_a_list() {
+        for (body, ids) in [
+            (r#" {"id":"a"}"#, &["a"][..]),
+            (r#"[{"id":"a"},{"id":"b"}]"#, &["a", "b"]),
+        ] {
+            let messages: Vec<Message> =
+                decode_one_or_many(Format::Json, body.as_bytes()).expect("decodes");
+            assert!(
+                messages
+                    .iter()
+                    .map(|m| m.id.as_deref())
+                    .eq(ids.iter().map(|id| Some(*id)))
+            );
+            let mut msgpack = Vec::new();
+            encode_value_into(Format::Msgpack, &messages, &mut msgpack);
+            let again: Vec<Message> =
+                decode_one_or_many(Format::Msgpack, &msgpack).expect("decodes");
+            assert_eq!(again, messages);
+        }
     }
 
     #[test]
