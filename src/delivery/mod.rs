@@ -1,1 +1,41 @@
-//! Delivery: which effect may go out, and when.
+//! Delivery: which effect may go out, when, and what its fate is.
+//!
+//! Owns the order of effects. [`Lanes`] keeps one queue for each [`LaneKey`];
+//! effects of a lane leave in the order they came, one request at a time,
+//! and lanes do not wait for each other. Effects that wait in one lane for one
+//! channel leave together, as one batch.
+//!
+//! Promises: every effect submitted is settled exactly once, before its
+//! deadline; at most one request of a lane is in flight; a retry goes out
+//! before anything behind it; a batch is sent again exactly as it was; when an
+//! effect fails for another reason than itself, all that waits behind it in its
+//! lane fails too, so that a daemon which sends them again keeps their order.
+//!
+//! Never waits, sends, or reads a clock; the dispatcher of `ingest` does that.
+//! It holds no more than the effects it was given; it refuses what a full lane
+//! cannot take, and says when it has room for no more.
+//!
+//! ```text
+//!                        ┌───────────── rejected: only this effect fails ─────────────┐
+//!                        │                                                            ▼
+//! submitted ──▶ Ready ──poll_request──▶ InFlight ──accepted──────────────────────▶ settled
+//!                 ▲                      │  │  ▲                                      ▲
+//!                 │◀─ connection lost ───┘  │  └── late acceptance also settles ──────┤
+//!                 │                         ▼                                         │
+//!                 └──── 500 ms ──────── BackingOff ── 3 attempts, or the deadline ────┘
+//!                                                     (and all behind it)
+//! ```
+//!
+//! [`LaneKey`]: crate::protocol::id::LaneKey
+
+mod config;
+mod failure;
+mod lane;
+mod lanes;
+mod request;
+
+pub(crate) use config::Config;
+pub(crate) use failure::{Class, Failure, Refusal};
+pub(crate) use lane::{Effect, Outcome, Settled};
+pub(crate) use lanes::{Depth, Lanes, Peer};
+pub(crate) use request::{Request, RequestId};

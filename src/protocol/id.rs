@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use uuid::Uuid;
 
@@ -61,12 +62,12 @@ impl FromStr for EffectId {
 ///
 /// A session's id where there is one, else the channel.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct LaneKey(Box<str>);
+pub struct LaneKey(Arc<str>);
 
 impl LaneKey {
     /// The lane called `name`.
     #[must_use]
-    pub fn new(name: impl Into<Box<str>>) -> Self {
+    pub fn new(name: impl Into<Arc<str>>) -> Self {
         Self(name.into())
     }
 

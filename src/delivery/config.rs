@@ -1,0 +1,61 @@
+//! The bounds and timings of delivery.
+
+use std::time::Duration;
+
+/// How often, how long, and how much at once.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Config {
+    /// Attempts that were answered or timed out before an effect fails.
+    pub attempts_max: u32,
+    /// The patience the transport is told (`timeout_ms`).
+    pub attempt_timeout: Duration,
+    /// How much longer than that we wait, so that the transport's own verdict
+    /// arrives before ours.
+    pub answer_margin: Duration,
+    /// Pause before an attempt is repeated.
+    pub retry_delay: Duration,
+    /// From its arrival to its last possible answer, wherever the time went.
+    pub effect_deadline: Duration,
+    /// Effects a lane holds before it refuses more.
+    pub lane_effects_max: usize,
+    /// Bytes a lane holds before it refuses more.
+    pub lane_bytes_max: usize,
+    /// Effects held over all lanes before nothing more is read.
+    pub effects_max: usize,
+    /// Bytes held over all lanes before nothing more is read.
+    pub bytes_max: usize,
+    /// Messages in one batch.
+    pub batch_messages_max: usize,
+    /// Payload and event bytes in one batch; Ably takes 64 KiB a message.
+    pub batch_bytes_max: usize,
+}
+
+impl Config {
+    /// The contract's three attempts, 500 ms apart, each `attempt_timeout`.
+    #[must_use]
+    pub(crate) fn with_attempt_timeout(attempt_timeout: Duration) -> Self {
+        let attempts_max = 3;
+        let retry_delay = Duration::from_millis(500);
+        Self {
+            attempts_max,
+            attempt_timeout,
+            answer_margin: Duration::from_millis(150),
+            retry_delay,
+            // 16.5 s for attempts of 5 s: all of them, the pauses between
+            // them, and half a second to spare for the margins.
+            effect_deadline: attempt_timeout * attempts_max + retry_delay * attempts_max,
+            lane_effects_max: 4096,
+            lane_bytes_max: 16 * 1024 * 1024,
+            effects_max: 65_536,
+            bytes_max: 256 * 1024 * 1024,
+            batch_messages_max: 32,
+            batch_bytes_max: 48 * 1024,
+        }
+    }
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self::with_attempt_timeout(Duration::from_secs(5))
+    }
+}

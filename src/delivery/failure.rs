@@ -1,0 +1,165 @@
+//! What a failure means, and how the daemon is told.
+
+use std::fmt;
+use std::sync::Arc;
+
+/// Why an effect failed: the machine-readable word its error text starts with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Class {
+    /// It can never succeed as it is; it was not published.
+    Rejected,
+    /// It was not published; the same effect may succeed later.
+    Throttled,
+    /// Nobody can say whether it was published; sending it again is safe
+    /// within the window in which Ably drops copies.
+    Ambiguous,
+    /// Its lane holds as much as it may.
+    LaneFull,
+    /// It is larger than Falco or the transport takes.
+    TooLarge,
+    /// Falco stops.
+    ShuttingDown,
+}
+
+impl Class {
+    /// The word.
+    pub(crate) const fn token(self) -> &'static str {
+        match self {
+            Self::Rejected => "rejected",
+            Self::Throttled => "throttled",
+            Self::Ambiguous => "ambiguous",
+            Self::LaneFull => "lane_full",
+            Self::TooLarge => "too_large",
+            Self::ShuttingDown => "shutting_down",
+        }
+    }
+}
+
+/// A failure as the daemon is told: `<class>: <text>`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Failure {
+    /// What it means.
+    pub class: Class,
+    /// For people, and for the logs that match it.
+    pub text: Arc<str>,
+}
+
+impl Failure {
+    pub(crate) fn new(class: Class, text: impl Into<Arc<str>>) -> Self {
+        let text = text.into();
+        Self { class, text }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.class.token(), self.text)
+    }
+}
+
+/// A transport's answer that is not a success.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Refusal<'a> {
+    /// Its text.
+    pub error: &'a str,
+    /// Ably's code, when the transport says it.
+    pub code: Option<u32>,
+    /// Whether it may succeed later, when the transport says it.
+    pub retryable: Option<bool>,
+}
+
+impl Refusal<'_> {
+    /// What the refusal means for the effect.
+    ///
+    /// Our transport says so itself. An older one sends only a text, in which
+    /// a code may stand; what cannot be told is taken as ambiguous.
+    pub(crate) fn class(&self) -> Class {
+        let code = self.code.filter(|&code| code != 0);
+        let code = code.or_else(|| code_in(self.error));
+        let throttled = code.is_some_and(|code| code / 100 == 429);
+        match self.retryable {
+            Some(false) => Class::Rejected,
+            Some(true) if throttled => Class::Throttled,
+            Some(true) => Class::Ambiguous,
+            None if throttled => Class::Throttled,
+            None if code.is_some_and(is_definite) || is_validation(self.error) => Class::Rejected,
+            None => Class::Ambiguous,
+        }
+    }
+}
+
+/// Whether Ably means it: 400xx to 404xx, but for the token errors, which a
+/// new token heals.
+fn is_definite(code: u32) -> bool {
+    (40_000..=40_499).contains(&code) && !(40_140..=40_149).contains(&code)
+}
+
+/// Whether the text is one of those a transport writes before it asks Ably.
+fn is_validation(error: &str) -> bool {
+    error.ends_with(" is required")
+        || error.ends_with(" must be valid base64")
+        || error.starts_with("object value must be valid JSON")
+}
+
+/// The code in texts such as `[ErrorInfo :… code=40160 …]`.
+fn code_in(error: &str) -> Option<u32> {
+    let lower = error.to_ascii_lowercase();
+    lower.match_indices("code").find_map(|(at, word)| {
+        let rest = lower[at + word.len()..].trim_start_matches(['=', ':', ' ', '"']);
+        let digits = rest.split(|c: char| !c.is_ascii_digit()).next()?;
+        digits.parse().ok().filter(|code| *code >= 10_000)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn class(error: &str, code: Option<u32>, retryable: Option<bool>) -> Class {
+        Refusal {
+            error,
+            code,
+            retryable,
+        }
+        .class()
+    }
+
+    #[test]
+    fn a_transport_that_says_whether_to_retry_is_believed() {
+        assert_eq!(class("", Some(50_000), Some(false)), Class::Rejected);
+        assert_eq!(class("", Some(40_000), Some(true)), Class::Ambiguous);
+        assert_eq!(class("", Some(42_911), Some(true)), Class::Throttled);
+        assert_eq!(class("", None, Some(true)), Class::Ambiguous);
+    }
+
+    #[test]
+    fn an_older_transport_is_judged_by_its_text() {
+        let old = |error| class(error, None, None);
+        assert_eq!(
+            old("[ErrorInfo :no code=40160 statusCode=401]"),
+            Class::Rejected
+        );
+        assert_eq!(
+            old("[ErrorInfo :no code=40142 statusCode=401]"),
+            Class::Ambiguous
+        );
+        assert_eq!(old("rate (Code: 42910)"), Class::Throttled);
+        assert_eq!(old("[ErrorInfo :no code=50003]"), Class::Ambiguous);
+        assert_eq!(old("[ErrorInfo :no code=80003]"), Class::Ambiguous);
+        assert_eq!(old("channel is required"), Class::Rejected);
+        assert_eq!(old("payload_b64 must be valid base64"), Class::Rejected);
+        assert_eq!(
+            old("object value must be valid JSON: unexpected end"),
+            Class::Rejected
+        );
+        assert_eq!(old("context deadline exceeded"), Class::Ambiguous);
+        assert_eq!(old("code=5 statusCode=401"), Class::Ambiguous);
+        assert_eq!(old(""), Class::Ambiguous);
+    }
+
+    #[test]
+    fn a_failure_starts_with_its_class() {
+        let failure = Failure::new(Class::LaneFull, "too much");
+        assert_eq!(failure.to_string(), "lane_full: too much");
+    }
+}

@@ -1,0 +1,335 @@
+//! One lane: a queue whose front may be on its way.
+
+use std::collections::VecDeque;
+use std::time::Instant;
+
+use super::config::Config;
+use super::failure::{Class, Failure};
+use crate::protocol::envelope::Operation;
+use crate::protocol::id::{EffectId, IdempotencyKey, LaneKey};
+
+/// What of a side effect the transport is told.
+#[derive(Debug)]
+pub(crate) struct Effect {
+    /// The daemon's name for it.
+    pub id: EffectId,
+    /// What makes copies of it recognisable.
+    pub key: IdempotencyKey,
+    /// What to do.
+    pub operation: Operation,
+}
+
+/// What became of an effect.
+pub(crate) type Outcome = Result<(), Failure>;
+
+/// An effect that has its outcome.
+#[derive(Debug)]
+pub(crate) struct Settled<T> {
+    /// What was submitted with it.
+    pub origin: T,
+    /// Whose fate it is.
+    pub id: EffectId,
+    /// The fate.
+    pub outcome: Outcome,
+}
+
+/// An effect in a lane.
+#[derive(Debug)]
+pub(super) struct Entry<T> {
+    pub effect: Effect,
+    pub origin: T,
+    pub arrived: Instant,
+}
+
+impl<T> Entry<T> {
+    pub(super) fn bytes(&self) -> usize {
+        let operation = &self.effect.operation;
+        operation.body().len() + operation.channel().len() + operation.name().len()
+    }
+
+    pub(super) fn settle(self, outcome: Outcome) -> Settled<T> {
+        Settled {
+            origin: self.origin,
+            id: self.effect.id,
+            outcome,
+        }
+    }
+}
+
+/// Whether the front of a lane may go out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum State {
+    /// Waits for its turn and for the transport.
+    Ready,
+    /// A request is out.
+    InFlight { answer_by: Instant },
+    /// A request failed and will be repeated.
+    BackingOff { retry_at: Instant },
+}
+
+/// The effects of one key, oldest first. A lane that holds none does not exist.
+#[derive(Debug)]
+pub(super) struct Lane<T> {
+    pub key: LaneKey,
+    pub state: State,
+    /// The first `front` of them are, or were, in one request, and stay
+    /// together until it is answered.
+    queue: VecDeque<Entry<T>>,
+    front: usize,
+    /// Names the requests of this front on this connection.
+    pub generation: u64,
+    /// How often the front was sent on this connection.
+    pub sent: u32,
+    /// How often sending the front has failed; a lost connection is nobody's
+    /// failure and does not count.
+    failures: u32,
+    last_failure: Option<Failure>,
+    /// This many at the head of the queue go out one by one, because together
+    /// they were rejected.
+    alone: usize,
+    /// It was full and has not been empty since: letting one in now would let
+    /// it overtake one that was refused.
+    full: bool,
+    bytes: usize,
+    /// Where the line of ready lanes has it.
+    pub turn: Option<u64>,
+    /// Where the set of timers has it.
+    pub timer: Option<Instant>,
+}
+
+impl<T> Lane<T> {
+    pub(super) fn new(key: LaneKey) -> Self {
+        Self {
+            key,
+            state: State::Ready,
+            queue: VecDeque::new(),
+            front: 0,
+            generation: 0,
+            sent: 0,
+            failures: 0,
+            last_failure: None,
+            alone: 0,
+            full: false,
+            bytes: 0,
+            turn: None,
+            timer: None,
+        }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.queue.is_empty()
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.queue.len()
+    }
+
+    /// How many effects are on their way right now.
+    pub(super) fn in_flight(&self) -> usize {
+        match self.state {
+            State::InFlight { .. } => self.front,
+            State::Ready | State::BackingOff { .. } => 0,
+        }
+    }
+
+    pub(super) fn oldest(&self) -> Option<Instant> {
+        self.queue.front().map(|entry| entry.arrived)
+    }
+
+    /// When something is due here.
+    pub(super) fn due(&self, config: &Config) -> Option<Instant> {
+        let deadline = self.oldest()? + config.effect_deadline;
+        Some(match self.state {
+            State::Ready => deadline,
+            State::InFlight { answer_by } => deadline.min(answer_by),
+            State::BackingOff { retry_at } => deadline.min(retry_at),
+        })
+    }
+
+    /// Queues an effect, or settles it if the lane is full.
+    pub(super) fn push(&mut self, entry: Entry<T>, config: &Config) -> Option<Settled<T>> {
+        let bytes = self.bytes + entry.bytes();
+        self.full |= self.queue.len() >= config.lane_effects_max || bytes > config.lane_bytes_max;
+        if self.full {
+            let text = format!("{} effects wait in this lane already", self.queue.len());
+            return Some(entry.settle(Err(Failure::new(Class::LaneFull, text))));
+        }
+        self.bytes = bytes;
+        self.queue.push_back(entry);
+        None
+    }
+
+    /// Puts the front on its way; what it consists of is decided the first
+    /// time. Returns whether it was on its way before.
+    pub(super) fn send(&mut self, batches: bool, answer_by: Instant, config: &Config) -> bool {
+        let again = self.front > 0;
+        if !again {
+            self.front = match (batches, self.alone) {
+                (true, 0) => self.batch_len(config),
+                _ => 1,
+            };
+            self.failures = 0;
+            self.last_failure = None;
+        }
+        self.sent += 1;
+        self.state = State::InFlight { answer_by };
+        again
+    }
+
+    /// The effects that are, or were, on their way together.
+    pub(super) fn front(&self) -> Vec<&Effect> {
+        let front = self.queue.range(..self.front);
+        front.map(|entry| &entry.effect).collect()
+    }
+
+    /// How many effects from the head on may go out together: publishes to one
+    /// channel, within the limits of a batch.
+    fn batch_len(&self, config: &Config) -> usize {
+        let mut bytes = 0;
+        let mut channel = None;
+        let fits = self.queue.iter().take(config.batch_messages_max);
+        let fits = fits.take_while(|entry| {
+            let Operation::Publish { channel: to, .. } = &entry.effect.operation else {
+                return false;
+            };
+            bytes += entry.bytes();
+            bytes <= config.batch_bytes_max && *channel.get_or_insert(to) == to
+        });
+        fits.count().max(1)
+    }
+
+    /// The front has been accepted.
+    pub(super) fn accept(&mut self) -> impl Iterator<Item = Settled<T>> + '_ {
+        self.take_front().map(|entry| entry.settle(Ok(())))
+    }
+
+    /// The front has been refused for good. If it is several effects, none of
+    /// them is settled: they go out again, each alone, to find the culprit.
+    pub(super) fn reject(&mut self, error: &str) -> Option<Settled<T>> {
+        if self.front > 1 {
+            self.alone = self.front;
+            self.state = State::Ready;
+            self.thaw();
+            return None;
+        }
+        let what = match self.queue.front()?.effect.operation {
+            Operation::Publish { .. } => "publish",
+            Operation::ObjectSet { .. } => "object set",
+        };
+        let failure = Failure::new(Class::Rejected, format!("{what} rejected: {error}"));
+        let entry = self.take_front().next()?;
+        Some(entry.settle(Err(failure)))
+    }
+
+    /// Sending the front has failed; returns how often it has by now.
+    ///
+    /// Once nobody can say whether it was published, only an acceptance makes
+    /// it known.
+    pub(super) fn fail(&mut self, failure: Failure) -> u32 {
+        self.state = State::Ready;
+        let before = self.last_failure.take().map(|failure| failure.class);
+        let class = match before {
+            Some(Class::Ambiguous) => Class::Ambiguous,
+            _ => failure.class,
+        };
+        self.last_failure = Some(Failure { class, ..failure });
+        self.failures += 1;
+        self.failures
+    }
+
+    /// Pauses before the front goes out again.
+    pub(super) fn back_off(&mut self, retry_at: Instant) {
+        self.state = State::BackingOff { retry_at };
+    }
+
+    /// The connection is gone and no answer will come any more.
+    pub(super) fn lose_connection(&mut self) {
+        if let State::InFlight { .. } = self.state {
+            let lost = Failure::new(Class::Ambiguous, "connection to the transport lost");
+            self.last_failure = Some(lost);
+            self.state = State::Ready;
+        }
+        self.generation = 0;
+        self.sent = 0;
+    }
+
+    /// Lets the front be decided anew: what was one request may become several.
+    pub(super) fn thaw(&mut self) {
+        self.front = 0;
+        self.generation = 0;
+        self.sent = 0;
+    }
+
+    /// Whether the front is a batch that was sent.
+    pub(super) fn is_batch(&self) -> bool {
+        self.front > 1
+    }
+
+    /// Gives up: the front fails for the reason it failed last, all behind it
+    /// because of that.
+    pub(super) fn give_up(&mut self) -> impl Iterator<Item = Settled<T>> + '_ {
+        let front = self.front.max(1);
+        let reason = self.reason();
+        let text = format!("publish failed after retries: {}", reason.text);
+        let first = Failure::new(reason.class, text);
+        let behind = Failure::new(
+            Class::Throttled,
+            "publish failed after retries: not sent, because an earlier effect of its lane failed",
+        );
+        self.settle_both(front, first, behind)
+    }
+
+    /// Why the front is not published yet, as far as one knows.
+    fn reason(&mut self) -> Failure {
+        let known = self.last_failure.take();
+        if let State::InFlight { .. } = self.state {
+            return Failure::new(Class::Ambiguous, "no answer from the transport in time");
+        }
+        known.unwrap_or_else(|| Failure::new(Class::Throttled, "transport not available in time"))
+    }
+
+    /// Fails what is not on its way, because Falco stops.
+    pub(super) fn refuse_waiting(&mut self) -> impl Iterator<Item = Settled<T>> + use<T> {
+        let waiting = self.queue.split_off(self.in_flight());
+        self.bytes -= waiting.iter().map(Entry::bytes).sum::<usize>();
+        let failure = Failure::new(Class::ShuttingDown, "Falco is stopping");
+        let waiting = waiting.into_iter();
+        waiting.map(move |entry| entry.settle(Err(failure.clone())))
+    }
+
+    /// Fails everything.
+    pub(super) fn settle_all(&mut self, failure: Failure) -> impl Iterator<Item = Settled<T>> + '_ {
+        self.settle_both(0, failure.clone(), failure)
+    }
+
+    /// Fails everything: the first `front` as `first` says, the others as
+    /// `behind` does.
+    fn settle_both(
+        &mut self,
+        front: usize,
+        first: Failure,
+        behind: Failure,
+    ) -> impl Iterator<Item = Settled<T>> + '_ {
+        self.bytes = 0;
+        self.thaw();
+        self.queue.drain(..).enumerate().map(move |(at, entry)| {
+            let failure = if at < front { &first } else { &behind };
+            entry.settle(Err(failure.clone()))
+        })
+    }
+
+    fn take_front(&mut self) -> impl Iterator<Item = Entry<T>> + '_ {
+        let front = self.front;
+        self.alone = self.alone.saturating_sub(front);
+        self.thaw();
+        self.state = State::Ready;
+        let taken = self.queue.range(..front).map(Entry::bytes).sum::<usize>();
+        self.bytes -= taken;
+        self.queue.drain(..front)
+    }
+
+    /// The bytes it holds.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+}

@@ -1,0 +1,369 @@
+//! All lanes, and whose turn it is.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::time::{Duration, Instant};
+
+use super::config::Config;
+use super::failure::{Class, Failure, Refusal};
+use super::lane::{Effect, Entry, Lane, Settled, State};
+use super::request::{Request, RequestId};
+use crate::protocol::envelope::SideEffect;
+use crate::protocol::id::LaneKey;
+
+/// What a connected transport can take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Peer {
+    /// Whether it knows `publish.batch.v1`.
+    pub batches: bool,
+    /// Requests it gets before one of them is answered.
+    pub window: usize,
+}
+
+/// How much is being delivered, and how it went so far.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Depth {
+    /// Lanes that hold an effect.
+    pub lanes: usize,
+    /// Effects held, those on their way included.
+    pub effects: usize,
+    /// Effects on their way.
+    pub in_flight: usize,
+    /// Age of the oldest effect.
+    pub oldest: Duration,
+    /// Sendings after the first of the same effects.
+    pub retries: u64,
+}
+
+/// Every effect that has no outcome yet; `T` is what the caller needs back with
+/// the outcome.
+#[derive(Debug)]
+pub(crate) struct Lanes<T> {
+    config: Config,
+    /// By slot; request ids name the slot.
+    lanes: Vec<Option<Lane<T>>>,
+    free: Vec<u32>,
+    by_key: HashMap<LaneKey, u32>,
+    /// The slots of lanes that wait for their turn, by ticket.
+    ready: BTreeMap<u64, u32>,
+    next_turn: u64,
+    timers: BTreeSet<(Instant, u32)>,
+    settled: VecDeque<Settled<T>>,
+    peer: Option<Peer>,
+    shutting_down: bool,
+    next_generation: u64,
+    requests_in_flight: usize,
+    effects: usize,
+    bytes: usize,
+    retries: u64,
+}
+
+impl<T> Lanes<T> {
+    /// No lanes, and no transport.
+    pub(crate) fn new(config: Config) -> Self {
+        Self {
+            config,
+            lanes: Vec::new(),
+            free: Vec::new(),
+            by_key: HashMap::new(),
+            ready: BTreeMap::new(),
+            next_turn: 0,
+            timers: BTreeSet::new(),
+            settled: VecDeque::new(),
+            peer: None,
+            shutting_down: false,
+            next_generation: 1,
+            requests_in_flight: 0,
+            effects: 0,
+            bytes: 0,
+            retries: 0,
+        }
+    }
+
+    /// Whether more effects may be submitted; when not, whoever submits should
+    /// wait.
+    pub(crate) fn has_room(&self) -> bool {
+        self.effects < self.config.effects_max && self.bytes < self.config.bytes_max
+    }
+
+    /// Whether no effect is without an outcome.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.effects == 0
+    }
+
+    /// How much there is.
+    pub(crate) fn depth(&self, now: Instant) -> Depth {
+        let lanes = self.lanes.iter().flatten();
+        let oldest = lanes.clone().filter_map(Lane::oldest).min();
+        Depth {
+            lanes: self.by_key.len(),
+            effects: self.effects,
+            in_flight: lanes.map(Lane::in_flight).sum(),
+            oldest: oldest.map_or(Duration::ZERO, |oldest| {
+                now.saturating_duration_since(oldest)
+            }),
+            retries: self.retries,
+        }
+    }
+
+    /// A daemon wants `effect` published.
+    pub(crate) fn handle_submit(&mut self, effect: SideEffect, origin: T, now: Instant) {
+        let slot = self.slot_for(effect.lane);
+        let entry = Entry {
+            effect: Effect {
+                id: effect.id,
+                key: effect.key,
+                operation: effect.operation,
+            },
+            origin,
+            arrived: now,
+        };
+        self.update(slot, |lanes, lane| {
+            lanes.settled.extend(lane.push(entry, &lanes.config));
+        });
+    }
+
+    /// The transport is connected, or a connected one said what it can do.
+    pub(crate) fn handle_connected(&mut self, peer: Peer) {
+        self.peer = Some(peer);
+        if peer.batches {
+            return;
+        }
+        self.update_all(|_, lane| {
+            if lane.is_batch() && lane.in_flight() == 0 {
+                lane.thaw();
+            }
+        });
+    }
+
+    /// The connection to the transport is gone; what was on its way goes out
+    /// again, first in its lane, as soon as there is another.
+    pub(crate) fn handle_disconnected(&mut self) {
+        self.peer = None;
+        self.update_all(|_, lane| lane.lose_connection());
+    }
+
+    /// The transport has accepted a request.
+    ///
+    /// It may be late: whatever was decided since, what is accepted need not be
+    /// sent again.
+    pub(crate) fn handle_accepted(&mut self, id: RequestId) {
+        if self.knows(id) {
+            self.update(id.slot, |lanes, lane| lanes.settled.extend(lane.accept()));
+        }
+    }
+
+    /// The transport has refused a request, or could not carry it out.
+    ///
+    /// Late, it means nothing: the attempt was given up already.
+    pub(crate) fn handle_refused(&mut self, id: RequestId, refusal: &Refusal<'_>, now: Instant) {
+        if !self.knows(id) {
+            return;
+        }
+        self.update(id.slot, |lanes, lane| {
+            if lane.sent != id.attempt || lane.in_flight() == 0 {
+                return;
+            }
+            match refusal.class() {
+                Class::Rejected => lanes.settled.extend(lane.reject(refusal.error)),
+                class => lanes.attempt_failed(lane, Failure::new(class, refusal.error), now),
+            }
+        });
+    }
+
+    /// The time [`poll_timeout`](Self::poll_timeout) asked for has come.
+    pub(crate) fn handle_timeout(&mut self, now: Instant) {
+        while let Some(&(_, slot)) = self.timers.first().filter(|(due, _)| *due <= now) {
+            self.update(slot, |lanes, lane| lanes.lane_timeout(lane, now));
+        }
+    }
+
+    /// Nothing more is sent; what is not on its way fails now.
+    pub(crate) fn handle_shutdown(&mut self) {
+        self.shutting_down = true;
+        self.update_all(|_, _| {});
+    }
+
+    /// Waiting for answers is over; what is on its way fails now.
+    pub(crate) fn handle_shutdown_deadline(&mut self) {
+        self.update_all(|lanes, lane| {
+            let text = "Falco is stopping; the transport has not answered yet";
+            let failure = Failure::new(Class::ShuttingDown, text);
+            lanes.settled.extend(lane.settle_all(failure));
+        });
+    }
+
+    /// The next request to send, if the transport may get one.
+    pub(crate) fn poll_request(&mut self, now: Instant) -> Option<Request<'_>> {
+        let peer = self.peer.filter(|_| !self.shutting_down)?;
+        if self.requests_in_flight >= peer.window {
+            return None;
+        }
+        let (_, &slot) = self.ready.first_key_value()?;
+        let timeout = self.config.attempt_timeout;
+        let answer_by = now + timeout + self.config.answer_margin;
+        let id = self.update(slot, |lanes, lane| {
+            let again = lane.send(peer.batches, answer_by, &lanes.config);
+            lanes.retries += u64::from(again);
+            if lane.generation == 0 {
+                lane.generation = lanes.next_generation;
+                lanes.next_generation += 1;
+            }
+            let (generation, attempt) = (lane.generation, lane.sent);
+            RequestId {
+                slot,
+                generation,
+                attempt,
+            }
+        });
+        let lane = self.lanes[slot as usize].as_ref()?;
+        let effects = lane.front();
+        Some(Request {
+            id,
+            timeout,
+            effects,
+        })
+    }
+
+    /// The next effect that has its outcome.
+    pub(crate) fn poll_settled(&mut self) -> Option<Settled<T>> {
+        self.settled.pop_front()
+    }
+
+    /// When [`handle_timeout`](Self::handle_timeout) wants to be called.
+    pub(crate) fn poll_timeout(&self) -> Option<Instant> {
+        self.timers.first().map(|&(due, _)| due)
+    }
+
+    fn lane_timeout(&mut self, lane: &mut Lane<T>, now: Instant) {
+        let deadline = lane
+            .oldest()
+            .map(|oldest| oldest + self.config.effect_deadline);
+        if deadline.is_some_and(|deadline| deadline <= now) {
+            self.settled.extend(lane.give_up());
+            return;
+        }
+        match lane.state {
+            State::InFlight { answer_by } if answer_by <= now => {
+                let text = format!("no answer within {:?}", self.config.attempt_timeout);
+                self.attempt_failed(lane, Failure::new(Class::Ambiguous, text), now);
+            }
+            State::BackingOff { retry_at } if retry_at <= now => lane.state = State::Ready,
+            State::InFlight { .. } | State::BackingOff { .. } | State::Ready => {}
+        }
+    }
+
+    fn attempt_failed(&mut self, lane: &mut Lane<T>, failure: Failure, now: Instant) {
+        if lane.fail(failure) < self.config.attempts_max {
+            lane.back_off(now + self.config.retry_delay);
+        } else {
+            self.settled.extend(lane.give_up());
+        }
+    }
+
+    /// Whether the request belongs to what its lane has in front now.
+    fn knows(&self, id: RequestId) -> bool {
+        let lane = self.lanes.get(id.slot as usize).and_then(Option::as_ref);
+        lane.is_some_and(|lane| {
+            lane.generation == id.generation && (1..=lane.sent).contains(&id.attempt)
+        })
+    }
+
+    fn slot_for(&mut self, key: LaneKey) -> u32 {
+        if let Some(&slot) = self.by_key.get(&key) {
+            return slot;
+        }
+        let slot = self.free.pop().unwrap_or_else(|| {
+            self.lanes.push(None);
+            u32::try_from(self.lanes.len() - 1).expect("effects_max bounds the lanes")
+        });
+        self.by_key.insert(key.clone(), slot);
+        self.lanes[slot as usize] = Some(Lane::new(key));
+        slot
+    }
+
+    fn update_all(&mut self, change: impl Fn(&mut Self, &mut Lane<T>)) {
+        for slot in 0..self.lanes.len() {
+            if self.lanes[slot].is_some() {
+                let slot = u32::try_from(slot).expect("slots are u32");
+                self.update(slot, &change);
+            }
+        }
+    }
+
+    /// Changes one lane and brings everything that is known of it elsewhere in
+    /// line with it: the sums, its turn, its timer. The only way to change one.
+    fn update<R>(&mut self, slot: u32, change: impl FnOnce(&mut Self, &mut Lane<T>) -> R) -> R {
+        let lane = self.lanes[slot as usize].take();
+        let mut lane = lane.expect("callers name slots that hold a lane");
+        let before = Load::of(&lane);
+        let result = change(self, &mut lane);
+        if self.shutting_down {
+            self.settled.extend(lane.refuse_waiting());
+        }
+        let after = Load::of(&lane);
+        self.effects = self.effects - before.effects + after.effects;
+        self.bytes = self.bytes - before.bytes + after.bytes;
+        self.requests_in_flight = self.requests_in_flight - before.requests + after.requests;
+        self.set_turn(slot, &mut lane);
+        self.set_timer(slot, &mut lane);
+        if lane.is_empty() {
+            self.by_key.remove(&lane.key);
+            self.free.push(slot);
+        } else {
+            self.lanes[slot as usize] = Some(lane);
+        }
+        result
+    }
+
+    fn set_turn(&mut self, slot: u32, lane: &mut Lane<T>) {
+        let is_ready = lane.state == State::Ready && !lane.is_empty();
+        match (lane.turn, is_ready) {
+            (None, true) => {
+                self.ready.insert(self.next_turn, slot);
+                lane.turn = Some(self.next_turn);
+                self.next_turn += 1;
+            }
+            (Some(turn), false) => {
+                self.ready.remove(&turn);
+                lane.turn = None;
+            }
+            (None, false) | (Some(_), true) => {}
+        }
+    }
+
+    fn set_timer(&mut self, slot: u32, lane: &mut Lane<T>) {
+        let due = lane.due(&self.config);
+        if due == lane.timer {
+            return;
+        }
+        if let Some(timer) = lane.timer {
+            self.timers.remove(&(timer, slot));
+        }
+        if let Some(due) = due {
+            self.timers.insert((due, slot));
+        }
+        lane.timer = due;
+    }
+}
+
+/// What one lane adds to the sums.
+struct Load {
+    effects: usize,
+    bytes: usize,
+    requests: usize,
+}
+
+impl Load {
+    fn of<T>(lane: &Lane<T>) -> Self {
+        Self {
+            effects: lane.len(),
+            bytes: lane.bytes(),
+            requests: usize::from(lane.in_flight() > 0),
+        }
+    }
+}
+
+#[cfg(test)]
+mod model;
+#[cfg(test)]
+mod tests;
