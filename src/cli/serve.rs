@@ -1,10 +1,25 @@
 //! `falco --device-id X`: Falco alone, as the old program of that name.
 
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::Duration;
+
 use clap::Parser;
+use tokio::signal::unix::{SignalKind, signal};
+use tracing::info;
 
 use super::exit::{Exit, Failure};
-use super::settings::Logging;
+use super::runtime;
+use super::settings::{Instance, Logging};
+use crate::delivery;
+use crate::ingest;
+use crate::net::unix::{BindError, Listener};
 use crate::process::inherited::Inherited;
+use crate::shutdown::{Drained, Shutdown};
+use crate::telemetry;
+
+/// How long a stop may take beyond the grace for answers on their way.
+const LAST_ACKS: Duration = Duration::from_millis(1500);
 
 /// Falco alone: takes side effects on falco.sock, publishes them through ably.sock.
 #[derive(Debug, Parser)]
@@ -13,11 +28,118 @@ pub(super) struct Args {
     /// The device whose side effects these are
     #[arg(long, value_name = "ID")]
     device_id: String,
+    /// The socket daemons connect to [default: falco.sock in the base directory]
+    #[arg(long, env = "FALCO_SOCKET", value_name = "PATH", hide = true)]
+    socket: Option<OsString>,
+    /// The transport's socket [default: ably.sock in the base directory]
+    #[arg(long, env = "UNBOUND_ABLY_SOCKET", value_name = "PATH", hide = true)]
+    ably_socket: Option<OsString>,
+    /// How long one attempt to publish may take, in whole seconds
+    #[arg(
+        long,
+        env = "FALCO_PUBLISH_TIMEOUT",
+        value_name = "SECONDS",
+        hide = true
+    )]
+    publish_timeout: Option<String>,
+    #[command(flatten)]
+    instance: Instance,
     #[command(flatten)]
     logging: Logging,
 }
 
 pub(super) fn run(args: Args, inherited: Inherited) -> Result<(), Failure> {
-    _ = (args, inherited);
-    Err(Failure::new(Exit::Internal, "not built yet"))
+    telemetry::init_stderr(&args.logging.verbosity());
+    runtime::block_on(serve(args, inherited))
+}
+
+async fn serve(args: Args, inherited: Inherited) -> Result<(), Failure> {
+    let (socket, config) = configure(&args)?;
+    let listener = Listener::bind(&socket).map_err(|error| cannot_bind(&error))?;
+    let grace = config.shutdown_grace;
+    let shutdown = Shutdown::new();
+    let signals = Signals::new()?;
+    let _falco = ingest::start(config, listener, &shutdown);
+    if let Some(ready) = inherited.ready {
+        ready.send(r#"{"ready":true}"#);
+    }
+    signals.stop().await;
+    match shutdown.drain(grace + LAST_ACKS).await {
+        Drained::InTime => Ok(()),
+        Drained::TimedOut { left } => Err(Failure::new(
+            Exit::Failed,
+            format!("stopped with {left} tasks still running; their daemons will send again"),
+        )),
+    }
+}
+
+/// Where to listen, and what Falco has to know.
+fn configure(args: &Args) -> Result<(PathBuf, ingest::Config), Failure> {
+    let path = |given: &Option<OsString>| {
+        let given = given.clone().filter(|path| !path.is_empty());
+        given.map(PathBuf::from)
+    };
+    let socket = match path(&args.socket) {
+        Some(socket) => socket,
+        None => args.instance.create()?.falco_socket(),
+    };
+    let transport = match path(&args.ably_socket) {
+        Some(transport) => transport,
+        None => args.instance.paths()?.ably_socket(),
+    };
+    let mut config = ingest::Config::new(&args.device_id, transport);
+    let timeout = publish_timeout(args.publish_timeout.as_deref())?;
+    config.delivery = delivery::Config::with_attempt_timeout(timeout);
+    Ok((socket, config))
+}
+
+/// `FALCO_PUBLISH_TIMEOUT`: whole seconds, empty is absent.
+fn publish_timeout(given: Option<&str>) -> Result<Duration, Failure> {
+    let Some(text) = given.map(str::trim).filter(|text| !text.is_empty()) else {
+        return Ok(delivery::Config::default().attempt_timeout);
+    };
+    match text.parse() {
+        Ok(seconds @ 1..=600) => Ok(Duration::from_secs(seconds)),
+        _ => {
+            let error = format!("FALCO_PUBLISH_TIMEOUT is {text:?}");
+            Err(Failure::new(Exit::Usage, error).hint("give whole seconds, from 1 to 600"))
+        }
+    }
+}
+
+fn cannot_bind(error: &BindError) -> Failure {
+    let failure = Failure::of(Exit::CannotCreate, error);
+    match error {
+        BindError::InUse { .. } => {
+            failure.hint("another falco runs here; stop it, or set FALCO_SOCKET")
+        }
+        _ => failure,
+    }
+}
+
+/// What ends the program.
+struct Signals {
+    terminate: tokio::signal::unix::Signal,
+    interrupt: tokio::signal::unix::Signal,
+}
+
+impl Signals {
+    fn new() -> Result<Self, Failure> {
+        let on = |kind| {
+            signal(kind)
+                .map_err(|e| Failure::new(Exit::Internal, format!("failed to watch signals: {e}")))
+        };
+        Ok(Self {
+            terminate: on(SignalKind::terminate())?,
+            interrupt: on(SignalKind::interrupt())?,
+        })
+    }
+
+    async fn stop(mut self) {
+        let name = tokio::select! {
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => "SIGINT",
+        };
+        info!(signal = name, "Falco was asked to stop.");
+    }
 }

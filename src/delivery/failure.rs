@@ -79,11 +79,9 @@ impl Refusal<'_> {
         let throttled = code.is_some_and(|code| code / 100 == 429);
         match self.retryable {
             Some(false) => Class::Rejected,
-            Some(true) if throttled => Class::Throttled,
-            Some(true) => Class::Ambiguous,
-            None if throttled => Class::Throttled,
+            _ if throttled => Class::Throttled,
             None if code.is_some_and(is_definite) || is_validation(self.error) => Class::Rejected,
-            None => Class::Ambiguous,
+            Some(true) | None => Class::Ambiguous,
         }
     }
 }

@@ -39,8 +39,8 @@ pub(crate) struct Depth {
 #[derive(Debug)]
 pub(crate) struct Lanes<T> {
     config: Config,
-    /// By slot; request ids name the slot.
-    lanes: Vec<Option<Lane<T>>>,
+    /// Request ids name the slot.
+    slots: Vec<Option<Lane<T>>>,
     free: Vec<u32>,
     by_key: HashMap<LaneKey, u32>,
     /// The slots of lanes that wait for their turn, by ticket.
@@ -62,7 +62,7 @@ impl<T> Lanes<T> {
     pub(crate) fn new(config: Config) -> Self {
         Self {
             config,
-            lanes: Vec::new(),
+            slots: Vec::new(),
             free: Vec::new(),
             by_key: HashMap::new(),
             ready: BTreeMap::new(),
@@ -92,7 +92,7 @@ impl<T> Lanes<T> {
 
     /// How much there is.
     pub(crate) fn depth(&self, now: Instant) -> Depth {
-        let lanes = self.lanes.iter().flatten();
+        let lanes = self.slots.iter().flatten();
         let oldest = lanes.clone().filter_map(Lane::oldest).min();
         Depth {
             lanes: self.by_key.len(),
@@ -215,7 +215,7 @@ impl<T> Lanes<T> {
                 attempt,
             }
         });
-        let lane = self.lanes[slot as usize].as_ref()?;
+        let lane = self.slots[slot as usize].as_ref()?;
         let effects = lane.front();
         Some(Request {
             id,
@@ -262,7 +262,7 @@ impl<T> Lanes<T> {
 
     /// Whether the request belongs to what its lane has in front now.
     fn knows(&self, id: RequestId) -> bool {
-        let lane = self.lanes.get(id.slot as usize).and_then(Option::as_ref);
+        let lane = self.slots.get(id.slot as usize).and_then(Option::as_ref);
         lane.is_some_and(|lane| {
             lane.generation == id.generation && (1..=lane.sent).contains(&id.attempt)
         })
@@ -273,17 +273,17 @@ impl<T> Lanes<T> {
             return slot;
         }
         let slot = self.free.pop().unwrap_or_else(|| {
-            self.lanes.push(None);
-            u32::try_from(self.lanes.len() - 1).expect("effects_max bounds the lanes")
+            self.slots.push(None);
+            u32::try_from(self.slots.len() - 1).expect("effects_max bounds the lanes")
         });
         self.by_key.insert(key.clone(), slot);
-        self.lanes[slot as usize] = Some(Lane::new(key));
+        self.slots[slot as usize] = Some(Lane::new(key));
         slot
     }
 
     fn update_all(&mut self, change: impl Fn(&mut Self, &mut Lane<T>)) {
-        for slot in 0..self.lanes.len() {
-            if self.lanes[slot].is_some() {
+        for slot in 0..self.slots.len() {
+            if self.slots[slot].is_some() {
                 let slot = u32::try_from(slot).expect("slots are u32");
                 self.update(slot, &change);
             }
@@ -293,7 +293,7 @@ impl<T> Lanes<T> {
     /// Changes one lane and brings everything that is known of it elsewhere in
     /// line with it: the sums, its turn, its timer. The only way to change one.
     fn update<R>(&mut self, slot: u32, change: impl FnOnce(&mut Self, &mut Lane<T>) -> R) -> R {
-        let lane = self.lanes[slot as usize].take();
+        let lane = self.slots[slot as usize].take();
         let mut lane = lane.expect("callers name slots that hold a lane");
         let before = Load::of(&lane);
         let result = change(self, &mut lane);
@@ -310,7 +310,7 @@ impl<T> Lanes<T> {
             self.by_key.remove(&lane.key);
             self.free.push(slot);
         } else {
-            self.lanes[slot as usize] = Some(lane);
+            self.slots[slot as usize] = Some(lane);
         }
         result
     }
@@ -363,7 +363,5 @@ impl Load {
     }
 }
 
-#[cfg(test)]
-mod model;
 #[cfg(test)]
 mod tests;

@@ -37,5 +37,5 @@ mod request;
 pub(crate) use config::Config;
 pub(crate) use failure::{Class, Failure, Refusal};
 pub(crate) use lane::{Effect, Outcome, Settled};
-pub(crate) use lanes::{Depth, Lanes, Peer};
+pub(crate) use lanes::{Lanes, Peer};
 pub(crate) use request::{Request, RequestId};

@@ -1,1 +1,110 @@
-//! Falco itself: the server behind `falco.sock`.
+//! Falco itself: takes side effects from daemons, hands them to the transport,
+//! answers with acks.
+//!
+//! ```text
+//!            ┌─ session ─┐  effects  ┌────────────┐  requests
+//! daemon ◀──▶│  (a task   │──────────▶│ dispatcher │──────────▶ ably.sock
+//!            │  each)     │◀──────────│ (one task) │◀──────────
+//!            └────────────┘   acks    └────────────┘  answers
+//! ```
+//!
+//! A session owns a connection: it cuts frames, routes effects, counts what it
+//! still owes an answer, and writes acks. The dispatcher owns the lanes and the
+//! connection to the transport. Effects travel in the batches they were read
+//! in, acks in the batches they were decided in.
+//!
+//! Promises that every frame whose id can be read is answered exactly once on
+//! its own connection, in bounded time, for as long as that connection lives.
+//!
+//! | bound | when it is reached |
+//! |---|---|
+//! | 4 MiB a frame | FAILED `too_large`, its bytes are dropped; over 16 MiB: the connection ends |
+//! | 1024 effects or 8 MiB unanswered on a connection | that socket is not read |
+//! | 1 MiB of acks not taken by the daemon | that socket is not read; after 30 s without progress it is closed |
+//! | 4096 effects or 16 MiB in a lane | FAILED `lane_full` |
+//! | 65 536 effects or 256 MiB in all | no socket is read |
+//!
+//! Never publishes anything by itself, never keeps anything on disk, and never
+//! reads the environment.
+//!
+//! Stops by refusing what waits, giving what is on its way a grace to be
+//! answered, and failing the rest with `shutting_down`; then the sessions write
+//! their last acks and end.
+
+mod alarm;
+mod dispatcher;
+mod server;
+mod session;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot};
+
+use crate::delivery;
+use crate::net::unix::Listener;
+use crate::protocol::control::IngestStatus;
+use crate::protocol::envelope::Routing;
+use crate::shutdown::Shutdown;
+
+use dispatcher::Dispatcher;
+
+/// Batches of effects on their way from the sessions to the dispatcher.
+const SUBMISSIONS_MAX: usize = 64;
+
+/// Questions about the state that may wait at once.
+const QUERIES_MAX: usize = 8;
+
+/// What Falco has to know.
+#[derive(Debug, Clone)]
+pub(crate) struct Config {
+    /// Where effects go that do not say it themselves.
+    pub routing: Routing,
+    /// The transport's socket; it need not exist yet.
+    pub transport_socket: PathBuf,
+    /// Attempts, deadlines and bounds.
+    pub delivery: delivery::Config,
+    /// How long a stop waits for answers that are on their way. The task group
+    /// needs a little longer than this to write the last acks.
+    pub shutdown_grace: Duration,
+}
+
+impl Config {
+    /// The defaults, for the device with this id.
+    pub(crate) fn new(device_id: &str, transport_socket: PathBuf) -> Self {
+        Self {
+            routing: Routing::for_device(device_id),
+            transport_socket,
+            delivery: delivery::Config::default(),
+            shutdown_grace: Duration::from_secs(2),
+        }
+    }
+}
+
+/// Handle to a running Falco; clones share it.
+#[derive(Debug, Clone)]
+pub(crate) struct Handle {
+    queries: mpsc::Sender<oneshot::Sender<IngestStatus>>,
+}
+
+impl Handle {
+    /// What it is doing; all zero once it has stopped.
+    pub(crate) async fn status(&self) -> IngestStatus {
+        let (answer, status) = oneshot::channel();
+        if self.queries.send(answer).await.is_err() {
+            return IngestStatus::default();
+        }
+        status.await.unwrap_or_default()
+    }
+}
+
+/// Starts Falco on `listener`, in the current runtime, until `shutdown`.
+pub(crate) fn start(config: Config, listener: Listener, shutdown: &Shutdown) -> Handle {
+    let (submit, submissions) = mpsc::channel(SUBMISSIONS_MAX);
+    let (queries, asked) = mpsc::channel(QUERIES_MAX);
+    let routing = config.routing.clone();
+    let dispatcher = Dispatcher::new(config, submissions, asked);
+    shutdown.spawn(dispatcher.run(shutdown.clone()));
+    shutdown.spawn(server::run(listener, routing, submit, shutdown.clone()));
+    Handle { queries }
+}

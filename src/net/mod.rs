@@ -3,6 +3,7 @@
 pub(crate) mod ask;
 pub(crate) mod dial;
 pub(crate) mod http;
+pub(crate) mod ipc;
 pub(crate) mod lines;
 pub mod notify;
 pub(crate) mod tls;

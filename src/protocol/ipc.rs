@@ -17,6 +17,7 @@
 //! Decoding borrows from the line; encoding appends to a buffer.
 
 mod decode;
+pub mod encode;
 
 use std::borrow::Cow;
 

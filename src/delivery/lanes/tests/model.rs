@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, HashMap};
 use bytes::Bytes;
 use proptest::prelude::*;
 
-use super::*;
+use super::super::*;
 use crate::protocol::envelope::Operation;
 use crate::protocol::id::{EffectId, IdempotencyKey};
 
@@ -225,10 +225,9 @@ impl Model {
         }
         // An acceptance also resolves a later request for the same effects.
         let front = |live: &RequestId| live.generation == id.generation;
-        if self.live.get(&lane) == Some(&id) || with == With::Ok {
-            if self.live.get(&lane).is_some_and(front) {
-                self.live.remove(&lane);
-            }
+        let resolves = with == With::Ok || self.live.get(&lane) == Some(&id);
+        if resolves && self.live.get(&lane).is_some_and(front) {
+            self.live.remove(&lane);
         }
     }
 
@@ -246,7 +245,7 @@ impl Model {
 
     /// A request whose time is over is not live any more.
     fn forget_timed_out(&mut self) {
-        let lanes = &self.lanes.lanes;
+        let lanes = &self.lanes.slots;
         self.live.retain(|_, id| {
             lanes[id.slot as usize]
                 .as_ref()
@@ -305,7 +304,7 @@ impl Model {
         assert_eq!(open + self.settled, self.next as usize);
         let lanes = self.open.values().filter(|open| !open.is_empty());
         assert_eq!(depth.lanes, lanes.count());
-        let in_lanes = self.lanes.lanes.iter().flatten();
+        let in_lanes = self.lanes.slots.iter().flatten();
         assert_eq!(self.lanes.bytes, in_lanes.map(Lane::bytes).sum::<usize>());
     }
 

@@ -1,0 +1,178 @@
+//! Between the lanes and the wire: requests out, answers in.
+
+use std::path::PathBuf;
+
+use tokio::time::Instant;
+use tracing::{debug, info, warn};
+
+use crate::delivery::{Effect, Lanes, Peer, Refusal, Request, RequestId};
+use crate::net::ipc::{self, Features, IpcClient, Lost};
+use crate::protocol::envelope::Operation;
+use crate::protocol::id::IdempotencyKey;
+use crate::protocol::ipc::Incoming;
+use crate::protocol::ipc::encode::{self, Message};
+use crate::report::Report;
+
+/// Requests an old transport gets before it answers one: it publishes one at a
+/// time, and what waits inside it runs out of time there.
+const OLD_PEER_WINDOW: usize = 8;
+
+/// Requests ours gets. It paces them itself and stops reading when it has
+/// enough, so this only bounds what a lost connection leaves open.
+const PEER_WINDOW: usize = 8192;
+
+/// Of a transport's error text, daemons are told no more than this.
+const ERROR_BYTES_MAX: usize = 4096;
+
+/// The connection to the transport.
+#[derive(Debug)]
+pub(super) struct Link {
+    client: IpcClient,
+    is_up: bool,
+}
+
+impl Link {
+    pub(super) fn new(socket: PathBuf) -> Self {
+        Self {
+            client: IpcClient::new(socket),
+            is_up: false,
+        }
+    }
+
+    pub(super) fn is_up(&self) -> bool {
+        self.is_up
+    }
+
+    /// Waits for the next thing to happen; cancel safe.
+    pub(super) async fn event(&mut self) -> ipc::Event {
+        self.client.event().await
+    }
+
+    pub(super) fn handle<T>(&mut self, event: ipc::Event, lanes: &mut Lanes<T>) {
+        match event {
+            ipc::Event::Connected(features) => {
+                self.is_up = true;
+                info!(batches = features.batches, "Transport connected.");
+                lanes.handle_connected(peer(features));
+            }
+            ipc::Event::Disconnected(lost) => self.lost(&lost, lanes),
+            ipc::Event::Lines => self.read(lanes),
+            ipc::Event::Room => {}
+        }
+    }
+
+    /// Writes every request that may go out.
+    pub(super) fn send<T>(&mut self, lanes: &mut Lanes<T>) {
+        let now = Instant::now().into_std();
+        while let Some(out) = self.client.out() {
+            let Some(request) = lanes.poll_request(now) else {
+                return;
+            };
+            write(&request, out);
+        }
+    }
+
+    fn read<T>(&mut self, lanes: &mut Lanes<T>) {
+        let now = Instant::now().into_std();
+        loop {
+            match self.client.next_line() {
+                Ok(Some(line)) => answer(line, lanes, now),
+                Ok(None) => return,
+                Err(error) => {
+                    self.client.disconnect();
+                    self.lost(&error.into(), lanes);
+                    return;
+                }
+            }
+        }
+    }
+
+    fn lost<T>(&mut self, lost: &Lost, lanes: &mut Lanes<T>) {
+        self.is_up = false;
+        warn!(error = %Report(lost), "Connection to the transport lost; will connect again.");
+        lanes.handle_disconnected();
+    }
+}
+
+fn peer(features: Features) -> Peer {
+    Peer {
+        batches: features.batches,
+        window: if features.greeted {
+            PEER_WINDOW
+        } else {
+            OLD_PEER_WINDOW
+        },
+    }
+}
+
+/// Brings one line of the transport to the lanes. What cannot be understood,
+/// or answers nothing that was asked, is ignored.
+fn answer<T>(line: &[u8], lanes: &mut Lanes<T>, now: std::time::Instant) {
+    let incoming = match serde_json::from_slice::<Incoming<'_>>(line) {
+        Ok(incoming) => incoming,
+        Err(error) => {
+            debug!(bytes = line.len(), %error, "Transport sent a line that is no answer.");
+            return;
+        }
+    };
+    if incoming.op == "hello.ack.v1" {
+        lanes.handle_connected(peer(Features::of(&incoming)));
+        return;
+    }
+    let Ok(id) = incoming.request_id.parse::<RequestId>() else {
+        debug!(op = %incoming.op, "Transport answered what was not asked.");
+        return;
+    };
+    if incoming.ok {
+        lanes.handle_accepted(id);
+        return;
+    }
+    let refusal = Refusal {
+        error: cut(incoming.error.as_deref().unwrap_or("no reason given")),
+        code: incoming.code,
+        retryable: incoming.retryable,
+    };
+    lanes.handle_refused(id, &refusal, now);
+}
+
+fn cut(text: &str) -> &str {
+    let mut end = text.len().min(ERROR_BYTES_MAX);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    &text[..end]
+}
+
+fn write(request: &Request<'_>, out: &mut bytes::BytesMut) {
+    let Request {
+        id,
+        timeout,
+        effects,
+    } = request;
+    let [effect] = effects[..] else {
+        let channel = effects[0].operation.channel();
+        let messages = effects.iter().map(|effect| message(effect));
+        encode::publish_batch(out, id, channel, &request.base(), messages, *timeout);
+        return;
+    };
+    match &effect.operation {
+        Operation::Publish { channel, .. } => {
+            encode::publish(out, id, channel, &message(effect), *timeout);
+        }
+        Operation::ObjectSet {
+            channel,
+            key,
+            value,
+        } => {
+            encode::object_set(out, id, channel, key, value, *timeout);
+        }
+    }
+}
+
+fn message(effect: &Effect) -> Message<'_, IdempotencyKey> {
+    Message {
+        event: effect.operation.name(),
+        payload: effect.operation.body(),
+        key: &effect.key,
+    }
+}

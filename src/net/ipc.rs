@@ -1,0 +1,463 @@
+//! A client of `ably.sock`: connects, greets, reconnects, and moves lines.
+//!
+//! Owns the connection and its buffers. It dials for as long as it is asked
+//! for events; whoever owns it writes requests into [`IpcClient::out`] and
+//! reads answers from [`IpcClient::next_line`].
+//!
+//! ```text
+//! Down ──delay over──▶ Dialing ──connected──▶ Greeting ──answered, or 250 ms──▶ Up
+//!  ▲                      │                      │                              │
+//!  └──────────────────────┴───── refused, lost, end of stream, garbage ─────────┘
+//! ```
+//!
+//! A transport that knows `hello.v1` says what it can do; one that does not
+//! never answers, and counts as the predecessor. An answer that comes late is
+//! an ordinary line for the owner.
+//!
+//! Never matches answers to requests, and never sends a request twice.
+
+use std::future::Future;
+use std::path::PathBuf;
+use std::pin::Pin;
+use std::time::Duration;
+
+use bytes::BytesMut;
+use tokio::io::AsyncWriteExt;
+use tokio::net::UnixStream;
+use tokio::time::{Instant, sleep_until};
+
+use super::lines::{LineBuffer, LineTooLong};
+use super::unix::{self, ConnectError};
+use crate::backoff::Backoff;
+use crate::protocol::ipc::{self, Incoming};
+
+/// How long a transport may take to answer the greeting.
+///
+/// An old one never does, so this is what each of its connections costs.
+const GREETING_PATIENCE: Duration = Duration::from_millis(250);
+
+/// The `request_id` of the greeting.
+pub(crate) const GREETING_ID: &str = "hello";
+
+/// How long one attempt to connect may wait for a busy listener.
+const DIAL_PATIENCE: Duration = Duration::from_secs(2);
+
+/// Delays between attempts. A unix socket costs microseconds to try, so the
+/// cap is low: what waits in Falco waits no longer than that.
+const REDIAL: Backoff = Backoff {
+    base: Duration::from_millis(10),
+    cap: Duration::from_millis(200),
+};
+
+/// The longest line taken from a transport: a message of the largest payload
+/// it accepts itself, and room to spare.
+const LINE_BYTES_MAX: usize = 2 * ipc::LINE_BYTES_MAX;
+
+/// Beyond this many unwritten bytes nothing more should be written.
+const OUT_BYTES_HIGH: usize = 256 * 1024;
+
+/// What happened on the connection.
+#[derive(Debug)]
+pub(crate) enum Event {
+    /// There is a connection, and this is what the other side can do.
+    Connected(Features),
+    /// There is none any more; lines not yet written are lost with it.
+    Disconnected(Lost),
+    /// [`IpcClient::next_line`] may have lines.
+    Lines,
+    /// There is room in [`IpcClient::out`] again.
+    Room,
+}
+
+/// What the other side can do beyond the contract.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Features {
+    /// It answered the greeting.
+    pub greeted: bool,
+    /// It knows `publish.batch.v1`.
+    pub batches: bool,
+}
+
+impl Features {
+    /// What a `hello.ack.v1` says.
+    pub(crate) fn of(hello: &Incoming<'_>) -> Self {
+        Self {
+            greeted: true,
+            batches: hello.features.iter().any(|name| name == "publish.batch.v1"),
+        }
+    }
+}
+
+/// Why a connection ended.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Lost {
+    #[error("the transport closed the connection")]
+    Closed,
+    #[error("failed to read from the transport")]
+    Read(#[source] std::io::Error),
+    #[error("failed to write to the transport")]
+    Write(#[source] std::io::Error),
+    #[error("the transport sent garbage")]
+    Line(#[from] LineTooLong),
+}
+
+/// A connection that comes back.
+#[derive(Debug)]
+pub(crate) struct IpcClient {
+    path: PathBuf,
+    link: Link,
+    /// Attempts since the last connection.
+    failures: u32,
+}
+
+#[derive(Debug)]
+enum Link {
+    Down { retry_at: Instant },
+    Dialing(Dial),
+    Greeting { wire: Wire, until: Instant },
+    Up(Wire),
+}
+
+/// A connection attempt, kept here so that dropping `event` loses nothing.
+struct Dial(Pin<Box<dyn Future<Output = Result<UnixStream, ConnectError>> + Send>>);
+
+impl std::fmt::Debug for Dial {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Dial")
+    }
+}
+
+#[derive(Debug)]
+struct Wire {
+    stream: UnixStream,
+    lines: LineBuffer,
+    out: BytesMut,
+    /// `out` was found too full to take more.
+    is_clogged: bool,
+}
+
+/// What one wait on a wire ended with.
+enum Moved {
+    Read(std::io::Result<usize>),
+    Wrote(std::io::Result<usize>),
+}
+
+impl IpcClient {
+    /// A client of the socket at `path`; it connects once [`event`](Self::event)
+    /// is awaited.
+    pub(crate) fn new(path: PathBuf) -> Self {
+        Self {
+            path,
+            link: Link::Down {
+                retry_at: Instant::now(),
+            },
+            failures: 0,
+        }
+    }
+
+    /// Waits for the next thing to happen; writes what is in the buffer
+    /// meanwhile.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped before it returns, nothing is lost: neither a connection nor a
+    /// byte.
+    pub(crate) async fn event(&mut self) -> Event {
+        loop {
+            let event = match &mut self.link {
+                Link::Down { retry_at } => {
+                    sleep_until(*retry_at).await;
+                    self.dial();
+                    None
+                }
+                Link::Dialing(dial) => {
+                    let dialed = (&mut dial.0).await;
+                    self.dialed(dialed);
+                    None
+                }
+                Link::Greeting { wire, until } => {
+                    let moved = tokio::time::timeout_at(*until, wire.moved()).await;
+                    self.greeted(moved.ok().as_ref())
+                }
+                Link::Up(wire) => {
+                    let moved = wire.moved().await;
+                    self.moved(moved)
+                }
+            };
+            if let Some(event) = event {
+                return event;
+            }
+        }
+    }
+
+    /// Where to write requests: `None` while there is no connection or too much
+    /// is unwritten already. [`Event::Connected`] or [`Event::Room`] says when
+    /// to ask again.
+    pub(crate) fn out(&mut self) -> Option<&mut BytesMut> {
+        let Link::Up(wire) = &mut self.link else {
+            return None;
+        };
+        wire.is_clogged |= wire.out.len() >= OUT_BYTES_HIGH;
+        (!wire.is_clogged).then_some(&mut wire.out)
+    }
+
+    /// The next line that was read, or `None` until [`Event::Lines`].
+    ///
+    /// # Errors
+    ///
+    /// When the stream is no lines any more. The connection should be
+    /// [dropped](Self::disconnect).
+    pub(crate) fn next_line(&mut self) -> Result<Option<&[u8]>, LineTooLong> {
+        match &mut self.link {
+            Link::Up(wire) => wire.lines.next_line(),
+            Link::Down { .. } | Link::Dialing(_) | Link::Greeting { .. } => Ok(None),
+        }
+    }
+
+    /// Closes the connection; the next [`event`](Self::event) dials again.
+    pub(crate) fn disconnect(&mut self) {
+        self.link = Link::Down {
+            retry_at: Instant::now() + REDIAL.delay(self.failures, rand::random()),
+        };
+        self.failures = self.failures.saturating_add(1);
+    }
+
+    fn dial(&mut self) {
+        let path = self.path.clone();
+        let dial = async move { unix::connect(&path, DIAL_PATIENCE).await };
+        self.link = Link::Dialing(Dial(Box::pin(dial)));
+    }
+
+    fn dialed(&mut self, dialed: Result<UnixStream, ConnectError>) {
+        match dialed {
+            Ok(stream) => {
+                let wire = Wire::greeting(stream);
+                let until = Instant::now() + GREETING_PATIENCE;
+                self.link = Link::Greeting { wire, until };
+            }
+            Err(error) => {
+                let attempt = self.failures;
+                let error = crate::report::Report(&error).to_string();
+                tracing::debug!(attempt, error, "Transport is not there; will try again.");
+                self.disconnect();
+            }
+        }
+    }
+
+    /// Decides what the other side is from what it answered, `None` when its
+    /// time is over.
+    fn greeted(&mut self, moved: Option<&Moved>) -> Option<Event> {
+        let Link::Greeting { wire, .. } = &mut self.link else {
+            return None;
+        };
+        let features = match moved {
+            None => Some(Features::default()),
+            Some(Moved::Read(Ok(1..))) => wire.greeting_answer(),
+            Some(Moved::Wrote(Ok(_))) => None,
+            Some(Moved::Read(_) | Moved::Wrote(Err(_))) => {
+                self.disconnect();
+                return None;
+            }
+        }?;
+        let down = Link::Down {
+            retry_at: Instant::now(),
+        };
+        if let Link::Greeting { wire, .. } = std::mem::replace(&mut self.link, down) {
+            self.link = Link::Up(wire);
+        }
+        self.failures = 0;
+        Some(Event::Connected(features))
+    }
+
+    fn moved(&mut self, moved: Moved) -> Option<Event> {
+        let Link::Up(wire) = &mut self.link else {
+            return None;
+        };
+        let lost = match moved {
+            Moved::Read(Ok(0)) => Lost::Closed,
+            Moved::Read(Ok(_)) => return Some(Event::Lines),
+            Moved::Read(Err(error)) => Lost::Read(error),
+            Moved::Wrote(Ok(_)) => return wire.has_room_again().then_some(Event::Room),
+            Moved::Wrote(Err(error)) => Lost::Write(error),
+        };
+        self.disconnect();
+        Some(Event::Disconnected(lost))
+    }
+}
+
+impl Wire {
+    /// A connection with the greeting in its output buffer.
+    fn greeting(stream: UnixStream) -> Self {
+        let mut out = BytesMut::new();
+        ipc::encode::hello(&mut out, &GREETING_ID);
+        Self {
+            stream,
+            lines: LineBuffer::new(LINE_BYTES_MAX),
+            out,
+            is_clogged: false,
+        }
+    }
+
+    /// Waits until something was read or written. What was to be written goes
+    /// first: answers can only follow.
+    async fn moved(&mut self) -> Moved {
+        let (mut reader, mut writer) = self.stream.split();
+        tokio::select! {
+            biased;
+            wrote = writer.write_buf(&mut self.out), if !self.out.is_empty() => Moved::Wrote(wrote),
+            read = self.lines.fill(&mut reader) => Moved::Read(read),
+        }
+    }
+
+    /// Looks for the answer to the greeting among the lines; nothing else was
+    /// asked, so all others mean nothing.
+    fn greeting_answer(&mut self) -> Option<Features> {
+        while let Ok(Some(line)) = self.lines.next_line() {
+            let Ok(incoming) = serde_json::from_slice::<Incoming<'_>>(line) else {
+                continue;
+            };
+            if incoming.op == "hello.ack.v1" {
+                return Some(Features::of(&incoming));
+            }
+            // A transport that answers what it does not know is done, too.
+            if incoming.request_id == GREETING_ID {
+                return Some(Features::default());
+            }
+        }
+        None
+    }
+
+    fn has_room_again(&mut self) -> bool {
+        let room = self.is_clogged && self.out.len() < OUT_BYTES_HIGH / 2;
+        self.is_clogged &= !room;
+        room
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::io::{AsyncBufReadExt, BufReader};
+    use tokio::net::UnixListener;
+
+    struct Transport {
+        listener: UnixListener,
+        _dir: tempfile::TempDir,
+    }
+
+    fn transport() -> (Transport, IpcClient) {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("ably.sock");
+        let listener = UnixListener::bind(&path).unwrap();
+        let transport = Transport {
+            listener,
+            _dir: dir,
+        };
+        (transport, IpcClient::new(path))
+    }
+
+    impl Transport {
+        /// Accepts and reads the greeting.
+        async fn accept(&self) -> BufReader<UnixStream> {
+            let (stream, _) = self.listener.accept().await.unwrap();
+            let mut stream = BufReader::new(stream);
+            let mut line = String::new();
+            stream.read_line(&mut line).await.unwrap();
+            assert_eq!(line, "{\"op\":\"hello.v1\",\"request_id\":\"hello\"}\n");
+            stream
+        }
+
+        async fn accept_and_greet(&self) -> BufReader<UnixStream> {
+            let mut stream = self.accept().await;
+            let hello = b"{\"op\":\"hello.ack.v1\",\"request_id\":\"hello\",\"ok\":true,\"features\":[\"publish.batch.v1\"]}\n";
+            stream.write_all(hello).await.unwrap();
+            stream
+        }
+    }
+
+    #[tokio::test]
+    async fn a_transport_that_greets_back_is_known_by_its_features() {
+        let (transport, mut client) = transport();
+        let (event, _stream) = tokio::join!(client.event(), transport.accept_and_greet());
+        let features = Features {
+            greeted: true,
+            batches: true,
+        };
+        assert!(matches!(event, Event::Connected(found) if found == features));
+    }
+
+    #[tokio::test]
+    async fn a_transport_that_stays_silent_is_taken_for_the_predecessor() {
+        let (transport, mut client) = transport();
+        let before = Instant::now();
+        let (event, _stream) = tokio::join!(client.event(), transport.accept());
+        assert!(matches!(
+            event,
+            Event::Connected(Features { greeted: false, .. })
+        ));
+        assert!(before.elapsed() >= GREETING_PATIENCE);
+    }
+
+    #[tokio::test]
+    async fn a_lost_connection_is_told_once_and_dialed_again() {
+        let (transport, mut client) = transport();
+        let (_, stream) = tokio::join!(client.event(), transport.accept_and_greet());
+        drop(stream);
+        assert!(matches!(client.event().await, Event::Disconnected(_)));
+        assert!(client.out().is_none());
+        let (event, _stream) = tokio::join!(client.event(), transport.accept_and_greet());
+        assert!(matches!(event, Event::Connected(_)));
+    }
+
+    #[tokio::test]
+    async fn a_transport_that_comes_late_is_found() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("ably.sock");
+        let mut client = IpcClient::new(path.clone());
+        let nothing = tokio::time::timeout(Duration::from_millis(30), client.event()).await;
+        assert!(nothing.is_err());
+        let transport = Transport {
+            listener: UnixListener::bind(&path).unwrap(),
+            _dir: dir,
+        };
+        let (event, _stream) = tokio::join!(client.event(), transport.accept_and_greet());
+        assert!(matches!(event, Event::Connected(_)));
+    }
+
+    #[tokio::test]
+    async fn a_transport_that_does_not_read_is_given_no_more_than_the_bound() {
+        let (transport, mut client) = transport();
+        let (_, mut stream) = tokio::join!(client.event(), transport.accept_and_greet());
+        let mut line = vec![b'x'; 10_000];
+        *line.last_mut().unwrap() = b'\n';
+        let mut written = 0;
+        loop {
+            while let Some(out) = client.out() {
+                out.extend_from_slice(&line);
+                written += line.len();
+            }
+            if tokio::time::timeout(Duration::from_millis(20), client.event())
+                .await
+                .is_err()
+            {
+                break;
+            }
+        }
+        assert!(written < 4 * 1024 * 1024);
+
+        let reader = tokio::spawn(async move {
+            let mut total = 0;
+            let mut line = Vec::new();
+            while total < written {
+                line.clear();
+                total += stream.read_until(b'\n', &mut line).await.unwrap();
+            }
+            stream
+        });
+        assert!(matches!(client.event().await, Event::Room));
+        assert!(client.out().is_some());
+        let idle = tokio::time::timeout(Duration::from_millis(200), client.event()).await;
+        assert!(idle.is_err());
+        reader.await.unwrap();
+    }
+}
