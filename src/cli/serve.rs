@@ -98,13 +98,11 @@ fn publish_timeout(given: Option<&str>) -> Result<Duration, Failure> {
     let Some(text) = given.map(str::trim).filter(|text| !text.is_empty()) else {
         return Ok(delivery::Config::default().attempt_timeout);
     };
-    match text.parse() {
-        Ok(seconds @ 1..=600) => Ok(Duration::from_secs(seconds)),
-        _ => {
-            let error = format!("FALCO_PUBLISH_TIMEOUT is {text:?}");
-            Err(Failure::new(Exit::Usage, error).hint("give whole seconds, from 1 to 600"))
-        }
+    if let Ok(seconds @ 1..=600) = text.parse() {
+        return Ok(Duration::from_secs(seconds));
     }
+    let error = format!("FALCO_PUBLISH_TIMEOUT is {text:?}");
+    Err(Failure::new(Exit::Usage, error).hint("give whole seconds, from 1 to 600"))
 }
 
 fn cannot_bind(error: &BindError) -> Failure {

@@ -1,0 +1,11 @@
+//! Falco alone, through the real binary: `falco --device-id …` between a daemon
+//! and a transport that this test plays itself.
+
+mod daemon;
+mod falco;
+mod transport;
+
+mod delivery;
+mod framing;
+mod life;
+mod routing;
