@@ -4,8 +4,10 @@
 //! through it. Tasks are spawned nowhere else, so none is forgotten at stop.
 
 use std::future::Future;
+use std::panic::{AssertUnwindSafe, resume_unwind};
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFuture};
 use tokio_util::task::TaskTracker;
@@ -27,6 +29,7 @@ pub enum Drained {
 pub struct Shutdown {
     token: CancellationToken,
     tasks: TaskTracker,
+    panicked: CancellationToken,
 }
 
 impl Shutdown {
@@ -45,6 +48,7 @@ impl Shutdown {
         Self {
             token: self.token.child_token(),
             tasks: TaskTracker::new(),
+            panicked: self.panicked.clone(),
         }
     }
 
@@ -54,7 +58,24 @@ impl Shutdown {
         F: Future + Send + 'static,
         F::Output: Send + 'static,
     {
-        self.tasks.spawn(task)
+        let panicked = self.panicked.clone();
+        self.tasks.spawn(async move {
+            let output = AssertUnwindSafe(task).catch_unwind().await;
+            output.unwrap_or_else(|panic| {
+                panicked.cancel();
+                resume_unwind(panic)
+            })
+        })
+    }
+
+    /// Resolves once a task of this shutdown, of a child or of the parent has
+    /// panicked: what such a task owned is in an unknown state.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future loses nothing.
+    pub fn panicked(&self) -> WaitForCancellationFuture<'_> {
+        self.panicked.cancelled()
     }
 
     /// Tells every task to stop; does not wait.
@@ -109,6 +130,13 @@ mod tests {
             shutdown.drain(Duration::from_secs(1)).await,
             Drained::TimedOut { left: 1 }
         );
+    }
+
+    #[tokio::test]
+    async fn a_panic_anywhere_below_is_known_above() {
+        let shutdown = Shutdown::new();
+        shutdown.child().spawn(async { panic!("broken") });
+        shutdown.panicked().await;
     }
 
     #[test]

@@ -128,6 +128,8 @@ pub struct Summary {
     pub up_ms: u64,
     /// Parts of the chain.
     pub parts: usize,
+    /// Parts that answer.
+    pub parts_ready: usize,
     /// Where daemons write side effects to.
     pub falco_socket: String,
     /// Where NDJSON is spoken.

@@ -6,8 +6,8 @@
 //!
 //! A part is started once every part it comes `after` has been ready once;
 //! later it does not wait for them, since each part copes with the absence of
-//! the others. A part `bound_to` another is restarted with it. Stopping goes
-//! from the last part to the first, each after the one behind it is gone.
+//! the others. Stopping goes from the last part to the first, each after the
+//! one behind it is gone.
 //!
 //! ```text
 //!            ┌────────────────────── restarted, delay over ──────────────────────┐
@@ -255,7 +255,7 @@ impl Chain {
         self.advance(now);
     }
 
-    /// Restarts one part and those bound to it; forgets its failures.
+    /// Restarts one part at once and forgets its failures.
     pub fn restart(&mut self, id: PartId, now: Instant) {
         if self.goal == Goal::Down {
             return;
@@ -272,7 +272,6 @@ impl Chain {
             }
             State::Waiting => {}
         }
-        self.restart_bound(id, now);
         self.advance(now);
     }
 
@@ -337,22 +336,8 @@ impl Chain {
             self.start_failed = Some(id);
             self.changes.push_back(Change::StartFailed { part: id });
             self.goal = Goal::Down;
-        } else {
-            self.restart_bound(id, now);
         }
         self.advance(now);
-    }
-
-    /// Restarts the parts that cannot go on without this incarnation of `id`.
-    fn restart_bound(&mut self, id: PartId, now: Instant) {
-        for other in 0..self.parts.len() {
-            let part = &self.parts[other];
-            let runs = matches!(part.state, State::Starting { .. } | State::Ready { .. });
-            if runs && part.plan.bound_to.contains(&id) {
-                self.begin_stop(other, After::Restart, now);
-                self.restart_bound(other, now);
-            }
-        }
     }
 
     fn part_timeout(&mut self, id: PartId, now: Instant) {
@@ -433,9 +418,8 @@ impl Chain {
     }
 
     fn may_start(&self, id: PartId) -> bool {
-        let plan = &self.parts[id].plan;
-        let ready = |&on: &PartId| matches!(self.parts[on].state, State::Ready { .. });
-        plan.after.iter().all(|&on| self.parts[on].ever_ready) && plan.bound_to.iter().all(ready)
+        let after = &self.parts[id].plan.after;
+        after.iter().all(|&on| self.parts[on].ever_ready)
     }
 
     /// From the last part to the first: the next is told to stop when all

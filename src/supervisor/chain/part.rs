@@ -12,8 +12,6 @@ pub struct Plan {
     pub name: &'static str,
     /// Parts that must have been ready once before its first start.
     pub after: Vec<PartId>,
-    /// Parts whose every restart restarts this one too.
-    pub bound_to: Vec<PartId>,
     /// How long it may take from start to ready.
     pub ready_within: Duration,
     /// How long it may take to end after it was asked to.

@@ -4,22 +4,21 @@ const BROKER: PartId = 0;
 const TRANSPORT: PartId = 1;
 const FALCO: PartId = 2;
 
-fn plan(name: &'static str, after: &[PartId], bound_to: &[PartId]) -> Plan {
+fn plan(name: &'static str, after: &[PartId]) -> Plan {
     Plan {
         name,
         after: after.to_vec(),
-        bound_to: bound_to.to_vec(),
         ready_within: Duration::from_secs(10),
         stop_grace: Duration::from_secs(5),
     }
 }
 
-/// broker ◀─bound─ transport ◀─after─ falco
+/// broker ◀─after─ transport ◀─after─ falco
 fn chain(now: Instant) -> Chain {
     let plans = vec![
-        plan("broker", &[], &[]),
-        plan("transport", &[BROKER], &[BROKER]),
-        plan("falco", &[TRANSPORT], &[]),
+        plan("broker", &[]),
+        plan("transport", &[BROKER]),
+        plan("falco", &[TRANSPORT]),
     ];
     Chain::new(plans, now)
 }
@@ -93,20 +92,6 @@ fn a_part_that_dies_is_started_again_after_its_delay_and_the_others_stay() {
     chain.handle_ready(TRANSPORT, 2, due);
     assert_eq!(chain.outlook(), Outlook::Ready);
     assert_eq!(chain.parts()[TRANSPORT].restarts(), 1);
-}
-
-#[test]
-fn a_part_bound_to_one_that_died_is_restarted_with_it() {
-    let now = Instant::now();
-    let mut chain = ready_chain(now);
-    chain.handle_end(BROKER, 1, Ending::Failed("panicked".into()), now, 1.0);
-    assert_eq!(actions(&mut chain), [Action::Terminate(TRANSPORT, 1)]);
-    chain.handle_end(TRANSPORT, 1, Ending::Exited(0), now, 1.0);
-    assert_eq!(actions(&mut chain), [], "not before the broker is back");
-    chain.handle_timeout(chain.poll_timeout().unwrap());
-    assert_eq!(actions(&mut chain), [Action::Start(BROKER, 2)]);
-    chain.handle_ready(BROKER, 2, now + secs(1));
-    assert_eq!(actions(&mut chain), [Action::Start(TRANSPORT, 2)]);
 }
 
 #[test]

@@ -1,0 +1,251 @@
+//! One life of one part: started, asked until it answers, told to end, gone.
+//!
+//! A task of its own owns each life and with it the child, so that a signal
+//! goes to a child that is not reaped yet or to nobody. It takes orders from
+//! the supervisor task and reports back; the last report is always `Ended`,
+//! after the last process of the child's group has gone.
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::time::Duration;
+
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::net::unix::pipe;
+use tokio::sync::mpsc;
+
+use super::chain::{Ending, PartId};
+use super::part::Launch;
+use super::probe::Probe;
+use crate::clock;
+use crate::process::capture::{Log, Stream};
+use crate::process::child::{Child, Exit};
+use crate::process::inherited::{LIFELINE_FD, READY_FD, SECRETS_FD};
+use crate::process::spawn::Spawner;
+use crate::report::Report as Causes;
+use crate::shutdown::Shutdown;
+
+/// How long output is read on after the child's group has gone: a process that
+/// left the group may hold the pipe for ever.
+const DRAIN_PATIENCE: Duration = Duration::from_millis(500);
+
+/// Orders that may wait; there are two kinds and each is given once.
+pub(super) const ORDERS_MAX: usize = 4;
+
+/// What a life is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Order {
+    /// End in your own time.
+    Terminate,
+    /// End.
+    Kill,
+}
+
+/// What became of one life.
+#[derive(Debug)]
+pub(super) struct Report {
+    pub(super) part: PartId,
+    pub(super) incarnation: u32,
+    pub(super) news: News,
+}
+
+#[derive(Debug)]
+pub(super) enum News {
+    /// It runs as this process.
+    Started { pid: u32 },
+    /// It answers, and said this.
+    Ready { fact: String },
+    /// It is gone, but for these processes, which would not die.
+    Ended { ending: Ending, left: Vec<u32> },
+}
+
+/// Where reports of one life go.
+#[derive(Debug, Clone)]
+pub(super) struct Reporter {
+    pub(super) part: PartId,
+    pub(super) incarnation: u32,
+    pub(super) reports: mpsc::Sender<Report>,
+}
+
+impl Reporter {
+    pub(super) async fn say(&self, news: News) {
+        let report = Report {
+            part: self.part,
+            incarnation: self.incarnation,
+            news,
+        };
+        // A supervisor that is gone wants no news.
+        _ = self.reports.send(report).await;
+    }
+}
+
+/// What a child of ours is started with, besides its [`Launch`].
+pub(super) struct Birth {
+    pub(super) spawner: Spawner,
+    pub(super) log: Log,
+    /// The read end of the lifeline, if the program is ours.
+    pub(super) lifeline: Option<OwnedFd>,
+    pub(super) probe: Probe,
+}
+
+/// Lives the life of a child process.
+pub(super) async fn live(
+    launch: Launch,
+    birth: Birth,
+    mut orders: mpsc::Receiver<Order>,
+    reporter: Reporter,
+) {
+    let mut log = birth.log.clone();
+    let (ending, left) = match start(launch, &birth).await {
+        Ok((child, ready)) => {
+            log.note(&format!("started, pid {}", child.pid()));
+            reporter.say(News::Started { pid: child.pid() }).await;
+            let since = tokio::time::Instant::now();
+            let (ending, left) = watch(child, ready, &birth, &mut orders, &reporter).await;
+            log.note(&format!("{ending} after {}", clock::span(since.elapsed())));
+            (ending, left)
+        }
+        Err(ending) => {
+            log.note(&ending.to_string());
+            (ending, Vec::new())
+        }
+    };
+    reporter.say(News::Ended { ending, left }).await;
+}
+
+async fn start(
+    mut launch: Launch,
+    birth: &Birth,
+) -> Result<(Child, Option<pipe::Receiver>), Ending> {
+    let broken = |error: io::Error| Ending::CannotStart {
+        error: format!("failed to make pipes: {error}"),
+        permanent: false,
+    };
+    let ready = match &birth.lifeline {
+        Some(lifeline) => Some(declare(&mut launch, lifeline).map_err(broken)?),
+        None => None,
+    };
+    let spawned = birth.spawner.spawn(launch.spec).await;
+    let child = spawned.map_err(|error| Ending::CannotStart {
+        permanent: error.is_permanent(),
+        error: Causes(&error).to_string(),
+    })?;
+    Ok((child, ready))
+}
+
+/// Adds the descriptors that a program of ours inherits; returns the read end
+/// of its readiness pipe.
+fn declare(launch: &mut Launch, lifeline: &OwnedFd) -> io::Result<pipe::Receiver> {
+    let (ready_read, ready_write) = io::pipe()?;
+    let descriptors = &mut launch.spec.descriptors;
+    descriptors.push((READY_FD, ready_write.into()));
+    descriptors.push((LIFELINE_FD, lifeline.try_clone()?));
+    if let Some(secrets) = launch.secrets.take() {
+        let (read, mut write) = io::pipe()?;
+        // Fits into the pipe's buffer: nobody reads yet.
+        io::Write::write_all(&mut write, secrets.as_bytes())?;
+        descriptors.push((SECRETS_FD, read.into()));
+    }
+    pipe::Receiver::from_owned_fd(ready_read.into())
+}
+
+enum Event {
+    Ended,
+    Ready(String),
+    Order(Option<Order>),
+}
+
+async fn watch(
+    mut child: Child,
+    ready: Option<pipe::Receiver>,
+    birth: &Birth,
+    orders: &mut mpsc::Receiver<Order>,
+    reporter: &Reporter,
+) -> (Ending, Vec<u32>) {
+    let captures = Shutdown::new();
+    let end = match capture(&mut child, &birth.log, &captures).and_then(|()| child.end()) {
+        Ok(end) => end,
+        Err(error) => {
+            return (
+                Ending::Failed(format!("cannot be watched: {error}")),
+                Vec::new(),
+            );
+        }
+    };
+    let mut trouble = None;
+    let mut is_ready = false;
+    {
+        let readiness = readiness(ready, &birth.probe, &mut trouble);
+        tokio::pin!(readiness);
+        loop {
+            let event = tokio::select! {
+                () = end.reached() => Event::Ended,
+                order = orders.recv() => Event::Order(order),
+                fact = &mut readiness, if !is_ready => Event::Ready(fact),
+            };
+            match event {
+                Event::Ended => break,
+                Event::Ready(fact) => {
+                    is_ready = true;
+                    reporter.say(News::Ready { fact }).await;
+                }
+                Event::Order(Some(Order::Terminate)) => child.terminate(),
+                Event::Order(Some(Order::Kill)) => child.kill(),
+                Event::Order(None) => {
+                    child.kill();
+                    end.reached().await;
+                    break;
+                }
+            }
+        }
+    }
+    if let (false, Some(trouble)) = (is_ready, trouble) {
+        birth
+            .log
+            .clone()
+            .note(&format!("was never ready: {trouble}"));
+    }
+    let (exit, left) = child.reap().await;
+    captures.drain(DRAIN_PATIENCE).await;
+    (ending(&exit), left)
+}
+
+fn ending(exit: &Exit) -> Ending {
+    match *exit {
+        Exit::Code(code) => Ending::Exited(code),
+        Exit::Signal(signal) => Ending::Signaled(signal),
+        Exit::Unknown => Ending::Failed(exit.to_string()),
+    }
+}
+
+fn capture(child: &mut Child, log: &Log, captures: &Shutdown) -> io::Result<()> {
+    if let Some(output) = child.take_output()? {
+        captures.spawn(log.clone().drain(output.stdout, Stream::Out));
+        captures.spawn(log.clone().drain(output.stderr, Stream::Err));
+    }
+    Ok(())
+}
+
+/// Resolves with what the child said once it also answers its own protocol.
+async fn readiness(
+    ready: Option<pipe::Receiver>,
+    probe: &Probe,
+    trouble: &mut Option<String>,
+) -> String {
+    let fact = match ready {
+        Some(pipe) => first_line(pipe).await,
+        None => String::new(),
+    };
+    probe.answered(&fact, trouble).await;
+    fact
+}
+
+/// The first line; a pipe closed without one says nothing, and the probe
+/// decides.
+async fn first_line(pipe: pipe::Receiver) -> String {
+    /// A ready line is a small object.
+    const BYTES_MAX: u64 = 4096;
+    let mut line = String::new();
+    let mut reader = BufReader::new(tokio::io::AsyncReadExt::take(pipe, BYTES_MAX));
+    _ = reader.read_line(&mut line).await;
+    line.trim_end().to_owned()
+}

@@ -1,0 +1,117 @@
+//! Asks a part, in its own protocol, whether it answers.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::Deserialize;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::{sleep, timeout};
+
+use crate::net::ask::{AskError, ask};
+use crate::report::Report;
+
+/// How long one question may take.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// Delays between questions: short at first, since most parts answer at once.
+const FIRST_DELAY: Duration = Duration::from_millis(2);
+const LAST_DELAY: Duration = Duration::from_millis(100);
+
+/// How a part is asked.
+#[derive(Debug, Clone)]
+pub enum Probe {
+    /// Our own transport: `hello.v1` on its socket.
+    Transport(PathBuf),
+    /// Any other transport: a publish without a channel, which every
+    /// implementation refuses by name and publishes nowhere.
+    ForeignTransport(PathBuf),
+    /// An emulator: `GET /time` at the address it said.
+    Emulator,
+    /// Nothing to ask: its own word counts.
+    Word,
+}
+
+impl Probe {
+    /// Asks until there is an answer; notes in `trouble` why there is none yet.
+    pub(super) async fn answered(&self, fact: &str, trouble: &mut Option<String>) {
+        let mut delay = FIRST_DELAY;
+        while let Err(why) = self.ask(fact).await {
+            *trouble = Some(why);
+            sleep(delay).await;
+            delay = (delay * 2).min(LAST_DELAY);
+        }
+        *trouble = None;
+    }
+
+    async fn ask(&self, fact: &str) -> Result<(), String> {
+        match self {
+            Self::Transport(path) => {
+                let hello = r#"{"op":"hello.v1","request_id":"probe"}"#;
+                ask_transport(path, hello).await
+            }
+            Self::ForeignTransport(path) => {
+                let publish = r#"{"op":"publish.v1","request_id":"probe","channel":"","event":"","payload_b64":""}"#;
+                ask_transport(path, publish).await
+            }
+            Self::Emulator => ask_emulator(fact).await,
+            Self::Word => Ok(()),
+        }
+    }
+}
+
+#[derive(Deserialize)]
+struct Answer {
+    request_id: String,
+}
+
+async fn ask_transport(path: &Path, line: &str) -> Result<(), String> {
+    let answer = ask(path, line, PATIENCE)
+        .await
+        .map_err(|e: AskError| Report(&e).to_string())?;
+    let answer: Answer =
+        serde_json::from_str(&answer).map_err(|e| format!("{}: {e}", path.display()))?;
+    match answer.request_id.as_str() {
+        "probe" => Ok(()),
+        other => Err(format!("{} answered request {other:?}", path.display())),
+    }
+}
+
+/// What an emulator says when it is ready.
+#[derive(Debug, Deserialize)]
+pub struct EmulatorFact {
+    /// `127.0.0.1:8099`.
+    pub address: String,
+}
+
+impl EmulatorFact {
+    /// Reads what the emulator said.
+    ///
+    /// # Errors
+    ///
+    /// When it said something else.
+    pub fn parse(fact: &str) -> Result<Self, String> {
+        serde_json::from_str(fact).map_err(|e| format!("the emulator's ready line: {e}"))
+    }
+}
+
+async fn ask_emulator(fact: &str) -> Result<(), String> {
+    let EmulatorFact { address } = EmulatorFact::parse(fact)?;
+    let asking = async {
+        let mut stream = TcpStream::connect(&address).await?;
+        let request = format!("GET /time HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).await?;
+        let mut head = [0; 12];
+        stream.read_exact(&mut head).await?;
+        std::io::Result::Ok(head)
+    };
+    match timeout(PATIENCE, asking).await {
+        Ok(Ok(head)) if head.ends_with(b" 200") => Ok(()),
+        Ok(Ok(head)) => Err(format!("{address}: {}", String::from_utf8_lossy(&head))),
+        Ok(Err(error)) => Err(format!("{address}: {error}")),
+        Err(_) => Err(format!(
+            "{address} did not answer within {} ms",
+            PATIENCE.as_millis()
+        )),
+    }
+}

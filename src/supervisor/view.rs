@@ -1,0 +1,80 @@
+//! What the chain looks like from outside.
+//!
+//! Taken at the moment somebody asks: a part is `running` only if the chain
+//! holds it for ready and the kernel still knows its process.
+
+use std::time::{Duration, Instant};
+
+use super::chain::{Chain, Ending, Outlook, Part, State};
+use crate::process::usage::Usage;
+use crate::protocol::control::{ChainState, LastExit, PartKind, PartState, PartStatus};
+
+/// Milliseconds of a span.
+pub(super) fn ms(span: Duration) -> u64 {
+    u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
+}
+
+pub(super) fn chain_state(chain: &Chain) -> ChainState {
+    match chain.outlook() {
+        Outlook::Starting => ChainState::Starting,
+        Outlook::Ready => ChainState::Running,
+        Outlook::Degraded => ChainState::Degraded,
+        Outlook::Stopping | Outlook::Stopped => ChainState::Stopping,
+    }
+}
+
+/// How one part is; `pid` is its process, if it has one of its own.
+pub(super) fn part_status(
+    part: &Part,
+    kind: PartKind,
+    pid: Option<u32>,
+    place: String,
+    now: Instant,
+) -> PartStatus {
+    let usage = pid.and_then(Usage::of);
+    let state = part_state(part);
+    PartStatus {
+        name: part.plan.name.to_owned(),
+        kind,
+        state,
+        ready: state == PartState::Running,
+        pid,
+        incarnation: part.incarnation,
+        up_ms: part.started.map(|since| ms(now.duration_since(since))),
+        restarts: part.restarts(),
+        next_retry_ms: match part.state {
+            State::BackingOff { start_at } => Some(ms(start_at.saturating_duration_since(now))),
+            _ => None,
+        },
+        last_exit: part.last_end.as_ref().map(|end| LastExit {
+            ending: end.ending.to_string(),
+            code: match end.ending {
+                Ending::Exited(code) => Some(code),
+                _ => None,
+            },
+            signal: match end.ending {
+                Ending::Signaled(signal) => Some(signal),
+                _ => None,
+            },
+            ago_ms: ms(now.duration_since(end.at)),
+            uptime_ms: ms(end.uptime),
+        }),
+        rss_bytes: usage.map(|u| u.rss_bytes),
+        cpu_ms: usage.map(|u| ms(u.cpu)),
+        place,
+    }
+}
+
+fn part_state(part: &Part) -> PartState {
+    let failing = part.history.is_crash_loop();
+    match part.state {
+        State::Waiting => PartState::Waiting,
+        State::Starting { .. } | State::BackingOff { .. } if failing => PartState::CrashLoop,
+        State::Starting { .. } => PartState::Starting,
+        State::Ready { .. } => PartState::Running,
+        State::Stopping { .. } => PartState::Stopping,
+        State::BackingOff { .. } => PartState::Backoff,
+        State::GaveUp => PartState::Failed,
+        State::Stopped => PartState::Stopped,
+    }
+}
