@@ -12,11 +12,13 @@
 mod connection;
 mod url;
 
+use std::error::Error;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use http_body_util::{BodyExt as _, Limited};
+use hyper::body::Incoming;
 use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderName, HeaderValue, USER_AGENT};
 use hyper::{HeaderMap, Method, StatusCode};
 use tokio::time::Instant;
@@ -153,6 +155,29 @@ impl Request {
         self
     }
 
+    fn not_sent(&self, error: SendError) -> HttpError {
+        let authority = self.url.origin.authority();
+        match error {
+            SendError::NotSent => DialError::Closed { host: authority }.into(),
+            SendError::Broken(source) => HttpError::Broken { authority, source },
+        }
+    }
+
+    fn not_read(&self, error: Box<dyn Error + Send + Sync>) -> HttpError {
+        let authority = self.url.origin.authority();
+        match error.downcast::<hyper::Error>() {
+            Ok(source) => HttpError::Broken {
+                authority,
+                source: *source,
+            },
+            // The only other error a limited body has.
+            Err(_) => HttpError::TooLong {
+                authority,
+                limit: self.answer_bytes_max,
+            },
+        }
+    }
+
     fn outgoing(&self) -> Outgoing {
         let mut outgoing = Outgoing::new(self.body.clone().into());
         *outgoing.method_mut() = self.method.clone();
@@ -214,32 +239,12 @@ impl Client {
         &self,
         mut connection: Connection,
         request: &Request,
-        sent: Result<hyper::Response<hyper::body::Incoming>, SendError>,
+        sent: Result<hyper::Response<Incoming>, SendError>,
     ) -> Result<Response, HttpError> {
-        let authority = || request.url.origin.authority();
-        let broken = |source| HttpError::Broken {
-            authority: authority(),
-            source,
-        };
-        let (head, body) = match sent {
-            Ok(response) => response.into_parts(),
-            Err(SendError::NotSent) => {
-                return Err(DialError::Closed { host: authority() }.into());
-            }
-            Err(SendError::Broken(source)) => return Err(broken(source)),
-        };
-        let limited = Limited::new(body, request.answer_bytes_max).collect();
-        let body = connection.drive(limited).await.map_err(|error| {
-            if error.is::<LengthLimitError>() {
-                let limit = request.answer_bytes_max;
-                let authority = authority();
-                return HttpError::TooLong { authority, limit };
-            }
-            match error.downcast::<hyper::Error>() {
-                Ok(source) => broken(*source),
-                Err(_) => DialError::Closed { host: authority() }.into(),
-            }
-        })?;
+        let (head, body) = sent.map_err(|e| request.not_sent(e))?.into_parts();
+        let body = Limited::new(body, request.answer_bytes_max).collect();
+        let body = connection.drive(body).await;
+        let body = body.map_err(|e| request.not_read(e))?;
         self.keep(connection);
         Ok(Response {
             status: head.status,
