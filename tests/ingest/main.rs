@@ -6,6 +6,7 @@ mod falco;
 mod transport;
 
 mod delivery;
+mod emit;
 mod framing;
 mod life;
 mod routing;
