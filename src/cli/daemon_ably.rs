@@ -1,10 +1,30 @@
 //! `daemon-ably`: the transport alone, as the old program of that name.
 
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::Duration;
+
 use clap::Parser;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tracing::{info, warn};
 
 use super::exit::{Exit, Failure};
-use super::settings::Logging;
-use crate::process::inherited::Inherited;
+use super::runtime;
+use super::settings::{Instance, Logging};
+use crate::ably::hosts::Hosts;
+use crate::net::http::{self, Url};
+use crate::net::tls::Tls;
+use crate::net::unix::{BindError, Listener};
+use crate::process::inherited::{Inherited, Lifeline, Secrets};
+use crate::protocol::ably::auth::AccessToken;
+use crate::protocol::ably::codec::Format;
+use crate::protocol::ipc::LINE_BYTES_MAX;
+use crate::protocol::token::{BrokerToken, BrokerTokens};
+use crate::shutdown::Shutdown;
+use crate::telemetry;
+use crate::transport::heartbeat::{Form, Heartbeat, HeartbeatEndpoint, first_seq, interval_within};
+use crate::transport::token::TokenClient;
+use crate::transport::{self, Config};
 
 /// The transport: takes requests on ably.sock, keeps the connections to Ably.
 #[derive(Debug, Parser)]
@@ -17,10 +37,284 @@ pub(super) struct Args {
     #[arg(long, value_name = "ID")]
     user_id: String,
     #[command(flatten)]
+    env: Environment,
+    #[command(flatten)]
+    instance: Instance,
+    #[command(flatten)]
     logging: Logging,
 }
 
+/// What the contract passes in the environment. An empty value is an absent
+/// one.
+#[derive(Debug, clap::Args)]
+struct Environment {
+    #[arg(long, env = "UNBOUND_ABLY_SOCKET", value_name = "PATH", hide = true)]
+    ably_socket: Option<OsString>,
+    #[arg(
+        long,
+        env = "UNBOUND_ABLY_BROKER_SOCKET",
+        value_name = "PATH",
+        hide = true
+    )]
+    broker_socket: Option<OsString>,
+    #[arg(
+        long,
+        env = "UNBOUND_ABLY_BROKER_TOKEN_FALCO",
+        hide_env_values = true,
+        hide = true
+    )]
+    broker_token_falco: Option<String>,
+    #[arg(
+        long,
+        env = "UNBOUND_ABLY_BROKER_TOKEN_NAGATO",
+        hide_env_values = true,
+        hide = true
+    )]
+    broker_token_nagato: Option<String>,
+    #[arg(long, env = "DAEMON_ABLY_ENDPOINT", hide = true)]
+    endpoint: Option<String>,
+    #[arg(long, env = "DAEMON_ABLY_FORMAT", hide = true)]
+    format: Option<String>,
+    #[arg(long, env = "DAEMON_ABLY_MAX_FRAME_BYTES", hide = true)]
+    max_frame_bytes: Option<String>,
+    #[arg(long, env = "DAEMON_ABLY_HEARTBEAT_INTERVAL", hide = true)]
+    heartbeat_interval: Option<String>,
+    #[arg(long, env = "DAEMON_ABLY_PUBLISH_TIMEOUT", hide = true)]
+    publish_timeout: Option<String>,
+    #[arg(long, env = "DAEMON_ABLY_SHUTDOWN_TIMEOUT", hide = true)]
+    shutdown_timeout: Option<String>,
+    #[arg(long, env = "UNBOUND_PRESENCE_DO_HEARTBEAT_URL", hide = true)]
+    presence_url: Option<String>,
+    #[arg(
+        long,
+        env = "UNBOUND_PRESENCE_DO_TOKEN",
+        hide_env_values = true,
+        hide = true
+    )]
+    presence_token: Option<String>,
+    #[arg(long, env = "UNBOUND_PRESENCE_DO_TTL_MS", hide = true)]
+    presence_ttl_ms: Option<String>,
+}
+
 pub(super) fn run(args: Args, inherited: Inherited) -> Result<(), Failure> {
-    _ = (args, inherited);
-    Err(Failure::new(Exit::Internal, "not built yet"))
+    telemetry::init_stderr(&args.logging.verbosity());
+    runtime::block_on(serve(args, inherited))
+}
+
+async fn serve(args: Args, inherited: Inherited) -> Result<(), Failure> {
+    let socket = match path(args.env.ably_socket.as_ref()) {
+        Some(socket) => socket,
+        None => args.instance.create()?.ably_socket(),
+    };
+    let config = configure(&args, inherited.secrets)?;
+    let signals = Signals::new()?;
+    let listener = Listener::bind(&socket).map_err(|error| cannot_bind(&error))?;
+    let shutdown = Shutdown::new();
+    if let Some(ready) = inherited.ready {
+        ready.send(r#"{"ready":true}"#);
+    }
+    let stopping = shutdown.clone();
+    shutdown.spawn(async move {
+        signals.stop(inherited.lifeline).await;
+        stopping.begin();
+    });
+    transport::run(config, listener, shutdown).await;
+    Ok(())
+}
+
+fn configure(args: &Args, secrets: Option<Secrets>) -> Result<Config, Failure> {
+    let env = &args.env;
+    let endpoint = given(env.endpoint.as_ref()).unwrap_or("main");
+    let hosts = Hosts::parse(endpoint).map_err(|error| Failure::of(Exit::Config, &error))?;
+    let broker_socket = match path(env.broker_socket.as_ref()) {
+        Some(socket) => socket,
+        None => args.instance.paths()?.broker_socket(),
+    };
+    Ok(Config {
+        hosts,
+        format: format(given(env.format.as_ref()))?,
+        tokens: TokenClient {
+            socket: broker_socket,
+            device_id: args.device_id.trim().to_lowercase(),
+            broker_tokens: broker_tokens(env, secrets)?,
+        },
+        line_max: number(
+            "DAEMON_ABLY_MAX_FRAME_BYTES",
+            env.max_frame_bytes.as_ref(),
+            LINE_BYTES_MAX,
+        )?,
+        publish_timeout: seconds(
+            "DAEMON_ABLY_PUBLISH_TIMEOUT",
+            env.publish_timeout.as_ref(),
+            5,
+        )?,
+        shutdown_timeout: seconds(
+            "DAEMON_ABLY_SHUTDOWN_TIMEOUT",
+            env.shutdown_timeout.as_ref(),
+            2,
+        )?,
+        heartbeat: heartbeat(args)?,
+        heartbeat_endpoint: heartbeat_endpoint(env)?,
+    })
+}
+
+/// From the supervisor's pipe, else from the environment.
+fn broker_tokens(env: &Environment, secrets: Option<Secrets>) -> Result<BrokerTokens, Failure> {
+    if let Some(secrets) = secrets {
+        return serde_json::from_str(secrets.expose())
+            .map_err(|_| Failure::new(Exit::Config, "the inherited secrets are no broker tokens"));
+    }
+    let token = |name: &str, value: &Option<String>| {
+        let text = given(value.as_ref()).ok_or_else(|| {
+            Failure::new(Exit::Usage, format!("{name} is not set"))
+                .hint("the daemon that starts this program sets it; try `falco up` instead")
+        })?;
+        Ok(BrokerToken::new(text))
+    };
+    Ok(BrokerTokens {
+        daemon_falco: token("UNBOUND_ABLY_BROKER_TOKEN_FALCO", &env.broker_token_falco)?,
+        daemon_nagato: token("UNBOUND_ABLY_BROKER_TOKEN_NAGATO", &env.broker_token_nagato)?,
+    })
+}
+
+fn heartbeat(args: &Args) -> Result<Heartbeat, Failure> {
+    let env = &args.env;
+    let asked = seconds(
+        "DAEMON_ABLY_HEARTBEAT_INTERVAL",
+        env.heartbeat_interval.as_ref(),
+        20,
+    )?;
+    let ttl_ms = number(
+        "UNBOUND_PRESENCE_DO_TTL_MS",
+        env.presence_ttl_ms.as_ref(),
+        12_000,
+    )?;
+    let ttl = Duration::from_millis(ttl_ms);
+    let interval = interval_within(asked, ttl);
+    if interval != asked && given(env.heartbeat_interval.as_ref()).is_some() {
+        warn!(
+            asked_ms = u64::try_from(asked.as_millis()).unwrap_or(u64::MAX),
+            interval_ms = u64::try_from(interval.as_millis()).unwrap_or(u64::MAX),
+            ttl_ms,
+            "The heartbeat interval must stay under half of the TTL; using a shorter one."
+        );
+    }
+    let form = if given(env.presence_url.as_ref()).is_some() {
+        Form::Http {
+            next_seq: first_seq(),
+        }
+    } else {
+        Form::Message
+    };
+    let now = tokio::time::Instant::now();
+    Ok(Heartbeat::new(
+        &args.user_id,
+        &args.device_id,
+        form,
+        interval,
+        ttl,
+        now,
+    ))
+}
+
+fn heartbeat_endpoint(env: &Environment) -> Result<Option<HeartbeatEndpoint>, Failure> {
+    let Some(text) = given(env.presence_url.as_ref()) else {
+        return Ok(None);
+    };
+    let url: Url = text.parse().map_err(|error| {
+        let error = format!("UNBOUND_PRESENCE_DO_HEARTBEAT_URL: {error}");
+        Failure::new(Exit::Usage, error)
+    })?;
+    Ok(Some(HeartbeatEndpoint {
+        url,
+        bearer: given(env.presence_token.as_ref()).map(AccessToken::new),
+        client: http::Client::new(Tls::system()),
+    }))
+}
+
+fn given(value: Option<&String>) -> Option<&str> {
+    value
+        .map(|text| text.trim())
+        .filter(|text| !text.is_empty())
+}
+
+fn path(value: Option<&OsString>) -> Option<PathBuf> {
+    value.filter(|path| !path.is_empty()).map(PathBuf::from)
+}
+
+fn number<N: std::str::FromStr>(
+    name: &str,
+    value: Option<&String>,
+    absent: N,
+) -> Result<N, Failure> {
+    let Some(text) = given(value) else {
+        return Ok(absent);
+    };
+    text.parse().map_err(|_| {
+        Failure::new(Exit::Usage, format!("{name} is {text:?}")).hint("give a whole number")
+    })
+}
+
+fn seconds(name: &str, value: Option<&String>, absent: u64) -> Result<Duration, Failure> {
+    match number(name, value, absent)? {
+        seconds @ 1..=86_400 => Ok(Duration::from_secs(seconds)),
+        seconds => Err(Failure::new(Exit::Usage, format!("{name} is {seconds}"))
+            .hint("give whole seconds, from 1 to 86400")),
+    }
+}
+
+fn format(value: Option<&str>) -> Result<Format, Failure> {
+    match value {
+        None | Some("msgpack") => Ok(Format::Msgpack),
+        Some("json") => Ok(Format::Json),
+        Some(other) => Err(
+            Failure::new(Exit::Usage, format!("DAEMON_ABLY_FORMAT is {other:?}"))
+                .hint("it is msgpack or json"),
+        ),
+    }
+}
+
+fn cannot_bind(error: &BindError) -> Failure {
+    let failure = Failure::of(Exit::CannotCreate, error);
+    match error {
+        BindError::InUse { .. } => {
+            failure.hint("another transport runs here; stop it, or set UNBOUND_ABLY_SOCKET")
+        }
+        _ => failure,
+    }
+}
+
+/// What ends the program.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn new() -> Result<Self, Failure> {
+        let on = |kind| {
+            signal(kind)
+                .map_err(|e| Failure::new(Exit::Internal, format!("failed to watch signals: {e}")))
+        };
+        Ok(Self {
+            terminate: on(SignalKind::terminate())?,
+            interrupt: on(SignalKind::interrupt())?,
+        })
+    }
+
+    async fn stop(mut self, lifeline: Option<Lifeline>) {
+        let why = tokio::select! {
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => "SIGINT",
+            () = lost(lifeline) => "the supervisor is gone",
+        };
+        info!(why, "The transport was asked to stop.");
+    }
+}
+
+async fn lost(lifeline: Option<Lifeline>) {
+    match lifeline {
+        Some(lifeline) => lifeline.lost().await,
+        None => std::future::pending().await,
+    }
 }

@@ -12,3 +12,4 @@ pub mod data;
 pub mod error;
 mod lenient;
 pub mod message;
+pub mod publish;

@@ -1,0 +1,343 @@
+//! The publishing half: what waits, what was sent, and what each publish came to.
+//!
+//! ```text
+//!          push               next (gate open)              acknowledge
+//! request ─────▶ waiting ───────────────────────▶ sent ───────────────▶ settled
+//!                   │ deadline                     │ ▲
+//!                   ▼                     deadline │ └─ reopen: written again, in order,
+//!               settled, never sent                ▼    once per transport
+//!                                        settled, but kept: its serial is taken
+//! ```
+//!
+//! Serials are a window: the oldest unacknowledged publish has `first_serial`,
+//! the others count up from it. So an ACK of hundreds is a few pops, and
+//! renumbering after a failed resume (RTN19a2) is one assignment.
+
+use std::collections::VecDeque;
+use std::time::Instant;
+
+use super::deadlines::Deadlines;
+use super::rate::Rate;
+use crate::protocol::ably::error::ErrorInfo;
+use crate::protocol::ably::publish::Messages;
+
+/// Publishes sent and not yet acknowledged; beyond it nothing more is sent.
+const SENT_MAX: usize = 16 * 1024;
+
+/// Publishes waiting to be sent; at it [`Outbox::has_room`] is false.
+const WAITING_MAX: usize = 64 * 1024;
+
+/// Encoded bytes of all publishes held, waiting and sent; at it
+/// [`Outbox::has_room`] is false.
+const BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// Protocol messages a second that no Ably connection may exceed (42924 ends
+/// it at about twice this), unless its message rate is higher still. Also the
+/// message rate towards a server that names none.
+const PROTOCOL_MESSAGES_PER_SECOND: u32 = 1000;
+
+/// One MESSAGE to be, and whom to tell.
+#[derive(Debug)]
+pub(crate) struct Publish<T> {
+    pub(crate) channel: Box<str>,
+    pub(crate) messages: Messages,
+    /// When whoever asked stops waiting.
+    pub(crate) deadline: Instant,
+    /// Comes back with the outcome.
+    pub(crate) tag: T,
+}
+
+/// What became of a publish.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// The server accepted it.
+    Accepted,
+    /// The server refused it, or skipped it: it is not published.
+    Refused(ErrorInfo),
+    /// It was never written to any transport, and will not be.
+    NotSent(ErrorInfo),
+    /// It was written, but no answer came: it may or may not be published.
+    Unknown(ErrorInfo),
+}
+
+/// A publish to write now.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Outgoing<'a> {
+    pub(crate) msg_serial: u64,
+    pub(crate) channel: &'a str,
+    pub(crate) messages: &'a Messages,
+}
+
+#[derive(Debug)]
+struct Entry<T> {
+    /// Counts pushes; finds an entry from its deadline.
+    order: u64,
+    channel: Box<str>,
+    messages: Messages,
+    /// `None` once whoever asked has been told.
+    tag: Option<T>,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Outbox<T> {
+    waiting: VecDeque<Entry<T>>,
+    sent: VecDeque<Entry<T>>,
+    /// The serial of `sent[0]`.
+    first_serial: u64,
+    /// How many of `sent` were written to the present transport.
+    written: usize,
+    /// How many of `sent` the server may have under their present serials.
+    acknowledgeable: usize,
+    pushed: u64,
+    bytes: usize,
+    deadlines: Deadlines,
+    messages: Rate,
+    protocol_messages: Rate,
+    paced_until: Option<Instant>,
+    settled: VecDeque<(T, Outcome)>,
+}
+
+impl<T> Outbox<T> {
+    pub(super) fn new() -> Self {
+        Self {
+            waiting: VecDeque::new(),
+            sent: VecDeque::new(),
+            first_serial: 0,
+            written: 0,
+            acknowledgeable: 0,
+            pushed: 0,
+            bytes: 0,
+            deadlines: Deadlines::default(),
+            messages: Rate::new(PROTOCOL_MESSAGES_PER_SECOND),
+            protocol_messages: Rate::new(PROTOCOL_MESSAGES_PER_SECOND),
+            paced_until: None,
+            settled: VecDeque::new(),
+        }
+    }
+
+    /// Whether another publish should be accepted.
+    pub(super) fn has_room(&self) -> bool {
+        self.waiting.len() < WAITING_MAX && self.bytes < BYTES_MAX
+    }
+
+    pub(super) fn waiting(&self) -> usize {
+        self.waiting.len()
+    }
+
+    /// Sent, unanswered, and still awaited by whoever asked.
+    pub(super) fn in_flight(&self) -> usize {
+        self.sent.len()
+    }
+
+    pub(super) fn push(&mut self, publish: Publish<T>) {
+        self.pushed += 1;
+        self.bytes += publish.messages.encoded_len();
+        self.deadlines.push(publish.deadline, self.pushed);
+        self.waiting.push_back(Entry {
+            order: self.pushed,
+            channel: publish.channel,
+            messages: publish.messages,
+            tag: Some(publish.tag),
+        });
+    }
+
+    /// Settles a publish that never gets into the queue.
+    pub(super) fn turn_away(&mut self, tag: T, outcome: Outcome) {
+        self.settled.push_back((tag, outcome));
+    }
+
+    /// The server's limits, as CONNECTED names them.
+    pub(super) fn set_rate(&mut self, messages_per_second: u32, now: Instant) {
+        self.messages.set(messages_per_second, now);
+        let protocol = messages_per_second.max(PROTOCOL_MESSAGES_PER_SECOND);
+        self.protocol_messages.set(protocol, now);
+        self.paced_until = None;
+    }
+
+    /// A new transport: everything sent and unanswered is to be written
+    /// again, under the same serials if the server `resumed` (RTN19a), else
+    /// under new ones from 0 (RTN19a2) and without what nobody awaits.
+    pub(super) fn reopen(&mut self, resumed: bool) {
+        self.written = 0;
+        if resumed {
+            return;
+        }
+        self.first_serial = 0;
+        self.acknowledgeable = 0;
+        self.sent.retain(|entry| entry.tag.is_some());
+        self.bytes = self.bytes_held();
+    }
+
+    /// The next publish to write, in request order: resends first.
+    pub(super) fn next(&mut self, now: Instant) -> Option<Outgoing<'_>> {
+        if self.paced_until.is_some_and(|until| now < until) {
+            return None;
+        }
+        let count = match self.sent.get(self.written) {
+            Some(again) => again.messages.count(),
+            None if self.sent.len() < SENT_MAX => self.waiting.front()?.messages.count(),
+            None => return None,
+        };
+        if !self.may_send(count, now) {
+            return None;
+        }
+        if self.written == self.sent.len() {
+            self.sent.extend(self.waiting.pop_front());
+        }
+        let index = self.written;
+        self.written += 1;
+        self.acknowledgeable = self.acknowledgeable.max(self.written);
+        let entry = self.sent.get(index)?;
+        Some(Outgoing {
+            msg_serial: self.first_serial + index as u64,
+            channel: &entry.channel,
+            messages: &entry.messages,
+        })
+    }
+
+    fn may_send(&mut self, count: u32, now: Instant) -> bool {
+        if self.messages.try_spend(0, now) && self.protocol_messages.try_spend(1, now) {
+            self.paced_until = None;
+            return self.messages.try_spend(count, now);
+        }
+        let ready = self.messages.ready_at(now);
+        self.paced_until = Some(ready.max(self.protocol_messages.ready_at(now)));
+        false
+    }
+
+    /// ACK or NACK of `count` publishes from `serial` on.
+    ///
+    /// What lies before `serial` and is still unanswered was skipped, which
+    /// refuses it; what was answered before is ignored.
+    pub(super) fn acknowledge(&mut self, serial: u64, count: u64, outcome: &Outcome) {
+        let end = serial.saturating_add(count);
+        let skipped = Outcome::Refused(ErrorInfo::new(
+            50_000,
+            "the server acknowledged later publishes but not this one",
+        ));
+        while self.acknowledgeable > 0 && self.first_serial < end {
+            let outcome = if self.first_serial < serial {
+                &skipped
+            } else {
+                outcome
+            };
+            self.settle_first(outcome);
+        }
+        self.forget_settled_deadlines();
+    }
+
+    /// The server counted too much: nothing more for now.
+    pub(super) fn slow_down(&mut self, now: Instant) {
+        self.messages.exhaust(now);
+    }
+
+    fn settle_first(&mut self, outcome: &Outcome) {
+        let Some(entry) = self.sent.pop_front() else {
+            return;
+        };
+        self.first_serial += 1;
+        self.written = self.written.saturating_sub(1);
+        self.acknowledgeable -= 1;
+        self.bytes -= entry.messages.encoded_len();
+        if let Some(tag) = entry.tag {
+            self.settled.push_back((tag, outcome.clone()));
+        }
+    }
+
+    /// Gives up on everything: sent ones are unknown, waiting ones not sent.
+    pub(super) fn fail_all(&mut self, reason: &ErrorInfo) {
+        // Their serials are used up: a resumed connection counts on.
+        self.first_serial += self.sent.len() as u64;
+        for entry in self.sent.drain(..) {
+            if let Some(tag) = entry.tag {
+                let outcome = Outcome::Unknown(reason.clone());
+                self.settled.push_back((tag, outcome));
+            }
+        }
+        for entry in self.waiting.drain(..) {
+            if let Some(tag) = entry.tag {
+                let outcome = Outcome::NotSent(reason.clone());
+                self.settled.push_back((tag, outcome));
+            }
+        }
+        (self.written, self.acknowledgeable, self.bytes) = (0, 0, 0);
+        self.deadlines.clear();
+    }
+
+    /// Refuses the first waiting publish, which would now be sent.
+    pub(super) fn refuse_next(&mut self, reason: ErrorInfo) {
+        let Some(entry) = self.waiting.pop_front() else {
+            return;
+        };
+        self.bytes -= entry.messages.encoded_len();
+        if let Some(tag) = entry.tag {
+            self.settled.push_back((tag, Outcome::Refused(reason)));
+        }
+        self.forget_settled_deadlines();
+    }
+
+    /// The waiting publish that is next once resends are written.
+    pub(super) fn front(&self) -> Option<(&str, &Messages)> {
+        if self.written < self.sent.len() {
+            return None;
+        }
+        let entry = self.waiting.front()?;
+        Some((&entry.channel, &entry.messages))
+    }
+
+    /// Settles every publish whose requester has stopped waiting; `reason`
+    /// says why it took so long.
+    pub(super) fn expire(&mut self, now: Instant, reason: impl Fn(bool) -> ErrorInfo) {
+        while let Some(order) = self.deadlines.pop_due(now) {
+            if let Some(at) = position(&self.waiting, order) {
+                if let Some(entry) = self.waiting.remove(at) {
+                    self.bytes -= entry.messages.encoded_len();
+                    let outcome = Outcome::NotSent(reason(false));
+                    self.settled.extend(entry.tag.map(|tag| (tag, outcome)));
+                }
+            } else if let Some(at) = position(&self.sent, order) {
+                let tag = self.sent[at].tag.take();
+                let outcome = Outcome::Unknown(reason(true));
+                self.settled.extend(tag.map(|tag| (tag, outcome)));
+            }
+        }
+    }
+
+    pub(super) fn poll_settled(&mut self) -> Option<(T, Outcome)> {
+        self.settled.pop_front()
+    }
+
+    /// When a requester's patience ends, or, if the gate is `open`, when
+    /// pacing lets the next publish go.
+    pub(super) fn poll_timeout(&self, open: bool) -> Option<Instant> {
+        let has_next = self.written < self.sent.len() || !self.waiting.is_empty();
+        let paced = self.paced_until.filter(|_| open && has_next);
+        [self.deadlines.first(), paced].into_iter().flatten().min()
+    }
+
+    /// Keeps the deadlines about as many as the publishes they belong to.
+    fn forget_settled_deadlines(&mut self) {
+        let (waiting, sent) = (&self.waiting, &self.sent);
+        let is_open = |order| {
+            position(waiting, order).is_some()
+                || position(sent, order).is_some_and(|at| sent[at].tag.is_some())
+        };
+        self.deadlines.prune(waiting.len() + sent.len(), is_open);
+    }
+
+    fn bytes_held(&self) -> usize {
+        let entries = self.sent.iter().chain(&self.waiting);
+        entries.map(|entry| entry.messages.encoded_len()).sum()
+    }
+}
+
+fn position<T>(entries: &VecDeque<Entry<T>>, order: u64) -> Option<usize> {
+    entries
+        .binary_search_by_key(&order, |entry| entry.order)
+        .ok()
+}
+
+#[cfg(test)]
+#[path = "outbox_tests.rs"]
+mod tests;

@@ -1,0 +1,125 @@
+//! Pacing to what the server takes: a token bucket.
+//!
+//! No SDK honours `maxInboundRate`; a backlog flushed at full speed is
+//! answered with 42911 per message, or with the connection's end.
+
+use std::time::{Duration, Instant};
+
+/// The part of a second whose allowance may be spent at once.
+const BURST: f64 = 0.5;
+
+/// Messages that may be sent now, and how fast more are earned.
+#[derive(Debug, Clone)]
+pub(super) struct Rate {
+    per_second: f64,
+    /// Below zero after a batch larger than what was left: the debt is waited
+    /// off before anything else is sent.
+    balance: f64,
+    counted_at: Option<Instant>,
+}
+
+impl Rate {
+    pub(super) fn new(per_second: u32) -> Self {
+        let per_second = f64::from(per_second.max(1));
+        Self {
+            per_second,
+            balance: (per_second * BURST).max(1.0),
+            counted_at: None,
+        }
+    }
+
+    /// Changes the rate; what was earned or owed stays, up to a full bucket.
+    pub(super) fn set(&mut self, per_second: u32, now: Instant) {
+        self.earn(now);
+        self.per_second = f64::from(per_second.max(1));
+        self.balance = self.balance.min(self.burst());
+    }
+
+    /// Spends `count` if anything is left.
+    pub(super) fn try_spend(&mut self, count: u32, now: Instant) -> bool {
+        self.earn(now);
+        if self.balance < 1.0 {
+            return false;
+        }
+        self.balance -= f64::from(count);
+        true
+    }
+
+    /// The server says that it was too much: the allowance is gone.
+    pub(super) fn exhaust(&mut self, now: Instant) {
+        self.earn(now);
+        self.balance = self.balance.min(0.0);
+    }
+
+    /// When [`Rate::try_spend`] can next succeed.
+    pub(super) fn ready_at(&self, now: Instant) -> Instant {
+        let missing = (1.0 - self.balance).max(0.0) / self.per_second;
+        // A hair later, so that rounding never wakes us too early.
+        let wait = Duration::from_secs_f64(missing) + Duration::from_micros(1);
+        self.counted_at.unwrap_or(now) + wait
+    }
+
+    fn earn(&mut self, now: Instant) {
+        let since = self.counted_at.replace(now).unwrap_or(now);
+        let earned = now.saturating_duration_since(since).as_secs_f64() * self.per_second;
+        self.balance = (self.balance + earned).min(self.burst());
+    }
+
+    fn burst(&self) -> f64 {
+        (self.per_second * BURST).max(1.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// How many single messages go out in `seconds`, waking when asked to.
+    fn sent_in(rate: &mut Rate, start: Instant, seconds: u64) -> u32 {
+        let (mut now, mut sent) = (start, 0);
+        while now < start + Duration::from_secs(seconds) {
+            while rate.try_spend(1, now) {
+                sent += 1;
+            }
+            now = rate.ready_at(now);
+        }
+        sent
+    }
+
+    #[test]
+    fn a_backlog_leaves_at_the_rate_after_half_a_second_of_burst() {
+        let sent = sent_in(&mut Rate::new(50), Instant::now(), 10);
+        assert!((520..=526).contains(&sent), "{sent}");
+    }
+
+    #[test]
+    fn a_batch_larger_than_what_is_left_is_sent_and_paid_off() {
+        let start = Instant::now();
+        let mut rate = Rate::new(10);
+        assert!(rate.try_spend(32, start));
+        assert!(!rate.try_spend(1, start));
+        let ready = rate.ready_at(start) - start;
+        assert!((2.7..2.9).contains(&ready.as_secs_f64()), "{ready:?}");
+        assert!(rate.try_spend(1, start + ready));
+    }
+
+    #[test]
+    fn a_refusal_by_the_server_empties_the_bucket() {
+        let start = Instant::now();
+        let mut rate = Rate::new(100);
+        rate.exhaust(start);
+        assert!(!rate.try_spend(1, start));
+        assert!(rate.try_spend(1, start + Duration::from_millis(11)));
+    }
+
+    #[test]
+    fn a_waking_at_the_time_it_names_is_never_too_early() {
+        let mut now = Instant::now();
+        let mut rate = Rate::new(7);
+        while rate.try_spend(1, now) {}
+        for _ in 0..1000 {
+            now = rate.ready_at(now);
+            assert!(rate.try_spend(1, now));
+        }
+    }
+}

@@ -1,0 +1,442 @@
+//! The driver of one connection to Ably.
+//!
+//! Owns the websocket, the clock and whatever takes time; the
+//! [`Connection`] decides. One turn of [`Realtime::run`] waits for something,
+//! takes all of it that is there, then carries out what follows: many requests
+//! become many frames and one write.
+//!
+//! Stops when told to [`Command::Close`], or when every handle is gone.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::time::{Duration, Instant};
+
+use bytes::{Bytes, BytesMut};
+use tokio::sync::{mpsc, watch};
+use tracing::{debug, info, warn};
+
+use super::reply::{Failure, Reply};
+use super::subscriptions::Subscriptions;
+use super::token::TokenClient;
+use super::upstream::Command;
+use crate::ably::connection::{self, Connection};
+use crate::ably::event::{Action, ConnectionState, Event, Generation};
+use crate::ably::hosts::Hosts;
+use crate::ably::outbox::Outcome;
+use crate::clock;
+use crate::net::http;
+use crate::net::tls::Tls;
+use crate::net::websocket::{Incoming, WebSocket};
+use crate::protocol::ably::codec::{self, Format};
+use crate::protocol::ably::error::ErrorInfo;
+use crate::protocol::ably::message::ProtocolMessage;
+use crate::protocol::ipc::UpstreamStatus;
+use crate::protocol::token::Audience;
+
+mod jobs;
+mod timer;
+
+pub(super) use jobs::origin;
+use jobs::{Done, Jobs};
+use timer::Timer;
+
+/// Commands taken in one turn.
+const COMMANDS_A_TURN: usize = 256;
+
+/// What every connection shares.
+#[derive(Debug, Clone)]
+pub(super) struct Config {
+    pub(super) hosts: Hosts,
+    pub(super) format: Format,
+    pub(super) agent: String,
+    pub(super) tokens: TokenClient,
+    pub(super) tls: Tls,
+    pub(super) http: Arc<http::Client>,
+}
+
+/// See the module.
+pub(super) struct Realtime {
+    audience: Audience,
+    format: Format,
+    connection: Connection<Reply>,
+    socket: Option<(Generation, WebSocket)>,
+    jobs: Jobs,
+    commands: mpsc::Receiver<Command>,
+    subscriptions: Subscriptions,
+    status: watch::Sender<UpstreamStatus>,
+    timer: Timer,
+    /// Scratch space, kept for its capacity.
+    inbox: Vec<Command>,
+    frames: Vec<Bytes>,
+    encoded: BytesMut,
+}
+
+/// What a turn waited for.
+enum Woken {
+    Socket(Incoming),
+    Done(Done),
+    Commands,
+    Timer,
+    Orphaned,
+}
+
+impl Realtime {
+    pub(super) fn new(
+        audience: Audience,
+        config: Config,
+        commands: mpsc::Receiver<Command>,
+        status: watch::Sender<UpstreamStatus>,
+        subscriptions: Arc<AtomicU64>,
+    ) -> Self {
+        let hosts = config.hosts.clone();
+        let machine = connection::Config::new(hosts, rand::random());
+        Self {
+            audience,
+            format: config.format,
+            connection: Connection::new(machine, now()),
+            socket: None,
+            jobs: Jobs::new(audience, config),
+            commands,
+            subscriptions: Subscriptions::new(subscriptions),
+            status,
+            timer: Timer::new(),
+            inbox: Vec::new(),
+            frames: Vec::new(),
+            encoded: BytesMut::new(),
+        }
+    }
+
+    /// Runs until the connection is closed.
+    pub(super) async fn run(mut self) {
+        self.connection.connect(now());
+        loop {
+            self.carry_out(now());
+            self.report_status();
+            if self.connection.state() == ConnectionState::Closed {
+                return;
+            }
+            let woken = self.wait().await;
+            self.take(woken, now());
+        }
+    }
+
+    async fn wait(&mut self) -> Woken {
+        let due = [
+            self.connection.poll_timeout(),
+            self.subscriptions.poll_timeout(),
+        ];
+        let due = due.into_iter().flatten().min();
+        let has_room = self.connection.has_room();
+        tokio::select! {
+            incoming = next_frames(&mut self.socket, &mut self.frames) => Woken::Socket(incoming),
+            done = self.jobs.next() => Woken::Done(done),
+            taken = self.commands.recv_many(&mut self.inbox, COMMANDS_A_TURN), if has_room => {
+                if taken == 0 { Woken::Orphaned } else { Woken::Commands }
+            }
+            () = self.timer.wait_until(due) => Woken::Timer,
+        }
+    }
+
+    fn take(&mut self, woken: Woken, now: Instant) {
+        match woken {
+            Woken::Socket(Incoming::Heard) => self.take_frames(now),
+            Woken::Socket(Incoming::Writable) | Woken::Timer => {}
+            Woken::Socket(Incoming::Ended(why)) => self.lost(&why, now),
+            Woken::Done(done) => self.take_done(done, now),
+            Woken::Commands => self.take_more_commands(),
+            Woken::Orphaned => self.connection.close(now, now),
+        }
+        self.take_commands(now);
+        self.connection.handle_timeout(now);
+        self.expire_subscriptions(now);
+    }
+
+    fn take_frames(&mut self, now: Instant) {
+        let Some((generation, _)) = self.socket else {
+            return;
+        };
+        self.connection.handle_activity(generation, now);
+        for frame in std::mem::take(&mut self.frames) {
+            match codec::decode(self.format, &frame) {
+                Ok(message) => self.connection.handle_message(generation, message, now),
+                Err(error) => {
+                    warn!(audience = %self.audience, bytes = frame.len(), error = %error,
+                        "Ably sent a frame that is no protocol message; reconnecting.");
+                    self.lost("a frame was no protocol message", now);
+                    return;
+                }
+            }
+        }
+    }
+
+    fn lost(&mut self, why: &str, now: Instant) {
+        self.frames.clear();
+        if let Some((generation, _)) = self.socket.take() {
+            self.connection.handle_lost(generation, why, now);
+        }
+    }
+
+    fn take_done(&mut self, done: Done, now: Instant) {
+        match done {
+            Done::Token(result) => self.connection.handle_token(result, now),
+            Done::Connectivity(is_up) => self.connection.handle_connectivity(is_up, now),
+            Done::Opened(generation, Ok(socket)) => {
+                self.socket = Some((generation, *socket));
+                self.connection.handle_activity(generation, now);
+            }
+            Done::Opened(generation, Err(failure)) => {
+                self.connection.handle_open_failed(generation, failure, now);
+            }
+        }
+    }
+
+    /// Takes along what came in meanwhile: it costs no further turn.
+    fn take_more_commands(&mut self) {
+        while self.inbox.len() < COMMANDS_A_TURN {
+            match self.commands.try_recv() {
+                Ok(command) => self.inbox.push(command),
+                Err(_) => return,
+            }
+        }
+    }
+
+    fn take_commands(&mut self, now: Instant) {
+        let mut inbox = std::mem::take(&mut self.inbox);
+        for command in inbox.drain(..) {
+            self.take_command(command, now);
+        }
+        self.inbox = inbox;
+    }
+
+    fn take_command(&mut self, command: Command, now: Instant) {
+        match command {
+            Command::Publish(publish) => self.connection.publish(publish),
+            Command::Subscribe {
+                session,
+                wish,
+                sink,
+                deadline,
+                reply,
+            } => {
+                let channel = wish.channel.clone();
+                let waiting = (reply, deadline);
+                let left = self.subscriptions.add(session, wish, sink, waiting);
+                self.release(left, now);
+                self.connection.attach(&channel, now);
+            }
+            Command::Unsubscribe {
+                session,
+                subscription_id,
+                reply,
+            } => {
+                let left = self.subscriptions.remove(session, &subscription_id);
+                self.release(left, now);
+                reply.send(Ok(()));
+            }
+            Command::Leave(session) => {
+                let left = self.subscriptions.leave(session);
+                self.release(left, now);
+            }
+            Command::Close { deadline } => self.connection.close(now, deadline),
+        }
+    }
+
+    fn release(&mut self, channels: impl IntoIterator<Item = Box<str>>, now: Instant) {
+        for channel in channels {
+            self.connection.release(&channel, now);
+        }
+    }
+
+    fn expire_subscriptions(&mut self, now: Instant) {
+        if self.subscriptions.poll_timeout().is_none_or(|at| now < at) {
+            return;
+        }
+        let state = self.connection.state().name();
+        let failure = Failure {
+            text: format!("timed out: not attached, connection is {state}").into(),
+            code: Some(90_007),
+            retryable: true,
+        };
+        let left = self.subscriptions.expire(now, &failure);
+        self.release(left, now);
+    }
+
+    /// Does everything the connection asks for and reports, until it has no
+    /// more to say.
+    fn carry_out(&mut self, now: Instant) {
+        loop {
+            while let Some((reply, outcome)) = self.connection.poll_settled() {
+                reply.send(result_of(outcome));
+            }
+            if let Some(event) = self.connection.poll_event() {
+                self.take_event(event, now);
+            } else if let Some(action) = self.connection.poll_action() {
+                self.act(action);
+            } else if !self.send_publishes(now) {
+                return;
+            }
+        }
+    }
+
+    fn act(&mut self, action: Action) {
+        match action {
+            Action::Send(message) => self.send(&message),
+            Action::Open(request) => self.jobs.open(&request),
+            Action::FetchToken { refused } => {
+                debug!(audience = %self.audience, refused, "Fetching a token.");
+                self.jobs.fetch_token();
+            }
+            Action::CheckConnectivity => self.jobs.check_connectivity(),
+            Action::Drop => {
+                self.jobs.stop_opening();
+                self.frames.clear();
+                if let Some((_, socket)) = self.socket.take() {
+                    socket.hang_up();
+                }
+            }
+        }
+    }
+
+    fn send(&mut self, message: &ProtocolMessage) {
+        if let Some((_, socket)) = &mut self.socket {
+            let frame = Bytes::from(codec::encode(self.format, message));
+            feed(socket, self.format, frame);
+        }
+    }
+
+    /// Writes what may go out; whether that was anything.
+    fn send_publishes(&mut self, now: Instant) -> bool {
+        let Some((_, socket)) = &mut self.socket else {
+            return false;
+        };
+        let mut any = false;
+        while socket.has_room() {
+            let Some(publish) = self.connection.poll_publish(now) else {
+                return any;
+            };
+            any = true;
+            let (serial, channel) = (publish.msg_serial, publish.channel);
+            let messages = publish.messages;
+            messages.put_protocol_message(&mut self.encoded, serial, channel);
+            feed(socket, self.format, self.encoded.split().freeze());
+        }
+        false
+    }
+
+    fn take_event(&mut self, event: Event, now: Instant) {
+        match event {
+            Event::State {
+                state,
+                reason,
+                retry_in,
+                resumed,
+            } => self.log_state(state, reason.as_ref(), retry_in, resumed),
+            Event::Attached { channel } => {
+                debug!(audience = %self.audience, channel = %channel, "Channel is attached.");
+                self.subscriptions.attached(&channel);
+            }
+            Event::Unattached {
+                channel,
+                reason,
+                refused,
+            } => {
+                warn!(audience = %self.audience, channel = %channel, error = %reason,
+                    "Channel is not attached.");
+                let failure = Failure::from_ably(&reason, !refused);
+                if self.subscriptions.unattached(&channel, &failure) {
+                    self.connection.release(&channel, now);
+                }
+            }
+            Event::ContinuityLost { channel, reason } => {
+                let error = reason.map(|reason| reason.to_string()).unwrap_or_default();
+                warn!(audience = %self.audience, channel = %channel, error,
+                    "Messages of a channel may have been missed; its subscribers are told.");
+                self.subscriptions.continuity_lost(&channel);
+            }
+            Event::Messages(message) => self.subscriptions.deliver(*message, clock::wire_ms()),
+        }
+    }
+
+    fn log_state(
+        &self,
+        state: ConnectionState,
+        reason: Option<&ErrorInfo>,
+        retry_in: Option<Duration>,
+        resumed: bool,
+    ) {
+        let (audience, state_name) = (self.audience, state.name());
+        let host = self.connection.host();
+        let error = reason.map(ToString::to_string).unwrap_or_default();
+        let delay_ms = retry_in.map(|wait| u64::try_from(wait.as_millis()).unwrap_or(u64::MAX));
+        match state {
+            ConnectionState::Connected => {
+                info!(%audience, %host, resumed, error, "Connected to Ably.");
+            }
+            ConnectionState::Disconnected if self.status.borrow().state == "disconnected" => {
+                debug!(%audience, %host, error, delay_ms, "Still no connection to Ably.");
+            }
+            ConnectionState::Disconnected | ConnectionState::Suspended => {
+                warn!(%audience, state = state_name, error, delay_ms,
+                    "No connection to Ably; will try again.");
+            }
+            ConnectionState::Failed => {
+                tracing::error!(%audience, error, delay_ms,
+                    "Ably refuses the connection; check the credentials. Will try again.");
+            }
+            ConnectionState::Connecting if reason.is_some() => {
+                warn!(%audience, error, "Lost the connection to Ably; reconnecting.");
+            }
+            _ => debug!(%audience, state = state_name, %host, error, "Connection state changed."),
+        }
+    }
+
+    /// Publishes the present state; cheap, once a turn.
+    fn report_status(&self) {
+        let connection = &self.connection;
+        let (in_flight, queued) = (connection.in_flight() as u64, connection.waiting() as u64);
+        let state = connection.state().name();
+        self.status.send_if_modified(|status| {
+            let changed = status.state != state;
+            (status.in_flight, status.queued) = (in_flight, queued);
+            if changed {
+                self.audience.as_str().clone_into(&mut status.audience);
+                state.clone_into(&mut status.state);
+                status.host = connection.host().to_string();
+                status.connection_id = connection.connection_id().map(str::to_owned);
+                status.last_error = connection.last_error().cloned();
+            }
+            changed
+        });
+    }
+}
+
+/// Frames of the socket, or never without one.
+async fn next_frames(
+    socket: &mut Option<(Generation, WebSocket)>,
+    frames: &mut Vec<Bytes>,
+) -> Incoming {
+    match socket {
+        Some((_, socket)) => socket.next(frames).await,
+        None => std::future::pending().await,
+    }
+}
+
+fn feed(socket: &mut WebSocket, format: Format, frame: Bytes) {
+    match format {
+        Format::Json => socket.feed_text(frame),
+        Format::Msgpack => socket.feed_binary(frame),
+    }
+}
+
+/// An outcome in the requester's terms.
+fn result_of(outcome: Outcome) -> Result<(), Failure> {
+    match outcome {
+        Outcome::Accepted => Ok(()),
+        Outcome::Refused(error) => Err(Failure::from_ably(&error, error.is_retryable())),
+        Outcome::NotSent(error) | Outcome::Unknown(error) => Err(Failure::from_ably(&error, true)),
+    }
+}
+
+fn now() -> Instant {
+    tokio::time::Instant::now().into_std()
+}

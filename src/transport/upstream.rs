@@ -1,0 +1,128 @@
+//! Handles to the realtime tasks, one per audience.
+//!
+//! The connection of `daemon_falco` is opened at once. That of `daemon_nagato`
+//! waits until somebody subscribes or publishes as nagato: most processes
+//! never do, and an idle connection costs memory and heartbeats.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Instant;
+
+use tokio::sync::{mpsc, watch};
+
+use super::realtime::{self, Realtime};
+use super::reply::Reply;
+use super::request::Subscribe;
+use super::subscriptions::{Delivery, SessionId};
+use crate::ably::outbox::Publish;
+use crate::protocol::ipc::UpstreamStatus;
+use crate::protocol::token::Audience;
+use crate::shutdown::Shutdown;
+
+/// Requests on their way to a realtime task; sessions wait when it is full.
+const COMMANDS_MAX: usize = 1024;
+
+/// What a realtime task is asked to do.
+#[derive(Debug)]
+pub(super) enum Command {
+    Publish(Publish<Reply>),
+    Subscribe {
+        session: SessionId,
+        wish: Subscribe,
+        sink: mpsc::Sender<Delivery>,
+        deadline: Instant,
+        reply: Reply,
+    },
+    Unsubscribe {
+        session: SessionId,
+        subscription_id: Box<str>,
+        reply: Reply,
+    },
+    /// The session has ended.
+    Leave(SessionId),
+    /// Close the connection, at the latest by then, and end.
+    Close {
+        deadline: Instant,
+    },
+}
+
+/// The handle to one realtime task.
+#[derive(Debug, Clone)]
+pub(super) struct Upstream {
+    pub(super) commands: mpsc::Sender<Command>,
+    pub(super) status: watch::Receiver<UpstreamStatus>,
+}
+
+/// All of them.
+#[derive(Debug)]
+pub(super) struct Upstreams {
+    falco: Upstream,
+    nagato: OnceLock<Upstream>,
+    config: realtime::Config,
+    tasks: Shutdown,
+    /// Subscriptions over all clients.
+    subscriptions: Arc<AtomicU64>,
+}
+
+impl Upstreams {
+    /// Opens the connection of `daemon_falco`; tasks live on `tasks`.
+    pub(super) fn start(config: realtime::Config, tasks: Shutdown) -> Self {
+        let subscriptions = Arc::default();
+        Self {
+            falco: spawn(Audience::DaemonFalco, &config, &tasks, Arc::default()),
+            nagato: OnceLock::new(),
+            config,
+            tasks,
+            subscriptions,
+        }
+    }
+
+    /// The task of `audience`, started if need be.
+    pub(super) fn of(&self, audience: Audience) -> &Upstream {
+        match audience {
+            Audience::DaemonFalco => &self.falco,
+            Audience::DaemonNagato => self.nagato.get_or_init(|| {
+                let count = Arc::clone(&self.subscriptions);
+                spawn(audience, &self.config, &self.tasks, count)
+            }),
+        }
+    }
+
+    /// Those that run.
+    fn running(&self) -> impl Iterator<Item = &Upstream> {
+        std::iter::once(&self.falco).chain(self.nagato.get())
+    }
+
+    /// How each connection is.
+    pub(super) fn status(&self) -> Vec<UpstreamStatus> {
+        self.running()
+            .map(|upstream| upstream.status.borrow().clone())
+            .collect()
+    }
+
+    /// How many subscriptions there are.
+    pub(super) fn subscriptions(&self) -> u64 {
+        self.subscriptions.load(Ordering::Relaxed)
+    }
+
+    /// Has every connection closed, waiting for CLOSED until `deadline`.
+    pub(super) async fn close(&self, deadline: Instant) {
+        for upstream in self.running() {
+            // A task that has ended has closed already.
+            _ = upstream.commands.send(Command::Close { deadline }).await;
+        }
+    }
+}
+
+fn spawn(
+    audience: Audience,
+    config: &realtime::Config,
+    tasks: &Shutdown,
+    subscriptions: Arc<AtomicU64>,
+) -> Upstream {
+    let (commands, receiver) = mpsc::channel(COMMANDS_MAX);
+    let (report, status) = watch::channel(UpstreamStatus::default());
+    let task = Realtime::new(audience, config.clone(), receiver, report, subscriptions);
+    tasks.spawn(task.run());
+    Upstream { commands, status }
+}
