@@ -8,3 +8,4 @@ pub(crate) mod lines;
 pub mod notify;
 pub(crate) mod tls;
 pub mod unix;
+pub(crate) mod websocket;

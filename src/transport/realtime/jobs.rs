@@ -9,13 +9,13 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 
+use super::super::connectivity::{CHECK_URL, is_internet_up};
 use super::Config;
 use crate::ably::event::{Generation, OpenFailure, OpenRequest, Token, TokenFailure};
 use crate::ably::hosts::Host;
 use crate::ably::url;
 use crate::clock;
 use crate::net::dial::Origin;
-use crate::net::http;
 use crate::net::websocket::{self, OpenError, WebSocket};
 use crate::protocol::ably::auth::TokenDetails;
 use crate::protocol::ably::error::ErrorInfo;
@@ -24,9 +24,6 @@ use crate::report::Report;
 
 /// How long a step may take: the connection gives up on it at the same time.
 const PATIENCE: Duration = Duration::from_secs(10);
-
-/// Says `yes` when the internet is reachable (REC3a).
-const CONNECTIVITY_URL: &str = "https://internet-up.ably-realtime.com/is-the-internet-up.txt";
 
 type Job<T> = Option<Pin<Box<dyn Future<Output = T> + Send>>>;
 
@@ -98,12 +95,8 @@ impl Jobs {
     pub(super) fn check_connectivity(&mut self) {
         let client = Arc::clone(&self.config.http);
         self.connectivity = Some(Box::pin(async move {
-            let Ok(url) = CONNECTIVITY_URL.parse() else {
-                return false;
-            };
-            let request = http::Request::get(url).within(PATIENCE);
-            match client.send(&request).await {
-                Ok(response) => response.body.trim_ascii() == b"yes",
+            match CHECK_URL.parse() {
+                Ok(url) => is_internet_up(&client, &url).await,
                 Err(_) => false,
             }
         }));
