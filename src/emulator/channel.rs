@@ -22,6 +22,7 @@ use crate::protocol::ably::codec::Format;
 use crate::protocol::ably::message::{ProtocolMessage, flags};
 
 use super::log::{Entry, Kind, Log};
+use super::objects::RootMap;
 use super::presence::Members;
 use super::serial::{Position, Series};
 
@@ -39,6 +40,7 @@ pub(super) struct Channel {
     /// Bytes that entries have grown by, not yet asked for.
     growth: usize,
     pub(super) members: Members,
+    pub(super) root: RootMap,
 }
 
 #[derive(Debug)]
@@ -110,6 +112,7 @@ impl Channel {
             subscribers: HashMap::new(),
             growth: 0,
             members: Members::default(),
+            root: RootMap::default(),
         }
     }
 
@@ -296,7 +299,8 @@ impl Channel {
 
     /// Whether nothing would be lost by forgetting the channel.
     pub(super) fn is_forgettable(&self) -> bool {
-        self.log.is_empty() && self.subscribers.is_empty() && self.members.is_empty()
+        let is_quiet = self.log.is_empty() && self.subscribers.is_empty();
+        is_quiet && self.members.is_empty() && self.root.is_empty()
     }
 
     /// Whether anyone is attached, or present, or has just published.

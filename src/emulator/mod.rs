@@ -29,6 +29,7 @@ mod hub;
 pub(crate) mod key;
 mod limits;
 mod log;
+mod objects;
 mod presence;
 mod recent;
 mod rest;

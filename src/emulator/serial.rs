@@ -114,8 +114,13 @@ struct Serial<'a> {
 
 impl fmt::Display for Serial<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Position { ms, counter } = self.position;
-        write!(f, "{ms:014}-{counter:03}@{}", self.series.0)
+        write!(f, "{}@{}", self.position, self.series.0)
+    }
+}
+
+impl fmt::Display for Position {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:014}-{:03}", self.ms, self.counter)
     }
 }
 

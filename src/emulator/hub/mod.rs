@@ -12,6 +12,7 @@
 //! channel also when they are too many. A channel nobody needs is forgotten.
 
 mod connections;
+mod objects;
 mod presence;
 mod publish;
 
@@ -49,6 +50,8 @@ pub(super) struct Hub {
     floor: Position,
     oldest_first: VecDeque<Kept>,
     bytes: usize,
+    /// Memory of all root maps.
+    object_bytes: usize,
     pub(super) recent: Recent,
     mailboxes: HashMap<SessionId, Mailbox>,
     next_session: SessionId,
@@ -98,6 +101,7 @@ impl Hub {
             floor: Position::default(),
             oldest_first: VecDeque::new(),
             bytes: 0,
+            object_bytes: 0,
             recent: Recent::default(),
             mailboxes: HashMap::new(),
             next_session: 0,

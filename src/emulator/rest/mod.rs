@@ -1,6 +1,7 @@
 //! Ably's REST interface: one function per resource, JSON or msgpack.
 
 mod channels;
+mod objects;
 mod page;
 mod tokens;
 
@@ -17,6 +18,7 @@ use serde::de::DeserializeOwned;
 
 use crate::protocol::ably::codec::{self, Format};
 use crate::protocol::ably::error::ErrorInfo;
+use crate::protocol::ably::object::ROOT;
 use crate::report::Report;
 
 use super::access::{Credentials, Grant, authenticate};
@@ -82,6 +84,15 @@ fn route(emulator: &Emulator, call: &Call, format: Format) -> Result<Answer, Err
         }
         (&Method::GET, ["channels", name, "presence", "history"]) => {
             channels::presence_history(emulator, call, name, format)
+        }
+        (&Method::POST, ["channels", name, "object"]) => {
+            objects::publish(emulator, call, name, format)
+        }
+        (&Method::GET, ["channels", name, "object"]) => {
+            objects::read(emulator, call, name, ROOT, format)
+        }
+        (&Method::GET, ["channels", name, "object", id]) => {
+            objects::read(emulator, call, name, id, format)
         }
         _ => Err(ErrorInfo::new(40400, "the emulator has no such resource")),
     }

@@ -7,6 +7,7 @@ use crate::emulator::access::denied;
 use crate::emulator::channel::{Attach, Attached, From};
 use crate::emulator::hub::{Hub, check_channel_name};
 use crate::emulator::limits::CHANNELS_PER_CONNECTION_MAX;
+use crate::emulator::serial::Position;
 use crate::protocol::ably::auth::{Capability, Operation};
 use crate::protocol::ably::error::ErrorInfo;
 use crate::protocol::ably::message::{Action, PresenceMessage, ProtocolMessage, flags};
@@ -171,11 +172,16 @@ impl Connection {
             .channel(channel)
             .map_or(0, |channel| channel.members.len());
         let has_presence = 0 < members && attachment.modes & flags::PRESENCE_SUBSCRIBE != 0;
+        let objects = hub.channel(channel).map(|channel| &channel.root);
+        let objects = objects.filter(|_| attachment.modes & flags::OBJECT_SUBSCRIBE != 0);
+        let objects = objects.filter(|root| !root.is_untouched());
+        let has_objects = objects.is_some();
         let mut bits = attachment.modes;
         for (is_set, bit) in [
             (attached.is_resumed, flags::RESUMED),
             (attached.has_backlog, flags::HAS_BACKLOG),
             (has_presence, flags::HAS_PRESENCE),
+            (has_objects, flags::HAS_OBJECTS),
         ] {
             bits |= if is_set { bit } else { 0 };
         }
@@ -189,6 +195,14 @@ impl Connection {
         });
         if has_presence {
             self.push_sync(hub, Some(channel), outbox);
+        }
+        if let Some(root) = objects {
+            outbox.push(&ProtocolMessage {
+                channel: Some(channel.to_owned()),
+                channel_serial: Some(format!("{}:", sync_id(attached.position))),
+                state: vec![root.state()],
+                ..ProtocolMessage::new(Action::ObjectSync)
+            });
         }
     }
 
@@ -218,7 +232,7 @@ impl Connection {
         let Some(channel) = hub.channel(name).filter(|_| can_see) else {
             return;
         };
-        let serial = hub.series.channel_serial(channel.last());
+        let serial = sync_id(channel.last());
         let mut page: Vec<PresenceMessage> = Vec::new();
         let mut size = 0;
         let mut push = |page: Vec<PresenceMessage>, cursor: &str| {
@@ -270,6 +284,12 @@ impl Connection {
             false
         });
     }
+}
+
+/// What names one SYNC: letters, digits and dashes only, because SDKs read no
+/// cursor behind anything else.
+fn sync_id(position: Position) -> String {
+    position.to_string()
 }
 
 /// Where ATTACH wants to begin.

@@ -216,10 +216,11 @@ impl Connection {
                 let position = hub.publish_presence(by, &channel, &id, events, now_ms)?;
                 Ok(Published { position, count: 0 })
             }
-            _ => Err(ErrorInfo::new(
-                40000,
-                "the emulator has no annotations or realtime objects",
-            )),
+            Action::Object => {
+                self.require_mode(&channel, flags::OBJECT_PUBLISH)?;
+                hub.publish_objects(by, &channel, id, message.state, now_ms)
+            }
+            _ => Err(ErrorInfo::new(40000, "the emulator has no annotations")),
         }
     }
 

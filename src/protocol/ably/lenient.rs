@@ -146,15 +146,6 @@ where
     Tolerant::deserialize(deserializer).map(|Tolerant(value)| Some(value).filter(|v| !v.is_null()))
 }
 
-/// A list of values as [`value`] reads them.
-pub(crate) fn values<'de, D>(deserializer: D) -> Result<Vec<Value>, D::Error>
-where
-    D: Deserializer<'de>,
-{
-    let list: Vec<Tolerant> = list(deserializer)?;
-    Ok(list.into_iter().map(|Tolerant(value)| value).collect())
-}
-
 /// How deep arrays and objects of a value may nest.
 ///
 /// Half of what JSON decoders commonly take, ours included: a value that came

@@ -13,6 +13,7 @@ pub use super::action::{Action, flags};
 use super::data::Data;
 use super::error::ErrorInfo;
 use super::lenient;
+use super::object::ObjectMessage;
 
 /// One frame of the realtime protocol (TR4).
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -63,12 +64,12 @@ pub struct ProtocolMessage {
         deserialize_with = "lenient::list"
     )]
     pub presence: Vec<PresenceMessage>,
-    /// Object messages (OM), kept as they came.
+    /// Object messages (OM).
     #[serde(
         skip_serializing_if = "Vec::is_empty",
-        deserialize_with = "lenient::values"
+        deserialize_with = "lenient::list"
     )]
-    pub state: Vec<serde_json::Value>,
+    pub state: Vec<ObjectMessage>,
     #[serde(
         skip_serializing_if = "Option::is_none",
         deserialize_with = "lenient::option_number"

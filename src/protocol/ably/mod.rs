@@ -13,3 +13,4 @@ pub mod error;
 mod lenient;
 pub mod message;
 pub mod publish;
+pub mod object;

@@ -1,0 +1,232 @@
+//! Operations on root maps: what is allowed, what is refused, what is sent on.
+
+use crate::emulator::log::{Entry, Kind};
+use crate::emulator::objects::entry_bytes;
+use crate::emulator::serial::SITE_CODE;
+use crate::protocol::ably::auth::Operation;
+use crate::protocol::ably::error::ErrorInfo;
+use crate::protocol::ably::message::{Action, ProtocolMessage};
+use crate::protocol::ably::object::{ObjectMessage, ObjectOperation, ROOT, operation};
+
+use super::{Hub, Published, Publisher, check_channel_name};
+
+/// The most memory of one root map, so that it fits into one frame.
+const ROOT_BYTES_MAX: usize = 256 * 1024;
+
+/// The most memory of all root maps.
+const OBJECT_BYTES_MAX: usize = 32 * 1024 * 1024;
+
+impl Hub {
+    /// Applies operations as one protocol message, whole or not at all.
+    ///
+    /// Operations whose own id was seen a moment ago are not applied again.
+    pub(in crate::emulator) fn publish_objects(
+        &mut self,
+        by: Publisher<'_>,
+        channel: &str,
+        id: String,
+        mut messages: Vec<ObjectMessage>,
+        now_ms: i64,
+    ) -> Result<Published, ErrorInfo> {
+        check_channel_name(channel)?;
+        by.grant.require(Operation::ObjectPublish, channel)?;
+        let mut size = 0;
+        for message in &mut messages {
+            size += check(message.operation.as_mut().ok_or_else(unsupported)?)?;
+        }
+        self.check_bytes(size)?;
+        let count = messages.len();
+        if let Some(position) = self.recent.find(channel, &["object", &id], now_ms) {
+            return Ok(Published { position, count });
+        }
+        self.check_object_room(channel, size)?;
+        let seen = |message: &ObjectMessage| {
+            let own = message.id.as_deref().filter(|own| !own.is_empty());
+            own.is_some_and(|own| {
+                self.recent
+                    .find(channel, &["object", own], now_ms)
+                    .is_some()
+            })
+        };
+        let mut seen = seen;
+        messages.retain(|message| !seen(message));
+        let position = self.apply_objects(by, channel, id, messages, now_ms);
+        Ok(Published { position, count })
+    }
+
+    fn apply_objects(
+        &mut self,
+        by: Publisher<'_>,
+        channel: &str,
+        id: String,
+        mut messages: Vec<ObjectMessage>,
+        now_ms: i64,
+    ) -> crate::emulator::serial::Position {
+        let series = self.series.clone();
+        let (name, state) = self.channel_mut(channel);
+        let position = state.advance(now_ms);
+        let mut ids = vec![id.clone()];
+        let before = state.root.bytes();
+        for (index, message) in messages.iter_mut().enumerate() {
+            let serial = series.message_serial(position, index);
+            if let Some(operation) = &message.operation {
+                state.root.apply(operation, &serial);
+            }
+            ids.extend(message.id.clone());
+            message.serial = Some(serial);
+            message.site_code = Some(SITE_CODE.to_owned());
+            message.serial_timestamp = Some(now_ms);
+        }
+        let after = state.root.bytes();
+        self.object_bytes = self.object_bytes - before + after;
+        for own in &ids {
+            self.recent
+                .insert(channel, &["object", own], position, now_ms);
+        }
+        if messages.is_empty() {
+            return position;
+        }
+        let message = ProtocolMessage {
+            id: Some(id),
+            channel: Some(channel.to_owned()),
+            connection_id: by.connection_id.map(ToString::to_string),
+            channel_serial: Some(series.channel_serial(position)),
+            timestamp: Some(now_ms),
+            state: messages,
+            ..ProtocolMessage::new(Action::Object)
+        };
+        let entry = Entry::new(position, Kind::Object, by.connection_id.cloned(), &message);
+        self.append(&name, entry, now_ms);
+        position
+    }
+
+    fn check_object_room(&self, channel: &str, more: usize) -> Result<(), ErrorInfo> {
+        let root = self
+            .channel(channel)
+            .map_or(0, |channel| channel.root.bytes());
+        if root + more <= ROOT_BYTES_MAX && self.object_bytes + more <= OBJECT_BYTES_MAX {
+            return Ok(());
+        }
+        let text = format!("the root map has no room for {more} more bytes");
+        Err(ErrorInfo::with_status(92001, 400, text))
+    }
+}
+
+/// Checks an operation and completes it; returns the memory it may need.
+fn check(operation: &mut ObjectOperation) -> Result<usize, ErrorInfo> {
+    if operation.object_id != ROOT {
+        let text = format!(
+            "the emulator has no object `{}`, only `root`",
+            operation.object_id
+        );
+        return Err(ErrorInfo::with_status(92004, 404, text));
+    }
+    match (&mut operation.map_set, &operation.map_remove) {
+        (Some(set), None) => {
+            operation.action = operation::MAP_SET;
+            set.value.normalize();
+            if set.key.is_empty() || !set.value.is_one_value() {
+                let text = "mapSet needs a key and exactly one value";
+                return Err(ErrorInfo::with_status(92000, 400, text));
+            }
+            if set.value.object_id.is_some() {
+                return Err(unsupported());
+            }
+            Ok(entry_bytes(&set.key, &set.value))
+        }
+        (None, Some(remove)) => {
+            operation.action = operation::MAP_REMOVE;
+            Ok(remove.key.len())
+        }
+        _ => Err(unsupported()),
+    }
+}
+
+fn unsupported() -> ErrorInfo {
+    let text = "the emulator has only mapSet and mapRemove of plain values in the root map";
+    ErrorInfo::with_status(92000, 400, text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::emulator::access::{Credentials, authenticate};
+    use crate::emulator::limits::Limits;
+    use crate::protocol::ably::object::{MapSet, ObjectData};
+
+    fn set(id: Option<&str>, object_id: &str, text: &str) -> ObjectMessage {
+        let value = ObjectData {
+            string: Some(text.into()),
+            ..ObjectData::default()
+        };
+        ObjectMessage {
+            id: id.map(Into::into),
+            operation: Some(ObjectOperation {
+                object_id: object_id.into(),
+                map_set: Some(MapSet {
+                    key: "k".into(),
+                    value,
+                }),
+                ..ObjectOperation::default()
+            }),
+            ..ObjectMessage::default()
+        }
+    }
+
+    fn publish(hub: &mut Hub, id: &str, message: ObjectMessage) -> Result<Published, u32> {
+        let credentials = Credentials::Key(hub.key.reveal());
+        let grant = authenticate(&hub.key, Some(&credentials), 0).expect("valid");
+        let by = Publisher {
+            grant: &grant,
+            connection_id: None,
+        };
+        let published = hub.publish_objects(by, "c", id.into(), vec![message], 1);
+        published.map_err(|error| error.code)
+    }
+
+    fn value(hub: &Hub) -> Option<&str> {
+        hub.channel("c")?.root.get("k")?.string.as_deref()
+    }
+
+    #[test]
+    fn an_operation_sent_again_is_not_applied_again() {
+        let mut hub = Hub::new("a.k:s".parse().expect("a key"), Limits::default());
+        publish(&mut hub, "p1", set(Some("op1"), "root", "first")).expect("applied");
+        publish(&mut hub, "p2", set(Some("op2"), "root", "second")).expect("applied");
+        publish(&mut hub, "p3", set(Some("op1"), "root", "first")).expect("answered");
+        assert_eq!(value(&hub), Some("second"));
+        publish(&mut hub, "p1", set(None, "root", "first")).expect("answered");
+        assert_eq!(value(&hub), Some("second"));
+    }
+
+    #[test]
+    fn what_the_emulator_does_not_have_is_refused() {
+        let mut hub = Hub::new("a.k:s".parse().expect("a key"), Limits::default());
+        assert_eq!(
+            publish(&mut hub, "p", set(None, "map:x@1", "v")),
+            Err(92004)
+        );
+        assert_eq!(publish(&mut hub, "p", ObjectMessage::default()), Err(92000));
+        let mut empty = set(None, "root", "v");
+        let set = empty
+            .operation
+            .as_mut()
+            .and_then(|operation| operation.map_set.as_mut());
+        set.expect("a set").value = ObjectData::default();
+        assert_eq!(publish(&mut hub, "p", empty), Err(92000));
+        assert_eq!(value(&hub), None);
+    }
+
+    #[test]
+    fn root_maps_have_bounded_memory() {
+        let mut hub = Hub::new("a.k:s".parse().expect("a key"), Limits::default());
+        let refused = (0..10).find_map(|n| {
+            let mut message = set(None, "root", &"x".repeat(60_000));
+            if let Some(set) = message.operation.as_mut().and_then(|o| o.map_set.as_mut()) {
+                set.key = n.to_string();
+            }
+            publish(&mut hub, &format!("p{n}"), message).err()
+        });
+        assert_eq!(refused, Some(92001));
+    }
+}
