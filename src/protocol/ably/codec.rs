@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::lenient;
 use super::message::ProtocolMessage;
+use super::msgpack;
 
 /// How frames and REST bodies are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -57,11 +58,19 @@ pub enum DecodeError {
 ///
 /// The frame is not a protocol message in `format`.
 pub fn decode(format: Format, frame: &Bytes) -> Result<ProtocolMessage, DecodeError> {
+    if format == Format::Msgpack
+        && let Some(message) = msgpack::decode(frame)
+    {
+        return Ok(message);
+    }
     decode_value(format, frame)
 }
 
 /// Appends one frame of the realtime protocol to `out`.
 pub fn encode_into(format: Format, message: &ProtocolMessage, out: &mut Vec<u8>) {
+    if format == Format::Msgpack && msgpack::encode(message, out) {
+        return;
+    }
     encode_value_into(format, message, out);
 }
 

@@ -13,4 +13,5 @@ pub mod error;
 mod lenient;
 pub mod message;
 pub mod publish;
+mod msgpack;
 pub mod object;
