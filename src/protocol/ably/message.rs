@@ -279,12 +279,33 @@ pub struct PresenceMessage {
     pub extras: Option<serde_json::Value>,
 }
 
+/// How long `value` is as JSON text.
+fn json_len(value: &serde_json::Value) -> usize {
+    struct Count(usize);
+
+    impl std::io::Write for Count {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0 += bytes.len();
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    let mut count = Count(0);
+    // A value always has a JSON text, and counting cannot fail.
+    _ = serde_json::to_writer(&mut count, value);
+    count.0
+}
+
 impl Message {
     /// Its size as Ably limits it (TM6): name, data, clientId and extras.
     #[must_use]
     pub fn size(&self) -> usize {
         let text = |field: &Option<String>| field.as_ref().map_or(0, String::len);
-        let extras = self.extras.as_ref().map_or(0, |v| v.to_string().len());
+        let extras = self.extras.as_ref().map_or(0, json_len);
         text(&self.name) + text(&self.client_id) + self.data.len() + extras
     }
 }
@@ -294,7 +315,7 @@ impl PresenceMessage {
     #[must_use]
     pub fn size(&self) -> usize {
         let client_id = self.client_id.as_ref().map_or(0, String::len);
-        let extras = self.extras.as_ref().map_or(0, |v| v.to_string().len());
+        let extras = self.extras.as_ref().map_or(0, json_len);
         client_id + self.data.len() + extras
     }
 }

@@ -12,6 +12,6 @@ pub mod data;
 pub mod error;
 mod lenient;
 pub mod message;
-pub mod publish;
 mod msgpack;
 pub mod object;
+pub mod publish;
