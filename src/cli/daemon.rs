@@ -1,16 +1,239 @@
-//! `falco __daemon`: the detached supervisor.
+//! `falco __daemon`: the detached supervisor; and the supervisor as such, which
+//! `falco up --foreground` runs too.
 
+use std::io::Write;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::time::Instant;
+
+use tokio::sync::mpsc;
+use uuid::Uuid;
+
+use super::chain::{self, Composed, Ingredients};
+use super::credentials::Variables;
 use super::exit::{Exit, Failure};
-use super::settings::Instance;
+use super::identity::IdentityArgs;
+use super::runtime::block_on;
+use super::serve::publish_timeout;
+use super::settings::{Instance, Logging, private_directory};
+use crate::clock;
+use crate::logfile::{Limits, LogFile};
+use crate::net::unix::{self, BindError, Socket};
+use crate::paths::Paths;
+use crate::process;
+use crate::process::capture::Logs;
+use crate::process::identity::Identity;
 use crate::process::inherited::Inherited;
+use crate::process::spawn::Spawner;
+use crate::protocol::control::Event;
+use crate::supervisor::Until;
+use crate::supervisor::instance::{Holder, Lock, PidFile};
+use crate::supervisor::task::{self, Config, Outcome};
+use crate::telemetry;
+
+/// Events that may wait for whoever watches the start.
+const EVENTS_MAX: usize = 256;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     #[command(flatten)]
     instance: Instance,
+    #[command(flatten)]
+    pub(super) setup: Setup,
+}
+
+/// How the chain is to be set up; the launcher hands it on.
+#[derive(Debug, Clone, clap::Args)]
+pub(super) struct Setup {
+    #[command(flatten)]
+    pub(super) identity: IdentityArgs,
+    #[command(flatten)]
+    pub(super) logging: Logging,
+}
+
+impl Setup {
+    /// The arguments that hand it on.
+    pub(super) fn to_args(&self) -> Vec<String> {
+        let mut args = self.identity.to_args();
+        args.extend(self.logging.to_args());
+        args
+    }
+}
+
+/// A supervisor to be: it has the lock.
+pub(super) struct Supervisor {
+    pub(super) paths: Paths,
+    pub(super) lock: Lock,
+    pub(super) setup: Setup,
+    pub(super) began: Instant,
 }
 
 pub(super) fn run(args: Args, inherited: Inherited) -> Result<(), Failure> {
-    _ = (args, inherited);
-    Err(Failure::new(Exit::Internal, "not built yet"))
+    let began = Instant::now();
+    process::seal_descriptors();
+    let paths = args.instance.create()?;
+    let (Some(lock), Some(startup)) = (inherited.lock, inherited.startup) else {
+        return Err(Failure::new(Exit::Usage, "__daemon is for falco itself").hint("falco up"));
+    };
+    let lock =
+        Lock::inherited(lock, &paths.lock_file()).map_err(|e| Failure::of(Exit::Internal, &e))?;
+    let supervisor = Supervisor {
+        paths,
+        lock,
+        setup: args.setup,
+        began,
+    };
+    block_on(async {
+        let (events, news) = mpsc::channel(EVENTS_MAX);
+        let told = tokio::spawn(tell_launcher(startup, news));
+        let result = supervisor.run((Until::Ready, events.clone())).await;
+        if let Err(failure) = &result {
+            _ = events.try_send(Event::Failed(failure.to_start()));
+        }
+        drop(events);
+        _ = told.await;
+        result
+    })
+}
+
+/// Hands events to the launcher, until the last one or until it is gone.
+async fn tell_launcher(startup: OwnedFd, mut news: mpsc::Receiver<Event>) {
+    let mut pipe = std::fs::File::from(startup);
+    while let Some(event) = news.recv().await {
+        let last = matches!(event, Event::Ready(_) | Event::Failed(_));
+        let Ok(mut line) = serde_json::to_vec(&event) else {
+            continue;
+        };
+        line.push(b'\n');
+        // A few hundred bytes in all: they fit into the pipe's buffer.
+        if pipe.write_all(&line).is_err() || last {
+            return;
+        }
+    }
+}
+
+impl Supervisor {
+    /// Runs the chain until it is stopped; `watcher` hears how it goes.
+    pub(super) async fn run(
+        mut self,
+        watcher: (Until, mpsc::Sender<Event>),
+    ) -> Result<(), Failure> {
+        private_directory(&self.paths.logs())?;
+        let log = LogFile::new(self.paths.logs().join("falco.log"), Limits::default());
+        let _log = telemetry::init_writer(&self.setup.logging.verbosity(), log);
+        let holder = holder();
+        self.lock
+            .record(&holder)
+            .map_err(|e| cannot("write the lock", &e))?;
+        let _pid_file = PidFile::write(&self.paths.pid_file(), &holder)
+            .map_err(|e| cannot(&format!("write {}", self.paths.pid_file().display()), &e))?;
+        let ably_socket = self.paths.ably_socket();
+        let config = self.configure(holder, watcher)?;
+        let outcome = task::run(config).await;
+        // A transport that was killed leaves its socket behind.
+        _ = unix::clear_stale(&ably_socket);
+        match outcome {
+            Ok(Outcome::Stopped) => Ok(()),
+            Ok(Outcome::StartFailed(failure)) => Err(Failure::from_start(failure)),
+            Err(error) => Err(cannot("start", &error)),
+        }
+    }
+
+    fn configure(
+        &self,
+        holder: Holder,
+        watcher: (Until, mpsc::Sender<Event>),
+    ) -> Result<Config, Failure> {
+        let paths = &self.paths;
+        let identity = self.setup.identity.settle(&paths.identity_file())?;
+        let spawner = Spawner::start().map_err(|e| cannot("start a thread", &e))?;
+        let logs = Logs::start(paths.logs(), Limits::default());
+        let logs = logs.map_err(|e| cannot("start a thread", &e))?;
+        let control = bind(&paths.control_socket(), &watcher.1)?;
+        let broker_socket = bind(&paths.broker_socket(), &watcher.1)?;
+        let falco_socket = bind(&paths.falco_socket(), &watcher.1)?;
+        clear(&paths.ably_socket(), &watcher.1)?;
+        let Composed {
+            parts,
+            has_emulator,
+            ask_ingest,
+        } = chain::compose(&Ingredients {
+            paths: paths.clone(),
+            identity: identity.clone(),
+            variables: variables(),
+            spawner: spawner.clone(),
+            broker_socket: Arc::clone(&broker_socket),
+            falco_socket: Arc::clone(&falco_socket),
+            publish_timeout: publish_timeout(
+                std::env::var("FALCO_PUBLISH_TIMEOUT").ok().as_deref(),
+            )?,
+            debug: self.setup.logging.debug,
+        })?;
+        Ok(Config {
+            parts,
+            control,
+            sockets: vec![broker_socket, falco_socket],
+            holder,
+            base_dir: paths.base().to_path_buf(),
+            device_id: identity.device().to_string(),
+            user_id: identity.user().to_owned(),
+            emulator_key_file: has_emulator.then(|| paths.emulator().join("key")),
+            ably_socket: paths.ably_socket(),
+            falco_socket: paths.falco_socket(),
+            logs,
+            spawner,
+            watchers: vec![watcher],
+            ask_ingest,
+            notify_socket: std::env::var("NOTIFY_SOCKET").ok(),
+            began: self.began,
+        })
+    }
+}
+
+fn holder() -> Holder {
+    Holder {
+        identity: Identity::own(),
+        instance: Uuid::now_v7().to_string(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        since_ms: clock::now_ms(),
+    }
+}
+
+fn variables() -> Variables {
+    std::env::vars_os().collect()
+}
+
+fn cannot(doing: &str, error: &std::io::Error) -> Failure {
+    Failure::new(Exit::CannotCreate, format!("failed to {doing}: {error}"))
+}
+
+fn bind(path: &std::path::Path, events: &mpsc::Sender<Event>) -> Result<Arc<Socket>, Failure> {
+    let socket = Socket::bind(path).map_err(|e| cannot_bind(&e))?;
+    if socket.replaced_stale() {
+        say_stale(path, events);
+    }
+    Ok(socket)
+}
+
+/// Makes sure that the transport's path is free: it binds there itself.
+fn clear(path: &std::path::Path, events: &mpsc::Sender<Event>) -> Result<(), Failure> {
+    if unix::clear_stale(path).map_err(|e| cannot_bind(&e))? {
+        say_stale(path, events);
+    }
+    Ok(())
+}
+
+fn say_stale(path: &std::path::Path, events: &mpsc::Sender<Event>) {
+    tracing::warn!(socket = %path.display(), "Removed a stale socket.");
+    let path = path.display().to_string();
+    _ = events.try_send(Event::StaleSocket { path });
+}
+
+fn cannot_bind(error: &BindError) -> Failure {
+    let failure = Failure::of(Exit::CannotCreate, error);
+    match error {
+        BindError::InUse { .. } => failure.hint("stop that program, or choose another --base-dir"),
+        BindError::NotASocket { .. } => failure.hint("it was left alone"),
+        _ => failure,
+    }
 }

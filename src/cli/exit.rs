@@ -6,6 +6,7 @@ use std::fmt::Display;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
+use crate::protocol::control::StartFailure;
 use crate::report::Report;
 
 /// Every exit code there is.
@@ -38,6 +39,25 @@ pub(super) enum Exit {
     Interrupted = 130,
 }
 
+impl Exit {
+    /// The exit with this code; a code of another version is a plain failure.
+    fn from_code(code: u8) -> Self {
+        use Exit::{CannotCreate, Config, Internal, Permission, TimedOut, Unavailable, Usage};
+        let all = [
+            Usage,
+            Unavailable,
+            Internal,
+            CannotCreate,
+            TimedOut,
+            Permission,
+            Config,
+        ];
+        all.into_iter()
+            .find(|e| *e as u8 == code)
+            .unwrap_or(Self::Failed)
+    }
+}
+
 impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> Self {
         Self::from(exit as u8)
@@ -66,6 +86,11 @@ impl Failure {
         Self::new(exit, Report(error))
     }
 
+    /// The code it ends with.
+    pub(super) fn exit(&self) -> Exit {
+        self.exit
+    }
+
     /// What to do about it.
     pub(super) fn hint(mut self, hint: impl Display) -> Self {
         self.hint = Some(hint.to_string());
@@ -91,6 +116,25 @@ impl Failure {
         }
     }
 
+    /// The failure that a supervisor told its launcher.
+    pub(super) fn from_start(start: StartFailure) -> Self {
+        Self {
+            exit: Exit::from_code(start.exit),
+            error: Some(start.error),
+            hint: start.hint,
+        }
+    }
+
+    /// The failure as a supervisor tells it to its launcher.
+    pub(super) fn to_start(&self) -> StartFailure {
+        StartFailure {
+            exit: self.exit as u8,
+            error: self.error.clone().unwrap_or_default(),
+            hint: self.hint.clone(),
+            part: None,
+        }
+    }
+
     /// Prints the failure and yields its code.
     pub(super) fn report(self) -> ExitCode {
         let mut stderr = io::stderr().lock();
@@ -101,6 +145,12 @@ impl Failure {
             _ = writeln!(stderr, "hint: {}", one_line(&hint));
         }
         self.exit.into()
+    }
+}
+
+impl Display for Failure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.error.as_deref().unwrap_or_default())
     }
 }
 

@@ -8,14 +8,18 @@
 // A verb owns its arguments, whether it keeps them or not.
 #![allow(clippy::needless_pass_by_value)]
 
+mod chain;
 mod credentials;
 mod daemon;
 mod daemon_ably;
 mod emit;
 mod emulator;
 mod exit;
+mod holder;
+mod identity;
 mod logs;
 mod output;
+mod progress;
 mod restart;
 mod role;
 mod runtime;

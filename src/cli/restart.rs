@@ -1,15 +1,57 @@
-//! `falco restart`: restart the chain or some of its sidecars.
+//! `falco restart`: restart the whole chain, or some of its parts.
+
+use std::time::Duration;
 
 use super::exit::{Exit, Failure};
+use super::progress::{Progress, seconds};
+use super::runtime::block_on;
 use super::settings::Instance;
+use super::status::not_running;
+use crate::control::client::{ControlError, Exchange};
+use crate::protocol::control::{Event, Request};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     #[command(flatten)]
     instance: Instance,
+    /// The parts to restart [default: all]
+    #[arg(value_name = "PART")]
+    parts: Vec<String>,
+    /// Give up waiting after this many seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 30)]
+    timeout: u64,
 }
 
 pub(super) fn run(args: Args) -> Result<(), Failure> {
-    _ = args;
-    Err(Failure::new(Exit::Internal, "not built yet"))
+    let paths = args.instance.paths()?;
+    let progress = Progress::new(false);
+    let patience = Duration::from_secs(args.timeout.max(1));
+    let request = Request::Restart { parts: args.parts };
+    block_on(async {
+        let begun = Exchange::begin(&paths.control_socket(), &request).await;
+        let mut exchange = begun.map_err(|e| not_running(&paths, &e))?;
+        let began = std::time::Instant::now();
+        let following = async {
+            loop {
+                match exchange.next(patience).await {
+                    Ok(Event::Ready(_)) => return Ok(()),
+                    Ok(Event::Refused { error }) => return Err(Failure::new(Exit::Usage, error)),
+                    Ok(Event::Failed(failure)) => return Err(Failure::from_start(failure)),
+                    Ok(event) => progress.show(&event),
+                    Err(ControlError::TimedOut { .. }) => return Err(late()),
+                    Err(error) => return Err(Failure::of(Exit::Unknown, &error)),
+                }
+            }
+        };
+        tokio::time::timeout(patience, following)
+            .await
+            .unwrap_or_else(|_| Err(late()))?;
+        let took = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+        progress.say(&format!("ready in {}", seconds(took)));
+        Ok(())
+    })
+}
+
+fn late() -> Failure {
+    Failure::new(Exit::TimedOut, "the chain was not ready in time").hint("falco status")
 }

@@ -94,7 +94,7 @@ fn configure(args: &Args) -> Result<(PathBuf, ingest::Config), Failure> {
 }
 
 /// `FALCO_PUBLISH_TIMEOUT`: whole seconds, empty is absent.
-fn publish_timeout(given: Option<&str>) -> Result<Duration, Failure> {
+pub(super) fn publish_timeout(given: Option<&str>) -> Result<Duration, Failure> {
     let Some(text) = given.map(str::trim).filter(|text| !text.is_empty()) else {
         return Ok(delivery::Config::default().attempt_timeout);
     };

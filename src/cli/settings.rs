@@ -109,6 +109,13 @@ pub(super) struct Logging {
 }
 
 impl Logging {
+    /// The arguments that hand this on to another `falco`.
+    pub(super) fn to_args(&self) -> Vec<String> {
+        let debug = self.debug.then(|| "--debug".to_owned());
+        let filter = self.log_filter.iter().map(|f| format!("--log-filter={f}"));
+        debug.into_iter().chain(filter).collect()
+    }
+
     pub(super) fn verbosity(&self) -> Verbosity {
         Verbosity {
             debug: self.debug,

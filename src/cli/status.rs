@@ -1,15 +1,261 @@
 //! `falco status`: what runs and how it is.
+//!
+//! Exit code 0: every part answers; 1: some part does not; 3: nothing runs;
+//! 4: it could not be found out.
+
+use std::fmt::Write as _;
+use std::time::Duration;
 
 use super::exit::{Exit, Failure};
+use super::runtime::block_on;
 use super::settings::Instance;
+use super::{holder, output, progress};
+use crate::clock;
+use crate::control::client::{self, ControlError};
+use crate::net::unix::ConnectError;
+use crate::paths::Paths;
+use crate::protocol::control::{ChainState, Event, IngestStatus, PartStatus, Request, Status};
+use crate::protocol::ipc::TransportStatus;
+use crate::supervisor::instance::{Asked, Lock};
+
+/// How long the supervisor may take to answer.
+const PATIENCE: Duration = Duration::from_millis(1500);
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     #[command(flatten)]
     instance: Instance,
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
 }
 
 pub(super) fn run(args: Args) -> Result<(), Failure> {
-    _ = args;
-    Err(Failure::new(Exit::Internal, "not built yet"))
+    let paths = args.instance.paths()?;
+    let socket = paths.control_socket();
+    let asking = client::ask(&socket, &Request::Status, PATIENCE);
+    let answer = block_on(async { Ok(asking.await) })?;
+    let status = match answer {
+        Ok(Event::Status(status)) => status,
+        Ok(other) => {
+            return Err(Failure::new(
+                Exit::Unknown,
+                format!("unexpected answer: {other:?}"),
+            ));
+        }
+        Err(error) => return Err(unreachable(&args, &paths, &error)),
+    };
+    if args.json {
+        let text = serde_json::to_string(&status).map_err(|e| Failure::of(Exit::Internal, &e))?;
+        output::line(&text)?;
+    } else {
+        output::line(&render(&status))?;
+    }
+    match status.state {
+        ChainState::Running => Ok(()),
+        _ => Err(Failure::already_printed(Exit::Failed)),
+    }
+}
+
+/// There is no answer: says why, in the form that was asked for.
+fn unreachable(args: &Args, paths: &Paths, error: &ControlError) -> Failure {
+    let failure = not_running(paths, error);
+    if args.json {
+        let state = match failure.exit() {
+            Exit::NotRunning => "stopped",
+            _ => "unknown",
+        };
+        let object =
+            serde_json::json!({"schema": 1, "state": state, "reason": failure.to_string()});
+        _ = output::line(&object.to_string());
+        return Failure::already_printed(failure.exit());
+    }
+    if failure.exit() == Exit::NotRunning {
+        let place = progress::tilde(paths.base());
+        _ = output::line(&format!("○ falco {place}   not running · start: falco up"));
+        return Failure::already_printed(Exit::NotRunning);
+    }
+    failure
+}
+
+/// What it means that the supervisor gave no answer: the lock decides.
+pub(super) fn not_running(paths: &Paths, error: &ControlError) -> Failure {
+    let lock = paths.lock_file();
+    let absent = matches!(
+        error,
+        ControlError::Connect(ConnectError::Absent { .. } | ConnectError::Refused { .. })
+    );
+    match Lock::ask_existing(&lock) {
+        Ok(Asked::Ours(_) | Asked::Absent) if absent => {
+            Failure::new(Exit::NotRunning, "falco is not running").hint("falco up")
+        }
+        Ok(Asked::Ours(_) | Asked::Absent) => Failure::of(Exit::Unknown, error)
+            .hint("something that is not falco listens on the control socket"),
+        Ok(Asked::Held(who)) => holder::unresponsive(&lock, who.as_ref(), Exit::Unknown),
+        Err(error) => Failure::of(Exit::Unknown, &error),
+    }
+}
+
+fn render(status: &Status) -> String {
+    let mut text = headline(status);
+    text.push_str(&table(&status.parts));
+    if let Some(transport) = &status.transport {
+        text.push_str(&upstream(transport));
+    }
+    if let Some(ingest) = &status.ingest {
+        text.push_str(&effects(ingest));
+    }
+    if let Some(emulator) = &status.emulator {
+        _ = writeln!(
+            text,
+            "emulator  http://{}  key in {}",
+            emulator.address, emulator.key_file
+        );
+    }
+    for socket in &status.sockets {
+        if !socket.in_place {
+            _ = writeln!(
+                text,
+                "! {} is gone or was replaced: falco restart cannot help, falco stop and up do",
+                socket.path
+            );
+        }
+    }
+    text.truncate(text.trim_end().len());
+    text
+}
+
+fn headline(status: &Status) -> String {
+    let (dot, word) = match status.state {
+        ChainState::Running => ("●", "running"),
+        ChainState::Starting => ("◐", "starting"),
+        ChainState::Degraded => ("◐", "degraded"),
+        ChainState::Stopping => ("◐", "stopping"),
+    };
+    format!(
+        "{dot} falco {}   {word}   up {}   pid {}   v{}   mem {}\n",
+        progress::tilde(status.base_dir.as_ref()),
+        span(status.up_ms),
+        status.pid,
+        status.version,
+        bytes(status.rss_bytes),
+    )
+}
+
+fn table(parts: &[PartStatus]) -> String {
+    let head = [
+        "NAME",
+        "STATE",
+        "READY",
+        "PID",
+        "UPTIME",
+        "RESTARTS",
+        "LAST EXIT",
+        "CPU",
+        "MEM",
+        "LISTENS",
+    ];
+    let mut rows = vec![head.map(str::to_owned)];
+    rows.extend(parts.iter().map(row));
+    let width = |column: usize| {
+        rows.iter()
+            .map(|r| r[column].chars().count())
+            .max()
+            .unwrap_or(0)
+    };
+    let widths: Vec<_> = (0..head.len()).map(width).collect();
+    let mut text = String::new();
+    for row in &rows {
+        let cells = row
+            .iter()
+            .zip(&widths)
+            .map(|(cell, &width)| format!("{cell:<width$}"));
+        let line = cells.collect::<Vec<_>>().join("  ");
+        _ = writeln!(text, "{}", line.trim_end());
+    }
+    text
+}
+
+fn row(part: &PartStatus) -> [String; 10] {
+    let dash = || "—".to_owned();
+    let state = match part.next_retry_ms {
+        Some(ms) => format!("{}, retry in {}", part.state.as_str(), span(ms)),
+        None => part.state.as_str().to_owned(),
+    };
+    let restarts = match &part.last_exit {
+        Some(exit) if 0 < part.restarts => format!("{} ({} ago)", part.restarts, span(exit.ago_ms)),
+        _ => part.restarts.to_string(),
+    };
+    let exit = part.last_exit.as_ref();
+    [
+        part.name.clone(),
+        state,
+        if part.ready { "yes" } else { "no" }.to_owned(),
+        part.pid.map_or_else(dash, |p| p.to_string()),
+        part.up_ms.map_or_else(dash, span),
+        restarts,
+        exit.map_or_else(dash, |e| {
+            format!("{} after {}", e.ending, span(e.uptime_ms))
+        }),
+        part.cpu_ms.map_or_else(dash, progress::seconds),
+        bytes(part.rss_bytes),
+        part.place.clone(),
+    ]
+}
+
+fn upstream(transport: &TransportStatus) -> String {
+    let mut text = String::new();
+    for up in &transport.connections {
+        let error = up
+            .last_error
+            .as_ref()
+            .map(|e| format!(" · last error {e:?}"));
+        _ = writeln!(
+            text,
+            "upstream  {} {} to {} · {} in flight, {} queued{}",
+            up.audience,
+            up.state,
+            up.host,
+            up.in_flight,
+            up.queued,
+            error.unwrap_or_default()
+        );
+    }
+    text
+}
+
+fn effects(ingest: &IngestStatus) -> String {
+    let IngestStatus {
+        accepted,
+        succeeded,
+        failed,
+        retries,
+        ..
+    } = ingest;
+    let link = if ingest.transport_connected {
+        ""
+    } else {
+        " · not connected to the transport"
+    };
+    let mut text = format!(
+        "effects   {accepted} taken, {succeeded} published, {failed} failed, {retries} retries · {} waiting in {} lanes, oldest {}{link}\n",
+        ingest.queued + ingest.in_flight,
+        ingest.lanes,
+        span(ingest.oldest_age_ms),
+    );
+    if let Some(error) = &ingest.last_error {
+        _ = writeln!(text, "last      {error}");
+    }
+    text
+}
+
+fn span(ms: u64) -> String {
+    clock::span(Duration::from_millis(ms))
+}
+
+fn bytes(bytes: Option<u64>) -> String {
+    bytes.map_or_else(
+        || "—".to_owned(),
+        |b| format!("{}.{} MB", b / 1_000_000, b % 1_000_000 / 100_000),
+    )
 }

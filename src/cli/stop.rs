@@ -1,15 +1,183 @@
-//! `falco stop`: stop the chain and wait until it is gone.
+//! `falco stop`: stop the chain, last part first, and wait until it is gone.
+
+use std::time::{Duration, Instant};
 
 use super::exit::{Exit, Failure};
+use super::holder;
+use super::progress::{Progress, seconds};
+use super::runtime::block_on;
 use super::settings::Instance;
+use crate::control::client::{self, ControlError, Exchange};
+use crate::net::unix;
+use crate::paths::Paths;
+use crate::process::identity::Identity;
+use crate::protocol::control::{Event, Request};
+use crate::supervisor::instance::{Asked, Holder, Lock};
+
+/// How often the lock is looked at once the supervisor has said goodbye.
+const LOOK_AGAIN: Duration = Duration::from_millis(2);
+
+/// How long a supervisor may be silent before it is asked whether it still is
+/// there: a stop tells something at least once a grace.
+const FIRST_WORD: Duration = Duration::from_secs(2);
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     #[command(flatten)]
     instance: Instance,
+    /// Without grace: kill every part, and a supervisor that does not answer
+    #[arg(long)]
+    now: bool,
+    /// Exit with 3 if nothing runs
+    #[arg(long)]
+    strict: bool,
+    /// Give up after this many seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 30)]
+    timeout: u64,
+    /// Say nothing unless it fails
+    #[arg(short, long)]
+    quiet: bool,
 }
 
 pub(super) fn run(args: Args) -> Result<(), Failure> {
-    _ = args;
-    Err(Failure::new(Exit::Internal, "not built yet"))
+    let paths = args.instance.paths()?;
+    let progress = Progress::new(args.quiet);
+    let stop = Stop {
+        now: args.now,
+        deadline: Instant::now() + Duration::from_secs(args.timeout.max(1)),
+        began: Instant::now(),
+        paths,
+        progress,
+    };
+    if block_on(stop.run())? {
+        return Ok(());
+    }
+    stop.progress.say("falco is not running");
+    if args.strict {
+        return Err(Failure::already_printed(Exit::NotRunning));
+    }
+    Ok(())
+}
+
+struct Stop {
+    paths: Paths,
+    now: bool,
+    began: Instant,
+    deadline: Instant,
+    progress: Progress,
+}
+
+impl Stop {
+    /// Whether there was anything to stop; it is gone then.
+    async fn run(&self) -> Result<bool, Failure> {
+        let mut asked = false;
+        loop {
+            let Asked::Held(who) = self.holder()? else {
+                self.clear();
+                if asked {
+                    let took = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX);
+                    self.progress
+                        .say(&format!("stopped in {} · sockets removed", seconds(took)));
+                }
+                return Ok(asked);
+            };
+            if self.deadline <= Instant::now() {
+                return Err(holder::unresponsive(
+                    &self.paths.lock_file(),
+                    who.as_ref(),
+                    Exit::TimedOut,
+                ));
+            }
+            if asked {
+                tokio::time::sleep(LOOK_AGAIN).await;
+            } else {
+                asked = self.ask(who.as_ref()).await?;
+            }
+        }
+    }
+
+    /// Whether somebody holds the lock. Asking makes no file where there is none.
+    fn holder(&self) -> Result<Asked, Failure> {
+        Lock::ask_existing(&self.paths.lock_file()).map_err(|e| holder::lock_failure(&e))
+    }
+
+    /// Asks the supervisor to stop and follows it to the end; whether it heard.
+    async fn ask(&self, who: Option<&Holder>) -> Result<bool, Failure> {
+        let request = Request::Stop { now: self.now };
+        let Ok(mut exchange) = Exchange::begin(&self.paths.control_socket(), &request).await else {
+            // It may be about to listen, or about to be gone.
+            tokio::time::sleep(LOOK_AGAIN).await;
+            return if self.began.elapsed() < FIRST_WORD {
+                Ok(false)
+            } else {
+                self.force(who)
+            };
+        };
+        let mut patience = FIRST_WORD;
+        loop {
+            match exchange.next(patience).await {
+                Ok(Event::Stopped { .. }) => return Ok(true),
+                Ok(event) => self.progress.show(&event),
+                Err(ControlError::TimedOut { .. }) => {
+                    if patience == FIRST_WORD && !self.answers().await {
+                        return self.force(who);
+                    }
+                    if self.deadline <= Instant::now() {
+                        return Ok(true);
+                    }
+                    self.progress
+                        .say("  waiting for a part that takes its time; falco stop --now kills it");
+                    patience = self.deadline.saturating_duration_since(Instant::now());
+                }
+                // It said all it had to say, or died; the lock will tell.
+                Err(_) => return Ok(true),
+            }
+        }
+    }
+
+    async fn answers(&self) -> bool {
+        let socket = self.paths.control_socket();
+        client::ask(&socket, &Request::Status, FIRST_WORD)
+            .await
+            .is_ok()
+    }
+
+    /// The supervisor does not answer: with `--now` it is killed, and its
+    /// children die with it.
+    fn force(&self, who: Option<&Holder>) -> Result<bool, Failure> {
+        let killed = self.now && who.is_some_and(|h| kill(&h.identity));
+        if !killed {
+            return Err(holder::unresponsive(
+                &self.paths.lock_file(),
+                who,
+                Exit::Unknown,
+            ));
+        }
+        self.progress
+            .say("  supervisor did not answer and was killed, its children with it");
+        Ok(true)
+    }
+
+    /// What a killed supervisor and its parts leave behind.
+    fn clear(&self) {
+        let sockets = [
+            self.paths.falco_socket(),
+            self.paths.ably_socket(),
+            self.paths.broker_socket(),
+            self.paths.control_socket(),
+        ];
+        for socket in sockets.iter().filter(|s| s.exists()) {
+            if let Ok(true) = unix::clear_stale(socket) {
+                self.progress
+                    .say(&format!("  removed stale socket {}", socket.display()));
+            }
+        }
+    }
+}
+
+fn kill(identity: &Identity) -> bool {
+    let killed = identity.kill();
+    killed
+        .inspect_err(|error| tracing::debug!(%error, "Not killed."))
+        .is_ok()
 }

@@ -1,15 +1,299 @@
-//! `falco up`: bring the chain up.
+//! `falco up`: bring the chain up and return when every part answers.
+//!
+//! The launcher takes the instance lock and hands it to the detached
+//! supervisor, so there is no moment between the check and the start. If the
+//! lock is taken, it attaches: to a start in progress, or to a chain that runs.
 
+use std::fs::OpenOptions;
+use std::io;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::net::unix::pipe;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc;
+use tokio::time::timeout_at;
+
+use super::chain::own_program;
+use super::daemon::{Setup, Supervisor};
 use super::exit::{Exit, Failure};
-use super::settings::Instance;
+use super::progress::{self, Progress, seconds};
+use super::runtime::block_on;
+use super::settings::{Instance, private_directory};
+use super::{holder, output};
+use crate::clock;
+use crate::control::client::Exchange;
+use crate::paths::Paths;
+use crate::process::inherited::{LOCK_FD, STARTUP_FD};
+use crate::process::spawn::{Spec, detach};
+use crate::protocol::control::{Event, Request, Summary};
+use crate::supervisor::Until;
+use crate::supervisor::instance::{Asked, Holder, Lock};
+
+/// How long to wait before looking at a busy lock again.
+///
+/// Between taking the lock and listening on the control socket a supervisor
+/// needs a few milliseconds.
+const LOOK_AGAIN: Duration = Duration::from_millis(5);
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     #[command(flatten)]
     instance: Instance,
+    #[command(flatten)]
+    setup: Setup,
+    /// Stay in the foreground until stopped (for terminals, systemd, containers)
+    #[arg(long)]
+    foreground: bool,
+    /// Give up when the chain is not ready after this many seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 30)]
+    timeout: u64,
+    /// Print what is up as one JSON object on standard output
+    #[arg(long)]
+    json: bool,
+    /// Say nothing unless it fails
+    #[arg(short, long)]
+    quiet: bool,
 }
 
 pub(super) fn run(args: Args) -> Result<(), Failure> {
-    _ = args;
-    Err(Failure::new(Exit::Internal, "not built yet"))
+    let began = Instant::now();
+    let paths = args.instance.create()?;
+    private_directory(&paths.logs())?;
+    let progress = Progress::new(args.quiet);
+    block_on(async {
+        let deadline = began + Duration::from_secs(args.timeout.max(1));
+        loop {
+            let asked = Lock::ask(&paths.lock_file()).map_err(|e| holder::lock_failure(&e))?;
+            match asked {
+                Asked::Ours(lock) if args.foreground => {
+                    let supervisor = Supervisor {
+                        paths,
+                        lock,
+                        setup: args.setup,
+                        began,
+                    };
+                    return stay(supervisor, &progress).await;
+                }
+                Asked::Ours(lock) => {
+                    let launch = Launch {
+                        paths: &paths,
+                        setup: &args.setup,
+                        progress: &progress,
+                    };
+                    let summary = launch.run(lock, deadline).await?;
+                    return report(&args, &progress, &summary);
+                }
+                Asked::Absent => {}
+                Asked::Held(who) if args.foreground => return Err(already_runs(who.as_ref())),
+                Asked::Held(who) => {
+                    if let Some(summary) = attach(&paths, &progress, deadline, who).await? {
+                        return report_running(&args, &progress, &summary);
+                    }
+                }
+            }
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
+    })
+}
+
+fn already_runs(who: Option<&Holder>) -> Failure {
+    let pid = who.map_or(String::new(), |h| format!(" as pid {}", h.identity.pid));
+    Failure::new(Exit::Failed, format!("falco is already running{pid}"))
+        .hint("falco stop, then falco up --foreground")
+}
+
+fn report(args: &Args, progress: &Progress, summary: &Summary) -> Result<(), Failure> {
+    let ready = seconds(summary.took_ms);
+    progress.say(&format!(
+        "ready in {ready} · detached as pid {}",
+        summary.pid
+    ));
+    progress.say(&progress::how_to_try(summary));
+    print_json(args, summary)
+}
+
+fn report_running(args: &Args, progress: &Progress, summary: &Summary) -> Result<(), Failure> {
+    let Summary {
+        pid,
+        parts,
+        parts_ready,
+        ..
+    } = summary;
+    let up = clock::span(Duration::from_millis(summary.up_ms));
+    progress.say(&format!(
+        "falco is already running: pid {pid}, up {up}, {parts_ready}/{parts} ready"
+    ));
+    print_json(args, summary)?;
+    if parts_ready < parts {
+        return Err(
+            Failure::new(Exit::Failed, "falco runs, but not every part of it answers")
+                .hint("falco status says which; falco logs says why"),
+        );
+    }
+    Ok(())
+}
+
+fn print_json(args: &Args, summary: &Summary) -> Result<(), Failure> {
+    if !args.json {
+        return Ok(());
+    }
+    let text = serde_json::to_string(summary);
+    output::line(&text.map_err(|e| Failure::of(Exit::Internal, &e))?)
+}
+
+/// Runs the supervisor in this process.
+async fn stay(supervisor: Supervisor, progress: &Progress) -> Result<(), Failure> {
+    let (events, mut news) = mpsc::channel(256);
+    let show = async {
+        while let Some(event) = news.recv().await {
+            progress.show(&event);
+            if let Event::Ready(summary) = event {
+                progress.say(&format!(
+                    "ready in {} · pid {}",
+                    seconds(summary.took_ms),
+                    summary.pid
+                ));
+            }
+        }
+    };
+    let (result, ()) = tokio::join!(supervisor.run((Until::End, events)), show);
+    result
+}
+
+/// Waits for the chain of whoever holds the lock; `None` if the holder is gone
+/// or going and the lock should be asked for again.
+async fn attach(
+    paths: &Paths,
+    progress: &Progress,
+    deadline: Instant,
+    who: Option<Holder>,
+) -> Result<Option<Summary>, Failure> {
+    let begun = Exchange::begin(&paths.control_socket(), &Request::Attach).await;
+    let Ok(mut exchange) = begun else {
+        return still_time(deadline, paths, who).map(|()| None);
+    };
+    loop {
+        let left = deadline.saturating_duration_since(Instant::now());
+        match exchange.next(left).await {
+            Ok(Event::Ready(summary)) => return Ok(Some(summary)),
+            Ok(Event::Failed(failure)) => return Err(Failure::from_start(failure)),
+            Ok(Event::Refused { .. } | Event::Stopped { .. }) => {
+                return still_time(deadline, paths, who).map(|()| None);
+            }
+            Ok(event) => progress.show(&event),
+            Err(_) => return still_time(deadline, paths, who).map(|()| None),
+        }
+    }
+}
+
+fn still_time(deadline: Instant, paths: &Paths, who: Option<Holder>) -> Result<(), Failure> {
+    if Instant::now() < deadline {
+        return Ok(());
+    }
+    Err(holder::unresponsive(
+        &paths.lock_file(),
+        who.as_ref(),
+        Exit::TimedOut,
+    ))
+}
+
+struct Launch<'a> {
+    paths: &'a Paths,
+    setup: &'a Setup,
+    progress: &'a Progress,
+}
+
+impl Launch<'_> {
+    /// Starts the detached supervisor and waits until the chain is ready.
+    async fn run(&self, lock: Lock, deadline: Instant) -> Result<Summary, Failure> {
+        let place = progress::tilde(self.paths.base());
+        self.progress
+            .say(&format!("falco {}  {place}", env!("CARGO_PKG_VERSION")));
+        let boot_log = self.paths.logs().join("falco.boot.log");
+        let startup = self.detach(lock, &boot_log)?;
+        let mut lines = BufReader::new(startup).lines();
+        let mut interrupt = signal(SignalKind::interrupt()).map_err(|e| cannot("wait", &e))?;
+        loop {
+            let line = tokio::select! {
+                line = timeout_at(deadline.into(), lines.next_line()) => line,
+                _ = interrupt.recv() => return Err(self.abort(Exit::Interrupted, "interrupted").await),
+            };
+            let Ok(line) = line else {
+                let error = "the chain was not ready in time";
+                return Err(self.abort(Exit::TimedOut, error).await);
+            };
+            let event = line
+                .ok()
+                .flatten()
+                .and_then(|l| serde_json::from_str(&l).ok());
+            match event {
+                Some(Event::Ready(summary)) => return Ok(summary),
+                Some(Event::Failed(failure)) => {
+                    if let Some(part) = &failure.part {
+                        super::logs::show_last(self.paths, part, self.progress);
+                    }
+                    return Err(Failure::from_start(failure));
+                }
+                Some(event) => self.progress.show(&event),
+                None => return Err(died(&boot_log)),
+            }
+        }
+    }
+
+    /// Starts the supervisor; returns the pipe it tells its start through.
+    fn detach(&self, lock: Lock, boot_log: &Path) -> Result<pipe::Receiver, Failure> {
+        let (read, write) = io::pipe().map_err(|e| cannot("make a pipe", &e))?;
+        let mut options = OpenOptions::new();
+        options.write(true).create(true).truncate(true).mode(0o600);
+        options.custom_flags(nix::libc::O_NOFOLLOW);
+        let stderr = options
+            .open(boot_log)
+            .map_err(|e| cannot("open the boot log", &e))?;
+        let mut args = vec![
+            "__daemon".into(),
+            "--base-dir".into(),
+            self.paths.base().into(),
+        ];
+        args.extend(self.setup.to_args().into_iter().map(Into::into));
+        let locked = lock.share().map_err(|e| cannot("share the lock", &e))?;
+        let spec = Spec {
+            program: own_program()?,
+            arg0: None,
+            args,
+            env: std::env::vars_os().collect(),
+            directory: "/".into(),
+            descriptors: vec![(LOCK_FD, locked), (STARTUP_FD, write.into())],
+        };
+        detach(&spec, stderr.into()).map_err(|e| Failure::of(Exit::Internal, &e))?;
+        pipe::Receiver::from_owned_fd(read.into()).map_err(|e| cannot("read the start", &e))
+    }
+
+    /// Has the supervisor stop what it started.
+    async fn abort(&self, exit: Exit, error: &str) -> Failure {
+        let stop = Request::Stop { now: true };
+        let mut left = "nothing was left running";
+        match Exchange::begin(&self.paths.control_socket(), &stop).await {
+            Ok(mut exchange) => while exchange.next(Duration::from_secs(10)).await.is_ok() {},
+            Err(_) => left = "falco stop --now ends what is left",
+        }
+        Failure::new(exit, error).hint(format!("falco logs says more; {left}"))
+    }
+}
+
+fn cannot(doing: &str, error: &io::Error) -> Failure {
+    Failure::new(Exit::CannotCreate, format!("failed to {doing}: {error}"))
+}
+
+/// The supervisor ended without a word: its standard error has the reason.
+fn died(boot_log: &Path) -> Failure {
+    let text = std::fs::read_to_string(boot_log).unwrap_or_default();
+    let last = text.lines().rev().find(|l| !l.trim().is_empty());
+    let error = match last {
+        Some(line) => format!("the supervisor ended before the chain was ready: {line}"),
+        None => "the supervisor ended before the chain was ready".to_owned(),
+    };
+    Failure::new(Exit::Internal, error).hint(format!("{} may say more", boot_log.display()))
 }

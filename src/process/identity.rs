@@ -1,6 +1,7 @@
 //! Which process a pid means: pids are used again, identities are not.
 
 use std::fs;
+use std::io;
 
 use serde::{Deserialize, Serialize};
 
@@ -66,6 +67,33 @@ impl Identity {
     }
 }
 
+impl Identity {
+    /// Kills this very process: it is held by a descriptor while it is compared,
+    /// so that its pid cannot come to mean another one in between.
+    ///
+    /// # Errors
+    ///
+    /// When it is gone, is somebody else's, or the system cannot hold it.
+    #[cfg(target_os = "linux")]
+    pub fn kill(&self) -> io::Result<()> {
+        let held = super::sys::pidfd(self.pid)?;
+        if self.fate() == Fate::Gone {
+            return Err(io::ErrorKind::NotFound.into());
+        }
+        super::sys::kill_by(&held)
+    }
+
+    /// Never: here a process that is no child of ours cannot be held.
+    ///
+    /// # Errors
+    ///
+    /// Always.
+    #[cfg(not(target_os = "linux"))]
+    pub fn kill(&self) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+}
+
 /// A text that is another one after every boot.
 #[must_use]
 pub fn boot_id() -> String {
@@ -76,6 +104,23 @@ pub fn boot_id() -> String {
 #[cfg(all(test, target_os = "linux"))]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_process_is_killed_only_if_it_is_the_one_meant() {
+        let mut sleep = std::process::Command::new("sleep")
+            .arg("1000")
+            .spawn()
+            .unwrap();
+        let identity = Identity::of(sleep.id()).unwrap();
+        let forged = Identity {
+            start_token: identity.start_token + 1,
+            ..identity.clone()
+        };
+        assert!(forged.kill().is_err());
+        assert!(sleep.try_wait().unwrap().is_none());
+        identity.kill().unwrap();
+        assert!(!sleep.wait().unwrap().success());
+    }
 
     #[test]
     fn a_pid_with_another_start_or_boot_is_another_process() {

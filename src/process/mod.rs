@@ -25,3 +25,5 @@ pub mod inherited;
 pub mod spawn;
 mod sys;
 pub mod usage;
+
+pub(crate) use sys::seal_descriptors;

@@ -131,3 +131,25 @@ pub(super) fn readable(fd: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
 pub(crate) fn seal_descriptors() {
     close_on_exec();
 }
+
+/// Kills the process that `pidfd` means, whatever its pid means by now.
+#[cfg(target_os = "linux")]
+pub(super) fn kill_by(pidfd: &OwnedFd) -> io::Result<()> {
+    use std::os::fd::AsRawFd;
+    let no_info = std::ptr::null::<libc::siginfo_t>();
+    let (fd, flags) = (pidfd.as_raw_fd(), 0);
+    // SAFETY: a plain system call on an open descriptor; a null siginfo means
+    // what kill(2) would send.
+    match unsafe {
+        libc::syscall(
+            libc::SYS_pidfd_send_signal,
+            fd,
+            libc::SIGKILL,
+            no_info,
+            flags,
+        )
+    } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}

@@ -75,6 +75,8 @@ pub enum Asked {
     Ours(Lock),
     /// Somebody has it; this is what its holder wrote last, if anything.
     Held(Option<Holder>),
+    /// There is not even a file: nothing ever ran here.
+    Absent,
 }
 
 /// The instance lock, held until this and every copy of it is closed.
@@ -98,6 +100,18 @@ impl Lock {
                 path: path.to_path_buf(),
                 source,
             }),
+        }
+    }
+
+    /// As [`Self::ask`], for those who only want to know: makes no file.
+    ///
+    /// # Errors
+    ///
+    /// See [`LockError`].
+    pub fn ask_existing(path: &Path) -> Result<Asked, LockError> {
+        match fs::symlink_metadata(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Asked::Absent),
+            _ => Self::ask(path),
         }
     }
 
@@ -225,7 +239,7 @@ mod tests {
     fn ours(path: &Path) -> Lock {
         match Lock::ask(path).unwrap() {
             Asked::Ours(lock) => lock,
-            Asked::Held(holder) => panic!("held by {holder:?}"),
+            other => panic!("{other:?}"),
         }
     }
 

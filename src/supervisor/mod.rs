@@ -27,3 +27,5 @@ pub mod restart;
 pub mod task;
 mod view;
 mod watchers;
+
+pub use watchers::Until;

@@ -78,8 +78,10 @@ pub struct Config {
     pub falco_socket: PathBuf,
     /// Where the output of the parts goes.
     pub logs: Logs,
-    /// Hears how the start goes.
-    pub watcher: Option<mpsc::Sender<Event>>,
+    /// Spawns the children.
+    pub spawner: Spawner,
+    /// Who hears how it goes, from the first event on.
+    pub watchers: Vec<(Until, mpsc::Sender<Event>)>,
     /// Asks Falco how it is.
     pub ask_ingest: AskIngest,
     /// Where the service manager listens, `NOTIFY_SOCKET`.
@@ -117,7 +119,6 @@ struct Supervisor {
     chain: Chain,
     lives: Vec<Option<Life>>,
     facts: Facts,
-    spawner: Spawner,
     lifeline: io::PipeReader,
     /// Never written to; closed by our end, however it comes.
     _lifeline_end: io::PipeWriter,
@@ -143,14 +144,13 @@ pub async fn run(mut config: Config) -> io::Result<Outcome> {
     let (lifeline, lifeline_end) = io::pipe()?;
     let plans = config.parts.iter().map(|p| p.plan.clone()).collect();
     let mut watchers = Watchers::default();
-    if let Some(watcher) = config.watcher.take() {
-        watchers.add(Until::Ready, watcher);
+    for (until, watcher) in config.watchers.drain(..) {
+        watchers.add(until, watcher);
     }
     let supervisor = Supervisor {
         chain: Chain::new(plans, Instant::now()),
         lives: config.parts.iter().map(|_| None).collect(),
         facts: Facts::default(),
-        spawner: Spawner::start()?,
         lifeline,
         _lifeline_end: lifeline_end,
         reports,
@@ -407,7 +407,7 @@ impl Supervisor {
                     .ours
                     .then(|| self.lifeline.try_clone().map(Into::into));
                 let birth = Birth {
-                    spawner: self.spawner.clone(),
+                    spawner: self.config.spawner.clone(),
                     log: self.config.logs.of(spec.plan.name),
                     lifeline: lifeline.transpose().map_err(|e| e.to_string())?,
                     probe: process.probe.clone(),

@@ -6,11 +6,13 @@ use crate::protocol::control::Event;
 
 /// Until when somebody watches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Until {
+pub enum Until {
     /// Until the chain is ready, or never will be.
     Ready,
-    /// Until everything is gone.
+    /// Until everything is gone, and only how it goes.
     Stopped,
+    /// Until everything is gone, and all that happens before.
+    End,
 }
 
 /// Everybody who watches; dropping a watcher's sender ends its exchange.

@@ -1,0 +1,49 @@
+//! What to say of whoever holds the instance lock and does not answer.
+
+use std::path::Path;
+
+use super::exit::{Exit, Failure};
+use crate::process::identity::Fate;
+use crate::supervisor::instance::{Holder, LockError};
+
+/// The lock cannot even be asked for.
+pub(super) fn lock_failure(error: &LockError) -> Failure {
+    let exit = if error.is_permission() {
+        Exit::Permission
+    } else {
+        Exit::CannotCreate
+    };
+    Failure::of(exit, error)
+}
+
+/// Somebody holds the lock and does not answer.
+pub(super) fn unresponsive(lock: &Path, who: Option<&Holder>, exit: Exit) -> Failure {
+    let Some(who) = who else {
+        let error = format!("somebody holds {} and does not answer", lock.display());
+        return Failure::new(exit, error)
+            .hint(format!("fuser {} names the process", lock.display()));
+    };
+    let pid = who.identity.pid;
+    match who.identity.fate() {
+        Fate::Suspended => Failure::new(
+            exit,
+            format!(
+                "falco (pid {pid}) holds the lock but is suspended: it was stopped by a signal"
+            ),
+        )
+        .hint(format!("kill -CONT {pid}, or falco stop --now")),
+        Fate::Alive => Failure::new(
+            exit,
+            format!("falco (pid {pid}) holds the lock but does not answer"),
+        )
+        .hint("try again in a moment, or falco stop --now"),
+        Fate::Gone => Failure::new(
+            exit,
+            format!("the lock is held, but pid {pid}, which took it last, is gone"),
+        )
+        .hint(format!(
+            "fuser {} names the process that has it",
+            lock.display()
+        )),
+    }
+}

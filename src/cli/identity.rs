@@ -1,0 +1,157 @@
+//! Which device this is and whose: flags, else the environment, else what was
+//! made once and is kept in `identity.json`.
+
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::exit::{Exit, Failure};
+use crate::token_broker::Identity;
+
+/// Device and user, as given.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub(super) struct IdentityArgs {
+    /// The device, a UUID [default: made once and kept]
+    #[arg(long, env = "UNBOUND_DEVICE_ID", value_name = "UUID")]
+    device_id: Option<String>,
+    /// The user it belongs to [default: made once and kept]
+    #[arg(long, env = "UNBOUND_USER_ID", value_name = "ID")]
+    user_id: Option<String>,
+}
+
+/// What is kept in `identity.json`.
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct Kept {
+    #[serde(default)]
+    device_id: Option<String>,
+    #[serde(default)]
+    user_id: Option<String>,
+}
+
+impl IdentityArgs {
+    /// The arguments that hand these on to another `falco`.
+    pub(super) fn to_args(&self) -> Vec<String> {
+        let flag = |name: &str, value: &Option<String>| {
+            value
+                .iter()
+                .map(|v| format!("--{name}={v}"))
+                .collect::<Vec<_>>()
+        };
+        [
+            flag("device-id", &self.device_id),
+            flag("user-id", &self.user_id),
+        ]
+        .concat()
+    }
+
+    /// Settles who this is; what is missing is made and kept in `file`.
+    ///
+    /// To be called by the holder of the instance lock.
+    pub(super) fn settle(&self, file: &Path) -> Result<Identity, Failure> {
+        let mut kept = read(file)?;
+        let given = |arg: &Option<String>| arg.clone().filter(|v| !v.trim().is_empty());
+        let made = |kept: &mut Option<String>| kept.get_or_insert_with(fresh).clone();
+        let before = (kept.device_id.clone(), kept.user_id.clone());
+        let device = given(&self.device_id).unwrap_or_else(|| made(&mut kept.device_id));
+        let user = given(&self.user_id).unwrap_or_else(|| made(&mut kept.user_id));
+        if before != (kept.device_id.clone(), kept.user_id.clone()) {
+            write(file, &kept).map_err(|e| cannot("write", file, &e))?;
+        }
+        let device = Uuid::parse_str(device.trim()).map_err(|_| {
+            Failure::new(
+                Exit::Config,
+                format!("the device id {device:?} is not a UUID"),
+            )
+            .hint("give --device-id, or set UNBOUND_DEVICE_ID, or leave both out")
+        })?;
+        Identity::new(device, &user).map_err(|e| Failure::of(Exit::Config, &e))
+    }
+}
+
+fn fresh() -> String {
+    Uuid::new_v4().to_string()
+}
+
+fn read(file: &Path) -> Result<Kept, Failure> {
+    let text = match fs::read_to_string(file) {
+        Ok(text) => text,
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Kept::default()),
+        Err(e) => return Err(cannot("read", file, &e)),
+    };
+    serde_json::from_str(&text).map_err(|e| {
+        Failure::new(Exit::Config, format!("{} is damaged: {e}", file.display()))
+            .hint("repair it, or remove it to become another device")
+    })
+}
+
+fn write(file: &Path, kept: &Kept) -> io::Result<()> {
+    let temporary = file.with_extension("json.new");
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(true).mode(0o600);
+    options.custom_flags(nix::libc::O_NOFOLLOW);
+    let mut new = options.open(&temporary)?;
+    new.write_all(&serde_json::to_vec_pretty(kept)?)?;
+    new.write_all(b"\n")?;
+    new.sync_all()?;
+    fs::rename(&temporary, file)
+}
+
+fn cannot(doing: &str, file: &Path, error: &io::Error) -> Failure {
+    Failure::new(
+        Exit::CannotCreate,
+        format!("failed to {doing} {}: {error}", file.display()),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn given(device: Option<&str>, user: Option<&str>) -> IdentityArgs {
+        IdentityArgs {
+            device_id: device.map(Into::into),
+            user_id: user.map(Into::into),
+        }
+    }
+
+    const DEVICE: &str = "7C9E6679-7425-40DE-944B-E07FC1F90AE7";
+
+    #[test]
+    fn what_was_made_once_is_kept() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("identity.json");
+        let first = given(None, None).settle(&file).unwrap();
+        let second = given(None, None).settle(&file).unwrap();
+        assert_eq!(first, second);
+    }
+
+    #[test]
+    fn what_is_given_goes_before_what_is_kept_and_is_not_kept() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("identity.json");
+        let identity = given(Some(DEVICE), Some(" Ann ")).settle(&file).unwrap();
+        assert_eq!(identity.device().to_string(), DEVICE.to_lowercase());
+        assert_eq!(identity.user(), "ann");
+        assert!(!file.exists());
+    }
+
+    #[test]
+    fn a_damaged_file_is_named_and_left_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("identity.json");
+        fs::write(&file, "{").unwrap();
+        assert!(given(None, None).settle(&file).is_err());
+        assert_eq!(fs::read_to_string(&file).unwrap(), "{");
+    }
+
+    #[test]
+    fn a_device_id_that_is_no_uuid_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("identity.json");
+        assert!(given(Some("laptop"), None).settle(&file).is_err());
+    }
+}

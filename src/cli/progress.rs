@@ -1,0 +1,142 @@
+//! How a start or a stop goes, for the person watching: one line an event, on
+//! standard error.
+
+use std::io::{self, IsTerminal};
+use std::path::Path;
+use std::time::Duration;
+
+use super::output;
+use crate::clock;
+use crate::protocol::control::{EmulatorPlace, Event, Summary};
+
+/// The emulator's channel of the examples; any would do.
+const EXAMPLE_CHANNEL: &str = "session:demo:conversation";
+
+/// Prints events as they come.
+pub(super) struct Progress {
+    marks: Marks,
+    quiet: bool,
+}
+
+/// What stands before a line: signs on a terminal, words elsewhere.
+struct Marks {
+    good: &'static str,
+    warn: &'static str,
+    bad: &'static str,
+}
+
+impl Progress {
+    pub(super) fn new(quiet: bool) -> Self {
+        let marks = if io::stderr().is_terminal() {
+            Marks {
+                good: "✓",
+                warn: "!",
+                bad: "✗",
+            }
+        } else {
+            Marks {
+                good: "ok",
+                warn: "warning",
+                bad: "failed",
+            }
+        };
+        Self { marks, quiet }
+    }
+
+    pub(super) fn say(&self, text: &str) {
+        if !self.quiet {
+            output::message(text);
+        }
+    }
+
+    /// Prints `event`, if it is one that a person wants to see.
+    pub(super) fn show(&self, event: &Event) {
+        let Marks { good, warn, bad } = self.marks;
+        match event {
+            Event::StaleSocket { path } => {
+                self.say(&format!("  {warn} removed stale socket {path}"));
+            }
+            Event::PartReady {
+                part,
+                pid,
+                after_ms,
+                place,
+            } => {
+                let who = pid.map_or("in-process".to_owned(), |pid| format!("pid {pid}"));
+                self.say(&format!(
+                    "  {good} {part:<10} {who:<12} ready {after_ms:>4} ms  {place}"
+                ));
+            }
+            Event::PartEnded {
+                part,
+                ending,
+                retry_in_ms,
+            } => {
+                let then = retry_in_ms.map_or(String::new(), |ms| {
+                    format!("; again in {}", clock::span(Duration::from_millis(ms)))
+                });
+                self.say(&format!("  {bad} {part:<10} {ending}{then}"));
+            }
+            Event::PartStopped {
+                part,
+                after_ms,
+                killed,
+            } => {
+                let how = if *killed { "killed" } else { "stopped" };
+                self.say(&format!("  {part:<10} {how} {:>6}", seconds(*after_ms)));
+            }
+            Event::PartStuck { part, pids } => {
+                let pids: Vec<_> = pids.iter().map(ToString::to_string).collect();
+                self.say(&format!(
+                    "  {bad} {part:<10} would not die: pid {}",
+                    pids.join(", ")
+                ));
+            }
+            Event::Ready(_)
+            | Event::Failed(_)
+            | Event::Stopped { .. }
+            | Event::Status(_)
+            | Event::Refused { .. } => {}
+        }
+    }
+}
+
+/// `0.21 s`.
+pub(super) fn seconds(ms: u64) -> String {
+    format!("{}.{:02} s", ms / 1000, ms % 1000 / 10)
+}
+
+/// How to try a chain that has just come up.
+pub(super) fn how_to_try(summary: &Summary) -> String {
+    let device = format!("device-events:{}", summary.device_id);
+    let channel = if summary.emulator.is_some() {
+        EXAMPLE_CHANNEL
+    } else {
+        &device
+    };
+    let mut text = format!(
+        "\ntry it:\n  falco tail '{channel}'     (in another terminal)\n  falco emit --channel '{channel}' --event hello --payload '{{\"n\":1}}'\n"
+    );
+    if let Some(place) = &summary.emulator {
+        text.push_str(&sdk_options(place));
+    }
+    text.push_str("next: falco status · falco logs -f · falco stop");
+    text
+}
+
+/// Client options for a stock Ably SDK.
+fn sdk_options(EmulatorPlace { address, key_file }: &EmulatorPlace) -> String {
+    let (host, port) = address.rsplit_once(':').unwrap_or((address, "80"));
+    format!(
+        "  Ably SDK: {{ restHost: '{host}', realtimeHost: '{host}', port: {port}, tls: false, key: … }}\n            the key is in {key_file}\n"
+    )
+}
+
+/// A path as a person would write it: `~` for the home directory.
+pub(super) fn tilde(path: &Path) -> String {
+    let home = directories::BaseDirs::new().map(|dirs| dirs.home_dir().to_path_buf());
+    match home.and_then(|home| path.strip_prefix(home).ok().map(Path::to_path_buf)) {
+        Some(rest) => format!("~/{}", rest.display()),
+        None => path.display().to_string(),
+    }
+}
