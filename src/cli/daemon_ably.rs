@@ -5,17 +5,17 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Parser;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{info, warn};
 
 use super::exit::{Exit, Failure};
 use super::runtime;
 use super::settings::{Instance, Logging};
+use super::signals::Signals;
 use crate::ably::hosts::Hosts;
 use crate::net::http::{self, Url};
 use crate::net::tls::Tls;
 use crate::net::unix::{BindError, Listener};
-use crate::process::inherited::{Inherited, Lifeline, Secrets};
+use crate::process::inherited::{Inherited, Secrets};
 use crate::protocol::ably::auth::AccessToken;
 use crate::protocol::ably::codec::Format;
 use crate::protocol::ipc::LINE_BYTES_MAX;
@@ -115,7 +115,8 @@ async fn serve(args: Args, inherited: Inherited) -> Result<(), Failure> {
     }
     let stopping = shutdown.clone();
     shutdown.spawn(async move {
-        signals.stop(inherited.lifeline).await;
+        let why = signals.stop(inherited.lifeline).await;
+        info!(why, "The transport was asked to stop.");
         stopping.begin();
     });
     transport::run(config, listener, shutdown).await;
@@ -281,40 +282,5 @@ fn cannot_bind(error: &BindError) -> Failure {
             failure.hint("another transport runs here; stop it, or set UNBOUND_ABLY_SOCKET")
         }
         _ => failure,
-    }
-}
-
-/// What ends the program.
-struct Signals {
-    terminate: Signal,
-    interrupt: Signal,
-}
-
-impl Signals {
-    fn new() -> Result<Self, Failure> {
-        let on = |kind| {
-            signal(kind)
-                .map_err(|e| Failure::new(Exit::Internal, format!("failed to watch signals: {e}")))
-        };
-        Ok(Self {
-            terminate: on(SignalKind::terminate())?,
-            interrupt: on(SignalKind::interrupt())?,
-        })
-    }
-
-    async fn stop(mut self, lifeline: Option<Lifeline>) {
-        let why = tokio::select! {
-            _ = self.terminate.recv() => "SIGTERM",
-            _ = self.interrupt.recv() => "SIGINT",
-            () = lost(lifeline) => "the supervisor is gone",
-        };
-        info!(why, "The transport was asked to stop.");
-    }
-}
-
-async fn lost(lifeline: Option<Lifeline>) {
-    match lifeline {
-        Some(lifeline) => lifeline.lost().await,
-        None => std::future::pending().await,
     }
 }

@@ -25,6 +25,7 @@ mod role;
 mod runtime;
 mod serve;
 mod settings;
+mod signals;
 mod status;
 mod stop;
 mod tail;

@@ -5,12 +5,12 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Parser;
-use tokio::signal::unix::{SignalKind, signal};
 use tracing::info;
 
 use super::exit::{Exit, Failure};
 use super::runtime;
 use super::settings::{Instance, Logging};
+use super::signals::Signals;
 use crate::delivery;
 use crate::ingest;
 use crate::net::unix::{BindError, Listener};
@@ -63,7 +63,8 @@ async fn serve(args: Args, inherited: Inherited) -> Result<(), Failure> {
     if let Some(ready) = inherited.ready {
         ready.send(r#"{"ready":true}"#);
     }
-    signals.stop().await;
+    let why = signals.stop(inherited.lifeline).await;
+    info!(why, "Falco was asked to stop.");
     match shutdown.drain(grace + LAST_ACKS).await {
         Drained::InTime => Ok(()),
         Drained::TimedOut { left } => Err(Failure::new(
@@ -112,32 +113,5 @@ fn cannot_bind(error: &BindError) -> Failure {
             failure.hint("another falco runs here; stop it, or set FALCO_SOCKET")
         }
         _ => failure,
-    }
-}
-
-/// What ends the program.
-struct Signals {
-    terminate: tokio::signal::unix::Signal,
-    interrupt: tokio::signal::unix::Signal,
-}
-
-impl Signals {
-    fn new() -> Result<Self, Failure> {
-        let on = |kind| {
-            signal(kind)
-                .map_err(|e| Failure::new(Exit::Internal, format!("failed to watch signals: {e}")))
-        };
-        Ok(Self {
-            terminate: on(SignalKind::terminate())?,
-            interrupt: on(SignalKind::interrupt())?,
-        })
-    }
-
-    async fn stop(mut self) {
-        let name = tokio::select! {
-            _ = self.terminate.recv() => "SIGTERM",
-            _ = self.interrupt.recv() => "SIGINT",
-        };
-        info!(signal = name, "Falco was asked to stop.");
     }
 }

@@ -21,6 +21,7 @@
 //! | 4 MiB a frame | FAILED `too_large`, its bytes are dropped; over 16 MiB: the connection ends |
 //! | 1024 effects or 8 MiB unanswered on a connection | that socket is not read |
 //! | 1 MiB of acks not taken by the daemon | that socket is not read; after 30 s without progress it is closed |
+//! | 64 MiB of frames over 128 KiB that are not finished | such a frame waits; one that stands still for 30 s ends its connection |
 //! | 4096 effects or 16 MiB in a lane | FAILED `lane_full` |
 //! | 65 536 effects or 256 MiB in all | no socket is read |
 //!
@@ -48,9 +49,13 @@ use crate::protocol::envelope::Routing;
 use crate::shutdown::Shutdown;
 
 use dispatcher::Dispatcher;
+use session::{LargeFrames, Shared};
 
 /// Batches of effects on their way from the sessions to the dispatcher.
 const SUBMISSIONS_MAX: usize = 64;
+
+/// Memory for large frames that have begun and not ended, over all connections.
+const LARGE_FRAME_BYTES_MAX: usize = 64 * 1024 * 1024;
 
 /// Questions about the state that may wait at once.
 const QUERIES_MAX: usize = 8;
@@ -102,9 +107,14 @@ impl Handle {
 pub(crate) fn start(config: Config, listener: Listener, shutdown: &Shutdown) -> Handle {
     let (submit, submissions) = mpsc::channel(SUBMISSIONS_MAX);
     let (queries, asked) = mpsc::channel(QUERIES_MAX);
-    let routing = config.routing.clone();
+    let shared = Shared {
+        routing: config.routing.clone(),
+        submit,
+        large_frames: LargeFrames::new(LARGE_FRAME_BYTES_MAX),
+        shutdown: shutdown.clone(),
+    };
     let dispatcher = Dispatcher::new(config, submissions, asked);
     shutdown.spawn(dispatcher.run(shutdown.clone()));
-    shutdown.spawn(server::run(listener, routing, submit, shutdown.clone()));
+    shutdown.spawn(server::run(listener, shared));
     Handle { queries }
 }

@@ -3,13 +3,11 @@
 use std::sync::Arc;
 
 use tokio::net::UnixStream;
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::Semaphore;
 use tracing::{debug, error, info};
 
-use super::dispatcher::Submission;
-use super::session::{self, SessionId};
+use super::session::{self, SessionId, Shared};
 use crate::net::unix::Listener;
-use crate::protocol::envelope::Routing;
 use crate::shutdown::Shutdown;
 
 /// Connections served at once; more wait in the listener's backlog.
@@ -17,30 +15,18 @@ use crate::shutdown::Shutdown;
 /// Each may hold a few MiB in the worst case, and each is a descriptor.
 const CONNECTIONS_MAX: usize = 4096;
 
-/// Accepts until `shutdown`.
-pub(super) async fn run(
-    listener: Listener,
-    routing: Routing,
-    submit: mpsc::Sender<Submission>,
-    shutdown: Shutdown,
-) {
+/// Accepts until the shutdown begins.
+pub(super) async fn run(listener: Listener, shared: Shared) {
     info!(socket = %listener.path().display(), "Falco listens.");
     let slots = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let mut next = 0;
-    while let Some((stream, slot)) = accept(&listener, &slots, &shutdown).await {
+    while let Some((stream, slot)) = accept(&listener, &slots, &shared.shutdown).await {
         next += 1;
-        let session = SessionId(next);
-        let serve = session::run(
-            session,
-            stream,
-            routing.clone(),
-            submit.clone(),
-            shutdown.clone(),
-        );
-        shutdown.spawn(async move {
+        let session = session::run(SessionId(next), stream, shared.clone());
+        shared.shutdown.spawn(async move {
             let _slot = slot;
             debug!(session = next, "Daemon connected.");
-            serve.await;
+            session.await;
             debug!(session = next, "Daemon disconnected.");
         });
     }

@@ -6,19 +6,24 @@
 //! ```text
 //!            bytes ──decode──▶ frames ──route──▶ routed ──▶ dispatcher
 //! socket                          │ broken, unroutable          │
-//!            bytes ◀──encode── acks ◀──────────────────────────-┘
+//!            bytes ◀──encode── acks ◀───────────────────────────┘
 //! ```
 //!
 //! Stops reading while it owes too much: effects unanswered, effects not taken
 //! by the dispatcher, acks not taken by the daemon. When the daemon has sent
 //! its last byte, or sends what cannot be framed, the session reads no more,
 //! answers what it has, and ends.
+//!
+//! Acks are written as soon as they are there: what was decided together goes
+//! out together, and nothing waits for company.
+
+mod intake;
+mod outgo;
 
 use std::io;
-use std::time::Duration;
 
-use bytes::BytesMut;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use futures_util::FutureExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt, Interest};
 use tokio::net::UnixStream;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
@@ -26,11 +31,16 @@ use tracing::{debug, warn};
 
 use super::alarm::Alarm;
 use super::dispatcher::{Ack, Routed, Submission};
-use crate::delivery::{Class, Failure, Outcome};
+use crate::delivery::{Class, Failure};
 use crate::protocol::envelope::{self, RouteError, Routing};
-use crate::protocol::frame::{self, Decoded, Decoder, Kind, Status};
+use crate::protocol::frame::Decoded;
 use crate::protocol::id::EffectId;
+use crate::report::Report;
 use crate::shutdown::Shutdown;
+
+pub(super) use intake::LargeFrames;
+use intake::{Intake, Share};
+use outgo::Outgo;
 
 /// Which connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -42,21 +52,6 @@ const UNANSWERED_EFFECTS_MAX: usize = 1024;
 /// Bytes of effects a connection may have unanswered.
 const UNANSWERED_BYTES_MAX: usize = 8 * 1024 * 1024;
 
-/// Acks a daemon may leave unread before it is not read either.
-const ACK_BYTES_MAX: usize = 1024 * 1024;
-
-/// How long a daemon may leave acks unread altogether.
-const STALLED_MAX: Duration = Duration::from_secs(30);
-
-/// The same, once Falco has stopped.
-const LAST_ACKS_MAX: Duration = Duration::from_secs(1);
-
-/// The first read of a connection; later ones grow with what comes.
-const READ_BYTES_MIN: usize = 4 * 1024;
-
-/// What one read asks for at most: many frames for one system call.
-const READ_BYTES_MAX: usize = 64 * 1024;
-
 /// Why a session ended before its time.
 #[derive(Debug, thiserror::Error)]
 enum SessionError {
@@ -64,29 +59,37 @@ enum SessionError {
     Read(#[source] io::Error),
     #[error("failed to write to the daemon")]
     Write(#[source] io::Error),
+    #[error("the daemon closed its connection")]
+    HungUp,
     #[error("the daemon does not take its acks")]
     Stalled,
+    #[error("the daemon does not finish a large frame")]
+    Unfinished,
+}
+
+/// What all sessions share.
+#[derive(Debug, Clone)]
+pub(super) struct Shared {
+    pub routing: Routing,
+    pub submit: mpsc::Sender<Submission>,
+    pub large_frames: LargeFrames,
+    pub shutdown: Shutdown,
 }
 
 /// Serves `stream` until it ends.
-pub(super) async fn run(
-    id: SessionId,
-    stream: UnixStream,
-    routing: Routing,
-    submit: mpsc::Sender<Submission>,
-    shutdown: Shutdown,
-) {
+pub(super) async fn run(id: SessionId, stream: UnixStream, shared: Shared) {
     // Each message holds at least one ack and the session owes no more acks
     // than this, so that the dispatcher never finds the channel full.
     let (acks, decided) = mpsc::channel(UNANSWERED_EFFECTS_MAX);
-    if submit.send(Submission::Open(id, acks)).await.is_err() {
+    let opened = shared.submit.send(Submission::Open(id, acks)).await;
+    if opened.is_err() {
         return;
     }
-    let mut session = Session::new(id, routing, decided);
-    if let Err(error) = session.serve(stream, &submit, &shutdown).await {
-        let error = crate::report::Report(&error).to_string();
+    let submit = shared.submit.clone();
+    let mut session = Session::new(id, shared, decided);
+    if let Err(error) = session.serve(stream).await {
         let unanswered = session.unanswered.effects;
-        debug!(session = id.0, unanswered, error, "Session ended early.");
+        debug!(session = id.0, unanswered, error = %Report(&error), "Session ended early.");
     }
     _ = submit.send(Submission::Close(id)).await;
 }
@@ -94,31 +97,16 @@ pub(super) async fn run(
 #[derive(Debug)]
 struct Session {
     id: SessionId,
-    routing: Routing,
-    decoder: Decoder,
-    input: BytesMut,
-    read_bytes: usize,
+    shared: Shared,
     intake: Intake,
-    /// Routed, and not yet taken by the dispatcher.
+    /// Not yet taken by the dispatcher.
     routed: Vec<Routed>,
     unanswered: Unanswered,
     decided: mpsc::Receiver<Vec<Ack>>,
     /// The dispatcher is gone; nothing more will be decided.
     is_orphan: bool,
-    out: BytesMut,
-    /// When the daemon last took some of `out`, or found it empty.
-    progress: Instant,
+    outgo: Outgo,
     alarm: Alarm,
-}
-
-/// Whether more frames come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Intake {
-    Open,
-    /// The daemon has sent its last byte; some may still be undecoded.
-    Finished,
-    /// What is undecoded stays so: it cannot be framed, or Falco stops.
-    Stopped,
 }
 
 #[derive(Debug, Default)]
@@ -131,153 +119,143 @@ struct Unanswered {
 enum Event {
     Shutdown,
     Read(io::Result<usize>),
+    /// Nobody is left to answer.
+    HungUp,
     Wrote(io::Result<usize>),
     Decided(Option<Vec<Ack>>),
     Submitted,
-    Stalled,
+    /// The dispatcher takes no more effects; it may still answer some.
+    Closed,
+    /// There is memory for the large frame that has begun.
+    Granted(Share),
+    Due,
 }
 
 impl Session {
-    fn new(id: SessionId, routing: Routing, decided: mpsc::Receiver<Vec<Ack>>) -> Self {
+    fn new(id: SessionId, shared: Shared, decided: mpsc::Receiver<Vec<Ack>>) -> Self {
         Self {
             id,
-            routing,
-            decoder: Decoder::new(Kind::SideEffect, frame::Limits::default()),
-            input: BytesMut::new(),
-            read_bytes: READ_BYTES_MIN,
-            intake: Intake::Open,
+            shared,
+            intake: Intake::new(),
             routed: Vec::new(),
             unanswered: Unanswered::default(),
             decided,
             is_orphan: false,
-            out: BytesMut::new(),
-            progress: Instant::now(),
+            outgo: Outgo::new(),
             alarm: Alarm::default(),
         }
     }
 
-    async fn serve(
-        &mut self,
-        mut stream: UnixStream,
-        submit: &mpsc::Sender<Submission>,
-        shutdown: &Shutdown,
-    ) -> Result<(), SessionError> {
+    async fn serve(&mut self, mut stream: UnixStream) -> Result<(), SessionError> {
         loop {
             self.decode();
-            self.submit_now(submit);
+            self.submit_now();
             if self.is_done() {
                 return Ok(());
             }
-            let event = self.event(&mut stream, submit, shutdown).await;
+            let event = self.event(&mut stream).await;
             self.handle(event)?;
         }
     }
 
     /// Waits for one thing to happen. Acks go out before more is read.
-    async fn event(
-        &mut self,
-        stream: &mut UnixStream,
-        submit: &mpsc::Sender<Submission>,
-        shutdown: &Shutdown,
-    ) -> Event {
-        let (mut reader, mut writer) = stream.split();
+    async fn event(&mut self, stream: &mut UnixStream) -> Event {
+        let Shared {
+            submit,
+            large_frames,
+            shutdown,
+            ..
+        } = &self.shared;
         let may_read = self.may_read();
-        if may_read {
-            self.make_room();
-        }
-        let has_acks = !self.out.is_empty();
-        let stalled_at = has_acks.then_some(self.stalled_at());
+        let due = self.due();
+        let has_acks = !self.outgo.is_empty();
+        let lacks = self.intake.lacks_memory().filter(|_| may_read);
+        let (mut reader, mut writer) = stream.split();
         tokio::select! {
             biased;
-            () = shutdown.begun(), if self.intake != Intake::Stopped => Event::Shutdown,
-            wrote = writer.write_buf(&mut self.out), if has_acks => Event::Wrote(wrote),
+            () = shutdown.begun(), if !self.intake.is_stopped() => Event::Shutdown,
+            wrote = writer.write_buf(&mut self.outgo.acks), if has_acks => Event::Wrote(wrote),
             decided = self.decided.recv(), if !self.is_orphan => Event::Decided(decided),
             permit = submit.reserve(), if !self.routed.is_empty() => {
-                let Ok(permit) = permit else { return Event::Decided(None) };
+                let Ok(permit) = permit else { return Event::Closed };
                 permit.send(Submission::Effects(self.id, std::mem::take(&mut self.routed)));
                 Event::Submitted
             }
-            read = reader.read_buf(&mut self.input), if may_read => Event::Read(read),
-            () = self.alarm.wait(stalled_at) => Event::Stalled,
+            share = large_frames.share(lacks.unwrap_or(0)), if lacks.is_some() => Event::Granted(share),
+            read = reader.read_buf(self.intake.buffer()), if may_read && lacks.is_none() => match read {
+                Ok(0) if has_hung_up(stream) => Event::HungUp,
+                read => Event::Read(read),
+            },
+            () = self.alarm.wait(due) => Event::Due,
         }
     }
 
     fn handle(&mut self, event: Event) -> Result<(), SessionError> {
         match event {
-            Event::Shutdown => self.stop(),
-            Event::Read(read) => self.have_read(read.map_err(SessionError::Read)?),
+            Event::Shutdown => self.intake.stop(),
+            Event::Read(read) => {
+                if self.intake.have_read(read.map_err(SessionError::Read)?) {
+                    debug!(session = self.id.0, "Daemon left in the middle of a frame.");
+                }
+            }
+            Event::HungUp => return Err(SessionError::HungUp),
             Event::Wrote(wrote) => {
                 wrote.map_err(SessionError::Write)?;
-                self.progress = Instant::now();
+                self.outgo.have_written();
             }
             Event::Decided(Some(acks)) => self.have_decided(&acks),
             Event::Decided(None) => self.dispatcher_gone(),
             Event::Submitted => {}
-            Event::Stalled if Instant::now() < self.stalled_at() => {}
-            Event::Stalled => return Err(SessionError::Stalled),
+            Event::Closed => self.refuse_routed(),
+            Event::Granted(share) => self.intake.grant(share),
+            Event::Due => return self.check_patience(),
         }
         Ok(())
     }
 
-    /// When a daemon that takes nothing is given up.
-    fn stalled_at(&self) -> Instant {
-        let patience = if self.is_orphan {
-            LAST_ACKS_MAX
-        } else {
-            STALLED_MAX
-        };
-        self.progress + patience
-    }
-
     fn is_done(&self) -> bool {
-        self.intake != Intake::Open && self.unanswered.effects == 0 && self.out.is_empty()
+        !self.intake.is_open() && self.unanswered.effects == 0 && self.outgo.is_empty()
     }
 
     /// Whether the daemon is owed little enough to take more from it.
     fn may_decode(&self) -> bool {
-        self.intake != Intake::Stopped
+        !self.intake.is_stopped()
             && self.unanswered.effects < UNANSWERED_EFFECTS_MAX
             && self.unanswered.bytes < UNANSWERED_BYTES_MAX
-            && self.out.len() < ACK_BYTES_MAX
+            && !self.outgo.is_full()
     }
 
     fn may_read(&self) -> bool {
-        self.intake == Intake::Open && self.routed.is_empty() && self.may_decode()
+        self.intake.is_open() && self.routed.is_empty() && self.may_decode()
     }
 
-    fn make_room(&mut self) {
-        if self.input.is_empty() && self.input.capacity() > 4 * READ_BYTES_MAX {
-            self.input = BytesMut::new();
-        }
-        if self.input.capacity() - self.input.len() < self.read_bytes {
-            let missing = self.decoder.missing(&self.input);
-            self.input
-                .reserve(missing.clamp(self.read_bytes, READ_BYTES_MAX));
-        }
+    /// When the daemon has kept us waiting for too long.
+    fn due(&self) -> Option<Instant> {
+        let frame = self.intake.patience_ends().filter(|_| self.may_read());
+        let acks = self.outgo.patience_ends();
+        acks.into_iter().chain(frame).min()
     }
 
-    fn have_read(&mut self, bytes: usize) {
-        if bytes >= self.read_bytes {
-            self.read_bytes = (2 * self.read_bytes).min(READ_BYTES_MAX);
+    fn check_patience(&self) -> Result<(), SessionError> {
+        let now = Instant::now();
+        if self.outgo.patience_ends().is_some_and(|end| end <= now) {
+            return Err(SessionError::Stalled);
         }
-        if bytes > 0 {
-            return;
+        if self.due().is_some_and(|end| end <= now) {
+            return Err(SessionError::Unfinished);
         }
-        self.intake = Intake::Finished;
-        if !self.decoder.is_between_frames(&self.input) && self.may_decode() {
-            debug!(session = self.id.0, "Daemon left in the middle of a frame.");
-        }
+        Ok(())
     }
 
     /// Cuts what was read into frames, for as long as the daemon is owed little.
     fn decode(&mut self) {
         while self.may_decode() {
-            match self.decoder.decode(&mut self.input) {
+            match self.intake.next_frame() {
                 Ok(Some(decoded)) => self.take(decoded),
                 Ok(None) => return,
                 Err(error) => {
                     warn!(session = self.id.0, %error, "Daemon sent what is no frame; its connection ends.");
-                    self.intake = Intake::Stopped;
+                    self.intake.stop();
                 }
             }
         }
@@ -285,93 +263,83 @@ impl Session {
 
     fn take(&mut self, decoded: Decoded) {
         match decoded {
-            Decoded::Frame { id, body, .. } => match envelope::route(id, &body, &self.routing) {
-                Ok(effect) => {
-                    self.unanswered.effects += 1;
-                    self.unanswered.bytes += body.len();
-                    self.routed.push(Routed {
-                        effect,
-                        bytes: body.len(),
-                    });
+            Decoded::Frame { id, body, .. } => {
+                match envelope::route(id, &body, &self.shared.routing) {
+                    Ok(effect) => {
+                        let bytes = body.len();
+                        self.unanswered.effects += 1;
+                        self.unanswered.bytes += bytes;
+                        self.routed.push(Routed { effect, bytes });
+                    }
+                    Err(error) => self.refuse(id, refusal(&error)),
                 }
-                Err(error) => self.refuse(id, &refusal(&error)),
-            },
+            }
             Decoded::Mismatch {
                 id,
                 body_len,
                 expected,
             } => {
-                let text = format!(
-                    "payload_len {body_len} does not match the {expected} bytes of the frame"
-                );
-                self.refuse(id, &Failure::new(Class::Rejected, text));
+                let text = format!("payload_len is {body_len}, the frame holds {expected} bytes");
+                self.refuse(id, Failure::new(Class::Rejected, text));
             }
             Decoded::TooLarge { id, total_len } => {
                 let text = format!("frame of {total_len} bytes is over the limit");
-                self.refuse(id, &Failure::new(Class::TooLarge, text));
+                self.refuse(id, Failure::new(Class::TooLarge, text));
             }
         }
     }
 
     /// Answers an effect that goes no further.
-    fn refuse(&mut self, id: EffectId, failure: &Failure) {
+    fn refuse(&mut self, id: EffectId, failure: Failure) {
         debug!(session = self.id.0, effect_id = %id, error = %failure, "Effect refused.");
-        self.write_ack(id, &Err(failure.clone()));
+        self.outgo.ack(id, &Err(failure));
     }
 
     fn have_decided(&mut self, acks: &[Ack]) {
         for ack in acks {
-            self.answered(ack.bytes);
-            self.write_ack(ack.id, &ack.outcome);
+            self.unanswered.effects -= 1;
+            self.unanswered.bytes -= ack.bytes;
+            self.outgo.ack(ack.id, &ack.outcome);
         }
-    }
-
-    fn answered(&mut self, bytes: usize) {
-        self.unanswered.effects -= 1;
-        self.unanswered.bytes -= bytes;
-    }
-
-    fn write_ack(&mut self, id: EffectId, outcome: &Outcome) {
-        if self.out.is_empty() {
-            self.progress = Instant::now();
-        }
-        let (status, text) = match outcome {
-            Ok(()) => (Status::Success, String::new()),
-            Err(failure) => (Status::Failed, failure.to_string()),
-        };
-        let out = &mut self.out;
-        frame::encode(Kind::PublishAck, status.code(), id, text.as_bytes(), out);
     }
 
     /// Hands over what was routed, if the dispatcher takes it right away.
-    fn submit_now(&mut self, submit: &mpsc::Sender<Submission>) {
+    fn submit_now(&mut self) {
         if self.routed.is_empty() {
             return;
         }
-        if let Ok(permit) = submit.try_reserve() {
-            permit.send(Submission::Effects(
-                self.id,
-                std::mem::take(&mut self.routed),
-            ));
+        if let Ok(permit) = self.shared.submit.try_reserve() {
+            let routed = std::mem::take(&mut self.routed);
+            permit.send(Submission::Effects(self.id, routed));
         }
     }
 
-    /// Takes no more; what was taken is still answered.
-    fn stop(&mut self) {
-        self.intake = Intake::Stopped;
+    /// What the dispatcher does not take any more fails here.
+    fn refuse_routed(&mut self) {
+        let failure = Failure::new(Class::ShuttingDown, "Falco is stopping");
+        for Routed { effect, bytes } in std::mem::take(&mut self.routed) {
+            self.unanswered.effects -= 1;
+            self.unanswered.bytes -= bytes;
+            self.outgo.ack(effect.id, &Err(failure.clone()));
+        }
     }
 
-    /// Nobody else will answer any more.
+    /// Nobody will answer any more. What the dispatcher took without answering
+    /// ends with the connection.
     fn dispatcher_gone(&mut self) {
         self.is_orphan = true;
-        self.intake = Intake::Stopped;
-        let failure = Failure::new(Class::ShuttingDown, "Falco is stopping");
-        for routed in std::mem::take(&mut self.routed) {
-            self.answered(routed.bytes);
-            self.write_ack(routed.effect.id, &Err(failure.clone()));
-        }
+        self.intake.stop();
+        self.refuse_routed();
         self.unanswered = Unanswered::default();
+        self.outgo.hurry();
     }
+}
+
+/// Whether the other end is closed altogether, and not for writing only: that
+/// end of the stream comes with the news that writing has become impossible.
+fn has_hung_up(stream: &UnixStream) -> bool {
+    let writable = stream.ready(Interest::WRITABLE).now_or_never();
+    matches!(writable, Some(Ok(ready)) if ready.is_write_closed())
 }
 
 fn refusal(error: &RouteError) -> Failure {

@@ -62,6 +62,14 @@ impl Falco {
         self.child.id()
     }
 
+    /// The memory it holds now.
+    pub fn memory_kib(&self) -> u64 {
+        let pid = self.pid().to_string();
+        let ps = Command::new("ps").args(["-o", "rss=", "-p", &pid]).output();
+        let text = String::from_utf8(ps.expect("ps runs").stdout).expect("text");
+        text.trim().parse().expect("a number")
+    }
+
     /// A daemon connected to it.
     pub fn daemon(&self) -> Daemon {
         Daemon::connect(&self.socket())

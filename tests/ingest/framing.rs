@@ -59,6 +59,30 @@ fn a_frame_over_four_mebibytes_is_drained_and_refused() {
 }
 
 #[test]
+fn many_daemons_in_the_middle_of_large_frames_do_not_make_falco_large() {
+    let falco = Falco::start();
+    let mut halves = Vec::new();
+    for _ in 0..100 {
+        let mut daemon = falco.daemon();
+        daemon.stream.set_nonblocking(true).expect("nonblocking");
+        let large = frame(id(1), &vec![b' '; 4_000_000]);
+        for _ in 0..40 {
+            _ = std::io::Write::write(&mut daemon.stream, &large[..100_000]);
+            std::thread::sleep(std::time::Duration::from_micros(200));
+        }
+        halves.push(daemon);
+    }
+    assert!(
+        falco.memory_kib() < 100 * 1024,
+        "{} KiB",
+        falco.memory_kib()
+    );
+    let mut daemon = falco.daemon();
+    daemon.send(1, "{}");
+    daemon.expect_failed(1, "rejected", "missing event");
+}
+
+#[test]
 fn what_cannot_be_framed_ends_the_connection_and_no_other() {
     let falco = Falco::start();
     let mut other = falco.daemon();

@@ -93,6 +93,25 @@ fn the_old_command_line_is_understood_and_errors_are_usage() {
 
 #[cfg(target_os = "linux")]
 #[test]
+fn a_daemon_that_closes_its_connection_is_forgotten_at_once() {
+    let falco = Falco::start();
+    let open = || {
+        let fds = std::fs::read_dir(format!("/proc/{}/fd", falco.pid()));
+        fds.expect("fds").count()
+    };
+    let before = open();
+    for n in 0..100 {
+        falco.daemon().send(n, r#"{"type":"t"}"#);
+    }
+    let deadline = std::time::Instant::now() + Duration::from_secs(2);
+    while open() > before {
+        assert!(std::time::Instant::now() < deadline, "sessions linger");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
 fn an_idle_falco_does_not_wake_up() {
     let falco = Falco::start();
     let mut daemon = falco.daemon();
