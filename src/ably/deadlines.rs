@@ -46,6 +46,12 @@ impl Deadlines {
         }
     }
 
+    /// How many are remembered, settled ones included.
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.heap.len()
+    }
+
     pub(super) fn clear(&mut self) {
         self.heap.clear();
     }
