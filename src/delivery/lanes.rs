@@ -1,5 +1,7 @@
 //! All lanes, and whose turn it is.
 
+mod books;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
@@ -266,100 +268,6 @@ impl<T> Lanes<T> {
         lane.is_some_and(|lane| {
             lane.generation == id.generation && (1..=lane.sent).contains(&id.attempt)
         })
-    }
-
-    fn slot_for(&mut self, key: LaneKey) -> u32 {
-        if let Some(&slot) = self.by_key.get(&key) {
-            return slot;
-        }
-        let slot = self.free.pop().unwrap_or_else(|| {
-            self.slots.push(None);
-            u32::try_from(self.slots.len() - 1).expect("effects_max bounds the lanes")
-        });
-        self.by_key.insert(key.clone(), slot);
-        self.slots[slot as usize] = Some(Lane::new(key));
-        slot
-    }
-
-    fn update_all(&mut self, change: impl Fn(&mut Self, &mut Lane<T>)) {
-        for slot in 0..self.slots.len() {
-            if self.slots[slot].is_some() {
-                let slot = u32::try_from(slot).expect("slots are u32");
-                self.update(slot, &change);
-            }
-        }
-    }
-
-    /// Changes one lane and brings everything that is known of it elsewhere in
-    /// line with it: the sums, its turn, its timer. The only way to change one.
-    fn update<R>(&mut self, slot: u32, change: impl FnOnce(&mut Self, &mut Lane<T>) -> R) -> R {
-        let lane = self.slots[slot as usize].take();
-        let mut lane = lane.expect("callers name slots that hold a lane");
-        let before = Load::of(&lane);
-        let result = change(self, &mut lane);
-        if self.shutting_down {
-            self.settled.extend(lane.refuse_waiting());
-        }
-        let after = Load::of(&lane);
-        self.effects = self.effects - before.effects + after.effects;
-        self.bytes = self.bytes - before.bytes + after.bytes;
-        self.requests_in_flight = self.requests_in_flight - before.requests + after.requests;
-        self.set_turn(slot, &mut lane);
-        self.set_timer(slot, &mut lane);
-        if lane.is_empty() {
-            self.by_key.remove(&lane.key);
-            self.free.push(slot);
-        } else {
-            self.slots[slot as usize] = Some(lane);
-        }
-        result
-    }
-
-    fn set_turn(&mut self, slot: u32, lane: &mut Lane<T>) {
-        let is_ready = lane.state == State::Ready && !lane.is_empty();
-        match (lane.turn, is_ready) {
-            (None, true) => {
-                self.ready.insert(self.next_turn, slot);
-                lane.turn = Some(self.next_turn);
-                self.next_turn += 1;
-            }
-            (Some(turn), false) => {
-                self.ready.remove(&turn);
-                lane.turn = None;
-            }
-            (None, false) | (Some(_), true) => {}
-        }
-    }
-
-    fn set_timer(&mut self, slot: u32, lane: &mut Lane<T>) {
-        let due = lane.due(&self.config);
-        if due == lane.timer {
-            return;
-        }
-        if let Some(timer) = lane.timer {
-            self.timers.remove(&(timer, slot));
-        }
-        if let Some(due) = due {
-            self.timers.insert((due, slot));
-        }
-        lane.timer = due;
-    }
-}
-
-/// What one lane adds to the sums.
-struct Load {
-    effects: usize,
-    bytes: usize,
-    requests: usize,
-}
-
-impl Load {
-    fn of<T>(lane: &Lane<T>) -> Self {
-        Self {
-            effects: lane.len(),
-            bytes: lane.bytes(),
-            requests: usize::from(lane.in_flight() > 0),
-        }
     }
 }
 

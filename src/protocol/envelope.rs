@@ -19,23 +19,25 @@
 //! effect, `null` leaves a text field as it was, and `"payload": null` is a
 //! payload. One difference is deliberate: JSON that is not UTF-8 is refused.
 
+mod identity;
 mod json;
 
 use std::borrow::Cow;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use uuid::Uuid;
 
 use super::id::{EffectId, IdempotencyKey, LaneKey};
 use super::ipc::LINE_BYTES_MAX;
+use identity::{Identity, content_key, session_in};
 
-/// The namespace of keys derived from a message's identity; never changes, or
-/// a resend after an update would not be recognised.
-const IDENTITY_NAMESPACE: Uuid = Uuid::from_u128(0x6f1d_2c5a_3b0e_5f7e_9a41_c2d7_88e3_1b64);
+/// The most an NDJSON request adds to its base64 payload and its names: the key
+/// twice, escaped, and the fields themselves.
+const LINE_OVERHEAD_BYTES: usize = 12 * KEY_BYTES_MAX + 1024;
 
-/// The most an NDJSON request adds to its base64 payload and its names.
-const LINE_OVERHEAD_BYTES: usize = 1024;
+/// The longest `idempotency_key`; it goes to Ably as a message id, and with
+/// every message of a batch.
+const KEY_BYTES_MAX: usize = 512;
 
 /// The fields that hold text.
 const FIELDS: [&str; 10] = [
@@ -158,6 +160,12 @@ pub enum RouteError {
     /// An object set without a value.
     #[error("missing payload for object-set side-effect")]
     MissingPayload,
+    /// An `idempotency_key` that no message id can be.
+    #[error("idempotency_key has {bytes} bytes and the limit is {KEY_BYTES_MAX}")]
+    KeyTooLong {
+        /// Its length.
+        bytes: usize,
+    },
     /// More than a transport reads as one request.
     #[error("side effect of {bytes} bytes does not fit into a transport request")]
     TooLarge {
@@ -182,15 +190,6 @@ struct Envelope<'a> {
     payload: Option<&'a str>,
 }
 
-/// What a payload says of itself.
-#[derive(Debug, Default)]
-struct Identity<'a> {
-    session_id: Cow<'a, str>,
-    message_id: Cow<'a, str>,
-    /// As written: a number or a string.
-    sequence_number: &'a str,
-}
-
 /// Decides where the effect `id` with this JSON goes.
 ///
 /// # Errors
@@ -201,6 +200,10 @@ pub fn route(id: EffectId, body: &Bytes, routing: &Routing) -> Result<SideEffect
         reason: format!("invalid UTF-8 at byte {}", error.valid_up_to()),
     })?;
     let envelope = Envelope::read(text)?;
+    if envelope.idempotency_key.len() > KEY_BYTES_MAX {
+        let bytes = envelope.idempotency_key.len();
+        return Err(RouteError::KeyTooLong { bytes });
+    }
     let payload = envelope.payload.map(|raw| body.slice_ref(raw.as_bytes()));
     let operation = if envelope.object_key.is_empty() {
         envelope.publish(payload.unwrap_or_else(|| body.clone()), routing)?
@@ -318,44 +321,11 @@ impl<'a> Envelope<'a> {
     }
 }
 
-impl<'a> Identity<'a> {
-    /// Reads what is there; a payload of another shape says nothing.
-    fn read(payload: &'a str) -> Self {
-        let mut identity = Self::default();
-        let read = json::each_field(payload, |name, value| {
-            if name.eq("sequence_number") {
-                identity.sequence_number = value;
-            } else if name.eq("session_id") {
-                identity.session_id = json::text(value).ok().flatten().unwrap_or_default();
-            } else if name.eq("message_id") {
-                identity.message_id = json::text(value).ok().flatten().unwrap_or_default();
-            }
-        });
-        match read {
-            Ok(()) => identity,
-            Err(_) => Self::default(),
-        }
-    }
-}
-
 impl Routing {
     /// Whether messages of this name carry what identifies them.
     fn identifies(&self, event: &str) -> bool {
         self.identified_events.iter().any(|known| **known == *event)
     }
-}
-
-/// The key of a message that is known by its message id and sequence number,
-/// whatever else changes between attempts.
-fn content_key(operation: &Operation, message_id: &str, number: &str) -> Uuid {
-    let parts = [operation.channel(), operation.name(), message_id, number];
-    Uuid::new_v5(&IDENTITY_NAMESPACE, parts.join("\0").as_bytes())
-}
-
-/// The session a channel `session:<id>:…` belongs to.
-fn session_in(channel: &str) -> Option<&str> {
-    let (session, _) = channel.strip_prefix("session:")?.split_once(':')?;
-    non_empty(session)
 }
 
 fn non_empty(text: &str) -> Option<&str> {

@@ -436,6 +436,11 @@ fn attempts_are_not_burnt_while_the_transport_is_away() {
         story.pass(AWAY_AND_BACK);
         story.lanes.handle_connected(OURS);
     }
+    for _ in 0..2 {
+        let id = story.expect_request(&[1, 2]);
+        story.refuse(id, "later", true);
+        story.pass(Duration::from_millis(500));
+    }
     let id = story.expect_request(&[1, 2]);
     story.lanes.handle_accepted(id);
     story.expect_published(&[1, 2]);
@@ -503,19 +508,21 @@ fn a_full_lane_refuses_until_it_is_empty_and_others_do_not_care() {
         lane_effects_max: 2,
         ..Config::default()
     };
-    let mut story = Story::new(config, Some(OURS));
-    story.submit([
-        publish("a", 1),
-        publish("a", 2),
-        publish("a", 3),
-        publish("b", 4),
-    ]);
+    let mut story = Story::new(config, Some(OLD));
+    story.submit([1, 2, 3].map(|n| publish("a", n)));
+    story.submit([publish("b", 4)]);
     story.expect_failed(&[3], "lane_full: ");
-    let id = story.expect_request(&[1, 2]);
+
+    let id = story.expect_request(&[1]);
+    story.lanes.handle_accepted(id);
+    story.expect_published(&[1]);
     story.submit([publish("a", 5)]);
     story.expect_failed(&[5], "lane_full: ");
+
+    story.expect_request(&[4]);
+    let id = story.expect_request(&[2]);
     story.lanes.handle_accepted(id);
-    story.expect_published(&[1, 2]);
+    story.expect_published(&[2]);
     story.submit([publish("a", 6)]);
     assert_eq!(story.settled(), []);
 }

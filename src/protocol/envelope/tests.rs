@@ -219,6 +219,21 @@ fn the_key_of_an_effect_is_its_id_unless_it_says_better() {
 }
 
 #[test]
+fn a_key_too_long_for_a_message_id_fails() {
+    let with_key = |bytes| {
+        format!(
+            r#"{{"type":"t","idempotency_key":"{}"}}"#,
+            "k".repeat(bytes)
+        )
+    };
+    assert!(routed(&with_key(512)).is_ok());
+    assert_eq!(
+        failure(&with_key(513)),
+        "idempotency_key has 513 bytes and the limit is 512"
+    );
+}
+
+#[test]
 fn a_conversation_message_keeps_its_key_when_its_bytes_change() {
     let message = |number: u32, nonce: u32| {
         key(&format!(

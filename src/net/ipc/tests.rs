@@ -1,0 +1,124 @@
+use super::*;
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::net::UnixListener;
+
+struct Transport {
+    listener: UnixListener,
+    _dir: tempfile::TempDir,
+}
+
+fn transport() -> (Transport, IpcClient) {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("ably.sock");
+    let listener = UnixListener::bind(&path).unwrap();
+    let transport = Transport {
+        listener,
+        _dir: dir,
+    };
+    (transport, IpcClient::new(path))
+}
+
+impl Transport {
+    /// Accepts and reads the greeting.
+    async fn accept(&self) -> BufReader<UnixStream> {
+        let (stream, _) = self.listener.accept().await.unwrap();
+        let mut stream = BufReader::new(stream);
+        let mut line = String::new();
+        stream.read_line(&mut line).await.unwrap();
+        assert_eq!(line, "{\"op\":\"hello.v1\",\"request_id\":\"hello\"}\n");
+        stream
+    }
+
+    async fn accept_and_greet(&self) -> BufReader<UnixStream> {
+        let mut stream = self.accept().await;
+        let hello = b"{\"op\":\"hello.ack.v1\",\"request_id\":\"hello\",\"ok\":true,\"features\":[\"publish.batch.v1\"]}\n";
+        stream.write_all(hello).await.unwrap();
+        stream
+    }
+}
+
+#[tokio::test]
+async fn a_transport_that_greets_back_is_known_by_its_features() {
+    let (transport, mut client) = transport();
+    let (event, _stream) = tokio::join!(client.event(), transport.accept_and_greet());
+    let features = Features {
+        greeted: true,
+        batches: true,
+    };
+    assert!(matches!(event, Event::Connected(found) if found == features));
+}
+
+#[tokio::test]
+async fn a_transport_that_stays_silent_is_taken_for_the_predecessor() {
+    let (transport, mut client) = transport();
+    let before = Instant::now();
+    let (event, _stream) = tokio::join!(client.event(), transport.accept());
+    assert!(matches!(
+        event,
+        Event::Connected(Features { greeted: false, .. })
+    ));
+    assert!(before.elapsed() >= GREETING_PATIENCE);
+}
+
+#[tokio::test]
+async fn a_lost_connection_is_told_once_and_dialed_again() {
+    let (transport, mut client) = transport();
+    let (_, stream) = tokio::join!(client.event(), transport.accept_and_greet());
+    drop(stream);
+    assert!(matches!(client.event().await, Event::Disconnected(_)));
+    assert!(client.out().is_none());
+    let (event, _stream) = tokio::join!(client.event(), transport.accept_and_greet());
+    assert!(matches!(event, Event::Connected(_)));
+}
+
+#[tokio::test]
+async fn a_transport_that_comes_late_is_found() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("ably.sock");
+    let mut client = IpcClient::new(path.clone());
+    let nothing = tokio::time::timeout(Duration::from_millis(30), client.event()).await;
+    assert!(nothing.is_err());
+    let transport = Transport {
+        listener: UnixListener::bind(&path).unwrap(),
+        _dir: dir,
+    };
+    let (event, _stream) = tokio::join!(client.event(), transport.accept_and_greet());
+    assert!(matches!(event, Event::Connected(_)));
+}
+
+#[tokio::test]
+async fn a_transport_that_does_not_read_is_given_no_more_than_the_bound() {
+    let (transport, mut client) = transport();
+    let (_, mut stream) = tokio::join!(client.event(), transport.accept_and_greet());
+    let mut line = vec![b'x'; 10_000];
+    *line.last_mut().unwrap() = b'\n';
+    let mut written = 0;
+    loop {
+        while let Some(out) = client.out() {
+            out.extend_from_slice(&line);
+            written += line.len();
+        }
+        if tokio::time::timeout(Duration::from_millis(20), client.event())
+            .await
+            .is_err()
+        {
+            break;
+        }
+    }
+    assert!(written < 4 * 1024 * 1024);
+
+    let reader = tokio::spawn(async move {
+        let mut total = 0;
+        let mut line = Vec::new();
+        while total < written {
+            line.clear();
+            total += stream.read_until(b'\n', &mut line).await.unwrap();
+        }
+        stream
+    });
+    assert!(matches!(client.event().await, Event::Room));
+    assert!(client.out().is_some());
+    let idle = tokio::time::timeout(Duration::from_millis(200), client.event()).await;
+    assert!(idle.is_err());
+    reader.await.unwrap();
+}
