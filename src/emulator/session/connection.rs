@@ -14,6 +14,7 @@ use crate::emulator::limits::{
     CONNECTION_STATE_TTL, FRAME_BYTES_MAX, MAX_IDLE_INTERVAL, RateLimit,
 };
 use crate::emulator::serial::SITE_CODE;
+use crate::protocol::ably::auth::Operation;
 use crate::protocol::ably::error::ErrorInfo;
 use crate::protocol::ably::message::{
     Action, ConnectionDetails, ProtocolMessage, PublishResult, flags,
@@ -207,25 +208,27 @@ impl Connection {
         };
         match message.action {
             Action::Message => {
-                self.require_mode(&channel, flags::PUBLISH)?;
+                self.require(Operation::Publish, flags::PUBLISH, &channel)?;
                 hub.publish(by, &channel, id, message.messages, now_ms)
             }
             Action::Presence => {
-                self.require_mode(&channel, flags::PRESENCE)?;
+                self.require(Operation::Presence, flags::PRESENCE, &channel)?;
                 let events = message.presence;
                 let position = hub.publish_presence(by, &channel, &id, events, now_ms)?;
                 Ok(Published { position, count: 0 })
             }
             Action::Object => {
-                self.require_mode(&channel, flags::OBJECT_PUBLISH)?;
+                self.require(Operation::ObjectPublish, flags::OBJECT_PUBLISH, &channel)?;
                 hub.publish_objects(by, &channel, id, message.state, now_ms)
             }
             _ => Err(ErrorInfo::new(40000, "the emulator has no annotations")),
         }
     }
 
-    /// A channel that is attached must be attached with this mode.
-    fn require_mode(&self, channel: &str, mode: u64) -> Result<(), ErrorInfo> {
+    /// The capability must allow `operation`, and a channel that is attached
+    /// must be attached with its mode.
+    fn require(&self, operation: Operation, mode: u64, channel: &str) -> Result<(), ErrorInfo> {
+        self.grant.require(operation, channel)?;
         match self.attachments.get(channel) {
             Some(attachment) if attachment.modes & mode == 0 => Err(ErrorInfo::new(
                 40165,
