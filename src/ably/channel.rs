@@ -384,13 +384,18 @@ fn about(action: Wire, channel: &str) -> ProtocolMessage {
     }
 }
 
+/// What a channel is attached for: messages, but no presence or objects; and
+/// publishing, for a channel that is attached takes publishes in its modes
+/// only (40165).
+const MODES: u64 = flags::SUBSCRIBE | flags::PUBLISH;
+
 fn send_attach(name: &str, channel: &mut Channel, now: Instant, out: &mut Out) {
     channel.phase = Phase::Attaching {
         answer_by: Some(now + REQUEST_TIMEOUT),
     };
     out.send(ProtocolMessage {
         channel_serial: channel.serial.clone(),
-        flags: Some(flags::SUBSCRIBE),
+        flags: Some(MODES),
         ..about(Wire::Attach, name)
     });
 }

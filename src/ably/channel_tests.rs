@@ -130,7 +130,7 @@ fn error(action: Wire, code: u32) -> ProtocolMessage {
 }
 
 #[test]
-fn attaching_waits_for_a_connection_and_asks_for_messages_only() {
+fn attaching_waits_for_a_connection_and_asks_for_messages_both_ways() {
     let mut rig = Rig::new();
     rig.attach();
     assert!(rig.seen().is_empty());
@@ -139,7 +139,7 @@ fn attaching_waits_for_a_connection_and_asks_for_messages_only() {
     let Some(Action::Send(attach)) = rig.out.actions.front() else {
         panic!("an ATTACH");
     };
-    assert_eq!(attach.flags, Some(flags::SUBSCRIBE));
+    assert_eq!(attach.flags, Some(flags::SUBSCRIBE | flags::PUBLISH));
     rig.seen();
     rig.receive(message(Wire::Attached, Some("s0")));
     assert_eq!(rig.seen(), [Seen::Attached]);
