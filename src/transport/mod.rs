@@ -24,6 +24,7 @@
 
 pub(crate) mod connectivity;
 pub(crate) mod heartbeat;
+mod mailbox;
 pub(crate) mod object;
 mod objects;
 mod presence;

@@ -24,6 +24,7 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 use tokio::sync::mpsc;
 use tracing::{debug, warn};
 
+use super::mailbox::{self, Mailbox, Sink};
 use super::objects::ObjectSet;
 use super::reply::{Answer, Failure, Reply};
 use super::request::{Job, Order, Rejection};
@@ -48,8 +49,8 @@ const OUTPUT_PAUSE: usize = 256 * 1024;
 /// A client that has taken nothing for this long is hung up on.
 const STALLED_MAX: Duration = Duration::from_secs(30);
 
-/// Messages on their way to one client; more are dropped, and said to be lost.
-const DELIVERIES_MAX: usize = 256;
+/// Messages turned into output at once.
+const DELIVERIES_A_TURN: usize = 256;
 
 /// How a session ended.
 #[derive(Debug, thiserror::Error)]
@@ -83,8 +84,8 @@ pub(super) struct Session<R, W> {
     blocked: Option<(Upstream, Command)>,
     answer_to: mpsc::Sender<Answer>,
     answers: mpsc::Receiver<Answer>,
-    deliver_to: mpsc::Sender<Delivery>,
-    deliveries: mpsc::Receiver<Delivery>,
+    deliver_to: Sink,
+    deliveries: Mailbox,
     subscribed: bool,
     output: BytesMut,
     /// When the client last took something, while it has something to take.
@@ -111,7 +112,7 @@ where
     pub(super) fn new(id: SessionId, shared: Arc<Shared>, reader: R, writer: W) -> Self {
         // Every open request has its place: an answer never waits.
         let (answer_to, answers) = mpsc::channel(OPEN_MAX + 1);
-        let (deliver_to, deliveries) = mpsc::channel(DELIVERIES_MAX);
+        let (deliver_to, deliveries) = mailbox::mailbox();
         Self {
             id,
             reader,
@@ -176,7 +177,7 @@ where
             // answers, one write.
             _ = self.answers.recv_many(&mut self.answered, OPEN_MAX) => Woken::Answers,
             wrote = self.writer.write(&self.output), if has_output => Woken::Wrote(wrote),
-            _ = self.deliveries.recv_many(&mut self.delivered, DELIVERIES_MAX), if may_deliver => Woken::Deliveries,
+            _ = self.deliveries.take(&mut self.delivered, DELIVERIES_A_TURN), if may_deliver => Woken::Deliveries,
             () = room(&mut self.blocked), if self.blocked.is_some() => Woken::Room,
             read = self.lines.fill(&mut self.reader), if may_read => Woken::Read(read),
             () = stop.begun(), if !self.ended => Woken::Stop,

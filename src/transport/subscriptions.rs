@@ -9,8 +9,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use bytes::Bytes;
-use tokio::sync::mpsc;
 
+use super::mailbox::{self, Sink};
 use super::reply::{Failure, Reply};
 use super::request::Subscribe;
 use crate::protocol::ably::data;
@@ -46,7 +46,7 @@ struct Subscriber {
     session: SessionId,
     subscription_id: Arc<str>,
     event: Option<Box<str>>,
-    sink: mpsc::Sender<Delivery>,
+    sink: Sink,
     continuity_lost: bool,
     /// Answered once the channel is attached.
     waiting: Option<(Reply, Instant)>,
@@ -74,7 +74,7 @@ impl Subscriptions {
         &mut self,
         session: SessionId,
         wish: Subscribe,
-        sink: mpsc::Sender<Delivery>,
+        sink: Sink,
         waiting: (Reply, Instant),
     ) -> Option<Box<str>> {
         let left = self.remove(session, &wish.subscription_id);
@@ -213,13 +213,13 @@ impl Subscriber {
             message: Arc::clone(message),
             continuity_lost: self.continuity_lost,
         };
-        self.continuity_lost = self.sink.try_send(delivery).is_err();
+        self.continuity_lost = !self.sink.offer(delivery);
     }
 }
 
 /// The sink of a subscriber that is about to be dropped.
-fn closed_sink() -> mpsc::Sender<Delivery> {
-    mpsc::channel(1).0
+fn closed_sink() -> Sink {
+    mailbox::with_room(1).0
 }
 
 fn inbound(
@@ -245,19 +245,20 @@ mod tests {
     use crate::protocol::ably::action::Action;
     use crate::protocol::ably::data::Data;
     use std::time::Duration;
+    use tokio::sync::mpsc;
 
     const ALICE: SessionId = SessionId(1);
     const BOB: SessionId = SessionId(2);
 
     struct Client {
-        sink: mpsc::Sender<Delivery>,
-        deliveries: mpsc::Receiver<Delivery>,
+        sink: Sink,
+        deliveries: mailbox::Mailbox,
         answers: mpsc::Receiver<super::super::reply::Answer>,
         answer: mpsc::Sender<super::super::reply::Answer>,
     }
 
     fn client(room: usize) -> Client {
-        let (sink, deliveries) = mpsc::channel(room);
+        let (sink, deliveries) = mailbox::with_room(room);
         let (answer, answers) = mpsc::channel(8);
         Client {
             sink,
@@ -286,7 +287,7 @@ mod tests {
 
         fn received(&mut self) -> Vec<(String, bool)> {
             let mut found = Vec::new();
-            while let Ok(delivery) = self.deliveries.try_recv() {
+            while let Some(delivery) = self.deliveries.try_take() {
                 found.push((delivery.message.event.clone(), delivery.continuity_lost));
             }
             found
@@ -315,7 +316,7 @@ mod tests {
         bob.subscribe(&mut subscriptions, BOB, "b", "two");
         subscriptions.deliver(messages(&["one", "two"]), 5);
         assert_eq!(alice.received().len(), 2);
-        let delivery = bob.deliveries.try_recv().expect("delivered");
+        let delivery = bob.deliveries.try_take().expect("delivered");
         assert_eq!(delivery.message.message_id, "conn:7:1");
         assert_eq!(&delivery.message.payload[..], b"{}");
         assert!(bob.received().is_empty());

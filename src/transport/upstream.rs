@@ -10,10 +10,11 @@ use std::time::Instant;
 
 use tokio::sync::{mpsc, watch};
 
+use super::mailbox::Sink;
 use super::realtime::{self, Realtime};
 use super::reply::Reply;
 use super::request::Subscribe;
-use super::subscriptions::{Delivery, SessionId};
+use super::subscriptions::SessionId;
 use crate::ably::outbox::Publish;
 use crate::protocol::ipc::UpstreamStatus;
 use crate::protocol::token::Audience;
@@ -29,7 +30,7 @@ pub(super) enum Command {
     Subscribe {
         session: SessionId,
         wish: Subscribe,
-        sink: mpsc::Sender<Delivery>,
+        sink: Sink,
         deadline: Instant,
         reply: Reply,
     },
