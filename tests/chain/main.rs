@@ -1,0 +1,116 @@
+//! The whole chain, as `falco up` brings it up: what a daemon writes to
+//! `falco.sock` is what the server has, in order and once, also when parts of
+//! the chain are killed underneath.
+
+#[allow(dead_code, reason = "written for all that tests/ingest does")]
+#[path = "../ingest/daemon.rs"]
+mod daemon;
+mod falco;
+mod server;
+
+use std::time::Duration;
+
+use crate::daemon::{Daemon, frame, id};
+use crate::falco::Chain;
+
+const SESSIONS: u32 = 40;
+
+/// Effect `n`: number `n` of the session it falls to.
+fn effect(n: u32) -> Vec<u8> {
+    let session = n % SESSIONS;
+    let json = format!(
+        r#"{{"type":"t","channel":"session:{session}:conversation","payload": {{"n" :{n}}} }}"#
+    );
+    frame(id(n), json.as_bytes())
+}
+
+/// What the channel of `session` holds after effects `0..n`.
+fn expected(session: u32, n: u32) -> Vec<String> {
+    let numbers = (0..n).filter(|n| n % SESSIONS == session);
+    numbers.map(|n| format!("{{\"n\" :{n}}}")).collect()
+}
+
+/// Writes effects, a few at a time so that a kill finds some on their way.
+fn write_slowly(daemon: &mut Daemon, n: u32) {
+    for first in (0..n).step_by(100) {
+        let some = (first..n.min(first + 100)).flat_map(effect);
+        daemon.write(&some.collect::<Vec<u8>>());
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+fn expect_all_published(chain: &Chain, n: u32) {
+    for session in 0..SESSIONS {
+        let channel = format!("session:{session}:conversation");
+        assert_eq!(chain.history(&channel), expected(session, n), "{channel}");
+    }
+}
+
+#[test]
+fn what_a_daemon_sends_arrives_byte_for_byte_in_order_and_once() {
+    let chain = Chain::up();
+    let mut daemon = chain.daemon();
+    let mut acks = daemon.other_half();
+    let reader = std::thread::spawn(move || (0..4000).map(|_| acks.read()).collect::<Vec<_>>());
+    daemon.write(&(0..4000).flat_map(effect).collect::<Vec<u8>>());
+    let acks = reader.join().expect("acks");
+    assert!(
+        acks.iter().all(|ack| ack.ok),
+        "{:?}",
+        acks.iter().find(|ack| !ack.ok)
+    );
+    expect_all_published(&chain, 4000);
+}
+
+#[test]
+fn a_transport_killed_again_and_again_loses_repeats_and_reorders_nothing() {
+    let chain = Chain::up();
+    let mut daemon = chain.daemon();
+    let mut acks = daemon.other_half();
+    let reader = std::thread::spawn(move || (0..6000).map(|_| acks.read()).collect::<Vec<_>>());
+    let writer = std::thread::spawn(move || write_slowly(&mut daemon, 6000));
+    for _ in 0..3 {
+        std::thread::sleep(Duration::from_millis(120));
+        chain.kill("transport");
+    }
+    writer.join().expect("writes");
+    let acks = reader.join().expect("acks");
+    assert!(
+        acks.iter().all(|ack| ack.ok),
+        "{:?}",
+        acks.iter().find(|ack| !ack.ok)
+    );
+    expect_all_published(&chain, 6000);
+}
+
+#[test]
+fn a_stopped_chain_leaves_no_socket_and_answers_what_it_took() {
+    let chain = Chain::up();
+    let mut daemon = chain.daemon();
+    daemon.write(&effect(0));
+    daemon.expect_success(0);
+    chain.run(&["stop"]);
+    daemon.expect_end();
+    for socket in ["falco.sock", "ably.sock", "ably-auth.sock"] {
+        assert!(!chain.base().join(socket).exists(), "{socket} is gone");
+    }
+}
+
+#[test]
+fn emit_and_tail_meet_through_the_whole_chain() {
+    let chain = Chain::up();
+    let mut tail = chain.tail("session:demo:conversation");
+    let payload = "{ \"text\":\"\u{e9} \\u00e9\" }";
+    let channel = ["--channel", "session:demo:conversation"];
+    let emitted = chain.run(
+        &[
+            &["emit", "--event", "hello", "--payload", payload][..],
+            &channel,
+        ]
+        .concat(),
+    );
+    assert!(emitted.starts_with("SUCCESS "), "{emitted}");
+    let line = tail.next_line();
+    assert!(line.ends_with(payload), "{line}");
+    assert!(line.contains("hello"), "{line}");
+}
