@@ -61,7 +61,7 @@ impl Default for HistoryLimits {
     fn default() -> Self {
         Self {
             per_channel: 50_000,
-            bytes: 64 * 1024 * 1024,
+            bytes: 32 * 1024 * 1024,
             age: Duration::from_secs(120),
         }
     }

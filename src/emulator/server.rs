@@ -85,11 +85,14 @@ async fn serve_http(
         .with_upgrades();
     tokio::pin!(connection);
     let served = tokio::select! {
-        served = connection.as_mut() => served,
-        () = stop.begun() => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
-        }
+        served = connection.as_mut() => Some(served),
+        () = stop.begun() => None,
+    };
+    let served = if let Some(served) = served {
+        served
+    } else {
+        connection.as_mut().graceful_shutdown();
+        connection.await
     };
     if let Err(error) = served {
         debug!(error = %Report(&error), "A client's request could not be read.");

@@ -15,6 +15,7 @@ mod connections;
 mod objects;
 mod presence;
 mod publish;
+mod retention;
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -28,7 +29,6 @@ use crate::protocol::ably::error::ErrorInfo;
 
 use super::channel::{Attach, Attached, Channel, Pulled, SessionId};
 use super::limits::{CHANNEL_NAME_BYTES_MAX, Limits};
-use super::log::Entry;
 use super::recent::Recent;
 use super::serial::{Position, Series};
 
@@ -36,6 +36,7 @@ pub(super) use connections::{Connected, PRESENCE_GRACE_MS, Resume};
 pub(super) use publish::{Published, Publisher};
 
 use connections::Connections;
+use retention::Kept;
 
 /// What a channel takes beyond its entries.
 const CHANNEL_BYTES: usize = 1024;
@@ -58,14 +59,6 @@ pub(super) struct Hub {
     connections: Connections,
     /// Rung when something will be due and nothing was before.
     janitor: Arc<Notify>,
-}
-
-/// One entry of one channel, in the order of time over all channels.
-#[derive(Debug)]
-struct Kept {
-    channel: Arc<str>,
-    number: u64,
-    timestamp: i64,
 }
 
 /// What a session must hear of.
@@ -227,87 +220,6 @@ impl Hub {
                 position,
             },
         }
-    }
-
-    /// Adds an entry to a channel, wakes its subscribers, drops what is too
-    /// old or too much.
-    fn append(&mut self, name: &Arc<str>, entry: Entry, now_ms: i64) {
-        let timestamp = entry.timestamp;
-        self.bytes += entry.bytes();
-        let Some(channel) = self.channels.get_mut(name) else {
-            return;
-        };
-        let number = channel.append(entry);
-        self.bytes -= channel.shorten_to(self.limits.history.per_channel);
-        for session in channel.wake() {
-            if let Some(mailbox) = self.mailboxes.get_mut(&session) {
-                mailbox.ready.push_back(name.clone());
-                mailbox.wake.notify_one();
-            }
-        }
-        if self.oldest_first.is_empty() {
-            self.janitor.notify_one();
-        }
-        self.oldest_first.push_back(Kept {
-            channel: name.clone(),
-            number,
-            timestamp,
-        });
-        self.enforce_history(now_ms);
-    }
-
-    /// Drops what is too old or too much.
-    pub(super) fn enforce_history(&mut self, now_ms: i64) {
-        let expired_ms = now_ms.saturating_sub_unsigned(self.age_ms());
-        while let Some(oldest) = self.oldest_first.front() {
-            if self.bytes <= self.limits.history.bytes && expired_ms < oldest.timestamp {
-                break;
-            }
-            let Some(Kept {
-                channel, number, ..
-            }) = self.oldest_first.pop_front()
-            else {
-                break;
-            };
-            if let Some(channel) = self.channels.get_mut(&channel) {
-                self.bytes -= channel.drop_oldest(number);
-            }
-            self.forget_if_idle(&channel);
-        }
-        self.compact();
-    }
-
-    /// Drops queue places of entries that went because their channel was full.
-    fn compact(&mut self) {
-        let live: usize = self.bytes / super::log::ENTRY_BYTES;
-        if self.oldest_first.len() <= 1024 + 2 * live {
-            return;
-        }
-        let channels = &self.channels;
-        self.oldest_first.retain(|kept| {
-            channels
-                .get(&kept.channel)
-                .is_some_and(|c| c.first_number() <= kept.number)
-        });
-    }
-
-    fn forget_if_idle(&mut self, name: &str) {
-        let Some(channel) = self.channels.get(name) else {
-            return;
-        };
-        if channel.is_forgettable() {
-            self.floor = self.floor.max(channel.last());
-            self.channels.remove(name);
-            self.bytes -= CHANNEL_BYTES;
-        }
-        if self.channels.is_empty() {
-            self.channels = HashMap::new();
-            self.oldest_first = VecDeque::new();
-        }
-    }
-
-    fn age_ms(&self) -> u64 {
-        u64::try_from(self.limits.history.age.as_millis()).unwrap_or(u64::MAX)
     }
 
     /// Does what is due: old entries and ids go, lost members leave.

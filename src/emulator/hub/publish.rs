@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::emulator::access::Grant;
-use crate::emulator::channel::number_messages;
+use crate::emulator::channel::{Channel, number_messages};
 use crate::emulator::limits::MESSAGES_PER_PUBLISH_MAX;
 use crate::emulator::log::{Entry, Kind};
 use crate::emulator::serial::Position;
@@ -48,6 +48,10 @@ impl Hub {
         stamp(by.grant, &mut messages)?;
         let own = own_id(&messages)?;
         let count = messages.len();
+        if count == 0 {
+            let position = self.channel(channel).map(Channel::last).unwrap_or_default();
+            return Ok(Published { position, count });
+        }
         let key = own.unwrap_or(&id);
         if let Some(position) = self.recent.find(channel, &[key], now_ms) {
             return Ok(Published { position, count });

@@ -6,6 +6,7 @@ mod page;
 mod tokens;
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full, Limited};
@@ -24,6 +25,9 @@ use crate::report::Report;
 use super::access::{Credentials, Grant, authenticate};
 use super::limits::FRAME_BYTES_MAX;
 use super::{Emulator, now_ms, server};
+
+/// How long a client may take to send the body of a request.
+const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What is sent back.
 pub(super) type Response = hyper::Response<Full<Bytes>>;

@@ -8,54 +8,15 @@ use crate::emulator::channel::{Attach, Attached, From};
 use crate::emulator::hub::{Hub, check_channel_name};
 use crate::emulator::limits::CHANNELS_PER_CONNECTION_MAX;
 use crate::emulator::serial::Position;
-use crate::protocol::ably::auth::{Capability, Operation};
 use crate::protocol::ably::error::ErrorInfo;
 use crate::protocol::ably::message::{Action, PresenceMessage, ProtocolMessage, flags};
 
 use super::Outbox;
 use super::connection::Connection;
-
-/// Modes of an attachment that asks for none.
-const MODES_DEFAULT: u64 = flags::PRESENCE
-    | flags::PUBLISH
-    | flags::SUBSCRIBE
-    | flags::PRESENCE_SUBSCRIBE
-    | flags::ANNOTATION_PUBLISH;
+use super::modes::{MODES_DEFAULT, allowed_modes, modes_from_names};
 
 /// Bytes of members in one SYNC, about.
 const SYNC_BYTES: usize = 128 * 1024;
-
-/// Each mode, its name in `params.modes`, and the operation it needs.
-const MODES: [(u64, &str, Operation); 8] = [
-    (flags::PRESENCE, "presence", Operation::Presence),
-    (flags::PUBLISH, "publish", Operation::Publish),
-    (flags::SUBSCRIBE, "subscribe", Operation::Subscribe),
-    (
-        flags::PRESENCE_SUBSCRIBE,
-        "presence_subscribe",
-        Operation::Subscribe,
-    ),
-    (
-        flags::ANNOTATION_PUBLISH,
-        "annotation_publish",
-        Operation::AnnotationPublish,
-    ),
-    (
-        flags::ANNOTATION_SUBSCRIBE,
-        "annotation_subscribe",
-        Operation::AnnotationSubscribe,
-    ),
-    (
-        flags::OBJECT_SUBSCRIBE,
-        "object_subscribe",
-        Operation::ObjectSubscribe,
-    ),
-    (
-        flags::OBJECT_PUBLISH,
-        "object_publish",
-        Operation::ObjectPublish,
-    ),
-];
 
 /// One attached channel.
 #[derive(Debug, Clone)]
@@ -325,26 +286,6 @@ fn parse_rewind(text: &str, now_ms: i64) -> Option<From> {
     }
 }
 
-fn modes_from_names(names: &str) -> u64 {
-    let bit = |name: &str| {
-        let known = MODES
-            .iter()
-            .find(|(_, known, _)| known.eq_ignore_ascii_case(name.trim()));
-        known.map_or(0, |(bit, _, _)| *bit)
-    };
-    names.split(',').fold(0, |modes, name| modes | bit(name))
-}
-
-fn allowed_modes(capability: &Capability, channel: &str) -> u64 {
-    let operations = capability.operations(channel);
-    let allowed = MODES.iter().filter(|(bit, _, operation)| {
-        operations.contains(*operation)
-            || (*bit == flags::PRESENCE_SUBSCRIBE
-                && operations.contains(Operation::PresenceSubscribe))
-    });
-    allowed.fold(0, |modes, (bit, _, _)| modes | bit)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -357,17 +298,5 @@ mod tests {
         for wrong in ["", "x", "-1", "-1s", "1h"] {
             assert_eq!(parse_rewind(wrong, 100_000), None);
         }
-    }
-
-    #[test]
-    fn modes_have_names_and_need_their_operations() {
-        assert_eq!(
-            modes_from_names("PUBLISH, subscribe,x"),
-            flags::PUBLISH | flags::SUBSCRIBE
-        );
-        let capability: Capability = r#"{"a":["subscribe"]}"#.parse().expect("valid");
-        let modes = flags::SUBSCRIBE | flags::PRESENCE_SUBSCRIBE;
-        assert_eq!(allowed_modes(&capability, "a"), modes);
-        assert_eq!(allowed_modes(&capability, "b"), 0);
     }
 }

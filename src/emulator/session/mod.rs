@@ -10,22 +10,20 @@
 
 mod attach;
 mod connection;
+mod modes;
 mod open;
+mod socket;
 mod timers;
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use bytes::Bytes;
-use futures_util::{FutureExt as _, SinkExt as _, StreamExt as _};
+use futures_util::{FutureExt as _, StreamExt as _};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::Notify;
 use tokio_tungstenite::WebSocketStream;
-use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{self, Message as Frame};
 use tracing::debug;
 
-use crate::protocol::ably::codec::{self, Format};
 use crate::protocol::ably::error::ErrorInfo;
 use crate::protocol::ably::message::{Action, ProtocolMessage};
 use crate::report::Report;
@@ -37,47 +35,18 @@ use super::{Emulator, now_ms};
 
 use connection::{Connection, Ending};
 pub(super) use open::Params;
+pub(super) use socket::websocket_config;
+use socket::{Outbox, SessionError, Socket, decode};
 use timers::{Due, Timers};
-
-/// How long a client may take none of what is written to it.
-const WRITE_STALL: Duration = Duration::from_secs(30);
 
 /// Frames answered in one go; then what they caused is written.
 const FRAMES_PER_TURN: usize = 256;
 
+/// Bytes of frames after which no more are taken in the same go.
+const BYTES_PER_TURN: usize = FRAME_BYTES_MAX;
+
 /// Bytes pulled from channels in one go, before they are written.
 const PULL_BYTES: usize = 256 * 1024;
-
-/// How websockets are read and written.
-pub(super) fn websocket_config() -> WebSocketConfig {
-    WebSocketConfig::default()
-        .read_buffer_size(32 * 1024)
-        .write_buffer_size(64 * 1024)
-        .max_write_buffer_size(4 * 1024 * 1024)
-        .max_message_size(Some(FRAME_BYTES_MAX))
-        .max_frame_size(Some(FRAME_BYTES_MAX))
-}
-
-/// Frames to be written, all of one format.
-#[derive(Debug)]
-struct Outbox {
-    format: Format,
-    frames: Vec<Bytes>,
-}
-
-impl Outbox {
-    fn push(&mut self, message: &ProtocolMessage) {
-        self.frames.push(codec::encode(self.format, message).into());
-    }
-
-    fn push_error(&mut self, channel: Option<&str>, error: ErrorInfo) {
-        self.push(&ProtocolMessage {
-            channel: channel.map(ToOwned::to_owned),
-            error: Some(error),
-            ..ProtocolMessage::new(Action::Error)
-        });
-    }
-}
 
 /// Serves one websocket until it ends.
 pub(super) async fn serve<S>(
@@ -146,14 +115,6 @@ enum Event {
     Shutdown,
 }
 
-#[derive(Debug, thiserror::Error)]
-enum SessionError {
-    #[error("the websocket failed")]
-    Socket(#[from] tungstenite::Error),
-    #[error("the client has read nothing for {WRITE_STALL:?}")]
-    Stalled,
-}
-
 impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
     async fn run(&mut self, shutdown: &Shutdown) -> Result<Ending, SessionError> {
         loop {
@@ -181,10 +142,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
 
     /// Answers `first` and all that has arrived behind it.
     fn take_frames(&mut self, first: Frame) -> Result<Option<Ending>, SessionError> {
+        let mut bytes = first.len();
         let mut frames = vec![first];
-        while frames.len() < FRAMES_PER_TURN {
+        while frames.len() < FRAMES_PER_TURN && bytes < BYTES_PER_TURN {
             match self.socket.socket.next().now_or_never() {
-                Some(Some(frame)) => frames.push(frame?),
+                Some(Some(frame)) => {
+                    let frame = frame?;
+                    bytes += frame.len();
+                    frames.push(frame);
+                }
                 Some(None) | None => break,
             }
         }
@@ -285,57 +251,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
     }
 }
 
-struct Socket<S> {
-    socket: WebSocketStream<S>,
-    /// A ping is to be sent with the next write.
-    ping: bool,
-}
-
-impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
-    /// Writes and flushes every frame of `outbox`.
-    async fn write(&mut self, outbox: &mut Outbox) -> Result<(), SessionError> {
-        let write = async {
-            if std::mem::take(&mut self.ping) {
-                self.socket.feed(Frame::Ping(Bytes::new())).await?;
-            }
-            for frame in outbox.frames.drain(..) {
-                self.socket.feed(wrap(outbox.format, frame)).await?;
-            }
-            self.socket.flush().await
-        };
-        let written = tokio::time::timeout(WRITE_STALL, write).await;
-        Ok(written.map_err(|_| SessionError::Stalled)??)
-    }
-
-    /// Closes, without waiting long for a client that does not answer.
-    async fn close(&mut self) {
-        _ = tokio::time::timeout(Duration::from_secs(1), self.socket.close(None)).await;
-    }
-}
-
 fn disconnected(error: ErrorInfo) -> ProtocolMessage {
     ProtocolMessage {
         error: Some(error),
         ..ProtocolMessage::new(Action::Disconnected)
     }
-}
-
-/// The websocket frame for an encoded message.
-fn wrap(format: Format, frame: Bytes) -> Frame {
-    match format {
-        Format::Msgpack => Frame::Binary(frame),
-        Format::Json => Frame::Text(frame.try_into().expect("JSON is UTF-8")),
-    }
-}
-
-/// The protocol message in a frame; `None` for the websocket's own.
-fn decode(frame: Frame) -> Result<Option<ProtocolMessage>, ErrorInfo> {
-    let decoded = match frame {
-        Frame::Text(text) => codec::decode(Format::Json, &text.into()),
-        Frame::Binary(bytes) => codec::decode(Format::Msgpack, &bytes),
-        _ => return Ok(None),
-    };
-    decoded
-        .map(Some)
-        .map_err(|error| ErrorInfo::new(40000, Report(&error).to_string()))
 }
