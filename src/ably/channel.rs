@@ -17,6 +17,8 @@
 //! slowly; the specification leaves that to the application, and here there
 //! is nobody else.
 
+mod one;
+
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
@@ -25,11 +27,8 @@ use super::event::{Event, Out};
 use super::retry::{self, REQUEST_TIMEOUT};
 use crate::protocol::ably::action::Action as Wire;
 use crate::protocol::ably::error::ErrorInfo;
-use crate::protocol::ably::message::{ProtocolMessage, flags};
-
-/// Messages held back while a channel is attaching; more are given up and
-/// reported as lost continuity.
-const HELD_MAX: usize = 256;
+use crate::protocol::ably::message::ProtocolMessage;
+use one::{Channel, Phase, about, handle_attached, handle_content, send_attach};
 
 /// Delays of the retries.
 #[derive(Debug, Clone, Copy)]
@@ -38,74 +37,6 @@ pub(super) struct ChannelTimers {
     pub(super) retry: Duration,
     /// Between retries of a channel the server refused.
     pub(super) refused_retry: Duration,
-}
-
-#[derive(Debug)]
-enum Phase {
-    /// ATTACH was sent, or waits for a connection.
-    Attaching {
-        answer_by: Option<Instant>,
-    },
-    Attached,
-    /// DETACH was sent, or waits for a connection.
-    Detaching {
-        answer_by: Option<Instant>,
-        wanted_again: bool,
-    },
-    /// Tried again at `retry_at`, or with the next connection.
-    Suspended {
-        retry_at: Option<Instant>,
-    },
-    Failed {
-        retry_at: Option<Instant>,
-    },
-}
-
-#[derive(Debug)]
-struct Channel {
-    phase: Phase,
-    /// The last message handed out, in the server's terms (RTL15b).
-    serial: Option<String>,
-    /// Whether a gap can have come about.
-    was_attached: bool,
-    retries: u32,
-    held: Vec<ProtocolMessage>,
-    held_too_many: bool,
-}
-
-impl Channel {
-    fn new() -> Self {
-        Self {
-            phase: Phase::Attaching { answer_by: None },
-            serial: None,
-            was_attached: false,
-            retries: 0,
-            held: Vec::new(),
-            held_too_many: false,
-        }
-    }
-
-    fn advance(&mut self, serial: Option<&String>) {
-        if let Some(serial) = serial {
-            self.serial = Some(serial.clone());
-        }
-    }
-
-    fn hold(&mut self, message: ProtocolMessage) {
-        if self.held.len() < HELD_MAX {
-            self.held.push(message);
-        } else {
-            self.held_too_many = true;
-        }
-    }
-
-    fn retry_at(&self) -> Option<Instant> {
-        match self.phase {
-            Phase::Attaching { answer_by } | Phase::Detaching { answer_by, .. } => answer_by,
-            Phase::Suspended { retry_at } | Phase::Failed { retry_at } => retry_at,
-            Phase::Attached => None,
-        }
-    }
 }
 
 /// See the module.
@@ -239,7 +170,7 @@ impl Channels {
             out.report(Event::Unattached {
                 channel: name.clone(),
                 reason: reason.clone(),
-                refused: failed,
+                refused: false,
             });
         }
     }
@@ -374,71 +305,6 @@ impl Channels {
 
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
         self.by_name.values().filter_map(Channel::retry_at).min()
-    }
-}
-
-fn about(action: Wire, channel: &str) -> ProtocolMessage {
-    ProtocolMessage {
-        channel: Some(channel.to_owned()),
-        ..ProtocolMessage::new(action)
-    }
-}
-
-/// What a channel is attached for: messages, but no presence or objects; and
-/// publishing, for a channel that is attached takes publishes in its modes
-/// only (40165).
-const MODES: u64 = flags::SUBSCRIBE | flags::PUBLISH;
-
-fn send_attach(name: &str, channel: &mut Channel, now: Instant, out: &mut Out) {
-    channel.phase = Phase::Attaching {
-        answer_by: Some(now + REQUEST_TIMEOUT),
-    };
-    out.send(ProtocolMessage {
-        channel_serial: channel.serial.clone(),
-        flags: Some(MODES),
-        ..about(Wire::Attach, name)
-    });
-}
-
-fn handle_attached(name: &str, channel: &mut Channel, message: &ProtocolMessage, out: &mut Out) {
-    if let Phase::Detaching { wanted_again, .. } = channel.phase {
-        if !wanted_again {
-            out.send(about(Wire::Detach, name));
-        }
-        return;
-    }
-    let was_waiting = !matches!(channel.phase, Phase::Attached);
-    channel.phase = Phase::Attached;
-    channel.retries = 0;
-    channel.advance(message.channel_serial.as_ref());
-    let gap = channel.was_attached && !message.has_flags(flags::RESUMED);
-    channel.was_attached = true;
-    if gap || std::mem::take(&mut channel.held_too_many) {
-        out.report(Event::ContinuityLost {
-            channel: name.into(),
-            reason: message.error.clone(),
-        });
-    }
-    if was_waiting {
-        out.report(Event::Attached {
-            channel: name.into(),
-        });
-    }
-    for message in std::mem::take(&mut channel.held) {
-        handle_content(channel, message, out);
-    }
-}
-
-fn handle_content(channel: &mut Channel, message: ProtocolMessage, out: &mut Out) {
-    match channel.phase {
-        Phase::Attached => {
-            channel.advance(message.channel_serial.as_ref());
-            if message.action == Wire::Message {
-                out.report(Event::Messages(Box::new(message)));
-            }
-        }
-        Phase::Attaching { .. } => channel.hold(message),
-        _ => {}
     }
 }
 

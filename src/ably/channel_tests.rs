@@ -1,6 +1,7 @@
 use super::super::event::Action;
+use super::one::HELD_MAX;
 use super::*;
-use crate::protocol::ably::message::Message;
+use crate::protocol::ably::message::{Message, flags};
 
 const RETRY: Duration = Duration::from_secs(15);
 const REFUSED_RETRY: Duration = Duration::from_secs(30);
@@ -341,7 +342,7 @@ fn a_failed_connection_fails_channels_which_forget_their_place() {
         .fail_all(&ErrorInfo::new(80_000, "no"), &mut rig.out);
     assert!(matches!(
         rig.seen()[..],
-        [Seen::Unattached { refused: true, .. }]
+        [Seen::Unattached { refused: false, .. }]
     ));
     assert_eq!(rig.channels.poll_timeout(), None);
     rig.connect();

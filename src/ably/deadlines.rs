@@ -4,6 +4,9 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::time::Instant;
 
+/// Places for deadlines that are kept when there are none.
+const KEPT_CAPACITY: usize = 256;
+
 /// The earliest of many deadlines; those of settled publishes are forgotten
 /// lazily.
 ///
@@ -43,6 +46,9 @@ impl Deadlines {
         }
         if self.heap.len() > 2 * open + 64 {
             self.heap.retain(|Reverse((_, order))| is_open(*order));
+        }
+        if self.heap.is_empty() && self.heap.capacity() > KEPT_CAPACITY {
+            self.heap.shrink_to(KEPT_CAPACITY);
         }
     }
 

@@ -136,7 +136,8 @@ pub(crate) enum Event {
         channel: Box<str>,
         /// Why.
         reason: ErrorInfo,
-        /// Whether the server refused, rather than was not there.
+        /// Whether the server refused this channel, rather than was not there
+        /// or would not have us at all.
         refused: bool,
     },
     /// Messages of a channel may be missing before what comes next (RTL12).

@@ -31,6 +31,9 @@ const WAITING_MAX: usize = 64 * 1024;
 /// [`Outbox::has_room`] is false.
 const BYTES_MAX: usize = 64 * 1024 * 1024;
 
+/// Places for publishes that are kept when there are none.
+const KEPT_CAPACITY: usize = 256;
+
 /// Protocol messages a second that no Ably connection may exceed (42924 ends
 /// it at about twice this), unless its message rate is higher still. Also the
 /// message rate towards a server that names none.
@@ -225,6 +228,16 @@ impl<T> Outbox<T> {
             self.settle_first(outcome);
         }
         self.forget_settled_deadlines();
+        self.give_back_memory();
+    }
+
+    /// After a burst, the room it took is worth more to others.
+    fn give_back_memory(&mut self) {
+        for entries in [&mut self.waiting, &mut self.sent] {
+            if entries.is_empty() && entries.capacity() > KEPT_CAPACITY {
+                entries.shrink_to(KEPT_CAPACITY);
+            }
+        }
     }
 
     /// The server counted too much: nothing more for now.

@@ -42,7 +42,6 @@ mod wire;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::Instant;
 use tracing::{info, warn};
 
 use crate::ably::hosts::Hosts;
@@ -59,6 +58,9 @@ use request::Reader;
 use server::Shared;
 use token::TokenClient;
 use upstream::Upstreams;
+
+/// How long clients have to take the last answers of a stop.
+const LAST_ANSWERS: Duration = Duration::from_millis(100);
 
 /// What a transport is to do.
 #[derive(Debug)]
@@ -91,8 +93,8 @@ pub(crate) async fn run(config: Config, listener: Listener, shutdown: Shutdown) 
     let timeout = config.shutdown_timeout;
     let shared = start(config, &stages);
     info!(socket = %listener.path().display(), "The transport takes requests.");
-    server::serve(listener, Arc::clone(&shared), stages.sessions.clone()).await;
-    stop(&shared, &stages, timeout).await;
+    server::serve(listener, shared, stages.sessions.clone()).await;
+    stop(&stages, timeout).await;
 }
 
 /// What is stopped one after the other.
@@ -117,6 +119,7 @@ fn start(config: Config, stages: &Stages) -> Arc<Shared> {
         tokens: config.tokens,
         http,
         tls,
+        close_patience: config.shutdown_timeout / 4,
     };
     let (objects, sets) = Objects::channel();
     let setting = objects::run(sets, setter, stages.upstreams.clone());
@@ -146,21 +149,20 @@ fn start(config: Config, stages: &Stages) -> Arc<Shared> {
     })
 }
 
-/// Open requests get half of the time, the farewell and CLOSE the rest.
-async fn stop(shared: &Shared, stages: &Stages, timeout: Duration) {
-    let deadline = Instant::now() + timeout;
-    if let Drained::TimedOut { left } = stages.sessions.drain(timeout / 2).await {
+/// Open requests get half of the time, the farewell and CLOSE the rest. Closing
+/// answers what is still open, which its clients may read yet.
+async fn stop(stages: &Stages, timeout: Duration) {
+    let drained = stages.sessions.drain(timeout / 2).await;
+    stages.heartbeats.drain(timeout / 4).await;
+    if let Drained::TimedOut { .. } = stages.upstreams.drain(timeout / 4).await {
+        warn!("Stopped without Ably's answer to CLOSE.");
+    }
+    if let Drained::TimedOut { left } = drained {
         warn!(
             sessions = left,
-            "Stopped with clients whose requests are not answered yet."
+            "Stopped with requests that Ably has not answered."
         );
-    }
-    stages.heartbeats.drain(timeout / 4).await;
-    let closing = shared.upstreams.close(deadline.into_std());
-    _ = tokio::time::timeout_at(deadline, closing).await;
-    let left = deadline.saturating_duration_since(Instant::now());
-    if let Drained::TimedOut { .. } = stages.upstreams.drain(left).await {
-        warn!("Stopped without Ably's answer to CLOSE.");
+        stages.sessions.drain(LAST_ANSWERS).await;
     }
     info!("The transport has stopped.");
 }

@@ -5,7 +5,7 @@
 //! takes all of it that is there, then carries out what follows: many requests
 //! become many frames and one write.
 //!
-//! Stops when told to [`Command::Close`], or when every handle is gone.
+//! Stops when told to: then it says CLOSE and waits a little for CLOSED.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -13,35 +13,34 @@ use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use tokio::sync::{mpsc, watch};
-use tracing::{debug, info, warn};
+use tracing::{debug, warn};
 
 use super::reply::{Failure, Reply};
 use super::subscriptions::Subscriptions;
 use super::token::TokenClient;
 use super::upstream::Command;
 use crate::ably::connection::{self, Connection};
-use crate::ably::event::{Action, ConnectionState, Event, Generation};
+use crate::ably::event::{Action, ConnectionState, Generation};
 use crate::ably::hosts::Hosts;
 use crate::ably::outbox::Outcome;
-use crate::clock;
 use crate::net::http;
 use crate::net::tls::Tls;
 use crate::net::websocket::{Incoming, WebSocket};
 use crate::protocol::ably::codec::{self, Format};
-use crate::protocol::ably::error::ErrorInfo;
 use crate::protocol::ably::message::ProtocolMessage;
 use crate::protocol::ipc::UpstreamStatus;
 use crate::protocol::token::Audience;
+use crate::shutdown::Shutdown;
 
+mod commands;
+mod events;
 mod jobs;
 mod timer;
 
+use commands::COMMANDS_A_TURN;
 pub(super) use jobs::origin;
 use jobs::{Done, Jobs};
 use timer::Timer;
-
-/// Commands taken in one turn.
-const COMMANDS_A_TURN: usize = 256;
 
 /// What every connection shares.
 #[derive(Debug, Clone)]
@@ -52,6 +51,8 @@ pub(super) struct Config {
     pub(super) tokens: TokenClient,
     pub(super) tls: Tls,
     pub(super) http: Arc<http::Client>,
+    /// How long CLOSED may take.
+    pub(super) close_patience: Duration,
 }
 
 /// See the module.
@@ -61,6 +62,7 @@ pub(super) struct Realtime {
     connection: Connection<Reply>,
     socket: Option<(Generation, WebSocket)>,
     jobs: Jobs,
+    close_patience: Duration,
     commands: mpsc::Receiver<Command>,
     subscriptions: Subscriptions,
     status: watch::Sender<UpstreamStatus>,
@@ -77,7 +79,7 @@ enum Woken {
     Done(Done),
     Commands,
     Timer,
-    Orphaned,
+    Stop,
 }
 
 impl Realtime {
@@ -95,6 +97,7 @@ impl Realtime {
             format: config.format,
             connection: Connection::new(machine, now()),
             socket: None,
+            close_patience: config.close_patience,
             jobs: Jobs::new(audience, config),
             commands,
             subscriptions: Subscriptions::new(subscriptions),
@@ -106,8 +109,8 @@ impl Realtime {
         }
     }
 
-    /// Runs until the connection is closed.
-    pub(super) async fn run(mut self) {
+    /// Runs until told to `stop` and the connection is closed.
+    pub(super) async fn run(mut self, stop: Shutdown) {
         self.connection.connect(now());
         loop {
             self.carry_out(now());
@@ -115,12 +118,13 @@ impl Realtime {
             if self.connection.state() == ConnectionState::Closed {
                 return;
             }
-            let woken = self.wait().await;
+            let woken = self.wait(&stop).await;
             self.take(woken, now());
         }
     }
 
-    async fn wait(&mut self) -> Woken {
+    async fn wait(&mut self, stop: &Shutdown) -> Woken {
+        let may_stop = self.connection.state() != ConnectionState::Closing;
         let due = [
             self.connection.poll_timeout(),
             self.subscriptions.poll_timeout(),
@@ -130,9 +134,8 @@ impl Realtime {
         tokio::select! {
             incoming = next_frames(&mut self.socket, &mut self.frames) => Woken::Socket(incoming),
             done = self.jobs.next() => Woken::Done(done),
-            taken = self.commands.recv_many(&mut self.inbox, COMMANDS_A_TURN), if has_room => {
-                if taken == 0 { Woken::Orphaned } else { Woken::Commands }
-            }
+            _ = self.commands.recv_many(&mut self.inbox, COMMANDS_A_TURN), if has_room => Woken::Commands,
+            () = stop.begun(), if may_stop => Woken::Stop,
             () = self.timer.wait_until(due) => Woken::Timer,
         }
     }
@@ -144,7 +147,7 @@ impl Realtime {
             Woken::Socket(Incoming::Ended(why)) => self.lost(&why, now),
             Woken::Done(done) => self.take_done(done, now),
             Woken::Commands => self.take_more_commands(),
-            Woken::Orphaned => self.connection.close(now, now),
+            Woken::Stop => self.connection.close(now, now + self.close_patience),
         }
         self.take_commands(now);
         self.connection.handle_timeout(now);
@@ -188,77 +191,6 @@ impl Realtime {
                 self.connection.handle_open_failed(generation, failure, now);
             }
         }
-    }
-
-    /// Takes along what came in meanwhile: it costs no further turn.
-    fn take_more_commands(&mut self) {
-        while self.inbox.len() < COMMANDS_A_TURN {
-            match self.commands.try_recv() {
-                Ok(command) => self.inbox.push(command),
-                Err(_) => return,
-            }
-        }
-    }
-
-    fn take_commands(&mut self, now: Instant) {
-        let mut inbox = std::mem::take(&mut self.inbox);
-        for command in inbox.drain(..) {
-            self.take_command(command, now);
-        }
-        self.inbox = inbox;
-    }
-
-    fn take_command(&mut self, command: Command, now: Instant) {
-        match command {
-            Command::Publish(publish) => self.connection.publish(publish),
-            Command::Subscribe {
-                session,
-                wish,
-                sink,
-                deadline,
-                reply,
-            } => {
-                let channel = wish.channel.clone();
-                let waiting = (reply, deadline);
-                let left = self.subscriptions.add(session, wish, sink, waiting);
-                self.release(left, now);
-                self.connection.attach(&channel, now);
-            }
-            Command::Unsubscribe {
-                session,
-                subscription_id,
-                reply,
-            } => {
-                let left = self.subscriptions.remove(session, &subscription_id);
-                self.release(left, now);
-                reply.send(Ok(()));
-            }
-            Command::Leave(session) => {
-                let left = self.subscriptions.leave(session);
-                self.release(left, now);
-            }
-            Command::Close { deadline } => self.connection.close(now, deadline),
-        }
-    }
-
-    fn release(&mut self, channels: impl IntoIterator<Item = Box<str>>, now: Instant) {
-        for channel in channels {
-            self.connection.release(&channel, now);
-        }
-    }
-
-    fn expire_subscriptions(&mut self, now: Instant) {
-        if self.subscriptions.poll_timeout().is_none_or(|at| now < at) {
-            return;
-        }
-        let state = self.connection.state().name();
-        let failure = Failure {
-            text: format!("timed out: not attached, connection is {state}").into(),
-            code: Some(90_007),
-            retryable: true,
-        };
-        let left = self.subscriptions.expire(now, &failure);
-        self.release(left, now);
     }
 
     /// Does everything the connection asks for and reports, until it has no
@@ -321,92 +253,6 @@ impl Realtime {
             feed(socket, self.format, self.encoded.split().freeze());
         }
         false
-    }
-
-    fn take_event(&mut self, event: Event, now: Instant) {
-        match event {
-            Event::State {
-                state,
-                reason,
-                retry_in,
-                resumed,
-            } => self.log_state(state, reason.as_ref(), retry_in, resumed),
-            Event::Attached { channel } => {
-                debug!(audience = %self.audience, channel = %channel, "Channel is attached.");
-                self.subscriptions.attached(&channel);
-            }
-            Event::Unattached {
-                channel,
-                reason,
-                refused,
-            } => {
-                warn!(audience = %self.audience, channel = %channel, error = %reason,
-                    "Channel is not attached.");
-                let failure = Failure::from_ably(&reason, !refused);
-                if self.subscriptions.unattached(&channel, &failure) {
-                    self.connection.release(&channel, now);
-                }
-            }
-            Event::ContinuityLost { channel, reason } => {
-                let error = reason.map(|reason| reason.to_string()).unwrap_or_default();
-                warn!(audience = %self.audience, channel = %channel, error,
-                    "Messages of a channel may have been missed; its subscribers are told.");
-                self.subscriptions.continuity_lost(&channel);
-            }
-            Event::Messages(message) => self.subscriptions.deliver(*message, clock::wire_ms()),
-        }
-    }
-
-    fn log_state(
-        &self,
-        state: ConnectionState,
-        reason: Option<&ErrorInfo>,
-        retry_in: Option<Duration>,
-        resumed: bool,
-    ) {
-        let (audience, state_name) = (self.audience, state.name());
-        let host = self.connection.host();
-        let error = reason.map(ToString::to_string).unwrap_or_default();
-        let delay_ms = retry_in.map(|wait| u64::try_from(wait.as_millis()).unwrap_or(u64::MAX));
-        match state {
-            ConnectionState::Connected => {
-                info!(%audience, %host, resumed, error, "Connected to Ably.");
-            }
-            ConnectionState::Disconnected if self.status.borrow().state == "disconnected" => {
-                debug!(%audience, %host, error, delay_ms, "Still no connection to Ably.");
-            }
-            ConnectionState::Disconnected | ConnectionState::Suspended => {
-                warn!(%audience, state = state_name, error, delay_ms,
-                    "No connection to Ably; will try again.");
-            }
-            ConnectionState::Failed => {
-                tracing::error!(%audience, error, delay_ms,
-                    "Ably refuses the connection; check the credentials. Will try again.");
-            }
-            ConnectionState::Connecting if reason.is_some() => {
-                warn!(%audience, error, "Lost the connection to Ably; reconnecting.");
-            }
-            _ => debug!(%audience, state = state_name, %host, error, "Connection state changed."),
-        }
-    }
-
-    /// Publishes the present state; cheap, once a turn.
-    fn report_status(&self) {
-        let connection = &self.connection;
-        let (in_flight, queued) = (connection.in_flight() as u64, connection.waiting() as u64);
-        let state = connection.state().name();
-        self.status.send_if_modified(|status| {
-            let changed = status.state != state;
-            (status.in_flight, status.queued) = (in_flight, queued);
-            if changed {
-                self.audience.as_str().clone_into(&mut status.audience);
-                state.clone_into(&mut status.state);
-                status.host = connection.host().to_string();
-                status.connection_id = connection.connection_id().map(str::to_owned);
-                status.last_error = connection.last_error().cloned();
-            }
-            changed
-        });
     }
 }
 

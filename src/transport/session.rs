@@ -25,17 +25,16 @@ use tokio::sync::mpsc;
 use tracing::{debug, warn};
 
 use super::mailbox::{self, Mailbox, Sink};
-use super::objects::ObjectSet;
-use super::reply::{Answer, Failure, Reply};
-use super::request::{Job, Order, Rejection};
+use super::reply::Answer;
 use super::server::Shared;
 use super::subscriptions::{Delivery, SessionId};
 use super::upstream::{Command, Upstream};
 use super::wire;
-use crate::ably::outbox::Publish;
 use crate::net::lines::{LineBuffer, LineTooLong};
 use crate::protocol::token::Audience;
 use crate::shutdown::Shutdown;
+
+mod requests;
 
 /// Requests of one client that are not answered yet; at it we stop reading.
 const OPEN_MAX: usize = 16 * 1024;
@@ -179,8 +178,8 @@ where
             wrote = self.writer.write(&self.output), if has_output => Woken::Wrote(wrote),
             _ = self.deliveries.take(&mut self.delivered, DELIVERIES_A_TURN), if may_deliver => Woken::Deliveries,
             () = room(&mut self.blocked), if self.blocked.is_some() => Woken::Room,
-            read = self.lines.fill(&mut self.reader), if may_read => Woken::Read(read),
             () = stop.begun(), if !self.ended => Woken::Stop,
+            read = self.lines.fill(&mut self.reader), if may_read => Woken::Read(read),
             () = sleep_until(stalled_at), if has_output => Woken::Stalled,
         }
     }
@@ -238,111 +237,6 @@ where
         if let Some(line) = self.lines.last_line() {
             let read = reader.read(line);
             self.take_request(read);
-        }
-    }
-
-    fn take_request(&mut self, read: Result<Order, Rejection>) {
-        match read {
-            Ok(order) => self.carry_out(order),
-            Err(rejection) => self.reject(&rejection),
-        }
-    }
-
-    fn reject(&mut self, rejection: &Rejection) {
-        let Rejection {
-            op,
-            request_id,
-            error,
-        } = rejection;
-        if request_id.is_empty() && *op == wire::ERROR {
-            debug!(
-                session = self.id.0,
-                error, "Skipped a line that names no request."
-            );
-            return;
-        }
-        let failure = Failure::invalid(error.clone());
-        wire::put_answer(&mut self.output, op, request_id, Err(&failure));
-    }
-
-    fn carry_out(&mut self, order: Order) {
-        let Order {
-            request_id,
-            answer_op,
-            timeout,
-            job,
-        } = order;
-        match job {
-            Job::Hello => wire::put_hello(&mut self.output, &request_id),
-            Job::Status => wire::put_status(&mut self.output, &request_id, self.shared.status()),
-            Job::Publish {
-                audience,
-                channel,
-                messages,
-            } => {
-                let reply = self.open(answer_op, request_id, messages.encoded_len());
-                let publish = Publish {
-                    channel,
-                    messages,
-                    deadline: now() + timeout,
-                    tag: reply,
-                };
-                self.command(audience, Command::Publish(publish));
-            }
-            Job::ObjectSet {
-                channel,
-                key,
-                value,
-                id,
-            } => {
-                let reply = self.open(answer_op, request_id, value.len());
-                self.shared.objects.offer(ObjectSet {
-                    channel,
-                    key,
-                    value,
-                    id,
-                    deadline: now() + timeout,
-                    reply,
-                });
-            }
-            Job::Subscribe(wish) => {
-                self.subscribed = true;
-                let command = Command::Subscribe {
-                    session: self.id,
-                    sink: self.deliver_to.clone(),
-                    deadline: now() + timeout,
-                    reply: self.open(answer_op, request_id, 0),
-                    wish,
-                };
-                self.command(Audience::DaemonNagato, command);
-            }
-            Job::Unsubscribe { subscription_id } => {
-                let command = Command::Unsubscribe {
-                    session: self.id,
-                    subscription_id,
-                    reply: self.open(answer_op, request_id, 0),
-                };
-                self.command(Audience::DaemonNagato, command);
-            }
-        }
-    }
-
-    fn open(&mut self, op: &'static str, request_id: Box<str>, bytes: usize) -> Reply {
-        let cost = bytes + request_id.len();
-        self.open += 1;
-        self.open_bytes += cost;
-        Reply::new(self.answer_to.clone(), op, request_id, cost)
-    }
-
-    fn command(&mut self, audience: Audience, command: Command) {
-        let upstream = self.shared.upstreams.of(audience);
-        match upstream.commands.try_send(command) {
-            Ok(()) => {}
-            Err(mpsc::error::TrySendError::Full(command)) => {
-                self.blocked = Some((upstream.clone(), command));
-            }
-            // Dropping the command answers it: the transport is stopping.
-            Err(mpsc::error::TrySendError::Closed(command)) => drop(command),
         }
     }
 

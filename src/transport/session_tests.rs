@@ -37,6 +37,7 @@ fn shared(tasks: &Shutdown) -> Arc<Shared> {
         },
         tls: Tls::system(),
         http: Arc::new(http::Client::new(Tls::system())),
+        close_patience: Duration::from_millis(500),
     };
     let (objects, _) = Objects::channel();
     Arc::new(Shared {

@@ -41,10 +41,6 @@ pub(super) enum Command {
     },
     /// The session has ended.
     Leave(SessionId),
-    /// Close the connection, at the latest by then, and end.
-    Close {
-        deadline: Instant,
-    },
 }
 
 /// The handle to one realtime task.
@@ -105,14 +101,6 @@ impl Upstreams {
     pub(super) fn subscriptions(&self) -> u64 {
         self.subscriptions.load(Ordering::Relaxed)
     }
-
-    /// Has every connection closed, waiting for CLOSED until `deadline`.
-    pub(super) async fn close(&self, deadline: Instant) {
-        for upstream in self.running() {
-            // A task that has ended has closed already.
-            _ = upstream.commands.send(Command::Close { deadline }).await;
-        }
-    }
 }
 
 fn spawn(
@@ -124,6 +112,6 @@ fn spawn(
     let (commands, receiver) = mpsc::channel(COMMANDS_MAX);
     let (report, status) = watch::channel(UpstreamStatus::default());
     let task = Realtime::new(audience, config.clone(), receiver, report, subscriptions);
-    tasks.spawn(task.run());
+    tasks.spawn(task.run(tasks.clone()));
     Upstream { commands, status }
 }
