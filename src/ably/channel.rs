@@ -28,7 +28,7 @@ use super::retry::{self, REQUEST_TIMEOUT};
 use crate::protocol::ably::action::Action as Wire;
 use crate::protocol::ably::error::ErrorInfo;
 use crate::protocol::ably::message::ProtocolMessage;
-use one::{Channel, Phase, about, handle_attached, handle_content, send_attach};
+use one::{Channel, Phase, about, handle_attached, handle_content, may_subscribe, send_attach};
 
 /// Delays of the retries.
 #[derive(Debug, Clone, Copy)]
@@ -192,6 +192,12 @@ impl Channels {
             return;
         };
         match message.action {
+            Wire::Attached if !may_subscribe(&message) => {
+                // Attached for publishing alone: no message would ever come.
+                out.send(about(Wire::Detach, &name));
+                let error = ErrorInfo::with_status(40_160, 401, "subscribing is not allowed here");
+                self.handle_error(&name, Some(error), now, out);
+            }
             Wire::Attached => handle_attached(&name, channel, &message, out),
             Wire::Detached => self.handle_detached(&name, message.error, now, out),
             Wire::Error => self.handle_error(&name, message.error, now, out),

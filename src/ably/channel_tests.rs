@@ -275,6 +275,25 @@ fn an_error_fails_the_channel_which_forgets_its_place_and_is_tried_again_slowly(
 }
 
 #[test]
+fn an_attachment_without_the_right_to_messages_is_a_refusal() {
+    let mut rig = Rig::new();
+    rig.connect();
+    rig.attach();
+    rig.seen();
+    rig.receive(ProtocolMessage {
+        flags: Some(flags::PUBLISH),
+        ..message(Wire::Attached, Some("s0"))
+    });
+    let failed = Seen::Unattached {
+        code: 40_160,
+        refused: true,
+    };
+    assert_eq!(rig.seen(), [Seen::Sent(Wire::Detach, None), failed]);
+    rig.receive(message(Wire::Detached, None));
+    assert!(rig.seen().is_empty());
+}
+
+#[test]
 fn a_released_channel_is_detached_and_forgotten() {
     let mut rig = Rig::attached();
     rig.release();

@@ -86,6 +86,13 @@ pub(super) fn about(action: Wire, channel: &str) -> ProtocolMessage {
     }
 }
 
+/// Whether an ATTACHED grants messages; one that names no modes grants what was
+/// asked for.
+pub(super) fn may_subscribe(attached: &ProtocolMessage) -> bool {
+    let granted = attached.flags.unwrap_or(0) & flags::MODES;
+    granted == 0 || granted & flags::SUBSCRIBE != 0
+}
+
 /// What a channel is attached for: messages, but no presence or objects; and
 /// publishing, for a channel that is attached takes publishes in its modes
 /// only (40165).
