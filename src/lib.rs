@@ -6,7 +6,99 @@
 //! ```
 //!
 //! A daemon commits a fact to its database, then hands the side effect to
-//! Falco, which publishes it and acks.
+//! Falco, which publishes it and acks. A Rust daemon uses [`client`]; the wire
+//! formats are in [`protocol`]; everything else is the program.
+//!
+//! # One idea
+//!
+//! **Pure machines decide, drivers do.** The hard parts are plain state
+//! machines without I/O, clock or runtime. Each has one async driver that
+//! waits, hands it what happened, and carries out what it asks for. They share
+//! one set of verbs:
+//!
+//! ```text
+//! handle_*(&mut self, input, now)           something happened
+//! handle_timeout(&mut self, now)            the time you asked for has come
+//! poll_*(&mut self, now) -> Option<…>       what to do next
+//! poll_timeout(&self) -> Option<Instant>    when to wake me
+//! ```
+//!
+//! | machine | decides | driver |
+//! |---|---|---|
+//! | `ably::connection::Connection` | what to send Ably next: connect, resume, attach, publish, re-authenticate | `transport::realtime` |
+//! | `delivery::Lanes` | which effect may go out now, what a failure means, when to answer | `ingest::dispatcher` |
+//! | `supervisor::chain::Chain` | which part to start, probe, restart, stop, give up on | `supervisor::task` |
+//! | `emulator::channel::Channel`, one each | serials, history, fan-out, presence | the emulator's sessions |
+//!
+//! # The straight line
+//!
+//! ```text
+//! daemon ─frame▶ ingest::session ▶ dispatcher ▶ lane ▶ net::ipc ═ably.sock═▶ transport::session ▶ realtime ▶ Connection ═websocket═▶ Ably
+//! daemon ◀─ack── ingest::session ◀ dispatcher ◀ lane ◀ net::ipc ◀══════════ transport::session ◀ realtime ◀ pending acks ◀═══ACK═══┘
+//! ```
+//!
+//! Every hop has one owner, one bound, one answer to "what if it is full" and
+//! one to "what if we crash here":
+//!
+//! | hop | owner | bound | when full | crash here |
+//! |---|---|---|---|---|
+//! | frame → effect | session task | 4 MiB a frame | FAILED `too_large`, its bytes are drained; over 16 MiB the connection ends | daemon resends |
+//! | session → dispatcher | session task | effects and bytes unanswered, per connection | that socket is not read | daemon resends |
+//! | dispatcher → lanes | dispatcher task | effects and bytes, per lane and in all | lane: FAILED `lane_full`; in all: no socket is read | daemon resends |
+//! | lane → ably.sock | dispatcher task | one publish or one batch in flight per lane | nothing is offered | sent again, same message id |
+//! | ably.sock → realtime | transport session | publishes waiting, and the rate Ably allows | that client is not read | the lane sends it again, same message id |
+//! | realtime → Ably | realtime task | publishes not acknowledged | nothing is offered | sent again on resume, same message id |
+//! | ack → daemon | session task | bytes of acks not taken | that socket is not read, then closed | daemon resends |
+//!
+//! # The rooms
+//!
+//! Imports go down only, and services never name each other; `tests/layers.rs`
+//! keeps this true.
+//!
+//! ```text
+//! cli                                                    prints, reads the environment, picks exit codes
+//! supervisor                                             one chain: instance, parts, restarts
+//! ingest  transport  token_broker  emulator  control  client
+//! net  process                                           the only rooms that bind sockets, or signal processes
+//! ably  delivery                                         pure
+//! protocol                                               pure: every wire format
+//! backoff  clock  logfile  paths  report  shutdown  telemetry     leaves
+//! ```
+//!
+//! # Processes
+//!
+//! ```text
+//! falco up ──detaches──▶ supervisor ─┬─ token broker        ably-auth.sock   a task
+//!                                    ├─ emulator            127.0.0.1:PORT   a child, without credentials only
+//!                                    ├─ transport           ably.sock        a child called daemon-ably
+//!                                    └─ Falco               falco.sock       a thread with a runtime of its own
+//! ```
+//!
+//! All of them are this one executable; what it does is decided by the name it
+//! is called by and its first argument. A child answers a round trip of its own
+//! protocol before the next one is started, gets what is secret through a pipe,
+//! and dies with the supervisor. Falco runs inside the supervisor, on a thread
+//! of its own, so that neither can starve the other, and keeps its listening
+//! socket when it has to be started again.
+//!
+//! # Promises
+//!
+//! - **G1** SUCCESS for an effect means Ably accepted it.
+//! - **G2** An effect resent until acked ends in SUCCESS, or in a FAILED that
+//!   says why.
+//! - **G3** First publications of one lane appear in arrival order.
+//! - **G4** Duplicates only where the outcome was unknown at a disconnect, and
+//!   with the same Ably message id, so that Ably and receivers drop them.
+//! - **G5** Every well-framed request gets exactly one answer on its own
+//!   connection, in bounded time, while that connection lives.
+//! - **G6** A blocked or poisoned lane delays no other. **G7** Memory stays under
+//!   stated caps. **G8** Published bytes are received bytes.
+//! - **G9** At most one instance owns a base directory. **G10** No process or
+//!   file that is not ours is ever signalled or removed. **G11** `stop` returns
+//!   when everything is gone, `up` when everything answers.
+//!
+//! Falco keeps nothing on disk: the daemon owns durability and resends what was
+//! not acked.
 
 #![allow(dead_code)]
 
@@ -40,3 +132,8 @@ mod supervisor;
 pub mod client;
 
 pub mod cli;
+
+/// Compiles the README's Rust.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
