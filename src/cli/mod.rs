@@ -2,7 +2,7 @@
 //! the environment and picks an exit code.
 //!
 //! One binary, many names: what runs is decided by the name it was called by
-//! and by its first argument, see [`role`]. One verb is one file, with its
+//! and by its first argument, see `role`. One verb is one file, with its
 //! arguments and its `run`.
 
 // A verb owns its arguments, whether it keeps them or not.

@@ -3,7 +3,7 @@
 //! Owns the socket. Everything that has arrived is answered under one lock of
 //! the hub and written with one flush, and while the socket takes no more,
 //! nothing is read: a client that does not read is not served, and after
-//! [`WRITE_STALL`] it is cut off.
+//! 30 seconds it is cut off.
 //!
 //! Stops when the client closes, when its token expires, when another session
 //! takes its connection over, or at shutdown with DISCONNECTED 80003.

@@ -97,7 +97,7 @@ impl<'de> Deserialize<'de> for Action {
     }
 }
 
-/// Bits of [`ProtocolMessage::flags`] (TR3).
+/// Bits of [`ProtocolMessage::flags`](super::message::ProtocolMessage::flags) (TR3).
 #[expect(missing_docs, reason = "the names are the specification's")]
 pub mod flags {
     pub const HAS_PRESENCE: u64 = 1 << 0;
