@@ -44,6 +44,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use tokio::sync::Semaphore;
+use tracing::info;
 
 use crate::shutdown::Shutdown;
 
@@ -119,6 +120,7 @@ pub(crate) async fn run(
     let emulator = Arc::new(Emulator::new(Hub::new(key, config.limits)));
     let tasks = shutdown.child();
     tasks.spawn(clean_up(emulator.clone(), tasks.clone()));
+    info!(%address, "The emulator listens.");
     on_ready(address);
     server::accept(&emulator, &listener, &tasks).await;
     tasks.drain(STOP_GRACE).await;

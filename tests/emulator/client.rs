@@ -42,14 +42,12 @@ impl Emulator {
             .unwrap();
         let mut stderr = BufReader::new(child.stderr.take().unwrap());
         let mut line = String::new();
-        stderr.read_line(&mut line).unwrap();
-        let address = line
-            .split("listens on ")
-            .nth(1)
-            .unwrap()
-            .split(';')
-            .next()
-            .unwrap();
+        while !line.contains("listens on ") {
+            line.clear();
+            assert_ne!(stderr.read_line(&mut line).unwrap(), 0, "it ended early");
+        }
+        let address = line.split("listens on ").nth(1).unwrap();
+        let address = address.split(';').next().unwrap();
         let key = std::fs::read_to_string(dir.path().join("key")).unwrap();
         let (address, key) = (address.to_owned(), key.trim().to_owned());
         Self {

@@ -73,6 +73,7 @@ pub(super) enum From {
     /// With what comes next.
     Now,
     /// After what the client saw last; `None` is a serial that is not ours.
+    /// If something after it is gone, with the oldest that is left.
     Serial(Option<Position>),
     /// With the last so many messages.
     LastMessages(usize),
@@ -174,7 +175,10 @@ impl Channel {
             From::Serial(Some(position)) if self.floor <= position => {
                 (self.log.number_after(position), 0, true)
             }
-            From::Now | From::Serial(_) | From::LastMessages(0) => (end, 0, false),
+            // All that is left is newer than what the client saw last: a serial
+            // that is not ours is of an earlier run.
+            From::Serial(_) => (self.log.first(), 0, false),
+            From::Now | From::LastMessages(0) => (end, 0, false),
             From::LastMessages(count) => {
                 let (next, skip) = self.back(count);
                 (next, skip, false)

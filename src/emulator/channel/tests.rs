@@ -95,6 +95,20 @@ fn continuity_is_lost_when_what_was_missed_has_been_dropped() {
 }
 
 #[test]
+fn who_lost_continuity_still_gets_what_is_left() {
+    let mut channel = channel();
+    let seen = publish(&mut channel, 1, 1, None);
+    publish(&mut channel, 2, 2, None);
+    publish(&mut channel, 3, 3, None);
+    channel.shorten_to(1);
+    for from in [From::Serial(Some(seen)), From::Serial(None)] {
+        let attached = attach(&mut channel, from);
+        assert!(!attached.is_resumed && attached.has_backlog);
+        assert_eq!(pull(&mut channel).0, [3]);
+    }
+}
+
+#[test]
 fn the_serial_of_an_attachment_resumes_without_what_came_before_it() {
     let mut channel = channel();
     publish(&mut channel, 1, 5, None);
