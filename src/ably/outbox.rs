@@ -200,12 +200,12 @@ impl<T> Outbox<T> {
     }
 
     fn may_send(&mut self, count: u32, now: Instant) -> bool {
-        if self.messages.try_spend(0, now) && self.protocol_messages.try_spend(1, now) {
+        if self.messages.can_spend(count, now) && self.protocol_messages.try_spend(1, now) {
             self.paced_until = None;
             return self.messages.try_spend(count, now);
         }
-        let ready = self.messages.ready_at(now);
-        self.paced_until = Some(ready.max(self.protocol_messages.ready_at(now)));
+        let ready = self.messages.ready_at(count, now);
+        self.paced_until = Some(ready.max(self.protocol_messages.ready_at(1, now)));
         false
     }
 

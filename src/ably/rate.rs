@@ -12,7 +12,7 @@ const BURST: f64 = 0.5;
 #[derive(Debug, Clone)]
 pub(super) struct Rate {
     per_second: f64,
-    /// Below zero after a batch larger than what was left: the debt is waited
+    /// Below zero after a batch larger than a full bucket: the debt is waited
     /// off before anything else is sent.
     balance: f64,
     counted_at: Option<Instant>,
@@ -35,14 +35,24 @@ impl Rate {
         self.balance = self.balance.min(self.burst());
     }
 
-    /// Spends `count` if anything is left.
+    /// Spends `count` if that much is there, or as much as there can be.
     pub(super) fn try_spend(&mut self, count: u32, now: Instant) -> bool {
         self.earn(now);
-        if self.balance < 1.0 {
-            return false;
+        let is_enough = self.balance >= self.needed_for(count);
+        if is_enough {
+            self.balance -= f64::from(count);
         }
-        self.balance -= f64::from(count);
-        true
+        is_enough
+    }
+
+    /// Whether [`Rate::try_spend`] would succeed.
+    pub(super) fn can_spend(&mut self, count: u32, now: Instant) -> bool {
+        self.earn(now);
+        self.balance >= self.needed_for(count)
+    }
+
+    fn needed_for(&self, count: u32) -> f64 {
+        f64::from(count).min(self.burst())
     }
 
     /// The server says that it was too much: the allowance is gone.
@@ -52,8 +62,8 @@ impl Rate {
     }
 
     /// When [`Rate::try_spend`] can next succeed.
-    pub(super) fn ready_at(&self, now: Instant) -> Instant {
-        let missing = (1.0 - self.balance).max(0.0) / self.per_second;
+    pub(super) fn ready_at(&self, count: u32, now: Instant) -> Instant {
+        let missing = (self.needed_for(count) - self.balance).max(0.0) / self.per_second;
         // A hair later, so that rounding never wakes us too early.
         let wait = Duration::from_secs_f64(missing) + Duration::from_micros(1);
         self.counted_at.unwrap_or(now) + wait
@@ -81,7 +91,7 @@ mod tests {
             while rate.try_spend(1, now) {
                 sent += 1;
             }
-            now = rate.ready_at(now);
+            now = rate.ready_at(1, now);
         }
         sent
     }
@@ -93,14 +103,46 @@ mod tests {
     }
 
     #[test]
-    fn a_batch_larger_than_what_is_left_is_sent_and_paid_off() {
+    fn a_batch_waits_until_all_of_it_may_go() {
+        let start = Instant::now();
+        let mut rate = Rate::new(100);
+        assert!(rate.try_spend(32, start));
+        assert!(!rate.try_spend(32, start));
+        let ready = rate.ready_at(32, start) - start;
+        assert!((0.13..0.15).contains(&ready.as_secs_f64()), "{ready:?}");
+        assert!(rate.try_spend(32, start + ready));
+    }
+
+    #[test]
+    fn a_batch_larger_than_a_full_bucket_is_sent_from_a_full_one_and_paid_off() {
         let start = Instant::now();
         let mut rate = Rate::new(10);
         assert!(rate.try_spend(32, start));
         assert!(!rate.try_spend(1, start));
-        let ready = rate.ready_at(start) - start;
+        let ready = rate.ready_at(1, start) - start;
         assert!((2.7..2.9).contains(&ready.as_secs_f64()), "{ready:?}");
         assert!(rate.try_spend(1, start + ready));
+        assert!(!rate.try_spend(32, start + ready), "the bucket is not full");
+    }
+
+    /// A server that counts with a bucket of one second, and takes no debt.
+    #[test]
+    fn a_server_that_counts_seconds_never_sees_too_much() {
+        for per_second in [50, 1000] {
+            let (mut now, mut ours) = (Instant::now(), Rate::new(per_second));
+            let (mut theirs, mut at) = (f64::from(per_second), now);
+            for step in 0..1000_u32 {
+                let count = if step % 3 == 0 { 32 } else { 1 };
+                while !ours.try_spend(count, now) {
+                    now = ours.ready_at(count, now);
+                }
+                let earned = (now - at).as_secs_f64() * f64::from(per_second);
+                theirs = (theirs + earned).min(f64::from(per_second));
+                at = now;
+                theirs -= f64::from(count);
+                assert!(theirs >= 0.0, "{per_second}: {step}");
+            }
+        }
     }
 
     #[test]
@@ -118,7 +160,7 @@ mod tests {
         let mut rate = Rate::new(7);
         while rate.try_spend(1, now) {}
         for _ in 0..1000 {
-            now = rate.ready_at(now);
+            now = rate.ready_at(1, now);
             assert!(rate.try_spend(1, now));
         }
     }

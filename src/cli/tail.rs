@@ -104,7 +104,7 @@ impl Tail {
                 End::ForGood(failure) => return Err(failure),
             };
             if self.attempts == 0 {
-                output::message(&format!("{}; trying again until it is there.", over.0));
+                output::message(&format!("{}; will try again.", over.0));
             }
             let delay = RECONNECT_MS[self.attempts.min(RECONNECT_MS.len() - 1)];
             self.attempts += 1;
@@ -119,7 +119,7 @@ impl Tail {
             Err(error) => return End::Again(Over(Report(&error).to_string())),
         };
         if let Err(error) = stream.write_all(&self.requests()).await {
-            return End::Again(Over(format!("lost the transport: {error}")));
+            return End::Again(Over(format!("Lost the transport: {error}")));
         }
         self.gap = std::mem::replace(&mut self.was_connected, true);
         let mut lines = LineBuffer::new(2 * ipc::LINE_BYTES_MAX);
@@ -141,9 +141,9 @@ impl Tail {
     /// Reads once, and prints every message that came.
     async fn read(&mut self, stream: &mut UnixStream, lines: &mut LineBuffer) -> Result<(), End> {
         match lines.fill(stream).await {
-            Ok(0) => return Err(again("the transport has ended")),
+            Ok(0) => return Err(again("The transport has ended")),
             Ok(_) => {}
-            Err(error) => return Err(again(&format!("lost the transport: {error}"))),
+            Err(error) => return Err(again(&format!("Lost the transport: {error}"))),
         }
         loop {
             match lines.next_line() {
@@ -238,7 +238,7 @@ fn again(why: &str) -> End {
 /// A refusal that may pass is tried again like a lost connection.
 fn refused(answer: &Incoming) -> End {
     let reason = answer.error.as_deref().unwrap_or("no reason given");
-    let text = format!("cannot subscribe to {}: {reason}", answer.request_id);
+    let text = format!("Cannot subscribe to {}: {reason}", answer.request_id);
     if answer.retryable.unwrap_or(true) {
         return End::Again(Over(text));
     }

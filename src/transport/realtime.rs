@@ -67,6 +67,8 @@ pub(super) struct Realtime {
     subscriptions: Subscriptions,
     status: watch::Sender<UpstreamStatus>,
     timer: Timer,
+    /// What was last complained of in the log, until connected again.
+    troubled: Option<ConnectionState>,
     /// Scratch space, kept for its capacity.
     inbox: Vec<Command>,
     frames: Vec<Bytes>,
@@ -103,6 +105,7 @@ impl Realtime {
             subscriptions: Subscriptions::new(subscriptions),
             status,
             timer: Timer::new(),
+            troubled: None,
             inbox: Vec::new(),
             frames: Vec::new(),
             encoded: BytesMut::new(),

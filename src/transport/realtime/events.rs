@@ -46,7 +46,7 @@ impl Realtime {
     }
 
     fn log_state(
-        &self,
+        &mut self,
         state: ConnectionState,
         reason: Option<&ErrorInfo>,
         retry_in: Option<Duration>,
@@ -58,16 +58,19 @@ impl Realtime {
         let delay_ms = retry_in.map(|wait| u64::try_from(wait.as_millis()).unwrap_or(u64::MAX));
         match state {
             ConnectionState::Connected => {
+                self.troubled = None;
                 info!(%audience, %host, resumed, error, "Connected to Ably.");
             }
-            ConnectionState::Disconnected if self.status.borrow().state == "disconnected" => {
+            _ if self.troubled == Some(state) => {
                 debug!(%audience, %host, error, delay_ms, "Still no connection to Ably.");
             }
             ConnectionState::Disconnected | ConnectionState::Suspended => {
+                self.troubled = Some(state);
                 warn!(%audience, state = state_name, error, delay_ms,
                     "No connection to Ably; will try again.");
             }
             ConnectionState::Failed => {
+                self.troubled = Some(state);
                 tracing::error!(%audience, error, delay_ms,
                     "Ably refuses the connection; check the credentials. Will try again.");
             }
