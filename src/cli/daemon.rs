@@ -4,7 +4,7 @@
 use std::io::Write;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
 use uuid::Uuid;
@@ -33,6 +33,11 @@ use crate::telemetry;
 
 /// Events that may wait for whoever watches the start.
 const EVENTS_MAX: usize = 256;
+
+/// How long the children of a killed supervisor may take to be gone, and how
+/// often that is looked at.
+const DYING_PATIENCE: Duration = Duration::from_secs(1);
+const DYING_LOOK: Duration = Duration::from_millis(10);
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -128,8 +133,9 @@ impl Supervisor {
         let _pid_file = PidFile::write(&self.paths.pid_file(), &holder)
             .map_err(|e| cannot(&format!("write {}", self.paths.pid_file().display()), &e))?;
         let ably_socket = self.paths.ably_socket();
-        let config = self.configure(holder, watcher)?;
-        let outcome = task::run(config).await;
+        let configured = self.configure(holder, watcher);
+        self.lock.keep();
+        let outcome = task::run(configured?).await;
         // A transport that was killed leaves its socket behind.
         _ = unix::clear_stale(&ably_socket);
         match outcome {
@@ -208,7 +214,7 @@ fn cannot(doing: &str, error: &std::io::Error) -> Failure {
 }
 
 fn bind(path: &std::path::Path, events: &mpsc::Sender<Event>) -> Result<Arc<Socket>, Failure> {
-    let socket = Socket::bind(path).map_err(|e| cannot_bind(&e))?;
+    let socket = once_free(|| Socket::bind(path))?;
     if socket.replaced_stale() {
         say_stale(path, events);
     }
@@ -217,10 +223,24 @@ fn bind(path: &std::path::Path, events: &mpsc::Sender<Event>) -> Result<Arc<Sock
 
 /// Makes sure that the transport's path is free: it binds there itself.
 fn clear(path: &std::path::Path, events: &mpsc::Sender<Event>) -> Result<(), Failure> {
-    if unix::clear_stale(path).map_err(|e| cannot_bind(&e))? {
+    if once_free(|| unix::clear_stale(path))? {
         say_stale(path, events);
     }
     Ok(())
+}
+
+/// Does `attempt` again while the path is in use: children of a supervisor that
+/// was killed die with it, but a moment later than its lock is free.
+pub(super) fn once_free<T>(attempt: impl Fn() -> Result<T, BindError>) -> Result<T, Failure> {
+    let deadline = Instant::now() + DYING_PATIENCE;
+    loop {
+        match attempt() {
+            Err(BindError::InUse { .. }) if Instant::now() < deadline => {
+                std::thread::sleep(DYING_LOOK);
+            }
+            done => return done.map_err(|e| cannot_bind(&e)),
+        }
+    }
 }
 
 fn say_stale(path: &std::path::Path, events: &mpsc::Sender<Event>) {

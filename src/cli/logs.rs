@@ -66,16 +66,16 @@ pub(super) fn run(args: Args) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Prints what is written, until standard output is closed.
+/// Prints what is written, until nobody reads it any more.
 fn follow(files: &mut [LogReader], json: bool) -> Result<(), Failure> {
-    loop {
-        std::thread::sleep(FOLLOW_PAUSE);
+    while output::is_read_within(FOLLOW_PAUSE) {
         let mut new: Vec<Line> = files.iter_mut().flat_map(LogReader::new_lines).collect();
         new.sort_by(|a, b| a.at.cmp(&b.at));
         for line in new {
             output::line(&line.render(json))?;
         }
     }
+    Ok(())
 }
 
 /// Shows the last lines of a part that failed.

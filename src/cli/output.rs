@@ -1,6 +1,10 @@
 //! Standard output is data, standard error is messages.
 
 use std::io::{self, Write};
+use std::os::fd::AsFd;
+use std::time::Duration;
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::exit::Failure;
 
@@ -8,6 +12,15 @@ use super::exit::Failure;
 pub(super) fn line(text: &str) -> Result<(), Failure> {
     let mut stdout = io::stdout().lock();
     writeln!(stdout, "{text}").map_err(|e| Failure::output(&e))
+}
+
+/// Waits for `pause`; false at once if the reader of standard output has gone.
+pub(super) fn is_read_within(pause: Duration) -> bool {
+    let stdout = io::stdout();
+    // With nothing asked for, only a closed other end is reported.
+    let mut fds = [PollFd::new(stdout.as_fd(), PollFlags::empty())];
+    let timeout = PollTimeout::try_from(pause).unwrap_or(PollTimeout::MAX);
+    !matches!(poll(&mut fds, timeout), Ok(1..))
 }
 
 /// Prints one line for the person watching.

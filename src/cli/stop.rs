@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use super::daemon::once_free;
 use super::exit::{Exit, Failure};
 use super::holder;
 use super::progress::{Progress, seconds};
@@ -12,7 +13,7 @@ use crate::net::unix;
 use crate::paths::Paths;
 use crate::process::identity::Identity;
 use crate::protocol::control::{Event, Request};
-use crate::supervisor::instance::{Asked, Holder, Lock};
+use crate::supervisor::instance::{Asked, Holder, Lock, clear_pid_file};
 
 /// How often the lock is looked at once the supervisor has said goodbye.
 const LOOK_AGAIN: Duration = Duration::from_millis(2);
@@ -72,8 +73,11 @@ impl Stop {
     async fn run(&self) -> Result<bool, Failure> {
         let mut asked = false;
         loop {
-            let Asked::Held(who) = self.holder()? else {
-                self.clear();
+            let holder = self.holder()?;
+            let Asked::Held(who) = holder else {
+                if let Asked::Ours(_lock) = &holder {
+                    self.clear();
+                }
                 if asked {
                     let took = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX);
                     self.progress
@@ -158,7 +162,7 @@ impl Stop {
         Ok(true)
     }
 
-    /// What a killed supervisor and its parts leave behind.
+    /// Removes what a killed supervisor and its parts left; we hold the lock.
     fn clear(&self) {
         let sockets = [
             self.paths.falco_socket(),
@@ -167,11 +171,12 @@ impl Stop {
             self.paths.control_socket(),
         ];
         for socket in sockets.iter().filter(|s| s.exists()) {
-            if let Ok(true) = unix::clear_stale(socket) {
+            if let Ok(true) = once_free(|| unix::clear_stale(socket)) {
                 self.progress
                     .say(&format!("  removed stale socket {}", socket.display()));
             }
         }
+        clear_pid_file(&self.paths.pid_file());
     }
 }
 

@@ -27,7 +27,7 @@ use crate::clock;
 use crate::control::client::Exchange;
 use crate::paths::Paths;
 use crate::process::inherited::{LOCK_FD, STARTUP_FD};
-use crate::process::spawn::{Spec, detach};
+use crate::process::spawn::{Detached, Spec, detach};
 use crate::protocol::control::{Event, Request, Summary};
 use crate::supervisor::Until;
 use crate::supervisor::instance::{Asked, Holder, Lock};
@@ -37,6 +37,9 @@ use crate::supervisor::instance::{Asked, Holder, Lock};
 /// Between taking the lock and listening on the control socket a supervisor
 /// needs a few milliseconds.
 const LOOK_AGAIN: Duration = Duration::from_millis(5);
+
+/// How long a supervisor may take to end once it has failed or was told to.
+const END_PATIENCE: Duration = Duration::from_secs(10);
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -213,17 +216,19 @@ impl Launch<'_> {
         self.progress
             .say(&format!("falco {}  {place}", env!("CARGO_PKG_VERSION")));
         let boot_log = self.paths.logs().join("falco.boot.log");
-        let startup = self.detach(lock, &boot_log)?;
+        let (mut daemon, startup) = self.detach(lock, &boot_log)?;
         let mut lines = BufReader::new(startup).lines();
         let mut interrupt = signal(SignalKind::interrupt()).map_err(|e| cannot("wait", &e))?;
         loop {
             let line = tokio::select! {
                 line = timeout_at(deadline.into(), lines.next_line()) => line,
-                _ = interrupt.recv() => return Err(self.abort(Exit::Interrupted, "interrupted").await),
+                _ = interrupt.recv() => {
+                    return Err(self.abort(&mut daemon, Exit::Interrupted, "interrupted").await);
+                }
             };
             let Ok(line) = line else {
                 let error = "the chain was not ready in time";
-                return Err(self.abort(Exit::TimedOut, error).await);
+                return Err(self.abort(&mut daemon, Exit::TimedOut, error).await);
             };
             let event = line
                 .ok()
@@ -232,6 +237,7 @@ impl Launch<'_> {
             match event {
                 Some(Event::Ready(summary)) => return Ok(summary),
                 Some(Event::Failed(failure)) => {
+                    daemon.ended(END_PATIENCE).await;
                     if let Some(part) = &failure.part {
                         super::logs::show_last(self.paths, part, self.progress);
                     }
@@ -244,7 +250,7 @@ impl Launch<'_> {
     }
 
     /// Starts the supervisor; returns the pipe it tells its start through.
-    fn detach(&self, lock: Lock, boot_log: &Path) -> Result<pipe::Receiver, Failure> {
+    fn detach(&self, lock: Lock, boot_log: &Path) -> Result<(Detached, pipe::Receiver), Failure> {
         let (read, write) = io::pipe().map_err(|e| cannot("make a pipe", &e))?;
         let mut options = OpenOptions::new();
         options.write(true).create(true).truncate(true).mode(0o600);
@@ -267,18 +273,22 @@ impl Launch<'_> {
             directory: "/".into(),
             descriptors: vec![(LOCK_FD, locked), (STARTUP_FD, write.into())],
         };
-        detach(&spec, stderr.into()).map_err(|e| Failure::of(Exit::Internal, &e))?;
-        pipe::Receiver::from_owned_fd(read.into()).map_err(|e| cannot("read the start", &e))
+        let daemon = detach(&spec, stderr.into()).map_err(|e| Failure::of(Exit::Internal, &e))?;
+        let startup = pipe::Receiver::from_owned_fd(read.into());
+        Ok((daemon, startup.map_err(|e| cannot("read the start", &e))?))
     }
 
     /// Has the supervisor stop what it started.
-    async fn abort(&self, exit: Exit, error: &str) -> Failure {
+    async fn abort(&self, daemon: &mut Detached, exit: Exit, error: &str) -> Failure {
         let stop = Request::Stop { now: true };
-        let mut left = "nothing was left running";
-        match Exchange::begin(&self.paths.control_socket(), &stop).await {
-            Ok(mut exchange) => while exchange.next(Duration::from_secs(10)).await.is_ok() {},
-            Err(_) => left = "falco stop --now ends what is left",
+        if let Ok(mut exchange) = Exchange::begin(&self.paths.control_socket(), &stop).await {
+            while exchange.next(END_PATIENCE).await.is_ok() {}
         }
+        let left = if daemon.ended(END_PATIENCE).await {
+            "nothing was left running"
+        } else {
+            "falco stop --now ends what is left"
+        };
         Failure::new(exit, error).hint(format!("falco logs says more; {left}"))
     }
 }

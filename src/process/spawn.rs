@@ -5,16 +5,21 @@ use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::process::{self, Command, Stdio};
 use std::sync::mpsc;
+use std::time::Duration;
 
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 
 use super::child::Child;
 use super::sys;
 
 /// Children that may be waiting to be spawned.
 const JOBS_MAX: usize = 64;
+
+/// How often a daemon that is about to end is looked at.
+const END_LOOK: Duration = Duration::from_millis(1);
 
 /// Everything a child is given; what is not in here it does not get.
 #[derive(Debug)]
@@ -164,7 +169,7 @@ fn command(spec: &Spec) -> Command {
 /// # Errors
 ///
 /// When the program cannot be run.
-pub fn detach(spec: &Spec, stderr: OwnedFd) -> Result<u32, SpawnError> {
+pub fn detach(spec: &Spec, stderr: OwnedFd) -> Result<Detached, SpawnError> {
     let mut command = command(spec);
     command
         .stdin(Stdio::null())
@@ -180,5 +185,26 @@ pub fn detach(spec: &Spec, stderr: OwnedFd) -> Result<u32, SpawnError> {
         program: spec.program.clone(),
         source,
     })?;
-    Ok(child.id())
+    Ok(Detached { child })
+}
+
+/// A daemon that was started; it goes on when this is dropped.
+#[derive(Debug)]
+pub struct Detached {
+    child: process::Child,
+}
+
+impl Detached {
+    /// Waits up to `patience` for a daemon that has said that it ends; whether
+    /// it has ended.
+    pub async fn ended(&mut self, patience: Duration) -> bool {
+        let deadline = Instant::now() + patience;
+        while Instant::now() < deadline {
+            if !matches!(self.child.try_wait(), Ok(None)) {
+                return true;
+            }
+            tokio::time::sleep(END_LOOK).await;
+        }
+        false
+    }
 }

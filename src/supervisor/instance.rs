@@ -144,6 +144,12 @@ impl Lock {
         Ok(self.file.try_clone()?.into())
     }
 
+    /// Keeps the lock until the process ends: nobody takes over before the last
+    /// of us is gone.
+    pub fn keep(self) {
+        std::mem::forget(self);
+    }
+
     /// Writes who holds it.
     ///
     /// # Errors
@@ -212,6 +218,14 @@ impl PidFile {
             path: path.to_path_buf(),
             text,
         })
+    }
+}
+
+/// Removes a pidfile that a killed supervisor left, and only one of ours. To be
+/// called by the holder of the lock.
+pub fn clear_pid_file(path: &Path) {
+    if fs::read_to_string(path).is_ok_and(|text| text.contains(PIDFILE_MARK)) {
+        _ = fs::remove_file(path);
     }
 }
 

@@ -125,6 +125,8 @@ struct Supervisor {
     reports: mpsc::Sender<Report>,
     watchers: Watchers,
     shutdown: Shutdown,
+    /// From our start to the first time the whole chain was ready.
+    took: Option<Duration>,
     stopping_since: Option<Instant>,
     failure: Option<StartFailure>,
 }
@@ -156,6 +158,7 @@ pub async fn run(mut config: Config) -> io::Result<Outcome> {
         reports,
         watchers,
         shutdown,
+        took: None,
         stopping_since: None,
         failure: None,
         config,
@@ -502,6 +505,7 @@ impl Supervisor {
             }
             Change::ChainReady => {
                 tracing::info!("The whole chain is ready.");
+                self.took.get_or_insert_with(|| self.config.began.elapsed());
                 self.tell_service_manager("READY=1");
                 Event::Ready(self.summary(Instant::now()))
             }
@@ -533,13 +537,13 @@ impl Supervisor {
     }
 
     fn summary(&self, now: Instant) -> Summary {
-        let took = now.duration_since(self.config.began);
+        let up = now.duration_since(self.config.began);
         let ready = |p: &&super::chain::Part| matches!(p.state, State::Ready { .. });
         Summary {
             pid: self.config.holder.identity.pid,
             instance: self.config.holder.instance.clone(),
-            took_ms: ms(took),
-            up_ms: ms(took),
+            took_ms: ms(self.took.unwrap_or(up)),
+            up_ms: ms(up),
             parts: self.lives.len(),
             parts_ready: self.chain.parts().iter().filter(ready).count(),
             falco_socket: self.config.falco_socket.display().to_string(),
@@ -658,11 +662,14 @@ async fn sleep_until(due: Option<Instant>) {
 
 #[derive(serde::Deserialize)]
 struct StatusAnswer {
-    status: Option<TransportStatus>,
+    ok: bool,
+    #[serde(flatten)]
+    status: TransportStatus,
 }
 
 async fn ask_transport(socket: &std::path::Path) -> Option<TransportStatus> {
     let request = r#"{"op":"status.v1","request_id":"status"}"#;
     let answer = ask(socket, request, STATUS_PATIENCE).await.ok()?;
-    serde_json::from_str::<StatusAnswer>(&answer).ok()?.status
+    let answer: StatusAnswer = serde_json::from_str(&answer).ok()?;
+    answer.ok.then_some(answer.status)
 }

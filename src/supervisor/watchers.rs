@@ -40,11 +40,10 @@ impl Watchers {
 
 fn concerns(until: Until, event: &Event) -> bool {
     use Event::{PartStopped, PartStuck, Stopped};
-    until == Until::Ready
-        || matches!(
-            event,
-            PartStopped { .. } | PartStuck { .. } | Stopped { .. }
-        )
+    match event {
+        PartStopped { .. } | PartStuck { .. } | Stopped { .. } => true,
+        _ => until != Until::Stopped,
+    }
 }
 
 fn is_last(until: Until, event: &Event) -> bool {

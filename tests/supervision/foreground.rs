@@ -1,0 +1,83 @@
+//! `falco up --foreground`: stays until it is told to stop.
+
+use std::io::{BufRead, BufReader};
+use std::os::unix::net::UnixDatagram;
+use std::process::{Child, Stdio};
+use std::time::{Duration, Instant};
+
+use super::base::{Base, PATIENCE, eventually, kill};
+
+fn stay(base: &Base) -> Child {
+    let mut child = base
+        .falco(&["up", "--foreground"])
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let lines = BufReader::new(child.stderr.take().unwrap()).lines();
+    let ready = lines
+        .map_while(Result::ok)
+        .any(|l| l.starts_with("ready in"));
+    assert!(ready, "it ended before it was ready");
+    child
+}
+
+#[test]
+fn one_signal_stops_everything_in_order() {
+    for signal in ["TERM", "INT"] {
+        let base = Base::new();
+        let mut child = stay(&base);
+        base.emit();
+        kill(child.id(), signal);
+        assert_eq!(child.wait().unwrap().code(), Some(0));
+        base.assert_nothing_left();
+    }
+}
+
+#[test]
+fn a_second_signal_does_not_wait() {
+    let base = Base::new();
+    let mut child = stay(&base);
+    // A suspended emulator takes its whole grace of 5 s, unless it is killed.
+    kill(base.pid_of("emulator"), "STOP");
+    let began = Instant::now();
+    kill(child.id(), "TERM");
+    eventually("it stops", || base.status()["state"] != "running");
+    kill(child.id(), "TERM");
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    assert!(began.elapsed() < Duration::from_millis(1900));
+    base.assert_nothing_left();
+}
+
+#[test]
+fn a_second_foreground_is_refused_by_name() {
+    let base = Base::new();
+    let mut child = stay(&base);
+    let said = base.run(&["up", "--foreground"]);
+    assert_eq!(said.code, 1);
+    assert!(
+        said.stderr.contains(&format!("pid {}", child.id())),
+        "{}",
+        said.stderr
+    );
+    assert_eq!(base.run(&["stop"]).code, 0);
+    child.wait().unwrap();
+}
+
+#[test]
+fn the_service_manager_hears_ready_when_the_chain_is_ready_and_stopping() {
+    let base = Base::new();
+    let path = base.home().join("notify");
+    let manager = UnixDatagram::bind(&path).unwrap();
+    manager.set_read_timeout(Some(PATIENCE)).unwrap();
+    let base = base.with_env("NOTIFY_SOCKET", &path);
+    let mut child = stay(&base);
+    let mut bytes = [0; 256];
+    let mut heard = || {
+        let len = manager.recv(&mut bytes).unwrap();
+        String::from_utf8_lossy(&bytes[..len]).into_owned()
+    };
+    assert_eq!(heard(), "READY=1");
+    kill(child.id(), "TERM");
+    assert_eq!(heard(), "STOPPING=1");
+    child.wait().unwrap();
+}

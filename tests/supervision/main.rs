@@ -1,0 +1,16 @@
+//! The whole chain through the real binary: brought up, broken, taken down.
+//!
+//! Every test has a base directory of its own, waits for conditions and not
+//! for time, and checks that no process of it stays behind.
+
+#![cfg(target_os = "linux")]
+// A failure of what a test stands on is a failure of the test.
+#![allow(clippy::unwrap_used)]
+
+mod base;
+mod breaking;
+mod foreground;
+mod refusing;
+mod starting;
+mod stopping;
+mod telling;

@@ -1,0 +1,132 @@
+//! What is not ours is reported and left alone.
+
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::net::UnixListener;
+
+use super::base::Base;
+
+/// A base directory that exists before falco does.
+fn made() -> Base {
+    let base = Base::new();
+    fs::create_dir(base.dir()).unwrap();
+    fs::set_permissions(base.dir(), fs::Permissions::from_mode(0o700)).unwrap();
+    base
+}
+
+#[test]
+fn a_file_at_a_socket_path_is_refused_and_kept() {
+    for name in [
+        "falco.sock",
+        "ably.sock",
+        "ably-auth.sock",
+        "falco-control.sock",
+    ] {
+        let base = made();
+        fs::write(base.socket(name), "precious").unwrap();
+        let said = base.run(&["up"]);
+        assert_eq!(said.code, 73, "{}", said.stderr);
+        assert!(said.stderr.contains(name), "{}", said.stderr);
+        assert_eq!(fs::read_to_string(base.socket(name)).unwrap(), "precious");
+        assert_eq!(base.processes(), []);
+    }
+}
+
+#[test]
+fn a_symbolic_link_at_a_socket_path_is_refused_and_kept() {
+    let base = made();
+    symlink("/nowhere", base.socket("falco.sock")).unwrap();
+    assert_eq!(base.run(&["up"]).code, 73);
+    assert!(
+        fs::symlink_metadata(base.socket("falco.sock"))
+            .unwrap()
+            .is_symlink()
+    );
+}
+
+#[test]
+fn a_foreign_listener_is_named_and_keeps_its_socket() {
+    let base = made();
+    for name in ["falco.sock", "ably.sock"] {
+        let theirs = UnixListener::bind(base.socket(name)).unwrap();
+        let said = base.run(&["up"]);
+        assert_eq!(said.code, 73, "{}", said.stderr);
+        assert!(
+            said.stderr.contains(&format!("pid {}", std::process::id())),
+            "{}",
+            said.stderr
+        );
+        assert!(base.socket(name).exists());
+        drop(theirs);
+        fs::remove_file(base.socket(name)).unwrap();
+    }
+    base.up();
+}
+
+#[test]
+fn a_pidfile_that_names_a_stranger_prevents_nothing_and_hurts_nobody() {
+    let base = made();
+    let mut stranger = std::process::Command::new("sleep")
+        .arg("1000")
+        .spawn()
+        .unwrap();
+    fs::write(
+        base.dir().join("falco.pid"),
+        format!("{}\n# falco {{}}\n", stranger.id()),
+    )
+    .unwrap();
+    base.up();
+    assert_eq!(base.run(&["restart"]).code, 0);
+    assert_eq!(base.run(&["stop"]).code, 0);
+    assert!(stranger.try_wait().unwrap().is_none());
+    stranger.kill().unwrap();
+    stranger.wait().unwrap();
+}
+
+#[test]
+fn a_directory_that_others_can_write_to_is_refused() {
+    let base = made();
+    fs::set_permissions(base.dir(), fs::Permissions::from_mode(0o777)).unwrap();
+    let said = base.run(&["up"]);
+    assert_eq!(said.code, 77, "{}", said.stderr);
+    assert!(said.stderr.contains("chmod go-w"), "{}", said.stderr);
+}
+
+#[test]
+fn what_falco_makes_is_private_under_any_umask() {
+    let base = Base::new();
+    let line = format!("umask 000; exec '{}' up -q", env!("CARGO_BIN_EXE_falco"));
+    let mut shell = std::process::Command::new("sh");
+    shell
+        .args(["-c", &line])
+        .env("UNBOUND_BASE_DIR", base.dir())
+        .env_remove("ABLY_API_KEY");
+    assert!(shell.status().unwrap().success());
+    let mode =
+        |path: &std::path::Path| fs::symlink_metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode(base.dir()), 0o700);
+    for entry in fs::read_dir(base.dir()).unwrap() {
+        let path = entry.unwrap().path();
+        let expected = if path.is_dir() { 0o700 } else { 0o600 };
+        assert_eq!(mode(&path), expected, "{}", path.display());
+    }
+}
+
+#[test]
+fn wrong_usage_is_one_error_and_exit_code_2() {
+    let base = Base::new();
+    for args in [
+        &["dance"][..],
+        &["up", "--dance"],
+        &["up", "--timeout", "soon"],
+        &[],
+    ] {
+        let said = base.run(args);
+        assert_eq!(said.code, 2, "{args:?}: {}", said.stderr);
+        assert_eq!(said.stdout, "");
+    }
+    assert_eq!(
+        base.run(&["--version"]).stdout,
+        format!("falco {}\n", env!("CARGO_PKG_VERSION"))
+    );
+}
