@@ -80,7 +80,7 @@ export class Chain {
     return (await this.status()).parts.find((part) => part.name === name);
   }
 
-  /** Kills a sidecar for good, and returns when another answers in its place. */
+  /** Kills a sidecar for good; `restarted` resolves when another answers in its place. */
   async kill(name) {
     const { pid: old } = await this.part(name);
     process.kill(old, 'SIGKILL');
@@ -88,7 +88,7 @@ export class Chain {
       const { pid, ready } = await this.part(name);
       return ready && pid !== old;
     };
-    await eventually(replaced, `a restart of ${name}`);
+    return { restarted: eventually(replaced, `a restart of ${name}`) };
   }
 
   async stop() {
