@@ -128,7 +128,7 @@ pub(super) fn how_to_try(summary: &Summary) -> String {
 fn sdk_options(EmulatorPlace { address, key_file }: &EmulatorPlace) -> String {
     let (host, port) = address.rsplit_once(':').unwrap_or((address, "80"));
     format!(
-        "  Ably SDK: {{ restHost: '{host}', realtimeHost: '{host}', port: {port}, tls: false, key: … }}\n            the key is in {key_file}\n"
+        "  Ably SDK: {{ endpoint: '{host}', port: {port}, tls: false, key: … }}\n            the key is in {key_file}\n"
     )
 }
 
