@@ -170,6 +170,24 @@ async fn who_attaches_learns_who_is_present_and_who_leaves() {
 }
 
 #[tokio::test]
+async fn a_close_counts_also_when_its_client_waits_for_no_answer() {
+    let emulator = Emulator::start(&[]);
+    let mut bob = emulator.connect("").await;
+    bob.attach(json!({"channel": "c"})).await;
+    for _ in 0..10 {
+        let mut ann = emulator.connect("clientId=ann").await;
+        let enter = json!([{"action": 2}]);
+        ann.send(json!({"action": 14, "msgSerial": 0, "channel": "c", "presence": enter}))
+            .await;
+        ann.send(json!({"action": 7})).await;
+        ann.socket.close(None).await.unwrap();
+        drop(ann);
+        assert_eq!(bob.expect(14).await["presence"][0]["action"], 2);
+        assert_eq!(bob.expect(14).await["presence"][0]["action"], 3);
+    }
+}
+
+#[tokio::test]
 async fn a_member_whose_socket_is_lost_stays_for_its_grace_and_is_kept_by_a_resume() {
     let emulator = Emulator::start(&[]);
     let mut bob = emulator.connect("").await;

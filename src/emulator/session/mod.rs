@@ -128,30 +128,33 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             };
             let ending = match event {
                 Event::Frame(None) => Some(Ending::Lost),
-                Event::Frame(Some(frame)) => self.take_frames(frame?)?,
+                Event::Frame(Some(frame)) => self.take_frames(frame?),
                 Event::Wake => self.check_replaced(),
                 Event::Due => self.handle_due(),
                 Event::Shutdown => Some(self.stop()),
             };
             if let Some(ending) = ending {
-                self.flush().await?;
+                // How it ended does not depend on whether the client still
+                // reads the answer.
+                _ = self.flush().await;
                 return Ok(ending);
             }
         }
     }
 
     /// Answers `first` and all that has arrived behind it.
-    fn take_frames(&mut self, first: Frame) -> Result<Option<Ending>, SessionError> {
+    fn take_frames(&mut self, first: Frame) -> Option<Ending> {
         let mut bytes = first.len();
         let mut frames = vec![first];
         while frames.len() < FRAMES_PER_TURN && bytes < BYTES_PER_TURN {
             match self.socket.socket.next().now_or_never() {
-                Some(Some(frame)) => {
-                    let frame = frame?;
+                Some(Some(Ok(frame))) => {
                     bytes += frame.len();
                     frames.push(frame);
                 }
-                Some(None) | None => break,
+                // An end or an error shows again once these are answered: a
+                // CLOSE counts also when the socket went right behind it.
+                Some(Some(Err(_)) | None) | None => break,
             }
         }
         let mut hub = self.emulator.hub();
@@ -162,18 +165,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
                 Ok(None) => continue,
                 Err(error) => {
                     self.outbox.push_error(None, error);
-                    return Ok(Some(Ending::Lost));
+                    return Some(Ending::Lost);
                 }
             };
             let ending = self
                 .connection
                 .handle(&mut hub, message, now_ms, &mut self.outbox);
             if ending.is_some() {
-                return Ok(ending);
+                return ending;
             }
         }
         self.timers.set_expiry(self.connection.expires_ms());
-        Ok(None)
+        None
     }
 
     fn stop(&mut self) -> Ending {
