@@ -26,6 +26,7 @@ use crate::process::identity::Identity;
 use crate::process::inherited::Inherited;
 use crate::process::spawn::Spawner;
 use crate::protocol::control::Event;
+use crate::shutdown::Shutdown;
 use crate::supervisor::Until;
 use crate::supervisor::instance::{Holder, Lock, PidFile};
 use crate::supervisor::task::{self, Config, Outcome};
@@ -38,6 +39,9 @@ const EVENTS_MAX: usize = 256;
 /// often that is looked at.
 const DYING_PATIENCE: Duration = Duration::from_secs(1);
 const DYING_LOOK: Duration = Duration::from_millis(10);
+
+/// How long the last words to the launcher may take.
+const TOLD_PATIENCE: Duration = Duration::from_secs(1);
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -90,13 +94,14 @@ pub(super) fn run(args: Args, inherited: Inherited) -> Result<(), Failure> {
     };
     block_on(async {
         let (events, news) = mpsc::channel(EVENTS_MAX);
-        let told = tokio::spawn(tell_launcher(startup, news));
+        let tasks = Shutdown::new();
+        tasks.spawn(tell_launcher(startup, news));
         let result = supervisor.run((Until::Ready, events.clone())).await;
         if let Err(failure) = &result {
             _ = events.try_send(Event::Failed(failure.to_start()));
         }
         drop(events);
-        _ = told.await;
+        tasks.drain(TOLD_PATIENCE).await;
         result
     })
 }
@@ -151,6 +156,7 @@ impl Supervisor {
         watcher: (Until, mpsc::Sender<Event>),
     ) -> Result<Config, Failure> {
         let paths = &self.paths;
+        let until = watcher.0;
         let identity = self.setup.identity.settle(&paths.identity_file())?;
         let spawner = Spawner::start().map_err(|e| cannot("start a thread", &e))?;
         let logs = Logs::start(paths.logs(), Limits::default());
@@ -190,6 +196,7 @@ impl Supervisor {
             spawner,
             watchers: vec![watcher],
             ask_ingest,
+            foreground: matches!(until, Until::End),
             notify_socket: std::env::var("NOTIFY_SOCKET").ok(),
             began: self.began,
         })

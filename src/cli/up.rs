@@ -183,7 +183,8 @@ async fn attach(
         match exchange.next(left).await {
             Ok(Event::Ready(summary)) => return Ok(Some(summary)),
             Ok(Event::Failed(failure)) => return Err(Failure::from_start(failure)),
-            Ok(Event::Refused { .. } | Event::Stopped { .. }) => {
+            Ok(Event::Stopped { .. }) => return Err(stopped_meanwhile()),
+            Ok(Event::Refused { .. }) => {
                 return still_time(deadline, paths, who).map(|()| None);
             }
             Ok(event) => progress.show(&event),
@@ -243,6 +244,10 @@ impl Launch<'_> {
                     }
                     return Err(Failure::from_start(failure));
                 }
+                Some(Event::Stopped { .. }) => {
+                    daemon.ended(END_PATIENCE).await;
+                    return Err(stopped_meanwhile());
+                }
                 Some(event) => self.progress.show(&event),
                 None => return Err(died(&boot_log)),
             }
@@ -295,6 +300,10 @@ impl Launch<'_> {
 
 fn cannot(doing: &str, error: &io::Error) -> Failure {
     Failure::new(Exit::CannotCreate, format!("failed to {doing}: {error}"))
+}
+
+fn stopped_meanwhile() -> Failure {
+    Failure::new(Exit::Failed, "the chain was stopped while it was starting").hint("falco up")
 }
 
 /// The supervisor ended without a word: its standard error has the reason.

@@ -25,6 +25,8 @@ pub(super) struct Server {
     pub(super) serve: Serve,
     pub(super) own_thread: bool,
     pub(super) grace: Duration,
+    /// Tracks it, unless it has a thread of its own.
+    pub(super) tasks: Shutdown,
 }
 
 type Outcome = Result<(), String>;
@@ -52,7 +54,7 @@ fn run(server: Server, serving: Serving) -> std::io::Result<oneshot::Receiver<Ou
     let (done, ended) = oneshot::channel();
     let main = main(server.serve, serving, server.grace);
     if !server.own_thread {
-        tokio::spawn(async move { done.send(main.await) });
+        server.tasks.spawn(async move { done.send(main.await) });
         return Ok(ended);
     }
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -140,6 +142,7 @@ mod tests {
             serve,
             own_thread,
             grace: Duration::from_millis(100),
+            tasks: Shutdown::new(),
         }
     }
 

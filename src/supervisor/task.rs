@@ -5,36 +5,27 @@
 //! chain and carries out what it asks for. Nothing here waits for a part, a
 //! disk or a client.
 
+mod config;
+mod requests;
+mod telling;
+
 use std::io;
-use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use futures_util::future::BoxFuture;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 
-use super::chain::{Action, Chain, Change, Ending, Outlook, PartId, State};
+use super::chain::{Action, Chain, Ending, Outlook, PartId};
 use super::incarnation::{self, Birth, News, ORDERS_MAX, Order, Report, Reporter};
 use super::inside::{self, Server};
-use super::instance::Holder;
-use super::part::{Facts, PartSpec, Run};
-use super::probe::EmulatorFact;
-use super::view::{self, ms};
-use super::watchers::{Until, Watchers};
+use super::part::{Facts, Run};
+use super::view::ms;
+use super::watchers::Watchers;
 use crate::control::server::{self, Command};
-use crate::net::ask::ask;
-use crate::net::notify::notify;
-use crate::net::unix::Socket;
-use crate::process::capture::Logs;
-use crate::process::spawn::Spawner;
-use crate::process::usage::Usage;
-use crate::protocol::control::{
-    EmulatorPlace, Event, IngestStatus, PartKind, Request, STATUS_SCHEMA, SocketStatus,
-    StartFailure, Status, Summary,
-};
-use crate::protocol::ipc::TransportStatus;
+use crate::protocol::control::{Event, StartFailure};
 use crate::shutdown::Shutdown;
+
+pub use config::{AskIngest, Config, Outcome};
 
 /// Reports that may wait for the supervisor; each life sends three.
 const REPORTS_MAX: usize = 64;
@@ -42,62 +33,8 @@ const REPORTS_MAX: usize = 64;
 /// Requests that may wait for the supervisor.
 const COMMANDS_MAX: usize = 32;
 
-/// How long a part may take to say how it is, when somebody asks.
-const STATUS_PATIENCE: Duration = Duration::from_millis(300);
-
 /// How long the last answers may take to leave.
 const FAREWELL_PATIENCE: Duration = Duration::from_millis(500);
-
-/// The exit code when a part never became ready.
-const EXIT_UNAVAILABLE: u8 = 69;
-
-/// Asks Falco how it is.
-pub type AskIngest = Arc<dyn Fn() -> BoxFuture<'static, Option<IngestStatus>> + Send + Sync>;
-
-/// Everything a supervisor is made of.
-pub struct Config {
-    /// The parts, in starting order.
-    pub parts: Vec<PartSpec>,
-    /// The control socket.
-    pub control: Arc<Socket>,
-    /// The sockets of the parts inside this process.
-    pub sockets: Vec<Arc<Socket>>,
-    /// Who we are.
-    pub holder: Holder,
-    /// The base directory.
-    pub base_dir: PathBuf,
-    /// The device and the user.
-    pub device_id: String,
-    /// The user.
-    pub user_id: String,
-    /// The file of the emulator's key, if the chain has an emulator.
-    pub emulator_key_file: Option<PathBuf>,
-    /// The transport's socket.
-    pub ably_socket: PathBuf,
-    /// Falco's socket.
-    pub falco_socket: PathBuf,
-    /// Where the output of the parts goes.
-    pub logs: Logs,
-    /// Spawns the children.
-    pub spawner: Spawner,
-    /// Who hears how it goes, from the first event on.
-    pub watchers: Vec<(Until, mpsc::Sender<Event>)>,
-    /// Asks Falco how it is.
-    pub ask_ingest: AskIngest,
-    /// Where the service manager listens, `NOTIFY_SOCKET`.
-    pub notify_socket: Option<String>,
-    /// When we were started.
-    pub began: Instant,
-}
-
-/// How a supervisor ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Outcome {
-    /// It was asked to stop, and everything is gone.
-    Stopped,
-    /// The chain never became ready, and everything is gone.
-    StartFailed(StartFailure),
-}
 
 /// A life under way.
 struct Life {
@@ -128,6 +65,8 @@ struct Supervisor {
     /// From our start to the first time the whole chain was ready.
     took: Option<Duration>,
     stopping_since: Option<Instant>,
+    /// Whether a signal asked to stop; the next one kills.
+    signaled: bool,
     failure: Option<StartFailure>,
 }
 
@@ -160,6 +99,7 @@ pub async fn run(mut config: Config) -> io::Result<Outcome> {
         shutdown,
         took: None,
         stopping_since: None,
+        signaled: false,
         failure: None,
         config,
     };
@@ -213,13 +153,17 @@ impl Supervisor {
         match wake {
             Wake::Report(report) => self.handle_report(report, now),
             Wake::Command(command) => self.handle_command(command, now),
-            Wake::Stop(signal) if self.stopping_since.is_some() => {
+            Wake::Stop(signal) if self.signaled => {
                 tracing::warn!(signal, "Asked to stop again; killing what is left.");
                 self.chain.kill(now);
             }
             Wake::Stop(signal) => {
                 tracing::info!(signal, "Asked to stop.");
+                self.signaled = true;
                 self.stop(false, now);
+            }
+            Wake::Hangup if self.config.foreground => {
+                self.handle(Wake::Stop("SIGHUP"));
             }
             Wake::Hangup => tracing::info!("A terminal was closed; going on."),
             Wake::Timeout => self.chain.handle_timeout(now),
@@ -278,59 +222,6 @@ impl Supervisor {
                 self.chain.restart(other, now);
             }
         }
-    }
-
-    fn handle_command(&mut self, command: Command, now: Instant) {
-        let Command {
-            request,
-            events,
-            peer,
-        } = command;
-        match request {
-            Request::Status => self.answer_status(events, now),
-            Request::Attach => match self.chain.outlook() {
-                Outlook::Starting => self.watchers.add(Until::Ready, events),
-                Outlook::Ready | Outlook::Degraded => {
-                    _ = events.try_send(Event::Ready(self.summary(now)));
-                }
-                Outlook::Stopping | Outlook::Stopped => {
-                    refuse(&events, "the chain is being stopped");
-                }
-            },
-            Request::Stop { now: at_once } => {
-                tracing::info!(?peer, at_once, "Asked to stop.");
-                self.watchers.add(Until::Stopped, events);
-                self.stop(at_once, now);
-            }
-            Request::Restart { parts } => {
-                tracing::info!(?peer, ?parts, "Asked to restart.");
-                match self.select(&parts) {
-                    Ok(ids) => {
-                        self.watchers.add(Until::Ready, events);
-                        for id in ids {
-                            self.chain.restart(id, now);
-                        }
-                    }
-                    Err(error) => refuse(&events, &error),
-                }
-            }
-        }
-    }
-
-    fn select(&self, names: &[String]) -> Result<Vec<PartId>, String> {
-        if matches!(self.chain.outlook(), Outlook::Stopping | Outlook::Stopped) {
-            return Err("the chain is being stopped".to_owned());
-        }
-        let known = || self.chain.parts().iter().map(|p| p.plan.name);
-        if names.is_empty() {
-            return Ok((0..self.lives.len()).collect());
-        }
-        let find = |name: &String| {
-            let all = known().collect::<Vec<_>>().join(", ");
-            let error = || format!("there is no part {name:?}; there are {all}");
-            known().position(|n| n == name).ok_or_else(error)
-        };
-        names.iter().map(find).collect()
     }
 
     fn stop(&mut self, at_once: bool, now: Instant) {
@@ -401,6 +292,7 @@ impl Supervisor {
                     serve: server.serve.clone(),
                     own_thread: server.own_thread,
                     grace: spec.plan.stop_grace,
+                    tasks: self.shutdown.clone(),
                 };
                 self.shutdown.spawn(inside::live(server, orders, reporter));
             }
@@ -439,195 +331,6 @@ impl Supervisor {
         self.chain.parts()[part].plan.name
     }
 
-    /// Where a part listens: what it said of itself, else what is planned.
-    fn place(&self, part: PartId) -> String {
-        let fact = self.facts.of(self.name(part)).unwrap_or_default();
-        match EmulatorFact::parse(fact) {
-            Ok(EmulatorFact { address }) => format!("http://{address}"),
-            Err(_) => self.config.parts[part].place.clone(),
-        }
-    }
-
-    fn announce(&mut self, change: Change) {
-        let event = match change {
-            Change::Ready { part, after } => {
-                let pid = self.lives[part].as_ref().and_then(|l| l.pid);
-                tracing::info!(
-                    part = self.name(part),
-                    pid,
-                    after_ms = ms(after),
-                    "Part is ready."
-                );
-                Event::PartReady {
-                    part: self.name(part).to_owned(),
-                    pid,
-                    after_ms: ms(after),
-                    place: self.place(part),
-                }
-            }
-            Change::Ended {
-                part,
-                ending,
-                retry_in,
-            } => {
-                let delay_ms = retry_in.map(ms);
-                tracing::warn!(part = self.name(part), %ending, delay_ms, "Part ended.");
-                Event::PartEnded {
-                    part: self.name(part).to_owned(),
-                    ending: ending.to_string(),
-                    retry_in_ms: delay_ms,
-                }
-            }
-            Change::Stopped {
-                part,
-                after,
-                killed,
-            } => {
-                tracing::info!(
-                    part = self.name(part),
-                    after_ms = ms(after),
-                    killed,
-                    "Part stopped."
-                );
-                Event::PartStopped {
-                    part: self.name(part).to_owned(),
-                    after_ms: ms(after),
-                    killed,
-                }
-            }
-            Change::Stuck { part } => {
-                tracing::error!(part = self.name(part), "Part outlived SIGKILL.");
-                let pids = self.lives[part].as_ref().and_then(|l| l.pid);
-                Event::PartStuck {
-                    part: self.name(part).to_owned(),
-                    pids: pids.into_iter().collect(),
-                }
-            }
-            Change::ChainReady => {
-                tracing::info!("The whole chain is ready.");
-                self.took.get_or_insert_with(|| self.config.began.elapsed());
-                self.tell_service_manager("READY=1");
-                Event::Ready(self.summary(Instant::now()))
-            }
-            Change::StartFailed { part } => {
-                self.stopping_since.get_or_insert(Instant::now());
-                self.failure = Some(self.failure(part));
-                return;
-            }
-        };
-        self.watchers.tell(&event);
-    }
-
-    fn failure(&self, id: PartId) -> StartFailure {
-        let part = &self.chain.parts()[id];
-        let name = part.plan.name;
-        let how = part.last_end.as_ref().map(|e| e.ending.to_string());
-        let error = format!(
-            "{name} never became ready: {} (attempt {})",
-            how.unwrap_or_default(),
-            part.incarnation
-        );
-        let hint = format!("falco logs {name} says more; nothing was left running");
-        StartFailure {
-            exit: EXIT_UNAVAILABLE,
-            error,
-            hint: Some(hint),
-            part: Some(name.to_owned()),
-        }
-    }
-
-    fn summary(&self, now: Instant) -> Summary {
-        let up = now.duration_since(self.config.began);
-        let ready = |p: &&super::chain::Part| matches!(p.state, State::Ready { .. });
-        Summary {
-            pid: self.config.holder.identity.pid,
-            instance: self.config.holder.instance.clone(),
-            took_ms: ms(self.took.unwrap_or(up)),
-            up_ms: ms(up),
-            parts: self.lives.len(),
-            parts_ready: self.chain.parts().iter().filter(ready).count(),
-            falco_socket: self.config.falco_socket.display().to_string(),
-            ably_socket: self.config.ably_socket.display().to_string(),
-            device_id: self.config.device_id.clone(),
-            user_id: self.config.user_id.clone(),
-            emulator: self.emulator(),
-        }
-    }
-
-    fn emulator(&self) -> Option<EmulatorPlace> {
-        let key_file = self.config.emulator_key_file.as_ref()?;
-        let fact = EmulatorFact::parse(self.facts.of("emulator")?).ok()?;
-        Some(EmulatorPlace {
-            address: fact.address,
-            key_file: key_file.display().to_string(),
-        })
-    }
-
-    /// Answers in a task of its own: Falco and the transport are asked too.
-    fn answer_status(&self, events: mpsc::Sender<Event>, now: Instant) {
-        let status = self.status(now);
-        let ask_ingest = Arc::clone(&self.config.ask_ingest);
-        let ably_socket = self.config.ably_socket.clone();
-        self.shutdown.spawn(async move {
-            let ingest = tokio::time::timeout(STATUS_PATIENCE, ask_ingest());
-            let (ingest, transport) = tokio::join!(ingest, ask_transport(&ably_socket));
-            let status = Status {
-                ingest: ingest.ok().flatten(),
-                transport,
-                ..status
-            };
-            _ = events.send(Event::Status(Box::new(status))).await;
-        });
-    }
-
-    fn status(&self, now: Instant) -> Status {
-        let usage = Usage::of(self.config.holder.identity.pid);
-        let socket = |s: &Arc<Socket>| SocketStatus {
-            path: s.path().display().to_string(),
-            in_place: s.is_in_place(),
-        };
-        let sockets = std::iter::once(&self.config.control).chain(&self.config.sockets);
-        Status {
-            schema: STATUS_SCHEMA,
-            state: view::chain_state(&self.chain),
-            instance: self.config.holder.instance.clone(),
-            version: self.config.holder.version.clone(),
-            pid: self.config.holder.identity.pid,
-            boot_id: self.config.holder.identity.boot_id.clone(),
-            since_ms: self.config.holder.since_ms,
-            up_ms: ms(now.duration_since(self.config.began)),
-            rss_bytes: usage.map(|u| u.rss_bytes),
-            cpu_ms: usage.map(|u| ms(u.cpu)),
-            base_dir: self.config.base_dir.display().to_string(),
-            device_id: self.config.device_id.clone(),
-            user_id: self.config.user_id.clone(),
-            parts: (0..self.lives.len())
-                .map(|id| self.part_status(id, now))
-                .collect(),
-            sockets: sockets.map(socket).collect(),
-            ingest: None,
-            transport: None,
-            emulator: self.emulator(),
-        }
-    }
-
-    fn part_status(&self, id: PartId, now: Instant) -> crate::protocol::control::PartStatus {
-        let kind = match self.config.parts[id].run {
-            Run::Process(_) => PartKind::Process,
-            Run::Server(_) => PartKind::Server,
-        };
-        let pid = self.lives[id].as_ref().and_then(|l| l.pid);
-        view::part_status(&self.chain.parts()[id], kind, pid, self.place(id), now)
-    }
-
-    fn tell_service_manager(&self, state: &str) {
-        if let Some(name) = &self.config.notify_socket
-            && let Err(error) = notify(name, state)
-        {
-            tracing::warn!(%error, state, "Failed to tell the service manager.");
-        }
-    }
-
     /// Everything is gone but the control socket: says so, and takes it away.
     async fn finish(mut self) -> Outcome {
         self.config.logs.flush().await;
@@ -648,28 +351,9 @@ impl Supervisor {
     }
 }
 
-fn refuse(events: &mpsc::Sender<Event>, error: &str) {
-    let error = error.to_owned();
-    _ = events.try_send(Event::Refused { error });
-}
-
 async fn sleep_until(due: Option<Instant>) {
     match due {
         Some(due) => tokio::time::sleep_until(due.into()).await,
         None => std::future::pending().await,
     }
-}
-
-#[derive(serde::Deserialize)]
-struct StatusAnswer {
-    ok: bool,
-    #[serde(flatten)]
-    status: TransportStatus,
-}
-
-async fn ask_transport(socket: &std::path::Path) -> Option<TransportStatus> {
-    let request = r#"{"op":"status.v1","request_id":"status"}"#;
-    let answer = ask(socket, request, STATUS_PATIENCE).await.ok()?;
-    let answer: StatusAnswer = serde_json::from_str(&answer).ok()?;
-    answer.ok.then_some(answer.status)
 }

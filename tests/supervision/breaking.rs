@@ -2,8 +2,10 @@
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
+use std::process::Stdio;
+use std::time::Duration;
 
-use super::base::{Base, eventually, kill};
+use super::base::{Base, eventually, kill, said};
 
 #[test]
 fn children_die_with_a_killed_supervisor_and_the_next_up_needs_no_help() {
@@ -92,4 +94,60 @@ fn no_secret_is_in_the_arguments_or_the_environment_of_our_children() {
             );
         }
     }
+}
+
+#[test]
+fn a_supervisor_killed_at_any_moment_of_its_start_leaves_no_process_and_no_trouble() {
+    for delay_ms in [0, 5, 10, 20, 40, 80] {
+        let base = Base::new();
+        let up = base.falco(&["up"]).stderr(Stdio::piped()).spawn().unwrap();
+        std::thread::sleep(Duration::from_millis(delay_ms));
+        for (pid, line) in base.processes() {
+            if line.contains("__daemon") {
+                kill(pid, "KILL");
+            }
+        }
+        up.wait_with_output().unwrap();
+        base.run(&["stop"]);
+        eventually("nothing is left", || base.processes().is_empty());
+        base.up();
+        base.emit();
+    }
+}
+
+#[test]
+fn a_supervisor_killed_at_any_moment_of_its_stop_leaves_no_process_and_no_trouble() {
+    for delay_ms in [0, 2, 5, 10] {
+        let base = Base::new();
+        let pid = base.up();
+        let stop = base
+            .falco(&["stop"])
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        std::thread::sleep(Duration::from_millis(delay_ms));
+        kill(pid, "KILL");
+        assert!(stop.wait_with_output().unwrap().status.success());
+        eventually("nothing is left", || base.processes().is_empty());
+        base.up();
+        base.emit();
+    }
+}
+
+#[test]
+fn a_stop_during_the_start_ends_it_and_says_so() {
+    let base = Base::new();
+    let program = base.script("daemon-ably", "sleep 1000");
+    let base = base.with_env("DAEMON_ABLY_BINARY", program);
+    let up = base.falco(&["up"]).stderr(Stdio::piped()).spawn().unwrap();
+    eventually("it starts", || base.status()["state"] == "starting");
+    assert_eq!(base.run(&["stop"]).code, 0);
+    let said = said(&up.wait_with_output().unwrap());
+    assert_eq!(said.code, 1, "{}", said.stderr);
+    assert!(
+        said.stderr.contains("stopped while it was starting"),
+        "{}",
+        said.stderr
+    );
+    base.assert_nothing_left();
 }

@@ -1,0 +1,66 @@
+//! What a supervisor is made of, and how it ends.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Instant;
+
+use futures_util::future::BoxFuture;
+use tokio::sync::mpsc;
+
+use super::super::instance::Holder;
+use super::super::part::PartSpec;
+use super::super::watchers::Until;
+use crate::net::unix::Socket;
+use crate::process::capture::Logs;
+use crate::process::spawn::Spawner;
+use crate::protocol::control::{Event, IngestStatus, StartFailure};
+
+/// Asks Falco how it is.
+pub type AskIngest = Arc<dyn Fn() -> BoxFuture<'static, Option<IngestStatus>> + Send + Sync>;
+
+/// Everything a supervisor is made of.
+pub struct Config {
+    /// The parts, in starting order.
+    pub parts: Vec<PartSpec>,
+    /// The control socket.
+    pub control: Arc<Socket>,
+    /// The sockets of the parts inside this process.
+    pub sockets: Vec<Arc<Socket>>,
+    /// Who we are.
+    pub holder: Holder,
+    /// The base directory.
+    pub base_dir: PathBuf,
+    /// The device and the user.
+    pub device_id: String,
+    /// The user.
+    pub user_id: String,
+    /// The file of the emulator's key, if the chain has an emulator.
+    pub emulator_key_file: Option<PathBuf>,
+    /// The transport's socket.
+    pub ably_socket: PathBuf,
+    /// Falco's socket.
+    pub falco_socket: PathBuf,
+    /// Where the output of the parts goes.
+    pub logs: Logs,
+    /// Spawns the children.
+    pub spawner: Spawner,
+    /// Who hears how it goes, from the first event on.
+    pub watchers: Vec<(Until, mpsc::Sender<Event>)>,
+    /// Asks Falco how it is.
+    pub ask_ingest: AskIngest,
+    /// Whether we end with our terminal.
+    pub foreground: bool,
+    /// Where the service manager listens, `NOTIFY_SOCKET`.
+    pub notify_socket: Option<String>,
+    /// When we were started.
+    pub began: Instant,
+}
+
+/// How a supervisor ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// It was asked to stop, and everything is gone.
+    Stopped,
+    /// The chain never became ready, and everything is gone.
+    StartFailed(StartFailure),
+}

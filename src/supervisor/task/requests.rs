@@ -1,0 +1,155 @@
+//! Requests on the control socket, and how the chain is.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::mpsc;
+
+use super::super::chain::{Outlook, PartId};
+use super::super::part::Run;
+use super::super::view::{self, ms};
+use super::super::watchers::Until;
+use super::Supervisor;
+use crate::control::server::Command;
+use crate::net::ask::ask;
+use crate::net::unix::Socket;
+use crate::process::usage::Usage;
+use crate::protocol::control::{
+    Event, PartKind, PartStatus, Request, STATUS_SCHEMA, SocketStatus, Status,
+};
+use crate::protocol::ipc::TransportStatus;
+
+/// How long a part may take to say how it is, when somebody asks.
+const STATUS_PATIENCE: Duration = Duration::from_millis(300);
+
+impl Supervisor {
+    pub(super) fn handle_command(&mut self, command: Command, now: Instant) {
+        let Command {
+            request,
+            events,
+            peer,
+        } = command;
+        match request {
+            Request::Status => self.answer_status(events, now),
+            Request::Attach => match self.chain.outlook() {
+                Outlook::Starting => self.watchers.add(Until::Ready, events),
+                Outlook::Ready | Outlook::Degraded => {
+                    _ = events.try_send(Event::Ready(self.summary(now)));
+                }
+                Outlook::Stopping | Outlook::Stopped => {
+                    refuse(&events, "the chain is being stopped");
+                }
+            },
+            Request::Stop { now: at_once } => {
+                tracing::info!(?peer, at_once, "Asked to stop.");
+                self.watchers.add(Until::Stopped, events);
+                self.stop(at_once, now);
+            }
+            Request::Restart { parts } => {
+                tracing::info!(?peer, ?parts, "Asked to restart.");
+                match self.select(&parts) {
+                    Ok(ids) => {
+                        self.watchers.add(Until::Ready, events);
+                        for id in ids {
+                            self.chain.restart(id, now);
+                        }
+                    }
+                    Err(error) => refuse(&events, &error),
+                }
+            }
+        }
+    }
+
+    fn select(&self, names: &[String]) -> Result<Vec<PartId>, String> {
+        if matches!(self.chain.outlook(), Outlook::Stopping | Outlook::Stopped) {
+            return Err("the chain is being stopped".to_owned());
+        }
+        let known = || self.chain.parts().iter().map(|p| p.plan.name);
+        if names.is_empty() {
+            return Ok((0..self.lives.len()).collect());
+        }
+        let find = |name: &String| {
+            let all = known().collect::<Vec<_>>().join(", ");
+            let error = || format!("there is no part {name:?}; there are {all}");
+            known().position(|n| n == name).ok_or_else(error)
+        };
+        names.iter().map(find).collect()
+    }
+
+    /// Answers in a task of its own: Falco and the transport are asked too.
+    fn answer_status(&self, events: mpsc::Sender<Event>, now: Instant) {
+        let status = self.status(now);
+        let ask_ingest = Arc::clone(&self.config.ask_ingest);
+        let ably_socket = self.config.ably_socket.clone();
+        self.shutdown.spawn(async move {
+            let ingest = tokio::time::timeout(STATUS_PATIENCE, ask_ingest());
+            let (ingest, transport) = tokio::join!(ingest, ask_transport(&ably_socket));
+            let status = Status {
+                ingest: ingest.ok().flatten(),
+                transport,
+                ..status
+            };
+            _ = events.send(Event::Status(Box::new(status))).await;
+        });
+    }
+
+    fn status(&self, now: Instant) -> Status {
+        let usage = Usage::of(self.config.holder.identity.pid);
+        let socket = |s: &Arc<Socket>| SocketStatus {
+            path: s.path().display().to_string(),
+            in_place: s.is_in_place(),
+        };
+        let sockets = std::iter::once(&self.config.control).chain(&self.config.sockets);
+        Status {
+            schema: STATUS_SCHEMA,
+            state: view::chain_state(&self.chain),
+            instance: self.config.holder.instance.clone(),
+            version: self.config.holder.version.clone(),
+            pid: self.config.holder.identity.pid,
+            boot_id: self.config.holder.identity.boot_id.clone(),
+            since_ms: self.config.holder.since_ms,
+            up_ms: ms(now.duration_since(self.config.began)),
+            rss_bytes: usage.map(|u| u.rss_bytes),
+            cpu_ms: usage.map(|u| ms(u.cpu)),
+            base_dir: self.config.base_dir.display().to_string(),
+            device_id: self.config.device_id.clone(),
+            user_id: self.config.user_id.clone(),
+            parts: (0..self.lives.len())
+                .map(|id| self.part_status(id, now))
+                .collect(),
+            sockets: sockets.map(socket).collect(),
+            ingest: None,
+            transport: None,
+            emulator: self.emulator(),
+        }
+    }
+
+    fn part_status(&self, id: PartId, now: Instant) -> PartStatus {
+        let kind = match self.config.parts[id].run {
+            Run::Process(_) => PartKind::Process,
+            Run::Server(_) => PartKind::Server,
+        };
+        let pid = self.lives[id].as_ref().and_then(|l| l.pid);
+        view::part_status(&self.chain.parts()[id], kind, pid, self.place(id), now)
+    }
+}
+
+fn refuse(events: &mpsc::Sender<Event>, error: &str) {
+    let error = error.to_owned();
+    _ = events.try_send(Event::Refused { error });
+}
+
+#[derive(serde::Deserialize)]
+struct StatusAnswer {
+    ok: bool,
+    #[serde(flatten)]
+    status: TransportStatus,
+}
+
+async fn ask_transport(socket: &Path) -> Option<TransportStatus> {
+    let request = r#"{"op":"status.v1","request_id":"status"}"#;
+    let answer = ask(socket, request, STATUS_PATIENCE).await.ok()?;
+    let answer: StatusAnswer = serde_json::from_str(&answer).ok()?;
+    answer.ok.then_some(answer.status)
+}
