@@ -13,10 +13,10 @@
 //!                a        b         a will get e6.., b is up to date
 //! ```
 
-use std::collections::HashMap;
-use std::sync::Arc;
+mod subscriber;
 
 use bytes::Bytes;
+use std::collections::HashMap;
 
 use crate::protocol::ably::codec::Format;
 use crate::protocol::ably::message::{ProtocolMessage, flags};
@@ -25,6 +25,9 @@ use super::log::{Entry, Kind, Log};
 use super::objects::RootMap;
 use super::presence::Members;
 use super::serial::{Position, Series};
+
+use subscriber::Subscriber;
+pub(super) use subscriber::{Attach, Attached, From, Pulled};
 
 /// A websocket connection; a resumed connection has a new session.
 pub(super) type SessionId = u64;
@@ -41,66 +44,6 @@ pub(super) struct Channel {
     growth: usize,
     pub(super) members: Members,
     pub(super) root: RootMap,
-}
-
-#[derive(Debug)]
-struct Subscriber {
-    /// Number of the next entry to look at.
-    next: u64,
-    /// Older entries are a replay: only messages count, SYNC gave the rest.
-    live_from: u64,
-    /// Messages of the first entry that are not wanted (rewind).
-    skip: usize,
-    modes: u64,
-    /// The connection whose messages are not echoed.
-    muted: Option<Arc<str>>,
-    /// Whether its session knows that there is something to pull.
-    is_awake: bool,
-}
-
-/// How an attachment begins.
-#[derive(Debug)]
-pub(super) struct Attach {
-    pub(super) modes: u64,
-    /// The connection whose messages are not echoed.
-    pub(super) muted: Option<Arc<str>>,
-    pub(super) from: From,
-}
-
-/// Where an attachment begins.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum From {
-    /// With what comes next.
-    Now,
-    /// After what the client saw last; `None` is a serial that is not ours.
-    /// If something after it is gone, with the oldest that is left.
-    Serial(Option<Position>),
-    /// With the last so many messages.
-    LastMessages(usize),
-    /// With the messages since that time.
-    Since(i64),
-}
-
-/// How an attachment began.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Attached {
-    pub(super) position: Position,
-    /// Nothing was missed since the serial the client gave.
-    pub(super) is_resumed: bool,
-    /// Past messages follow.
-    pub(super) has_backlog: bool,
-}
-
-/// What [`Channel::pull`] found.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Pulled {
-    /// The session is not subscribed, or has everything.
-    Everything,
-    /// There is more, over the budget.
-    More,
-    /// Entries were dropped before the subscriber got them; it goes on with
-    /// what comes after this position.
-    Lost(Position),
 }
 
 impl Channel {
@@ -323,20 +266,6 @@ impl Channel {
     /// Attachments.
     pub(super) fn count_all(&self) -> usize {
         self.subscribers.len()
-    }
-}
-
-impl Subscriber {
-    fn wants(&self, entry: &Entry) -> bool {
-        let is_live = self.live_from <= self.next;
-        match entry.kind {
-            Kind::Message => {
-                let is_muted = self.muted.is_some() && self.muted == entry.publisher;
-                self.modes & flags::SUBSCRIBE != 0 && !is_muted
-            }
-            Kind::Presence => is_live && self.modes & flags::PRESENCE_SUBSCRIBE != 0,
-            Kind::Object => is_live && self.modes & flags::OBJECT_SUBSCRIBE != 0,
-        }
     }
 }
 

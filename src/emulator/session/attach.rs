@@ -7,16 +7,13 @@ use crate::emulator::access::denied;
 use crate::emulator::channel::{Attach, Attached, From};
 use crate::emulator::hub::{Hub, check_channel_name};
 use crate::emulator::limits::CHANNELS_PER_CONNECTION_MAX;
-use crate::emulator::serial::Position;
 use crate::protocol::ably::error::ErrorInfo;
-use crate::protocol::ably::message::{Action, PresenceMessage, ProtocolMessage, flags};
+use crate::protocol::ably::message::{Action, ProtocolMessage, flags};
 
 use super::Outbox;
 use super::connection::Connection;
 use super::modes::{MODES_DEFAULT, allowed_modes, modes_from_names};
-
-/// Bytes of members in one SYNC, about.
-const SYNC_BYTES: usize = 128 * 1024;
+use super::sync::push_object_sync;
 
 /// One attached channel.
 #[derive(Debug, Clone)]
@@ -158,12 +155,7 @@ impl Connection {
             self.push_sync(hub, Some(channel), outbox);
         }
         if let Some(root) = objects {
-            outbox.push(&ProtocolMessage {
-                channel: Some(channel.to_owned()),
-                channel_serial: Some(format!("{}:", sync_id(attached.position))),
-                state: vec![root.state()],
-                ..ProtocolMessage::new(Action::ObjectSync)
-            });
+            push_object_sync(root, channel, attached.position, outbox);
         }
     }
 
@@ -181,38 +173,6 @@ impl Connection {
             error: Some(ErrorInfo::with_status(80020, 400, text)),
             ..ProtocolMessage::new(Action::Attached)
         });
-    }
-
-    /// Sends who is present, in as many SYNCs as it takes.
-    pub(super) fn push_sync(&self, hub: &Hub, channel: Option<&str>, outbox: &mut Outbox) {
-        let name = channel.unwrap_or_default();
-        let can_see = self
-            .attachments
-            .get(name)
-            .is_some_and(|attachment| attachment.modes & flags::PRESENCE_SUBSCRIBE != 0);
-        let Some(channel) = hub.channel(name).filter(|_| can_see) else {
-            return;
-        };
-        let serial = sync_id(channel.last());
-        let mut page: Vec<PresenceMessage> = Vec::new();
-        let mut size = 0;
-        let mut push = |page: Vec<PresenceMessage>, cursor: &str| {
-            outbox.push(&ProtocolMessage {
-                channel: Some(name.to_owned()),
-                channel_serial: Some(format!("{serial}:{cursor}")),
-                presence: page,
-                ..ProtocolMessage::new(Action::Sync)
-            });
-        };
-        for member in channel.members.iter() {
-            if SYNC_BYTES < size {
-                push(std::mem::take(&mut page), "more");
-                size = 0;
-            }
-            size += member.size() + 128;
-            page.push(member.clone());
-        }
-        push(page, "");
     }
 
     /// Says DETACHED, also when the channel was not attached.
@@ -245,12 +205,6 @@ impl Connection {
             false
         });
     }
-}
-
-/// What names one SYNC: letters, digits and dashes only, because SDKs read no
-/// cursor behind anything else.
-fn sync_id(position: Position) -> String {
-    position.to_string()
 }
 
 /// Where ATTACH wants to begin.

@@ -13,6 +13,7 @@ mod connection;
 mod modes;
 mod open;
 mod socket;
+mod sync;
 mod timers;
 
 use std::sync::Arc;
