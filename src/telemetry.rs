@@ -5,11 +5,14 @@
 
 use std::io::{self, IsTerminal};
 
-use tracing_appender::non_blocking::{NonBlocking, WorkerGuard};
+use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
+
+/// Lines waiting for the disk; more are dropped. Room for them is taken at once.
+const LINES_MAX: usize = 2048;
 
 /// How much is logged.
 #[derive(Debug, Clone, Default)]
@@ -60,7 +63,9 @@ pub fn init_stderr(verbosity: &Verbosity) {
 ///
 /// The guard writes what is left when it is dropped.
 pub fn init_writer(verbosity: &Verbosity, writer: impl io::Write + Send + 'static) -> WorkerGuard {
-    let (writer, guard): (NonBlocking, _) = tracing_appender::non_blocking(writer);
+    let (writer, guard) = NonBlockingBuilder::default()
+        .buffered_lines_limit(LINES_MAX)
+        .finish(writer);
     let layer = fmt::layer().json().with_writer(writer);
     _ = tracing_subscriber::registry()
         .with(verbosity.filter())

@@ -209,7 +209,7 @@ fn upstream(transport: &TransportStatus) -> String {
         let error = up
             .last_error
             .as_ref()
-            .map(|e| format!(" · last error {e:?}"));
+            .map(|e| format!(" · last error: {e}"));
         _ = writeln!(
             text,
             "upstream  {} {} to {} · {} in flight, {} queued{}",

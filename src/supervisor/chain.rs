@@ -114,6 +114,8 @@ pub enum Outlook {
 enum Goal {
     Up,
     Down,
+    /// Down, and then up again.
+    Again,
 }
 
 /// The state of all parts, in starting order.
@@ -164,8 +166,8 @@ impl Chain {
             Goal::Down if all(|s| matches!(s, State::Stopped)) => Outlook::Stopped,
             Goal::Down => Outlook::Stopping,
             Goal::Up if all(|s| matches!(s, State::Ready { .. })) => Outlook::Ready,
-            Goal::Up if self.was_ready => Outlook::Degraded,
-            Goal::Up => Outlook::Starting,
+            Goal::Up | Goal::Again if self.was_ready => Outlook::Degraded,
+            Goal::Up | Goal::Again => Outlook::Starting,
         }
     }
 
@@ -255,9 +257,18 @@ impl Chain {
         self.advance(now);
     }
 
+    /// Stops every part, last first, and starts them again in order; forgets
+    /// every failure.
+    pub fn restart_all(&mut self, now: Instant) {
+        if self.goal != Goal::Down {
+            self.goal = Goal::Again;
+            self.advance(now);
+        }
+    }
+
     /// Restarts one part at once and forgets its failures.
     pub fn restart(&mut self, id: PartId, now: Instant) {
-        if self.goal == Goal::Down {
+        if self.goal != Goal::Up {
             return;
         }
         let part = &mut self.parts[id];
@@ -360,7 +371,7 @@ impl Chain {
                 self.changes.push_back(Change::Stuck { part: id });
                 self.parts[id].state = match self.goal {
                     Goal::Up => State::GaveUp,
-                    Goal::Down => State::Stopped,
+                    Goal::Down | Goal::Again => State::Stopped,
                 };
             }
             State::BackingOff { start_at } if start_at <= now => {
@@ -404,7 +415,22 @@ impl Chain {
         match self.goal {
             Goal::Up => self.advance_up(now),
             Goal::Down => self.advance_down(now),
+            Goal::Again => self.advance_again(now),
         }
+    }
+
+    fn advance_again(&mut self, now: Instant) {
+        self.advance_down(now);
+        if self.parts.iter().any(|p| p.state != State::Stopped) {
+            return;
+        }
+        self.goal = Goal::Up;
+        for part in &mut self.parts {
+            part.history.forgive();
+            part.ever_ready = false;
+            part.state = State::Waiting;
+        }
+        self.advance_up(now);
     }
 
     fn advance_up(&mut self, now: Instant) {

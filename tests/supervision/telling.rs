@@ -1,5 +1,6 @@
 //! `falco status`: says what is true, and by its exit code too.
 
+use std::os::unix::fs::MetadataExt;
 use std::time::{Duration, Instant};
 
 use super::base::{Base, eventually, kill};
@@ -64,6 +65,24 @@ fn a_part_that_keeps_failing_makes_the_status_degraded() {
     std::fs::remove_file(base.home().join("broken")).unwrap();
     assert_eq!(base.run(&["restart", "transport"]).code, 0);
     assert_eq!(base.status()["state"], "running");
+    base.emit();
+}
+
+#[test]
+fn a_restart_of_the_chain_keeps_the_supervisor_and_its_sockets() {
+    let base = Base::new();
+    let pid = base.up();
+    let inode = || std::fs::metadata(base.socket("falco.sock")).unwrap().ino();
+    let before = (inode(), base.pid_of("transport"));
+    let said = base.run(&["restart"]);
+    assert_eq!(said.code, 0, "{}", said.stderr);
+    let status = base.status();
+    assert_eq!(
+        (status["state"].as_str(), status["pid"].as_u64()),
+        (Some("running"), Some(pid.into()))
+    );
+    assert_eq!(inode(), before.0);
+    assert_ne!(base.pid_of("transport"), before.1);
     base.emit();
 }
 

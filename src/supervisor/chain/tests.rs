@@ -247,3 +247,32 @@ fn a_stop_during_the_start_leaves_nothing() {
     chain.handle_end(TRANSPORT, 1, Ending::Exited(0), now, 1.0);
     assert_eq!(actions(&mut chain), [Action::Terminate(BROKER, 1)]);
 }
+
+#[test]
+fn restarting_all_goes_down_from_last_to_first_and_up_from_first_to_last() {
+    let now = Instant::now();
+    let mut chain = ready_chain(now);
+    chain.restart_all(now);
+    for part in [FALCO, TRANSPORT, BROKER] {
+        assert_eq!(actions(&mut chain), [Action::Terminate(part, 1)]);
+        assert_eq!(chain.outlook(), Outlook::Degraded);
+        chain.handle_end(part, 1, Ending::Exited(0), now, 1.0);
+    }
+    for part in [BROKER, TRANSPORT, FALCO] {
+        assert_eq!(actions(&mut chain), [Action::Start(part, 2)]);
+        chain.handle_ready(part, 2, now);
+    }
+    assert_eq!(chain.outlook(), Outlook::Ready);
+}
+
+#[test]
+fn a_stop_goes_before_a_restart() {
+    let now = Instant::now();
+    let mut chain = ready_chain(now);
+    chain.restart_all(now);
+    chain.stop(now);
+    for part in [FALCO, TRANSPORT, BROKER] {
+        chain.handle_end(part, 1, Ending::Exited(0), now, 1.0);
+    }
+    assert_eq!(chain.outlook(), Outlook::Stopped);
+}

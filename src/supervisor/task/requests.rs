@@ -51,6 +51,9 @@ impl Supervisor {
                 match self.select(&parts) {
                     Ok(ids) => {
                         self.watchers.add(Until::Ready, events);
+                        if ids.is_empty() {
+                            self.chain.restart_all(now);
+                        }
                         for id in ids {
                             self.chain.restart(id, now);
                         }
@@ -66,9 +69,6 @@ impl Supervisor {
             return Err("the chain is being stopped".to_owned());
         }
         let known = || self.chain.parts().iter().map(|p| p.plan.name);
-        if names.is_empty() {
-            return Ok((0..self.lives.len()).collect());
-        }
         let find = |name: &String| {
             let all = known().collect::<Vec<_>>().join(", ");
             let error = || format!("there is no part {name:?}; there are {all}");
