@@ -1,0 +1,183 @@
+//! The parts that are processes of their own: the emulator and the transport.
+
+use std::ffi::{OsStr, OsString};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::{Ingredients, plan};
+use crate::process::spawn::Spec;
+use crate::protocol::token::BrokerTokens;
+use crate::supervisor::chain::PartId;
+use crate::supervisor::part::{Facts, Launch, PartSpec, ProcessPart, Run};
+use crate::supervisor::probe::{EmulatorFact, Probe};
+
+/// How long a process of the chain has from SIGTERM to SIGKILL. The transport
+/// bounds itself by `DAEMON_ABLY_SHUTDOWN_TIMEOUT`, 2 s by default.
+const STOP_GRACE: Duration = Duration::from_secs(5);
+
+/// What children get of our environment: where things are, how to log, how to
+/// reach the network. Nothing of it is secret.
+const INHERITED: &[&str] = &[
+    "FALCO_LOG",
+    "HOME",
+    "LANG",
+    "LC_ALL",
+    "LOGNAME",
+    "PATH",
+    "RUST_BACKTRACE",
+    "SSL_CERT_DIR",
+    "SSL_CERT_FILE",
+    "TMPDIR",
+    "TZ",
+    "USER",
+    "XDG_RUNTIME_DIR",
+];
+
+/// What the transport gets besides: its settings of the contract.
+const TRANSPORT_SETTINGS: &[&str] = &[
+    "DAEMON_ABLY_ENDPOINT",
+    "DAEMON_ABLY_FORMAT",
+    "DAEMON_ABLY_HEARTBEAT_INTERVAL",
+    "DAEMON_ABLY_MAX_FRAME_BYTES",
+    "DAEMON_ABLY_PUBLISH_TIMEOUT",
+    "DAEMON_ABLY_SHUTDOWN_TIMEOUT",
+    "UNBOUND_PRESENCE_DO_HEARTBEAT_URL",
+    "UNBOUND_PRESENCE_DO_TOKEN",
+    "UNBOUND_PRESENCE_DO_TTL_MS",
+];
+
+impl Ingredients {
+    fn child_environment(&self, settings: &[&str]) -> Vec<(OsString, OsString)> {
+        let names = INHERITED.iter().chain(settings).map(OsStr::new);
+        let set = names.filter_map(|n| self.variables.get_key_value(n));
+        let mut env: Vec<_> = set.map(|(k, v)| (k.clone(), v.clone())).collect();
+        env.push(("UNBOUND_BASE_DIR".into(), self.paths.base().into()));
+        env
+    }
+
+    fn spec(&self, program: PathBuf, settings: &[&str]) -> Spec {
+        Spec {
+            program,
+            arg0: None,
+            args: Vec::new(),
+            env: self.child_environment(settings),
+            directory: self.paths.base().to_path_buf(),
+            descriptors: Vec::new(),
+        }
+    }
+}
+
+pub(super) fn emulator(with: &Ingredients, program: PathBuf) -> PartSpec {
+    let with = with.clone();
+    let launch = move |_: &Facts| {
+        let mut spec = with.spec(program.clone(), &[]);
+        spec.args = vec![
+            "emulator".into(),
+            "--dir".into(),
+            with.paths.emulator().into(),
+        ];
+        if with.debug {
+            spec.args.push("--debug".into());
+        }
+        Ok(Launch {
+            spec,
+            secrets: None,
+        })
+    };
+    PartSpec {
+        plan: plan("emulator", Vec::new(), STOP_GRACE),
+        place: "127.0.0.1".to_owned(),
+        run: Run::Process(ProcessPart {
+            launch: Box::new(launch),
+            ours: true,
+            probe: Probe::Emulator,
+        }),
+    }
+}
+
+pub(super) fn transport(
+    with: &Ingredients,
+    own_program: PathBuf,
+    after: Vec<PartId>,
+    has_emulator: bool,
+) -> PartSpec {
+    let foreign = with.variables.get(OsStr::new("DAEMON_ABLY_BINARY"));
+    let foreign = foreign.filter(|path| !path.is_empty()).map(PathBuf::from);
+    let socket = with.paths.ably_socket();
+    let (ours, probe) = match foreign {
+        Some(_) => (false, Probe::ForeignTransport(socket.clone())),
+        None => (true, Probe::Transport(socket.clone())),
+    };
+    let program = foreign.unwrap_or(own_program);
+    let with = with.clone();
+    let launch = move |facts: &Facts| {
+        let endpoint = has_emulator.then(|| emulator_endpoint(facts)).transpose()?;
+        transport_launch(&with, program.clone(), ours, endpoint, facts)
+    };
+    PartSpec {
+        plan: plan("transport", after, STOP_GRACE),
+        place: socket.display().to_string(),
+        run: Run::Process(ProcessPart {
+            launch: Box::new(launch),
+            ours,
+            probe,
+        }),
+    }
+}
+
+fn emulator_endpoint(facts: &Facts) -> Result<String, String> {
+    let fact = facts
+        .of("emulator")
+        .ok_or("the emulator has not said where it is")?;
+    Ok(format!("http://{}", EmulatorFact::parse(fact)?.address))
+}
+
+/// The transport under the contract: arguments, environment, and the broker
+/// tokens; ours gets those through a pipe, a foreign one in its environment.
+fn transport_launch(
+    with: &Ingredients,
+    program: PathBuf,
+    ours: bool,
+    endpoint: Option<String>,
+    facts: &Facts,
+) -> Result<Launch, String> {
+    let tokens = facts
+        .of("broker")
+        .ok_or("the broker has not said its tokens")?;
+    let mut spec = with.spec(program, TRANSPORT_SETTINGS);
+    let mut set = |name: &str, value: OsString| {
+        spec.env.retain(|(known, _)| known != name);
+        spec.env.push((name.into(), value));
+    };
+    set("UNBOUND_ABLY_SOCKET", with.paths.ably_socket().into());
+    set(
+        "UNBOUND_ABLY_BROKER_SOCKET",
+        with.paths.broker_socket().into(),
+    );
+    if let Some(endpoint) = endpoint {
+        set("DAEMON_ABLY_ENDPOINT", endpoint.into());
+    }
+    if !ours {
+        let tokens: BrokerTokens = serde_json::from_str(tokens).map_err(|e| e.to_string())?;
+        set(
+            "UNBOUND_ABLY_BROKER_TOKEN_FALCO",
+            tokens.daemon_falco.reveal().into(),
+        );
+        set(
+            "UNBOUND_ABLY_BROKER_TOKEN_NAGATO",
+            tokens.daemon_nagato.reveal().into(),
+        );
+    }
+    spec.arg0 = ours.then(|| "daemon-ably".into());
+    spec.args = vec![
+        "--device-id".into(),
+        with.identity.device().to_string().into(),
+        "--user-id".into(),
+        with.identity.user().into(),
+    ];
+    if with.debug {
+        spec.args.push("--debug".into());
+    }
+    let secrets = ours.then(|| tokens.to_owned());
+    Ok(Launch { spec, secrets })
+}

@@ -1,0 +1,103 @@
+//! The parts inside the supervisor: the token broker and Falco.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+use super::{Ingredients, plan};
+use crate::delivery;
+use crate::ingest;
+use crate::net::unix::Socket;
+use crate::report::Report;
+use crate::supervisor::chain::PartId;
+use crate::supervisor::part::{PartSpec, Run, ServerPart, Serving};
+use crate::token_broker;
+
+/// How long Falco may take to find the transport that is ready before it.
+const LINK_PATIENCE: Duration = Duration::from_secs(1);
+
+/// Beyond the grace of what is on its way: the last acks.
+const LAST_ACKS: Duration = Duration::from_millis(1500);
+
+pub(super) fn broker(with: &Ingredients) -> PartSpec {
+    let ingredients = with.clone();
+    let serve = move |serving: Serving| {
+        let with = ingredients.clone();
+        Box::pin(async move { serve_broker(&with, serving).await }) as _
+    };
+    PartSpec {
+        plan: plan("broker", Vec::new(), Duration::from_secs(1)),
+        place: with.broker_socket.path().display().to_string(),
+        run: Run::Server(ServerPart {
+            serve: Arc::new(serve),
+            own_thread: false,
+        }),
+    }
+}
+
+/// Says the broker tokens, which only the transport may know.
+async fn serve_broker(with: &Ingredients, serving: Serving) -> Result<(), String> {
+    let (source, reach) = with.source().map_err(|e| e.to_string())?;
+    let config = token_broker::Config {
+        identity: with.identity.clone(),
+        source,
+        reach,
+    };
+    let listener = with
+        .broker_socket
+        .listener()
+        .map_err(|e| Report(&e).to_string())?;
+    let handle = token_broker::start(config, listener, &serving.shutdown);
+    let tokens = serde_json::to_string(&handle.broker_tokens).map_err(|e| e.to_string())?;
+    _ = serving.ready.send(tokens);
+    serving.shutdown.begun().await;
+    Ok(())
+}
+
+pub(super) fn falco(
+    with: &Ingredients,
+    after: Vec<PartId>,
+    handle: watch::Sender<Option<ingest::Handle>>,
+) -> PartSpec {
+    let device = with.identity.device().to_string();
+    let mut config = ingest::Config::new(&device, with.paths.ably_socket());
+    config.delivery = delivery::Config::with_attempt_timeout(with.publish_timeout);
+    let grace = config.shutdown_grace + LAST_ACKS;
+    let socket = Arc::clone(&with.falco_socket);
+    let handle = Arc::new(handle);
+    let serve = move |serving: Serving| {
+        let (socket, config, handle) = (socket.clone(), config.clone(), handle.clone());
+        Box::pin(async move { serve_falco(&socket, config, &handle, serving).await }) as _
+    };
+    PartSpec {
+        plan: plan("falco", after, grace),
+        place: with.falco_socket.path().display().to_string(),
+        run: Run::Server(ServerPart {
+            serve: Arc::new(serve),
+            own_thread: true,
+        }),
+    }
+}
+
+async fn serve_falco(
+    socket: &Arc<Socket>,
+    config: ingest::Config,
+    handle: &watch::Sender<Option<ingest::Handle>>,
+    serving: Serving,
+) -> Result<(), String> {
+    let listener = socket.listener().map_err(|e| Report(&e).to_string())?;
+    let falco = ingest::start(config, listener, &serving.shutdown);
+    handle.send_replace(Some(falco.clone()));
+    _ = tokio::time::timeout(LINK_PATIENCE, linked(&falco)).await;
+    _ = serving.ready.send(String::new());
+    serving.shutdown.begun().await;
+    Ok(())
+}
+
+/// Resolves once Falco is connected to the transport.
+async fn linked(falco: &ingest::Handle) {
+    while !falco.status().await.transport_connected {
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+}
