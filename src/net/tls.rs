@@ -119,7 +119,7 @@ fn client_config(roots: RootCertStore) -> Arc<ClientConfig> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use rustls::ServerConfig;
     use rustls::pki_types::pem::PemObject as _;
     use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -135,7 +135,7 @@ mod tests {
     const CERTIFICATE: &[u8] = include_bytes!("../../tests/tls/cert.pem");
     const KEY: &[u8] = include_bytes!("../../tests/tls/key.pem");
 
-    fn acceptor() -> TlsAcceptor {
+    pub(in crate::net) fn acceptor() -> TlsAcceptor {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let certificate = CertificateDer::from_pem_slice(CERTIFICATE).expect("a certificate");
         let key = PrivateKeyDer::from_pem_slice(KEY).expect("a key");
@@ -148,7 +148,7 @@ mod tests {
         TlsAcceptor::from(Arc::new(config))
     }
 
-    fn authority() -> RootCertStore {
+    pub(in crate::net) fn authority() -> RootCertStore {
         let mut roots = RootCertStore::empty();
         let certificate = CertificateDer::from_pem_slice(AUTHORITY).expect("a certificate");
         roots.add(certificate).expect("an authority");

@@ -33,6 +33,9 @@ const READ_BYTES: usize = 16 * 1024;
 /// The largest message a server may send us; Ably's frames stay under 512 KiB.
 const MESSAGE_BYTES_MAX: usize = 16 * 1024 * 1024;
 
+/// Why a websocket has ended that does not say.
+const CLOSED: &str = "closed by the server";
+
 /// Frames handed out by one [`WebSocket::next`].
 const BATCH_MAX: usize = 256;
 
@@ -80,6 +83,8 @@ pub(crate) struct WebSocket {
     stream: WebSocketStream<dial::Stream>,
     /// Fed since everything was last written.
     unwritten: usize,
+    /// Why no more will come.
+    ended: Option<String>,
 }
 
 /// Opens a websocket at `path_and_query`, which may hold secrets and is never
@@ -108,6 +113,7 @@ pub(crate) async fn open(
         Ok(Ok((stream, _))) => Ok(WebSocket {
             stream,
             unwritten: 0,
+            ended: None,
         }),
         Ok(Err(error)) => Err(handshake_error(error)),
         Err(_) => Err(OpenError::TimedOut { waited: patience }),
@@ -177,31 +183,37 @@ impl WebSocket {
     }
 
     fn poll_frames(&mut self, cx: &mut Context<'_>, frames: &mut Vec<Bytes>) -> Poll<Incoming> {
-        let mut heard = false;
-        while frames.len() < BATCH_MAX {
+        let mut heard = 0;
+        while self.ended.is_none() && heard < BATCH_MAX {
             match Pin::new(&mut self.stream).poll_next(cx) {
-                Poll::Pending if heard => break,
+                Poll::Pending if heard > 0 => break,
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(Some(Ok(message))) => {
-                    heard = true;
-                    match message {
-                        Message::Binary(frame) => frames.push(frame),
-                        Message::Text(text) => frames.push(text.into()),
-                        Message::Close(frame) if frames.is_empty() => {
-                            let why = frame.map(|frame| frame.to_string());
-                            return ended(why.as_deref().unwrap_or("closed by the server"));
-                        }
-                        // The next poll says that it has ended.
-                        Message::Close(_) => break,
-                        Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => {}
-                    }
+                    heard += 1;
+                    self.take(message, frames);
                 }
-                Poll::Ready(_) if !frames.is_empty() => break,
-                Poll::Ready(Some(Err(error))) => return ended(&error.to_string()),
-                Poll::Ready(None) => return ended("closed by the server"),
+                Poll::Ready(Some(Err(error))) => self.ended = Some(error.to_string()),
+                Poll::Ready(None) => self.ended = Some(CLOSED.to_owned()),
             }
         }
-        Poll::Ready(Incoming::Heard)
+        // What came before the end is handed out before it.
+        match &self.ended {
+            Some(why) if heard == 0 => Poll::Ready(Incoming::Ended(why.clone())),
+            _ => Poll::Ready(Incoming::Heard),
+        }
+    }
+
+    fn take(&mut self, message: Message, frames: &mut Vec<Bytes>) {
+        match message {
+            Message::Binary(frame) => frames.push(frame),
+            Message::Text(text) => frames.push(text.into()),
+            // The server's last word; it may leave the socket open.
+            Message::Close(frame) => {
+                let why = frame.map(|frame| frame.to_string());
+                self.ended = Some(why.unwrap_or_else(|| CLOSED.to_owned()));
+            }
+            Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => {}
+        }
     }
 
     /// Says goodbye, as far as that takes no waiting.
@@ -211,6 +223,177 @@ impl WebSocket {
     }
 }
 
-fn ended(why: &str) -> Poll<Incoming> {
-    Poll::Ready(Incoming::Ended(why.to_owned()))
+#[cfg(test)]
+mod tests {
+    use futures_util::{SinkExt as _, StreamExt as _};
+    use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+    use tokio::net::TcpListener;
+    use tokio_tungstenite::accept_async;
+
+    use super::super::tls::tests::{acceptor, authority};
+    use super::*;
+
+    const PATIENCE: Duration = Duration::from_secs(10);
+
+    type Server<S> = WebSocketStream<S>;
+
+    async fn listener(secure: bool) -> (TcpListener, Origin) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("binds");
+        let origin = Origin {
+            secure,
+            host: "localhost".to_owned(),
+            port: listener.local_addr().expect("bound").port(),
+        };
+        (listener, origin)
+    }
+
+    /// A websocket and the server's end of it.
+    async fn pair() -> (WebSocket, Server<tokio::net::TcpStream>) {
+        let (listener, origin) = listener(false).await;
+        let accepting = tokio::spawn(async move {
+            let (stream, _) = listener.accept().await.expect("accepts");
+            accept_async(stream).await.expect("shakes hands")
+        });
+        let client = open(&origin, &Tls::system(), "/?v=6", PATIENCE).await;
+        (client.expect("opens"), accepting.await.expect("accepted"))
+    }
+
+    /// What comes first, and its frames.
+    async fn next(client: &mut WebSocket) -> (Incoming, Vec<Bytes>) {
+        let mut frames = Vec::new();
+        let incoming = client.next(&mut frames).await;
+        (incoming, frames)
+    }
+
+    async fn echo<S: AsyncRead + AsyncWrite + Unpin>(mut server: Server<S>) {
+        while let Some(Ok(message)) = server.next().await {
+            if message.is_binary() || message.is_text() {
+                server.send(message).await.expect("sends");
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn it_speaks_over_tls() {
+        let (listener, origin) = listener(true).await;
+        tokio::spawn(async move {
+            let (stream, _) = listener.accept().await.expect("accepts");
+            let stream = acceptor().accept(stream).await.expect("is trusted");
+            echo(accept_async(stream).await.expect("shakes hands")).await;
+        });
+        let tls = Tls::trusting(authority());
+        let mut client = open(&origin, &tls, "/", PATIENCE).await.expect("opens");
+        client.feed_binary(Bytes::from_static(b"hello"));
+        assert_eq!(next(&mut client).await.1, ["hello"]);
+    }
+
+    #[tokio::test]
+    async fn many_frames_are_written_at_once_and_come_at_once() {
+        let (mut client, server) = pair().await;
+        tokio::spawn(echo(server));
+        for n in 0..500_u32 {
+            client.feed_binary(Bytes::copy_from_slice(&n.to_be_bytes()));
+        }
+        client.feed_text(Bytes::from_static("é".as_bytes()));
+        let (mut frames, mut turns) = (Vec::new(), 0);
+        while frames.len() < 501 {
+            assert_eq!(client.next(&mut frames).await, Incoming::Heard);
+            turns += 1;
+        }
+        assert_eq!(frames[499], &499_u32.to_be_bytes()[..]);
+        assert_eq!(frames[500], "é".as_bytes());
+        assert!(turns < 400, "{turns} turns");
+    }
+
+    #[tokio::test]
+    async fn a_ping_is_heard_and_answered() {
+        let (mut client, mut server) = pair().await;
+        server
+            .send(Message::Ping(Bytes::from_static(b"1")))
+            .await
+            .expect("sends");
+        assert_eq!(next(&mut client).await, (Incoming::Heard, Vec::new()));
+        tokio::spawn(async move { next(&mut client).await });
+        let pong = server.next().await.expect("answers").expect("reads");
+        assert!(pong.is_pong());
+    }
+
+    #[tokio::test]
+    async fn room_ends_when_the_server_does_not_read_and_comes_back_when_it_does() {
+        let (mut client, server) = pair().await;
+        let frame = Bytes::from(vec![7; 64 * 1024]);
+        let mut fed = 0;
+        loop {
+            while client.has_room() {
+                client.feed_binary(frame.clone());
+                fed += frame.len();
+            }
+            let mut frames = Vec::new();
+            let waiting = client.next(&mut frames);
+            if tokio::time::timeout(Duration::from_millis(100), waiting)
+                .await
+                .is_err()
+            {
+                break;
+            }
+        }
+        assert!(fed < 64 * 1024 * 1024, "it was bounded");
+        tokio::spawn(echo(server));
+        while !client.has_room() {
+            assert!(!matches!(next(&mut client).await.0, Incoming::Ended(_)));
+        }
+    }
+
+    #[tokio::test]
+    async fn frames_before_an_end_are_handed_out_before_the_end_is() {
+        let (mut client, mut server) = pair().await;
+        server
+            .send(Message::Binary(Bytes::from_static(b"last")))
+            .await
+            .expect("sends");
+        server.close(None).await.expect("closes");
+        assert_eq!(next(&mut client).await.1, ["last"]);
+        assert!(matches!(next(&mut client).await.0, Incoming::Ended(_)));
+
+        let (mut client, server) = pair().await;
+        drop(server);
+        assert!(matches!(next(&mut client).await.0, Incoming::Ended(_)));
+    }
+
+    #[tokio::test]
+    async fn a_refused_handshake_tells_the_status_and_ablys_code() {
+        let (listener, origin) = listener(false).await;
+        tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.expect("accepts");
+            let mut request = [0; 1024];
+            _ = stream.read(&mut request).await.expect("reads");
+            let answer = b"HTTP/1.1 401 Unauthorized\r\nX-Ably-Errorcode: 40142\r\n\
+                X-Ably-Errormessage: expired\r\ncontent-length: 0\r\n\r\n";
+            stream.write_all(answer).await.expect("writes");
+        });
+        let error = open(&origin, &Tls::system(), "/?accessToken=s3cret", PATIENCE).await;
+        let error = error.expect_err("refused");
+        assert!(!format!("{error:?}").contains("s3cret"));
+        assert!(matches!(
+            error,
+            OpenError::Status {
+                status: 401,
+                ably_code: Some(40_142),
+                ..
+            }
+        ));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_server_that_never_answers_is_given_up_in_time() {
+        let (listener, origin) = listener(false).await;
+        let tls = Tls::system();
+        let opening = open(&origin, &tls, "/", PATIENCE);
+        let (accepted, opened) = tokio::join!(listener.accept(), opening);
+        assert!(accepted.is_ok());
+        assert!(matches!(
+            opened.expect_err("gave up"),
+            OpenError::TimedOut { .. }
+        ));
+    }
 }

@@ -144,7 +144,7 @@ where
         }
         match result {
             Ok(()) => debug!(session = self.id.0, "Client is done."),
-            Err(SessionError::Write(error)) => {
+            Err(SessionError::Write(error) | SessionError::Read(error)) => {
                 debug!(session = self.id.0, error = %error, "Client has gone.");
             }
             Err(error) => {
