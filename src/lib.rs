@@ -106,6 +106,7 @@
 mod backoff;
 mod clock;
 mod logfile;
+mod memory;
 pub mod paths;
 mod report;
 mod shutdown;

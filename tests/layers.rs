@@ -23,6 +23,7 @@ const LAYERS: &[&[&str]] = &[
         "backoff",
         "clock",
         "logfile",
+        "memory",
         "paths",
         "report",
         "shutdown",

@@ -136,6 +136,12 @@ impl Log {
         self.entries.get_mut(index)
     }
 
+    /// The position of the entry before `number`, if it is still here.
+    pub(super) fn position_before(&self, number: u64) -> Option<Position> {
+        let index = usize::try_from(number.checked_sub(self.first + 1)?).ok()?;
+        self.entries.get(index).map(|entry| entry.position)
+    }
+
     /// The number of the first entry after `position`.
     pub(super) fn number_after(&self, position: Position) -> u64 {
         self.first

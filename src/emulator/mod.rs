@@ -26,6 +26,7 @@ mod access;
 mod bind;
 mod channel;
 mod hub;
+mod janitor;
 pub(crate) mod key;
 mod limits;
 mod log;
@@ -55,9 +56,6 @@ use hub::Hub;
 
 /// How long clients have to take their DISCONNECTED.
 const STOP_GRACE: Duration = Duration::from_secs(2);
-
-/// How the janitor's wake-ups are spaced while there is something to clean.
-const JANITOR_PAUSE: Duration = Duration::from_secs(1);
 
 /// How to run the emulator.
 #[derive(Debug, Clone)]
@@ -119,38 +117,12 @@ pub(crate) async fn run(
     let address = listener.local_addr().map_err(BindError::Address)?;
     let emulator = Arc::new(Emulator::new(Hub::new(key, config.limits)));
     let tasks = shutdown.child();
-    tasks.spawn(clean_up(emulator.clone(), tasks.clone()));
+    tasks.spawn(janitor::clean_up(emulator.clone(), tasks.clone()));
     info!(%address, "The emulator listens.");
     on_ready(address);
     server::accept(&emulator, &listener, &tasks).await;
     tasks.drain(STOP_GRACE).await;
     Ok(())
-}
-
-/// Lets the hub do what is due, and sleeps while nothing is.
-async fn clean_up(emulator: Arc<Emulator>, shutdown: Shutdown) {
-    let bell = emulator.hub().janitor_bell();
-    loop {
-        let due_ms = {
-            let mut hub = emulator.hub();
-            hub.handle_timeout(now_ms());
-            hub.next_due_ms()
-        };
-        let due = async {
-            match due_ms {
-                Some(at_ms) => {
-                    let left_ms = at_ms.saturating_sub(now_ms()).max(0).unsigned_abs();
-                    tokio::time::sleep(Duration::from_millis(left_ms).max(JANITOR_PAUSE)).await;
-                }
-                None => std::future::pending().await,
-            }
-        };
-        tokio::select! {
-            () = shutdown.begun() => return,
-            () = bell.notified() => {}
-            () = due => {}
-        }
-    }
 }
 
 /// Milliseconds since the epoch.

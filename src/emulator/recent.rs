@@ -15,6 +15,9 @@ pub(super) const WINDOW_MS: i64 = 120_000;
 /// The most ids remembered at once; about 25 MB when full.
 const IDS_MAX: usize = 1 << 18;
 
+/// What one id takes in both collections, with the room they keep free.
+const ID_BYTES: usize = 96;
+
 /// Two independent keyed hashes of channel and id. Both colliding by chance is
 /// out of reach, and a peer who does not know the keys cannot force it.
 type Fingerprint = (u64, u64);
@@ -43,6 +46,11 @@ impl Recent {
         if self.positions.insert(fingerprint, position).is_none() {
             self.oldest_first.push_back((now_ms, fingerprint));
         }
+    }
+
+    /// The memory the ids take, about.
+    pub(super) fn bytes(&self) -> usize {
+        ID_BYTES * self.oldest_first.len()
     }
 
     /// When the oldest id may be forgotten.

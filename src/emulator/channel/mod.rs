@@ -71,6 +71,17 @@ impl Channel {
         self.last
     }
 
+    /// Up to where `session` has been sent what there is.
+    pub(super) fn seen_by(&self, session: SessionId) -> Position {
+        match self.subscribers.get(&session) {
+            Some(subscriber) => self
+                .log
+                .position_before(subscriber.next)
+                .unwrap_or(self.floor),
+            None => self.last,
+        }
+    }
+
     /// Adds `entry`, whose position came from [`Self::advance`]; returns its
     /// number. [`Self::wake`] says who must hear of it.
     pub(super) fn append(&mut self, entry: Entry) -> u64 {

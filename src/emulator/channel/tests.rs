@@ -55,6 +55,17 @@ fn an_attachment_begins_with_what_comes_next() {
 }
 
 #[test]
+fn what_a_session_has_seen_ends_where_its_cursor_is() {
+    let mut channel = channel();
+    attach(&mut channel, From::Now);
+    assert_eq!(channel.seen_by(1), channel.floor);
+    let first = publish(&mut channel, 1, 1, None);
+    pull(&mut channel);
+    publish(&mut channel, 1, 2, None);
+    assert_eq!(channel.seen_by(1), first);
+}
+
+#[test]
 fn a_session_is_woken_once_until_it_has_pulled() {
     let mut channel = channel();
     attach(&mut channel, From::Now);

@@ -229,6 +229,11 @@ impl Hub {
         self.handle_lost_connections(now_ms);
     }
 
+    /// The memory that goes with time, about.
+    pub(super) fn memory(&self) -> usize {
+        self.bytes + self.recent.bytes()
+    }
+
     /// When [`Self::handle_timeout`] is due next.
     pub(super) fn next_due_ms(&self) -> Option<i64> {
         let age = i64::try_from(self.age_ms()).unwrap_or(i64::MAX);

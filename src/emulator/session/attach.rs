@@ -54,7 +54,7 @@ impl Connection {
             // It is attached, so nothing was missed: only the modes change.
             let position = hub
                 .channel(&channel)
-                .map(super::super::channel::Channel::last);
+                .map(|state| state.seen_by(self.session));
             let attached = Attached {
                 position: position.unwrap_or_default(),
                 is_resumed: true,
