@@ -108,3 +108,13 @@ for (const format of FORMATS) {
     assert.ok(!states.items.some(({ current }) => current === 'failed'));
   });
 }
+
+scenario('an idle connection outlives its idle timeout', async (t) => {
+  const emulator = await Emulator.start(t);
+  // The SDK gives up after maxIdleInterval (15 s) and this much of silence.
+  const clients = await Promise.all(FORMATS.map((format) => connected(t, emulator, format, { realtimeRequestTimeout: 1000 })));
+  const states = clients.map((client) => watch(client.connection, 'connection states'));
+  await new Promise((resolve) => setTimeout(resolve, 17_000));
+  assert.deepEqual(states.flatMap(({ items }) => items), []);
+  for (const client of clients) await client.channels.get('c').publish('n', 'still here');
+});
