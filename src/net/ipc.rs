@@ -81,9 +81,10 @@ pub(crate) struct Features {
 impl Features {
     /// What a `hello.ack.v1` says.
     pub(crate) fn of(hello: &Incoming<'_>) -> Self {
+        let features = hello.features.as_deref().unwrap_or_default();
         Self {
             greeted: true,
-            batches: hello.features.iter().any(|name| name == "publish.batch.v1"),
+            batches: features.iter().any(|name| name == "publish.batch.v1"),
         }
     }
 }

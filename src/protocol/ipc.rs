@@ -22,7 +22,9 @@ pub mod encode;
 use std::borrow::Cow;
 
 use bytes::{BufMut, BytesMut};
-use serde::{Deserialize, Serialize};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::value::RawValue;
 
 use super::ably::error::ErrorInfo;
 
@@ -102,14 +104,20 @@ pub struct Incoming<'a> {
     /// Whether the request succeeded.
     pub ok: bool,
     /// Why it did not.
-    #[serde(borrow)]
-    pub error: Option<Cow<'a, str>>,
+    #[serde(deserialize_with = "if_it_fits")]
+    pub error: Option<String>,
     /// Ably's error code, when there is one (ours).
+    #[serde(deserialize_with = "if_it_fits")]
     pub code: Option<u32>,
     /// Whether the same request may succeed later (ours).
+    #[serde(deserialize_with = "if_it_fits")]
     pub retryable: Option<bool>,
     /// What the transport can do (`hello.ack.v1`).
-    pub features: Vec<String>,
+    #[serde(deserialize_with = "if_it_fits")]
+    pub features: Option<Vec<String>>,
+    /// The longest line it reads (`hello.ack.v1`, ours).
+    #[serde(deserialize_with = "if_it_fits")]
+    pub max_line_bytes: Option<usize>,
     /// The subscription a `message.v1` belongs to.
     #[serde(borrow)]
     pub subscription_id: Cow<'a, str>,
@@ -132,6 +140,17 @@ pub struct Incoming<'a> {
     pub received_at_ms: i64,
     /// Set on the first message after which some may be missing (ours).
     pub continuity_lost: bool,
+}
+
+/// What does not fit counts as absent: an answer must not be lost because of
+/// what is said beside it.
+fn if_it_fits<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: DeserializeOwned,
+{
+    let raw = <&'de RawValue>::deserialize(deserializer)?;
+    Ok(serde_json::from_str(raw.get()).ok())
 }
 
 /// An answer to a request, as our transport writes it.
@@ -207,6 +226,24 @@ mod tests {
         assert_eq!(request.op, "publish.v1");
         assert!(request.message_id.is_empty());
         assert!(matches!(request.channel, Cow::Borrowed("c")));
+    }
+
+    #[test]
+    fn an_acceptance_is_not_lost_over_what_is_said_beside_it() {
+        let line = r#"{"op":"publish.ack.v1","request_id":"r","ok":true,"error":{},"code":"0",
+            "retryable":"no","features":7,"max_line_bytes":-1}"#;
+        let incoming: Incoming<'_> = serde_json::from_str(line).expect("decodes");
+        assert!(incoming.ok);
+        assert_eq!((incoming.error, incoming.code), (None, None));
+        assert_eq!((incoming.retryable, incoming.features), (None, None));
+        assert_eq!(incoming.max_line_bytes, None);
+        let line = r#"{"error":"e\n","code":40000,"retryable":true}"#;
+        let incoming: Incoming<'_> = serde_json::from_str(line).expect("decodes");
+        assert_eq!(incoming.error.as_deref(), Some("e\n"));
+        assert_eq!(
+            (incoming.code, incoming.retryable),
+            (Some(40_000), Some(true))
+        );
     }
 
     #[test]

@@ -185,6 +185,9 @@ fn garbage_from_the_transport_changes_nothing() {
     daemon.send(1, &publish("s", 1));
     let request = peer.read();
     let id = request.text("request_id");
+    let other_ops = ["subscribe.ack.v1", "message.v1", "error.v1", ""]
+        .map(|op| format!("{{\"op\":\"{op}\",\"request_id\":\"{id}\",\"ok\":true}}\n"))
+        .concat();
     let longest = format!(
         "{{\"op\":\"x\",\"error\":\"{}\"}}\n",
         "x".repeat(3 * 1024 * 1024)
@@ -194,12 +197,14 @@ fn garbage_from_the_transport_changes_nothing() {
         b"{\"op\":\"publish.ack.v1\",\"request_id\":\"99.99.1\",\"ok\":true}\n",
         b"{\"op\":\"publish.ack.v1\",\"request_id\":\"unknown\",\"ok\":true}\n",
         b"{\"op\":\"publish.ack.v1\",\"request_id\":5,\"ok\":true}\n",
+        other_ops.as_bytes(),
         longest.as_bytes(),
     ] {
         peer.write_raw(garbage);
     }
     daemon.expect_silence();
-    let answer = json!({"op": "publish.ack.v1", "request_id": id, "ok": true, "extra": [1]});
+    let answer =
+        json!({"op": "publish.ack.v1", "request_id": id, "ok": true, "code": "0", "extra": [1]});
     let twice = format!("{answer}\r\n{answer}\n");
     peer.write_raw(twice.as_bytes());
     daemon.expect_success(1);

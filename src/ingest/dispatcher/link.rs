@@ -115,9 +115,15 @@ fn answer<T>(line: &[u8], lanes: &mut Lanes<T>, now: std::time::Instant) {
             return;
         }
     };
-    if incoming.op == "hello.ack.v1" {
-        lanes.handle_connected(peer(Features::of(&incoming)));
-        return;
+    match &*incoming.op {
+        "hello.ack.v1" => return lanes.handle_connected(peer(Features::of(&incoming))),
+        // Only the first says that something was published.
+        "publish.ack.v1" => {}
+        "error.v1" if !incoming.ok => {}
+        op => {
+            debug!(op, "Transport said what Falco does not ask for.");
+            return;
+        }
     }
     let Ok(id) = incoming.request_id.parse::<RequestId>() else {
         debug!(op = %incoming.op, "Transport answered what was not asked.");
