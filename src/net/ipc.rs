@@ -24,7 +24,7 @@ use std::time::Duration;
 use bytes::BytesMut;
 use tokio::io::AsyncWriteExt;
 use tokio::net::UnixStream;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::lines::{LineBuffer, LineTooLong};
 use super::unix::{self, ConnectError};
@@ -48,6 +48,9 @@ const REDIAL: Backoff = Backoff {
     base: Duration::from_millis(10),
     cap: Duration::from_millis(200),
 };
+
+/// How long a wire that takes nothing any more may still bring answers.
+const LAST_LINES_MAX: Duration = Duration::from_secs(1);
 
 /// The longest line taken from a transport: a message of the largest payload
 /// it accepts itself, and room to spare.
@@ -135,12 +138,23 @@ struct Wire {
     out: BytesMut,
     /// `out` was found too full to take more.
     is_clogged: bool,
+    /// Nothing can be written any more; what was answered before can be read.
+    broken: Option<Broken>,
+}
+
+/// A wire that only reads.
+#[derive(Debug)]
+struct Broken {
+    why: std::io::Error,
+    until: Instant,
 }
 
 /// What one wait on a wire ended with.
 enum Moved {
     Read(std::io::Result<usize>),
     Wrote(std::io::Result<usize>),
+    /// The last answers of a broken wire have had their time.
+    Over,
 }
 
 impl IpcClient {
@@ -177,7 +191,7 @@ impl IpcClient {
                     None
                 }
                 Link::Greeting { wire, until } => {
-                    let moved = tokio::time::timeout_at(*until, wire.moved()).await;
+                    let moved = timeout_at(*until, wire.moved()).await;
                     self.greeted(moved.ok().as_ref())
                 }
                 Link::Up(wire) => {
@@ -255,7 +269,7 @@ impl IpcClient {
             None => Some(Features::default()),
             Some(Moved::Read(Ok(1..))) => wire.greeting_answer(),
             Some(Moved::Wrote(Ok(_))) => None,
-            Some(Moved::Read(_) | Moved::Wrote(Err(_))) => {
+            Some(Moved::Read(_) | Moved::Wrote(Err(_)) | Moved::Over) => {
                 self.disconnect();
                 return None;
             }
@@ -275,14 +289,18 @@ impl IpcClient {
             return None;
         };
         let lost = match moved {
-            Moved::Read(Ok(0)) => Lost::Closed,
-            Moved::Read(Ok(_)) => return Some(Event::Lines),
-            Moved::Read(Err(error)) => Lost::Read(error),
+            Moved::Read(Ok(1..)) => return Some(Event::Lines),
             Moved::Wrote(Ok(_)) => return wire.has_room_again().then_some(Event::Room),
-            Moved::Wrote(Err(error)) => Lost::Write(error),
+            Moved::Wrote(Err(why)) => {
+                wire.have_broken(why);
+                return None;
+            }
+            Moved::Read(Ok(0)) | Moved::Over => Lost::Closed,
+            Moved::Read(Err(error)) => Lost::Read(error),
         };
+        let broken = wire.broken.take().map(|broken| Lost::Write(broken.why));
         self.disconnect();
-        Some(Event::Disconnected(lost))
+        Some(Event::Disconnected(broken.unwrap_or(lost)))
     }
 }
 
@@ -296,6 +314,7 @@ impl Wire {
             lines: LineBuffer::new(LINE_BYTES_MAX),
             out,
             is_clogged: false,
+            broken: None,
         }
     }
 
@@ -303,11 +322,24 @@ impl Wire {
     /// first: answers can only follow.
     async fn moved(&mut self) -> Moved {
         let (mut reader, mut writer) = self.stream.split();
+        if let Some(broken) = &self.broken {
+            let read = timeout_at(broken.until, self.lines.fill(&mut reader)).await;
+            return read.map_or(Moved::Over, Moved::Read);
+        }
         tokio::select! {
             biased;
             wrote = writer.write_buf(&mut self.out), if !self.out.is_empty() => Moved::Wrote(wrote),
             read = self.lines.fill(&mut reader) => Moved::Read(read),
         }
+    }
+
+    /// The other side takes nothing any more. Answers it gave before are still
+    /// to be read.
+    fn have_broken(&mut self, why: std::io::Error) {
+        self.out.clear();
+        self.is_clogged = true;
+        let until = Instant::now() + LAST_LINES_MAX;
+        self.broken = Some(Broken { why, until });
     }
 
     /// Looks for the answer to the greeting among the lines; nothing else was

@@ -122,3 +122,21 @@ async fn a_transport_that_does_not_read_is_given_no_more_than_the_bound() {
     assert!(idle.is_err());
     reader.await.unwrap();
 }
+
+#[tokio::test]
+async fn answers_that_came_before_a_write_failed_are_still_handed_out() {
+    let (transport, mut client) = transport();
+    let (_, mut stream) = tokio::join!(client.event(), transport.accept_and_greet());
+    stream.write_all(b"one\ntwo\n").await.unwrap();
+    drop(stream);
+    let out = client.out().expect("connected");
+    out.extend_from_slice(b"too late\n");
+    assert!(matches!(client.event().await, Event::Lines));
+    assert_eq!(client.next_line(), Ok(Some(&b"one"[..])));
+    assert_eq!(client.next_line(), Ok(Some(&b"two"[..])));
+    assert!(client.out().is_none());
+    let Event::Disconnected(lost) = client.event().await else {
+        panic!("disconnected");
+    };
+    assert!(matches!(lost, Lost::Write(_)));
+}
