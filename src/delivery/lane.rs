@@ -17,6 +17,8 @@ pub(crate) struct Effect {
     pub key: IdempotencyKey,
     /// What to do.
     pub operation: Operation,
+    /// The memory it holds.
+    pub bytes: usize,
 }
 
 /// What became of an effect.
@@ -43,8 +45,13 @@ pub(super) struct Entry<T> {
 
 impl<T> Entry<T> {
     pub(super) fn bytes(&self) -> usize {
+        self.effect.bytes
+    }
+
+    /// What it adds to a batch.
+    fn message_bytes(&self) -> usize {
         let operation = &self.effect.operation;
-        operation.body().len() + operation.channel().len() + operation.name().len()
+        operation.body().len() + operation.name().len() + self.effect.key.len()
     }
 
     pub(super) fn settle(self, outcome: Outcome) -> Settled<T> {
@@ -192,7 +199,7 @@ impl<T> Lane<T> {
             let Operation::Publish { channel: to, .. } = &entry.effect.operation else {
                 return false;
             };
-            bytes += entry.bytes();
+            bytes += entry.message_bytes();
             bytes <= config.batch_bytes_max && *channel.get_or_insert(to) == to
         });
         fits.count().max(1)

@@ -115,6 +115,7 @@ impl<T> Lanes<T> {
                 id: effect.id,
                 key: effect.key,
                 operation: effect.operation,
+                bytes: effect.bytes,
             },
             origin,
             arrived: now,

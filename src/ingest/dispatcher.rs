@@ -16,9 +16,9 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 use tracing::{debug, info, warn};
 
-use super::Config;
 use super::alarm::Alarm;
 use super::session::SessionId;
+use super::{Config, SUBMISSIONS_MAX};
 use crate::delivery::{Failure, Lanes, Outcome, Settled};
 use crate::net::ipc;
 use crate::protocol::control::IngestStatus;
@@ -35,24 +35,16 @@ pub(super) enum Submission {
     /// A daemon connected; its acks go here.
     Open(SessionId, mpsc::Sender<Vec<Ack>>),
     /// Effects of one read, in order.
-    Effects(SessionId, Vec<Routed>),
+    Effects(SessionId, Vec<SideEffect>),
     /// The daemon is gone; nobody waits for its acks.
     Close(SessionId),
-}
-
-/// An effect that knows where it goes.
-#[derive(Debug)]
-pub(super) struct Routed {
-    pub effect: SideEffect,
-    /// What its session counts it for.
-    pub bytes: usize,
 }
 
 /// An effect's fate, on its way to its session.
 #[derive(Debug)]
 pub(super) struct Ack {
     pub id: EffectId,
-    /// As in [`Routed`].
+    /// What its session counts it for.
     pub bytes: usize,
     pub outcome: Outcome,
 }
@@ -63,9 +55,6 @@ struct Origin {
     session: SessionId,
     bytes: usize,
 }
-
-/// Messages taken from the channel at once.
-const SUBMISSIONS_AT_ONCE: usize = 64;
 
 /// How often a failure is worth a warning; the ones between are counted.
 const WARNING_EVERY: Duration = Duration::from_secs(1);
@@ -100,7 +89,7 @@ enum Stop {
 enum Event {
     Shutdown,
     Transport(ipc::Event),
-    Submitted,
+    Submitted(Submission),
     Asked(oneshot::Sender<IngestStatus>),
     Due,
 }
@@ -129,18 +118,13 @@ impl Dispatcher {
     }
 
     pub(super) async fn run(mut self, shutdown: Shutdown) {
-        let mut submitted = Vec::with_capacity(SUBMISSIONS_AT_ONCE);
         while !self.is_done() {
-            let event = self.event(&mut submitted, &shutdown).await;
-            match event {
-                Event::Shutdown => self.begin_stop(&mut submitted),
+            match self.event(&shutdown).await {
+                Event::Shutdown => self.begin_stop(),
                 Event::Transport(event) => self.link.handle(event, &mut self.lanes),
-                Event::Submitted => {}
+                Event::Submitted(submission) => self.take_all(submission),
                 Event::Asked(answer) => _ = answer.send(self.status()),
                 Event::Due => self.handle_due(),
-            }
-            for submission in submitted.drain(..) {
-                self.take(submission);
             }
             self.advance();
         }
@@ -151,15 +135,13 @@ impl Dispatcher {
         );
     }
 
-    async fn event(&mut self, submitted: &mut Vec<Submission>, shutdown: &Shutdown) -> Event {
+    async fn event(&mut self, shutdown: &Shutdown) -> Event {
         let may_take = self.lanes.has_room() && !self.submissions.is_closed();
         let due = self.due();
         tokio::select! {
             () = shutdown.begun(), if self.stop == Stop::No => Event::Shutdown,
             event = self.link.event() => Event::Transport(event),
-            _ = self.submissions.recv_many(submitted, SUBMISSIONS_AT_ONCE), if may_take => {
-                Event::Submitted
-            }
+            Some(submission) = self.submissions.recv(), if may_take => Event::Submitted(submission),
             Some(answer) = self.queries.recv() => Event::Asked(answer),
             () = self.alarm.wait(due) => Event::Due,
         }
@@ -182,6 +164,20 @@ impl Dispatcher {
         self.outboxes.flush();
     }
 
+    /// Takes what has come, for as long as there is room.
+    fn take_all(&mut self, submission: Submission) {
+        self.take(submission);
+        for _ in 1..SUBMISSIONS_MAX {
+            if !self.lanes.has_room() {
+                return;
+            }
+            let Ok(submission) = self.submissions.try_recv() else {
+                return;
+            };
+            self.take(submission);
+        }
+    }
+
     fn take(&mut self, submission: Submission) {
         match submission {
             Submission::Open(session, acks) => self.outboxes.open(session, acks),
@@ -189,7 +185,8 @@ impl Dispatcher {
             Submission::Effects(session, effects) => {
                 let now = Instant::now().into_std();
                 self.accepted += effects.len() as u64;
-                for Routed { effect, bytes } in effects {
+                for effect in effects {
+                    let bytes = effect.bytes;
                     self.lanes
                         .handle_submit(effect, Origin { session, bytes }, now);
                 }
@@ -217,13 +214,13 @@ impl Dispatcher {
 
     /// From here on nothing is sent, and what sessions still hand over is
     /// refused.
-    fn begin_stop(&mut self, submitted: &mut Vec<Submission>) {
+    fn begin_stop(&mut self) {
         let until = Instant::now() + self.grace;
         self.stop = Stop::Draining { until };
         self.lanes.handle_shutdown();
         self.submissions.close();
         while let Ok(submission) = self.submissions.try_recv() {
-            submitted.push(submission);
+            self.take(submission);
         }
         let waiting = self.lanes.depth(Instant::now().into_std()).effects;
         info!(waiting, "Falco is stopping.");

@@ -51,8 +51,9 @@ use crate::shutdown::Shutdown;
 use dispatcher::Dispatcher;
 use session::{LargeFrames, Shared};
 
-/// Batches of effects on their way from the sessions to the dispatcher.
-const SUBMISSIONS_MAX: usize = 64;
+/// Batches of effects on their way from the sessions to the dispatcher; each
+/// may hold a frame of the longest kind.
+const SUBMISSIONS_MAX: usize = 16;
 
 /// Memory for large frames that have begun and not ended, over all connections.
 const LARGE_FRAME_BYTES_MAX: usize = 64 * 1024 * 1024;

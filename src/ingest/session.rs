@@ -30,9 +30,9 @@ use tokio::time::Instant;
 use tracing::{debug, warn};
 
 use super::alarm::Alarm;
-use super::dispatcher::{Ack, Routed, Submission};
+use super::dispatcher::{Ack, Submission};
 use crate::delivery::{Class, Failure};
-use crate::protocol::envelope::{self, RouteError, Routing};
+use crate::protocol::envelope::{self, RouteError, Routing, SideEffect};
 use crate::protocol::frame::Decoded;
 use crate::protocol::id::EffectId;
 use crate::report::Report;
@@ -100,7 +100,7 @@ struct Session {
     shared: Shared,
     intake: Intake,
     /// Not yet taken by the dispatcher.
-    routed: Vec<Routed>,
+    routed: Vec<SideEffect>,
     unanswered: Unanswered,
     decided: mpsc::Receiver<Vec<Ack>>,
     /// The dispatcher is gone; nothing more will be decided.
@@ -266,10 +266,9 @@ impl Session {
             Decoded::Frame { id, body, .. } => {
                 match envelope::route(id, &body, &self.shared.routing) {
                     Ok(effect) => {
-                        let bytes = body.len();
                         self.unanswered.effects += 1;
-                        self.unanswered.bytes += bytes;
-                        self.routed.push(Routed { effect, bytes });
+                        self.unanswered.bytes += effect.bytes;
+                        self.routed.push(effect);
                     }
                     Err(error) => self.refuse(id, refusal(&error)),
                 }
@@ -317,9 +316,9 @@ impl Session {
     /// What the dispatcher does not take any more fails here.
     fn refuse_routed(&mut self) {
         let failure = Failure::new(Class::ShuttingDown, "Falco is stopping");
-        for Routed { effect, bytes } in std::mem::take(&mut self.routed) {
+        for effect in std::mem::take(&mut self.routed) {
             self.unanswered.effects -= 1;
-            self.unanswered.bytes -= bytes;
+            self.unanswered.bytes -= effect.bytes;
             self.outgo.ack(effect.id, &Err(failure.clone()));
         }
     }

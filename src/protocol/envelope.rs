@@ -82,6 +82,8 @@ pub struct SideEffect {
     pub key: IdempotencyKey,
     /// What to do.
     pub operation: Operation,
+    /// The memory it holds: its whole frame, however little of that is payload.
+    pub bytes: usize,
 }
 
 /// What a side effect asks for.
@@ -216,6 +218,7 @@ pub fn route(id: EffectId, body: &Bytes, routing: &Routing) -> Result<SideEffect
         id,
         lane: envelope.lane(&identity, operation.channel()),
         key: envelope.key(id, &identity, &operation, routing),
+        bytes: body.len() + operation.channel().len() + operation.name().len(),
         operation,
     })
 }

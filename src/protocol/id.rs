@@ -95,6 +95,18 @@ pub enum IdempotencyKey {
     Given(Box<str>),
 }
 
+impl IdempotencyKey {
+    /// Its length as text.
+    #[must_use]
+    #[expect(clippy::len_without_is_empty, reason = "no key is empty")]
+    pub fn len(&self) -> usize {
+        match self {
+            Self::Uuid(_) => uuid::fmt::Hyphenated::LENGTH,
+            Self::Given(text) => text.len(),
+        }
+    }
+}
+
 impl fmt::Display for IdempotencyKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

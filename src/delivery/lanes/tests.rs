@@ -30,6 +30,7 @@ fn publish_to(lane: &str, channel: &str, n: u8, bytes: usize) -> SideEffect {
             event: "e".into(),
             payload: Bytes::from(vec![b'x'; bytes]),
         },
+        bytes,
     }
 }
 

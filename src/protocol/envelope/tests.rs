@@ -269,3 +269,12 @@ proptest::proptest! {
         let _ = route(ID, &Bytes::from(bytes), &Routing::for_device("d"));
     }
 }
+
+#[test]
+fn an_effect_counts_for_its_whole_frame_however_small_its_payload() {
+    let json = format!(
+        r#"{{"type":"t","payload":1,"note":"{}"}}"#,
+        "x".repeat(9_000)
+    );
+    assert!(routed(&json).expect("routes").bytes >= json.len());
+}

@@ -158,6 +158,7 @@ impl Model {
             lane: LaneKey::new(lane.to_string()),
             key: IdempotencyKey::Uuid(id.as_uuid()),
             operation,
+            bytes,
         };
         self.open.entry(lane).or_default().push(self.next);
         self.arrived.insert(self.next, self.now);
