@@ -14,6 +14,10 @@ pub(crate) struct Config {
     pub answer_margin: Duration,
     /// Pause before an attempt is repeated.
     pub retry_delay: Duration,
+    /// How soon after a request went out a lost connection may be its doing.
+    pub suspicion: Duration,
+    /// With less time than that left, an effect is not sent any more.
+    pub patience_min: Duration,
     /// From its arrival to its last possible answer, wherever the time went.
     pub effect_deadline: Duration,
     /// Effects a lane holds before it refuses more.
@@ -41,6 +45,8 @@ impl Config {
             attempt_timeout,
             answer_margin: Duration::from_millis(150),
             retry_delay,
+            suspicion: Duration::from_secs(1),
+            patience_min: Duration::from_millis(250),
             // 16.5 s for attempts of 5 s: all of them, the pauses between
             // them, and half a second to spare for the margins.
             effect_deadline: attempt_timeout * attempts_max + retry_delay * attempts_max,

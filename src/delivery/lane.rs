@@ -69,7 +69,7 @@ pub(super) enum State {
     /// Waits for its turn and for the transport.
     Ready,
     /// A request is out.
-    InFlight { answer_by: Instant },
+    InFlight { since: Instant, answer_by: Instant },
     /// A request failed and will be repeated.
     BackingOff { retry_at: Instant },
 }
@@ -87,9 +87,10 @@ pub(super) struct Lane<T> {
     pub generation: u64,
     /// How often the front was sent on this connection.
     pub sent: u32,
-    /// How often sending the front has failed; a lost connection is nobody's
-    /// failure and does not count.
+    /// How often sending the front has failed.
     failures: u32,
+    /// A connection died soon after the front went out, which may be its doing.
+    pub is_suspect: bool,
     last_failure: Option<Failure>,
     /// This many at the head of the queue go out one by one, because together
     /// they were rejected.
@@ -114,6 +115,7 @@ impl<T> Lane<T> {
             generation: 0,
             sent: 0,
             failures: 0,
+            is_suspect: false,
             last_failure: None,
             alone: 0,
             full: false,
@@ -148,7 +150,10 @@ impl<T> Lane<T> {
         let deadline = self.oldest()? + config.effect_deadline;
         Some(match self.state {
             State::Ready => deadline,
-            State::InFlight { answer_by } => deadline.min(answer_by),
+            State::InFlight { since, .. } if self.is_suspect => {
+                deadline.min(since + config.suspicion)
+            }
+            State::InFlight { answer_by, .. } => deadline.min(answer_by),
             State::BackingOff { retry_at } => deadline.min(retry_at),
         })
     }
@@ -166,9 +171,20 @@ impl<T> Lane<T> {
         None
     }
 
+    /// Whether its request went out so recently that it may have cost the
+    /// connection.
+    pub(super) fn is_fresh(&self, now: Instant, config: &Config) -> bool {
+        matches!(self.state, State::InFlight { since, .. } if now < since + config.suspicion)
+    }
+
     /// Puts the front on its way; what it consists of is decided the first
     /// time. Returns whether it was on its way before.
-    pub(super) fn send(&mut self, batches: bool, answer_by: Instant, config: &Config) -> bool {
+    pub(super) fn send(
+        &mut self,
+        batches: bool,
+        (since, answer_by): (Instant, Instant),
+        config: &Config,
+    ) -> bool {
         let again = self.front > 0;
         if !again {
             self.front = match (batches, self.alone) {
@@ -179,7 +195,7 @@ impl<T> Lane<T> {
             self.last_failure = None;
         }
         self.sent += 1;
-        self.state = State::InFlight { answer_by };
+        self.state = State::InFlight { since, answer_by };
         again
     }
 
@@ -216,6 +232,7 @@ impl<T> Lane<T> {
         if self.front > 1 {
             self.alone = self.front;
             self.state = State::Ready;
+            self.is_suspect = false;
             self.thaw();
             return None;
         }
@@ -250,10 +267,9 @@ impl<T> Lane<T> {
     }
 
     /// The connection is gone and no answer will come any more.
-    pub(super) fn lose_connection(&mut self) {
+    pub(super) fn lose_connection(&mut self, lost: &Failure) {
         if let State::InFlight { .. } = self.state {
-            let lost = Failure::new(Class::Ambiguous, "connection to the transport lost");
-            self.last_failure = Some(lost);
+            self.last_failure = Some(lost.clone());
             self.state = State::Ready;
         }
         self.generation = 0;
@@ -272,11 +288,11 @@ impl<T> Lane<T> {
         self.front > 1
     }
 
-    /// Gives up: the front fails for the reason it failed last, all behind it
-    /// because of that.
-    pub(super) fn give_up(&mut self) -> impl Iterator<Item = Settled<T>> + '_ {
+    /// Gives up: the front fails for the reason it failed last, or for `unsent`
+    /// if it was never sent; all behind it because of that.
+    pub(super) fn give_up(&mut self, unsent: &str) -> impl Iterator<Item = Settled<T>> + '_ {
         let front = self.front.max(1);
-        let reason = self.reason();
+        let reason = self.reason(unsent);
         let text = format!("publish failed after retries: {}", reason.text);
         let first = Failure::new(reason.class, text);
         let behind = Failure::new(
@@ -287,12 +303,12 @@ impl<T> Lane<T> {
     }
 
     /// Why the front is not published yet, as far as one knows.
-    fn reason(&mut self) -> Failure {
+    fn reason(&mut self, unsent: &str) -> Failure {
         let known = self.last_failure.take();
         if let State::InFlight { .. } = self.state {
             return Failure::new(Class::Ambiguous, "no answer from the transport in time");
         }
-        known.unwrap_or_else(|| Failure::new(Class::Throttled, "transport not available in time"))
+        known.unwrap_or_else(|| Failure::new(Class::Throttled, unsent))
     }
 
     /// Fails what is not on its way, because Falco stops.
@@ -330,6 +346,7 @@ impl<T> Lane<T> {
         self.alone = self.alone.saturating_sub(front);
         self.thaw();
         self.state = State::Ready;
+        self.is_suspect = false;
         let taken = self.queue.range(..front).map(Entry::bytes).sum::<usize>();
         self.bytes -= taken;
         self.queue.drain(..front)

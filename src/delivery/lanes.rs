@@ -47,6 +47,11 @@ pub(crate) struct Lanes<T> {
     by_key: HashMap<LaneKey, u32>,
     /// The slots of lanes that wait for their turn, by ticket.
     ready: BTreeMap<u64, u32>,
+    /// The same, of lanes that may have cost us a connection.
+    suspects: BTreeMap<u64, u32>,
+    suspects_in_flight: usize,
+    /// Suspects that are tried together.
+    suspects_at_once: usize,
     next_turn: u64,
     timers: BTreeSet<(Instant, u32)>,
     settled: VecDeque<Settled<T>>,
@@ -68,6 +73,9 @@ impl<T> Lanes<T> {
             free: Vec::new(),
             by_key: HashMap::new(),
             ready: BTreeMap::new(),
+            suspects: BTreeMap::new(),
+            suspects_in_flight: 0,
+            suspects_at_once: 1,
             next_turn: 0,
             timers: BTreeSet::new(),
             settled: VecDeque::new(),
@@ -140,9 +148,27 @@ impl<T> Lanes<T> {
 
     /// The connection to the transport is gone; what was on its way goes out
     /// again, first in its lane, as soon as there is another.
-    pub(crate) fn handle_disconnected(&mut self) {
+    ///
+    /// What had just gone out may be why it is gone, so it is tried again half
+    /// by half and with nothing beside it, until one alone is left. That one
+    /// pays for the next connections with its attempts.
+    pub(crate) fn handle_disconnected(&mut self, now: Instant) {
         self.peer = None;
-        self.update_all(|_, lane| lane.lose_connection());
+        let lanes = self.slots.iter().flatten();
+        let fresh = lanes
+            .filter(|lane| lane.is_fresh(now, &self.config))
+            .count();
+        self.suspects_at_once = (fresh / 2).max(1);
+        self.update_all(|lanes, lane| {
+            let is_fresh = lane.is_fresh(now, &lanes.config);
+            let is_guilty = is_fresh && fresh == 1 && lane.is_suspect;
+            let lost = Failure::new(Class::Ambiguous, "connection to the transport lost");
+            lane.is_suspect |= is_fresh;
+            lane.lose_connection(&lost);
+            if is_guilty {
+                lanes.attempt_failed(lane, lost, now);
+            }
+        });
     }
 
     /// The transport has accepted a request.
@@ -166,6 +192,7 @@ impl<T> Lanes<T> {
             if lane.sent != id.attempt || lane.in_flight() == 0 {
                 return;
             }
+            lane.is_suspect = false;
             match refusal.class() {
                 Class::Rejected => lanes.settled.extend(lane.reject(refusal.error)),
                 class => lanes.attempt_failed(lane, Failure::new(class, refusal.error), now),
@@ -197,15 +224,10 @@ impl<T> Lanes<T> {
 
     /// The next request to send, if the transport may get one.
     pub(crate) fn poll_request(&mut self, now: Instant) -> Option<Request<'_>> {
-        let peer = self.peer.filter(|_| !self.shutting_down)?;
-        if self.requests_in_flight >= peer.window {
-            return None;
-        }
-        let (_, &slot) = self.ready.first_key_value()?;
-        let timeout = self.config.attempt_timeout;
-        let answer_by = now + timeout + self.config.answer_margin;
+        let (peer, slot, timeout) = self.next_turn(now)?;
+        let times = (now, now + timeout + self.config.answer_margin);
         let id = self.update(slot, |lanes, lane| {
-            let again = lane.send(peer.batches, answer_by, &lanes.config);
+            let again = lane.send(peer.batches, times, &lanes.config);
             lanes.retries += u64::from(again);
             if lane.generation == 0 {
                 lane.generation = lanes.next_generation;
@@ -227,6 +249,37 @@ impl<T> Lanes<T> {
         })
     }
 
+    /// Which lane sends next, and how patient it can be. Those whose time is
+    /// as good as over are given up on the way.
+    fn next_turn(&mut self, now: Instant) -> Option<(Peer, u32, Duration)> {
+        let peer = self.peer.filter(|_| !self.shutting_down)?;
+        while self.requests_in_flight < peer.window {
+            let slot = self.next_in_line()?;
+            let lane = self.slots[slot as usize].as_ref()?;
+            let deadline = lane.oldest()? + self.config.effect_deadline;
+            let left = deadline.saturating_duration_since(now);
+            if left >= self.config.patience_min {
+                let timeout = left.saturating_sub(self.config.answer_margin);
+                return Some((peer, slot, timeout.min(self.config.attempt_timeout)));
+            }
+            self.update(slot, Self::give_up);
+        }
+        None
+    }
+
+    /// Suspects first, so many at once, and nothing beside them.
+    fn next_in_line(&self) -> Option<u32> {
+        let in_flight = self.suspects_in_flight;
+        match self.suspects.first_key_value() {
+            Some((_, &slot)) => {
+                let is_alone = in_flight == self.requests_in_flight;
+                (is_alone && in_flight < self.suspects_at_once).then_some(slot)
+            }
+            None if in_flight > 0 => None,
+            None => self.ready.first_key_value().map(|(_, &slot)| slot),
+        }
+    }
+
     /// The next effect that has its outcome.
     pub(crate) fn poll_settled(&mut self) -> Option<Settled<T>> {
         self.settled.pop_front()
@@ -242,14 +295,16 @@ impl<T> Lanes<T> {
             .oldest()
             .map(|oldest| oldest + self.config.effect_deadline);
         if deadline.is_some_and(|deadline| deadline <= now) {
-            self.settled.extend(lane.give_up());
+            self.give_up(lane);
             return;
         }
         match lane.state {
-            State::InFlight { answer_by } if answer_by <= now => {
+            State::InFlight { answer_by, .. } if answer_by <= now => {
                 let text = format!("no answer within {:?}", self.config.attempt_timeout);
                 self.attempt_failed(lane, Failure::new(Class::Ambiguous, text), now);
             }
+            // The connection has survived it for so long: it is not the culprit.
+            State::InFlight { .. } if !lane.is_fresh(now, &self.config) => lane.is_suspect = false,
             State::BackingOff { retry_at } if retry_at <= now => lane.state = State::Ready,
             State::InFlight { .. } | State::BackingOff { .. } | State::Ready => {}
         }
@@ -259,8 +314,16 @@ impl<T> Lanes<T> {
         if lane.fail(failure) < self.config.attempts_max {
             lane.back_off(now + self.config.retry_delay);
         } else {
-            self.settled.extend(lane.give_up());
+            self.give_up(lane);
         }
+    }
+
+    fn give_up(&mut self, lane: &mut Lane<T>) {
+        let unsent = match self.peer {
+            Some(_) => "its turn did not come in time",
+            None => "transport not available in time",
+        };
+        self.settled.extend(lane.give_up(unsent));
     }
 
     /// Whether the request belongs to what its lane has in front now.

@@ -141,14 +141,15 @@ fn a_transport_that_never_answers_costs_three_timeouts_and_a_late_answer_still_c
 
 #[test]
 fn a_lost_connection_burns_no_attempt_and_the_same_request_comes_again() {
-    let falco = Falco::start();
+    let falco = Falco::start_with(&[]);
     let mut daemon = falco.daemon();
     let mut transport = falco.transport();
     let mut peer = transport.accept_ours();
     daemon.send(1, &publish("s", 1));
     daemon.send(2, &publish("other", 2));
     let first = peer.read();
-    for _ in 0..5 {
+    for _ in 0..4 {
+        std::thread::sleep(Duration::from_millis(1050));
         drop(peer);
         peer = transport.accept_ours();
         let again = peer.read();
@@ -160,6 +161,33 @@ fn a_lost_connection_burns_no_attempt_and_the_same_request_comes_again() {
     assert_eq!(transport.accept_ours().accept_messages(2).len(), 2);
     daemon.expect_success(1);
     daemon.expect_success(2);
+}
+
+#[test]
+fn an_effect_that_kills_the_transport_fails_and_harms_nobody_else() {
+    let falco = Falco::start_with(&[]);
+    let mut daemon = falco.daemon();
+    let mut transport = falco.transport();
+    for n in 0..20 {
+        daemon.send(n, &publish(&n.to_string(), n));
+    }
+    // Dies, without an answer, over every request that holds a 7.
+    std::thread::spawn(move || {
+        loop {
+            let mut peer = transport.accept_ours();
+            while let Some(request) = peer.read_within(Duration::from_secs(2)) {
+                if request.payload() == "7" {
+                    break;
+                }
+                peer.accept(&request);
+            }
+        }
+    });
+    let mut acks: Vec<_> = (0..20).map(|_| daemon.read()).collect();
+    acks.sort_by_key(|ack| ack.id);
+    let killer = acks.remove(7);
+    assert!(killer.error.starts_with("ambiguous: "), "{killer:?}");
+    assert!(acks.iter().all(|ack| ack.ok), "{acks:?}");
 }
 
 #[test]

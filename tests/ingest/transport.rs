@@ -68,7 +68,11 @@ impl Peer {
 
     /// The next request, or `None` when falco sends none for a moment.
     pub fn read_soon(&mut self) -> Option<Request> {
-        let moment = std::time::Duration::from_millis(100);
+        self.read_within(std::time::Duration::from_millis(100))
+    }
+
+    /// The next request, or `None` when falco sends none for so long.
+    pub fn read_within(&mut self, moment: std::time::Duration) -> Option<Request> {
         self.stream.set_read_timeout(Some(moment)).expect("timeout");
         let nothing = self.lines.fill_buf().is_err();
         self.stream

@@ -46,6 +46,7 @@ impl<T> Lanes<T> {
         self.effects = self.effects - before.effects + after.effects;
         self.bytes = self.bytes - before.bytes + after.bytes;
         self.requests_in_flight = self.requests_in_flight - before.requests + after.requests;
+        self.suspects_in_flight = self.suspects_in_flight - before.suspects + after.suspects;
         self.set_turn(slot, &mut lane);
         self.set_timer(slot, &mut lane);
         if lane.is_empty() {
@@ -61,12 +62,19 @@ impl<T> Lanes<T> {
         let is_ready = lane.state == State::Ready && !lane.is_empty();
         match (lane.turn, is_ready) {
             (None, true) => {
-                self.ready.insert(self.next_turn, slot);
+                let line = if lane.is_suspect {
+                    &mut self.suspects
+                } else {
+                    &mut self.ready
+                };
+                line.insert(self.next_turn, slot);
                 lane.turn = Some(self.next_turn);
                 self.next_turn += 1;
             }
             (Some(turn), false) => {
-                self.ready.remove(&turn);
+                self.ready
+                    .remove(&turn)
+                    .or_else(|| self.suspects.remove(&turn));
                 lane.turn = None;
             }
             (None, false) | (Some(_), true) => {}
@@ -93,6 +101,7 @@ struct Load {
     effects: usize,
     bytes: usize,
     requests: usize,
+    suspects: usize,
 }
 
 impl Load {
@@ -101,6 +110,7 @@ impl Load {
             effects: lane.len(),
             bytes: lane.bytes(),
             requests: usize::from(lane.in_flight() > 0),
+            suspects: usize::from(lane.in_flight() > 0 && lane.is_suspect),
         }
     }
 }

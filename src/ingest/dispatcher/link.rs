@@ -90,7 +90,7 @@ impl Link {
     fn lost<T>(&mut self, lost: &Lost, lanes: &mut Lanes<T>) {
         self.is_up = false;
         warn!(error = %Report(lost), "Connection to the transport lost; will connect again.");
-        lanes.handle_disconnected();
+        lanes.handle_disconnected(Instant::now().into_std());
     }
 }
 

@@ -127,7 +127,7 @@ impl Model {
             Step::Disconnect if self.connected => {
                 self.connected = false;
                 self.live.clear();
-                self.lanes.handle_disconnected();
+                self.lanes.handle_disconnected(self.now);
             }
             Step::Connect { .. } | Step::Disconnect => {}
         }
