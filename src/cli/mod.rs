@@ -108,8 +108,9 @@ fn parse<P: Parser>(args: Vec<OsString>) -> Result<P, Failure> {
 )]
 #[command(after_help = "First steps:
   falco up                                bring the chain up
-  falco tail 'device-events:*'            watch what is published (another terminal)
-  falco emit --event hello --payload '{}' send a side effect, print its ack
+  falco tail session:demo:conversation    watch a channel (another terminal)
+  falco emit --channel session:demo:conversation --event hello --payload '{}'
+                                          send a side effect, print its ack
   falco status                            what runs, and how it is
   falco stop                              stop everything")]
 struct Cli {

@@ -8,6 +8,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::BytesMut;
+use clap::builder::NonEmptyStringValueParser;
 use serde::Serialize;
 use serde_json::value::RawValue;
 use tokio::io::AsyncWriteExt as _;
@@ -18,7 +19,7 @@ use super::output;
 use super::runtime;
 use super::settings::Instance;
 use crate::net::lines::LineBuffer;
-use crate::net::unix;
+use crate::net::unix::{self, ConnectError};
 use crate::protocol::ipc::{self, Incoming};
 use crate::report::Report;
 
@@ -39,7 +40,7 @@ line on standard error says so (in JSON: \"continuity_lost\": true).
 )]
 pub(super) struct Args {
     /// The channels to subscribe to, by their full names
-    #[arg(value_name = "CHANNEL", required = true)]
+    #[arg(value_name = "CHANNEL", required = true, value_parser = NonEmptyStringValueParser::new())]
     channels: Vec<String>,
     /// Only messages of this event
     #[arg(long, value_name = "EVENT")]
@@ -116,6 +117,9 @@ impl Tail {
     async fn follow(&mut self, socket: &Path) -> End {
         let mut stream = match unix::connect(socket, CONNECT_PATIENCE).await {
             Ok(stream) => stream,
+            Err(error @ ConnectError::Absent { .. }) if !self.was_connected => {
+                return End::Again(Over(format!("{error}; falco up brings the chain up")));
+            }
             Err(error) => return End::Again(Over(Report(&error).to_string())),
         };
         if let Err(error) = stream.write_all(&self.requests()).await {
