@@ -67,6 +67,17 @@ pub(super) fn private_directory(dir: &Path) -> Result<(), Failure> {
             format!("failed to make directory {}: {e}", dir.display()),
         )
     };
+    if let Ok(there) = fs::metadata(dir).or_else(|_| fs::symlink_metadata(dir))
+        && !there.is_dir()
+    {
+        let kind = if there.is_symlink() {
+            "a symbolic link to nothing"
+        } else {
+            "not a directory"
+        };
+        let error = format!("{} is {kind}", dir.display());
+        return Err(Failure::new(Exit::CannotCreate, error).hint("choose another --base-dir"));
+    }
     match fs::DirBuilder::new()
         .recursive(true)
         .mode(0o700)

@@ -11,7 +11,7 @@ use super::settings::Instance;
 use crate::control::client::{self, ControlError, Exchange};
 use crate::net::unix;
 use crate::paths::Paths;
-use crate::process::identity::Identity;
+use crate::process::identity::{Fate, Identity};
 use crate::protocol::control::{Event, Request};
 use crate::supervisor::instance::{Asked, Holder, Lock, clear_pid_file};
 
@@ -71,33 +71,78 @@ struct Stop {
 impl Stop {
     /// Whether there was anything to stop; it is gone then.
     async fn run(&self) -> Result<bool, Failure> {
-        let mut asked = false;
+        let mut asked = None;
         loop {
-            let holder = self.holder()?;
-            let Asked::Held(who) = holder else {
-                if let Asked::Ours(_lock) = &holder {
-                    self.clear();
-                }
-                if asked {
-                    let took = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX);
-                    self.progress
-                        .say(&format!("stopped in {} · sockets removed", seconds(took)));
-                }
-                return Ok(asked);
+            let who = match self.holder()? {
+                Asked::Held(who) => who,
+                free => return self.free(free, asked.is_some()).await,
             };
-            if self.deadline <= Instant::now() {
-                return Err(holder::unresponsive(
-                    &self.paths.lock_file(),
-                    who.as_ref(),
-                    Exit::TimedOut,
-                ));
+            if asked
+                .as_ref()
+                .is_some_and(|before: &Option<Holder>| is_another(before.as_ref(), who.as_ref()))
+            {
+                self.say_stopped();
+                return Ok(true);
             }
-            if asked {
+            self.check_time(who.as_ref())?;
+            if asked.is_some() {
                 tokio::time::sleep(LOOK_AGAIN).await;
-            } else {
-                asked = self.ask(who.as_ref()).await?;
+            } else if self.ask(who.as_ref()).await? {
+                asked = Some(who);
             }
         }
+    }
+
+    /// Nobody holds the lock; whether there was anything to stop.
+    ///
+    /// A supervisor whose lock file was removed still answers, and is stopped
+    /// too. If the lock is ours, nobody can start meanwhile.
+    async fn free(&self, lock: Asked, asked: bool) -> Result<bool, Failure> {
+        let astray = if asked {
+            None
+        } else {
+            self.without_lock().await
+        };
+        if let Some(identity) = &astray {
+            self.progress
+                .say("  the lock file of a running falco was removed; stopping it all the same");
+            self.ask(None).await?;
+            while identity.fate() != Fate::Gone {
+                self.check_time(None)?;
+                tokio::time::sleep(LOOK_AGAIN).await;
+            }
+        }
+        if let Asked::Ours(_lock) = &lock {
+            self.clear();
+        }
+        let stopped = asked || astray.is_some();
+        if stopped {
+            self.say_stopped();
+        }
+        Ok(stopped)
+    }
+
+    /// Who answers on the control socket though nobody holds the lock.
+    async fn without_lock(&self) -> Option<Identity> {
+        let socket = self.paths.control_socket();
+        match client::ask(&socket, &Request::Status, FIRST_WORD).await {
+            Ok(Event::Status(status)) => Identity::of(status.pid),
+            _ => None,
+        }
+    }
+
+    fn check_time(&self, who: Option<&Holder>) -> Result<(), Failure> {
+        if Instant::now() < self.deadline {
+            return Ok(());
+        }
+        let lock = self.paths.lock_file();
+        Err(holder::unresponsive(&lock, who, Exit::TimedOut))
+    }
+
+    fn say_stopped(&self) {
+        let took = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.progress
+            .say(&format!("stopped in {} · sockets removed", seconds(took)));
     }
 
     /// Whether somebody holds the lock. Asking makes no file where there is none.
@@ -119,7 +164,8 @@ impl Stop {
         };
         let mut patience = FIRST_WORD;
         loop {
-            match exchange.next(patience).await {
+            let left = self.deadline.saturating_duration_since(Instant::now());
+            match exchange.next(patience.min(left)).await {
                 Ok(Event::Stopped { .. }) => return Ok(true),
                 Ok(event) => self.progress.show(&event),
                 Err(ControlError::TimedOut { .. }) => {
@@ -177,6 +223,14 @@ impl Stop {
             }
         }
         clear_pid_file(&self.paths.pid_file());
+    }
+}
+
+/// Whether the lock has passed on from `before`, which is gone then.
+fn is_another(before: Option<&Holder>, now: Option<&Holder>) -> bool {
+    match (before, now) {
+        (Some(before), Some(now)) => before.instance != now.instance,
+        _ => false,
     }
 }
 

@@ -92,7 +92,28 @@ impl Lock {
     ///
     /// See [`LockError`].
     pub fn ask(path: &Path) -> Result<Asked, LockError> {
-        let file = open(path)?;
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create(true).truncate(false);
+        Self::try_take(open(path, &mut options)?, path)
+    }
+
+    /// As [`Self::ask`], for those who only want to know: makes no file and
+    /// needs not to be allowed to write.
+    ///
+    /// # Errors
+    ///
+    /// See [`LockError`].
+    pub fn ask_existing(path: &Path) -> Result<Asked, LockError> {
+        match open(path, OpenOptions::new().read(true)) {
+            Ok(file) => Self::try_take(file, path),
+            Err(LockError::Open { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+                Ok(Asked::Absent)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    fn try_take(file: File, path: &Path) -> Result<Asked, LockError> {
         match file.try_lock() {
             Ok(()) => Ok(Asked::Ours(Self { file })),
             Err(TryLockError::WouldBlock) => Ok(Asked::Held(read_holder(&file))),
@@ -100,18 +121,6 @@ impl Lock {
                 path: path.to_path_buf(),
                 source,
             }),
-        }
-    }
-
-    /// As [`Self::ask`], for those who only want to know: makes no file.
-    ///
-    /// # Errors
-    ///
-    /// See [`LockError`].
-    pub fn ask_existing(path: &Path) -> Result<Asked, LockError> {
-        match fs::symlink_metadata(path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Asked::Absent),
-            _ => Self::ask(path),
         }
     }
 
@@ -163,14 +172,8 @@ impl Lock {
     }
 }
 
-fn open(path: &Path) -> Result<File, LockError> {
-    let mut options = OpenOptions::new();
-    options
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(0o600);
+fn open(path: &Path, options: &mut OpenOptions) -> Result<File, LockError> {
+    options.mode(0o600);
     options.custom_flags(nix::libc::O_NOFOLLOW | nix::libc::O_CLOEXEC);
     options.open(path).map_err(|source| LockError::Open {
         path: path.to_path_buf(),

@@ -64,6 +64,26 @@ fn a_foreign_listener_is_named_and_keeps_its_socket() {
 }
 
 #[test]
+fn a_base_directory_that_is_none_is_named() {
+    let base = made();
+    fs::remove_dir(base.dir()).unwrap();
+    fs::write(base.dir(), "").unwrap();
+    let said = base.run(&["up"]);
+    assert_eq!(said.code, 73, "{}", said.stderr);
+    assert!(
+        said.stderr.contains("is not a directory"),
+        "{}",
+        said.stderr
+    );
+    fs::remove_file(base.dir()).unwrap();
+
+    symlink("/nowhere", base.dir()).unwrap();
+    let said = base.run(&["up"]);
+    assert_eq!(said.code, 73, "{}", said.stderr);
+    assert!(said.stderr.contains("link to nothing"), "{}", said.stderr);
+}
+
+#[test]
 fn a_pidfile_that_names_a_stranger_prevents_nothing_and_hurts_nobody() {
     let base = made();
     let mut stranger = std::process::Command::new("sleep")
@@ -119,6 +139,7 @@ fn wrong_usage_is_one_error_and_exit_code_2() {
         &["dance"][..],
         &["up", "--dance"],
         &["up", "--timeout", "soon"],
+        &["tail", ""],
         &[],
     ] {
         let said = base.run(args);

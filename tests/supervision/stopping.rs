@@ -2,7 +2,7 @@
 
 use std::os::unix::net::UnixListener;
 
-use super::base::{Base, eventually, kill};
+use super::base::{Base, eventually, kill, said};
 
 #[test]
 fn stop_returns_when_every_process_and_socket_is_gone() {
@@ -91,6 +91,41 @@ fn a_suspended_supervisor_is_named_and_only_killed_when_asked_to() {
     assert!(said.stderr.contains(&format!("pid {pid}")) && said.stderr.contains("--now"));
     assert_eq!(base.run(&["stop", "--now"]).code, 0);
     base.assert_nothing_left();
+}
+
+#[test]
+fn a_chain_whose_lock_file_was_removed_is_stopped_all_the_same() {
+    let base = Base::new();
+    base.up();
+    std::fs::remove_file(base.dir().join("falco.lock")).unwrap();
+    let said = base.run(&["stop"]);
+    assert_eq!(said.code, 0, "{}", said.stderr);
+    base.assert_nothing_left();
+
+    base.up();
+    std::fs::remove_file(base.dir().join("falco.lock")).unwrap();
+    assert_eq!(base.run(&["up"]).code, 73, "its sockets are in use");
+    assert_eq!(base.run(&["stop"]).code, 0);
+    base.assert_nothing_left();
+    base.up();
+}
+
+#[test]
+fn a_stop_ends_when_the_next_chain_is_coming_up_already() {
+    for _ in 0..5 {
+        let base = Base::new();
+        base.up();
+        let stop = base
+            .falco(&["stop"])
+            .stderr(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        let up = base.run(&["up", "-q"]);
+        let said = said(&stop.wait_with_output().unwrap());
+        assert_eq!(said.code, 0, "{}", said.stderr);
+        // It was told to stop too, or it is up.
+        assert!([0, 1].contains(&up.code), "{}", up.stderr);
+    }
 }
 
 #[test]
