@@ -49,6 +49,10 @@ impl Progress {
         }
     }
 
+    pub(super) fn warn(&self, text: &str) {
+        self.say(&format!("  {} {text}", self.marks.warn));
+    }
+
     /// Prints `event`, if it is one that a person wants to see.
     pub(super) fn show(&self, event: &Event) {
         let Marks { good, warn, bad } = self.marks;

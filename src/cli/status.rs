@@ -4,7 +4,7 @@
 //! 4: it could not be found out.
 
 use std::fmt::Write as _;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::exit::{Exit, Failure};
 use super::runtime::block_on;
@@ -21,6 +21,11 @@ use crate::supervisor::instance::{Asked, Lock};
 /// How long the supervisor may take to answer.
 const PATIENCE: Duration = Duration::from_millis(1500);
 
+/// How long a supervisor that has the lock and no control socket may just be
+/// coming or going, and how often it is asked again.
+const PASSING: Duration = Duration::from_millis(500);
+const LOOK_AGAIN: Duration = Duration::from_millis(10);
+
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     #[command(flatten)]
@@ -32,18 +37,9 @@ pub(super) struct Args {
 
 pub(super) fn run(args: Args) -> Result<(), Failure> {
     let paths = args.instance.paths()?;
-    let socket = paths.control_socket();
-    let asking = client::ask(&socket, &Request::Status, PATIENCE);
-    let answer = block_on(async { Ok(asking.await) })?;
-    let status = match answer {
-        Ok(Event::Status(status)) => status,
-        Ok(other) => {
-            return Err(Failure::new(
-                Exit::Unknown,
-                format!("unexpected answer: {other:?}"),
-            ));
-        }
-        Err(error) => return Err(unreachable(&args, &paths, &error)),
+    let status = match block_on(ask(&paths)) {
+        Ok(status) => status,
+        Err(failure) => return Err(unreachable(&args, &paths, failure)),
     };
     if args.json {
         let text = serde_json::to_string(&status).map_err(|e| Failure::of(Exit::Internal, &e))?;
@@ -57,9 +53,30 @@ pub(super) fn run(args: Args) -> Result<(), Failure> {
     }
 }
 
+/// Asks the supervisor, again for a moment while one seems to come or go.
+pub(super) async fn ask(paths: &Paths) -> Result<Box<Status>, Failure> {
+    let socket = paths.control_socket();
+    let deadline = Instant::now() + PASSING;
+    loop {
+        let error = match client::ask(&socket, &Request::Status, PATIENCE).await {
+            Ok(Event::Status(status)) => return Ok(status),
+            Ok(other) => {
+                let error = format!("unexpected answer: {other:?}");
+                return Err(Failure::new(Exit::Unknown, error));
+            }
+            Err(error) => error,
+        };
+        let failure = not_running(paths, &error);
+        let may_pass = is_absence(&error) && failure.exit() == Exit::Unknown;
+        if !may_pass || deadline <= Instant::now() {
+            return Err(failure);
+        }
+        tokio::time::sleep(LOOK_AGAIN).await;
+    }
+}
+
 /// There is no answer: says why, in the form that was asked for.
-fn unreachable(args: &Args, paths: &Paths, error: &ControlError) -> Failure {
-    let failure = not_running(paths, error);
+fn unreachable(args: &Args, paths: &Paths, failure: Failure) -> Failure {
     if args.json {
         let state = match failure.exit() {
             Exit::NotRunning => "stopped",
@@ -81,12 +98,8 @@ fn unreachable(args: &Args, paths: &Paths, error: &ControlError) -> Failure {
 /// What it means that the supervisor gave no answer: the lock decides.
 pub(super) fn not_running(paths: &Paths, error: &ControlError) -> Failure {
     let lock = paths.lock_file();
-    let absent = matches!(
-        error,
-        ControlError::Connect(ConnectError::Absent { .. } | ConnectError::Refused { .. })
-    );
     match Lock::ask_existing(&lock) {
-        Ok(Asked::Ours(_) | Asked::Absent) if absent => {
+        Ok(Asked::Ours(_) | Asked::Absent) if is_absence(error) => {
             Failure::new(Exit::NotRunning, "falco is not running").hint("falco up")
         }
         Ok(Asked::Ours(_) | Asked::Absent) => Failure::of(Exit::Unknown, error)
@@ -96,9 +109,24 @@ pub(super) fn not_running(paths: &Paths, error: &ControlError) -> Failure {
     }
 }
 
+/// Whether nobody answers because nobody is there, or not any more.
+fn is_absence(error: &ControlError) -> bool {
+    use ConnectError::{Absent, Refused};
+    matches!(
+        error,
+        ControlError::Connect(Absent { .. } | Refused { .. }) | ControlError::Closed
+    )
+}
+
 fn render(status: &Status) -> String {
     let mut text = headline(status);
     text.push_str(&table(&status.parts));
+    for part in &status.parts {
+        if let Some(trouble) = &part.trouble {
+            let name = &part.name;
+            _ = writeln!(text, "! {name}: {trouble}; falco restart {name}");
+        }
+    }
     if let Some(transport) = &status.transport {
         text.push_str(&upstream(transport));
     }
@@ -111,15 +139,6 @@ fn render(status: &Status) -> String {
             "emulator  http://{}  key in {}",
             emulator.address, emulator.key_file
         );
-    }
-    for socket in &status.sockets {
-        if !socket.in_place {
-            _ = writeln!(
-                text,
-                "! {} is gone or was replaced: falco restart cannot help, falco stop and up do",
-                socket.path
-            );
-        }
     }
     text.truncate(text.trim_end().len());
     text
@@ -212,7 +231,12 @@ fn upstream(transport: &TransportStatus) -> String {
             .map(|e| format!(" · last error: {e}"));
         _ = writeln!(
             text,
-            "upstream  {} {} to {} · {} in flight, {} queued{}",
+            "{}  {} {} to {} · {} in flight, {} queued{}",
+            if up.is_broken() {
+                "! upstream"
+            } else {
+                "upstream"
+            },
             up.audience,
             up.state,
             up.host,

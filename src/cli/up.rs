@@ -22,7 +22,7 @@ use super::exit::{Exit, Failure};
 use super::progress::{self, Progress, seconds};
 use super::runtime::block_on;
 use super::settings::{Instance, private_directory};
-use super::{holder, output};
+use super::{holder, output, status};
 use crate::clock;
 use crate::control::client::Exchange;
 use crate::paths::Paths;
@@ -38,8 +38,19 @@ use crate::supervisor::instance::{Asked, Holder, Lock};
 /// needs a few milliseconds.
 const LOOK_AGAIN: Duration = Duration::from_millis(5);
 
+/// How long the lock may be held by somebody who only looks, such as a status.
+const LOOKING: Duration = Duration::from_millis(200);
+
 /// How long a supervisor may take to end once it has failed or was told to.
 const END_PATIENCE: Duration = Duration::from_secs(10);
+
+/// How long the first connection to Ably is waited for before `up` says that
+/// there is none yet, and how often it is looked at.
+const UPSTREAM_PATIENCE: Duration = Duration::from_secs(1);
+const UPSTREAM_LOOK: Duration = Duration::from_millis(25);
+
+/// The audience that effects are published for.
+const FALCO: &str = "daemon_falco";
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -87,13 +98,19 @@ pub(super) fn run(args: Args) -> Result<(), Failure> {
                         progress: &progress,
                     };
                     let summary = launch.run(lock, deadline).await?;
-                    return report(&args, &progress, &summary);
+                    report(&args, &progress, &summary)?;
+                    warn_of_upstream(&paths, &progress).await;
+                    return Ok(());
                 }
                 Asked::Absent => {}
+                // Whoever only looks holds it for a moment too.
+                Asked::Held(_) if args.foreground && began.elapsed() < LOOKING => {}
                 Asked::Held(who) if args.foreground => return Err(already_runs(who.as_ref())),
                 Asked::Held(who) => {
                     if let Some(summary) = attach(&paths, &progress, deadline, who).await? {
-                        return report_running(&args, &progress, &summary);
+                        report_running(&args, &progress, &summary)?;
+                        warn_of_upstream(&paths, &progress).await;
+                        return Ok(());
                     }
                 }
             }
@@ -145,6 +162,29 @@ fn print_json(args: &Args, summary: &Summary) -> Result<(), Failure> {
     }
     let text = serde_json::to_string(summary);
     output::line(&text.map_err(|e| Failure::of(Exit::Internal, &e))?)
+}
+
+/// The chain answers whether or not Ably does: says so if Ably does not.
+async fn warn_of_upstream(paths: &Paths, progress: &Progress) {
+    let deadline = Instant::now() + UPSTREAM_PATIENCE;
+    while let Ok(status) = status::ask(paths).await {
+        let connections = status.transport.iter().flat_map(|t| &t.connections);
+        let Some(up) = connections.into_iter().find(|c| c.audience == FALCO) else {
+            return;
+        };
+        let is_late = deadline <= Instant::now();
+        match &up.last_error {
+            _ if up.state == "connected" => return,
+            Some(error) => {
+                return progress.warn(&format!("not connected to Ably: {error}; effects wait"));
+            }
+            None if is_late => {
+                let text = "not connected to Ably yet; falco status tells";
+                return progress.warn(text);
+            }
+            None => tokio::time::sleep(UPSTREAM_LOOK).await,
+        }
+    }
 }
 
 /// Runs the supervisor in this process.

@@ -217,7 +217,8 @@ pub enum ChainState {
     Starting,
     /// Every part is ready.
     Running,
-    /// Up, and some part is not ready.
+    /// Up, and some part does not answer or cannot be reached, or Ably refuses
+    /// the transport.
     Degraded,
     /// Going down.
     Stopping,
@@ -235,6 +236,8 @@ pub struct PartStatus {
     pub state: PartState,
     /// Whether it answers.
     pub ready: bool,
+    /// Why it does not, if it should.
+    pub trouble: Option<String>,
     /// Its process, while there is one.
     pub pid: Option<u32>,
     /// Counts its starts.

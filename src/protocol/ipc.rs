@@ -205,6 +205,15 @@ pub struct UpstreamStatus {
     pub last_error: Option<ErrorInfo>,
 }
 
+impl UpstreamStatus {
+    /// Whether it does not come back by itself soon: Ably refused it, or could
+    /// not be reached for minutes.
+    #[must_use]
+    pub fn is_broken(&self) -> bool {
+        matches!(self.state.as_str(), "failed" | "suspended")
+    }
+}
+
 /// Appends `value` as one line.
 ///
 /// # Panics

@@ -11,6 +11,7 @@ use tokio::sync::oneshot;
 
 use super::chain::Plan;
 use super::probe::Probe;
+use crate::net::unix::Socket;
 use crate::process::spawn::Spec;
 use crate::shutdown::Shutdown;
 
@@ -63,6 +64,8 @@ pub struct ServerPart {
     pub serve: Serve,
     /// Whether it has a thread and a runtime of its own.
     pub own_thread: bool,
+    /// Where it is reached.
+    pub socket: Arc<Socket>,
 }
 
 /// What a server is given.

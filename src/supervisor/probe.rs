@@ -28,8 +28,6 @@ pub enum Probe {
     ForeignTransport(PathBuf),
     /// An emulator: `GET /time` at the address it said.
     Emulator,
-    /// Nothing to ask: its own word counts.
-    Word,
 }
 
 impl Probe {
@@ -44,6 +42,14 @@ impl Probe {
         *trouble = None;
     }
 
+    /// Asks once, within `patience`.
+    pub(super) async fn ask_once(&self, fact: &str, patience: Duration) -> Result<(), String> {
+        let silent = |_| Err(format!("no answer within {} ms", patience.as_millis()));
+        timeout(patience, self.ask(fact))
+            .await
+            .unwrap_or_else(silent)
+    }
+
     async fn ask(&self, fact: &str) -> Result<(), String> {
         match self {
             Self::Transport(path) => {
@@ -55,7 +61,6 @@ impl Probe {
                 ask_transport(path, publish).await
             }
             Self::Emulator => ask_emulator(fact).await,
-            Self::Word => Ok(()),
         }
     }
 }

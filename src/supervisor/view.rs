@@ -38,6 +38,7 @@ pub(super) fn part_status(
         kind,
         state,
         ready: state == PartState::Running,
+        trouble: None,
         pid,
         incarnation: part.incarnation,
         up_ms: part.started.map(|since| ms(now.duration_since(since))),

@@ -23,7 +23,7 @@ fn stay(base: &Base) -> Child {
 
 #[test]
 fn one_signal_stops_everything_in_order() {
-    for signal in ["TERM", "INT"] {
+    for signal in ["TERM", "INT", "HUP"] {
         let base = Base::new();
         let mut child = stay(&base);
         base.emit();

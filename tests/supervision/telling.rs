@@ -69,6 +69,110 @@ fn a_part_that_keeps_failing_makes_the_status_degraded() {
 }
 
 #[test]
+fn a_removed_socket_makes_the_status_degraded_and_a_restart_mends_it() {
+    let base = Base::new();
+    base.up();
+    for (part, socket) in [
+        ("falco", "falco.sock"),
+        ("broker", "ably-auth.sock"),
+        ("transport", "ably.sock"),
+    ] {
+        std::fs::remove_file(base.socket(socket)).unwrap();
+        let said = base.run(&["status"]);
+        assert_eq!(said.code, 1, "{}", said.stdout);
+        let advice = format!("falco restart {part}");
+        assert!(
+            said.stdout.contains("degraded") && said.stdout.contains(&advice),
+            "{}",
+            said.stdout
+        );
+        assert_eq!(base.status()["state"], "degraded");
+        if part == "falco" {
+            let up = base.run(&["up"]);
+            assert_eq!(up.code, 1, "{}", up.stderr);
+        }
+        assert_eq!(base.run(&["restart", part]).code, 0);
+        base.wait_ready();
+        base.emit();
+    }
+    assert_eq!(base.run(&["stop"]).code, 0);
+    base.assert_nothing_left();
+}
+
+#[test]
+fn a_suspended_child_is_not_ready() {
+    let base = Base::new();
+    base.up();
+    for part in ["transport", "emulator"] {
+        let pid = base.pid_of(part);
+        kill(pid, "STOP");
+        let said = base.run(&["status"]);
+        assert_eq!(said.code, 1, "{}", said.stdout);
+        assert!(said.stdout.contains("no answer"), "{}", said.stdout);
+        assert_eq!(base.part(part)["ready"], false);
+        kill(pid, "CONT");
+        base.wait_ready();
+    }
+}
+
+#[test]
+fn a_key_that_is_refused_is_told_by_up_and_by_status() {
+    let base = Base::new();
+    let elsewhere = Base::called("elsewhere");
+    elsewhere.up();
+    let address = elsewhere.status()["emulator"]["address"].clone();
+    let base = base
+        .with_env("ABLY_API_KEY", "nobody.nothing:wrong")
+        .with_env(
+            "DAEMON_ABLY_ENDPOINT",
+            format!("http://{}", address.as_str().unwrap()),
+        );
+    let up = base.run(&["up"]);
+    assert_eq!(up.code, 0, "{}", up.stderr);
+    assert!(up.stderr.contains("not connected to Ably"), "{}", up.stderr);
+    eventually("it is broken", || base.status()["state"] == "degraded");
+    let said = base.run(&["status"]);
+    assert_eq!(said.code, 1, "{}", said.stdout);
+    assert!(
+        said.stdout.contains("! upstream") && said.stdout.contains("40"),
+        "{}",
+        said.stdout
+    );
+}
+
+#[test]
+fn a_status_during_a_start_or_a_stop_is_never_unknown() {
+    let base = Base::new();
+    let ask = |until: &mut dyn FnMut() -> bool| {
+        while !until() {
+            let said = base.run(&["status"]);
+            assert_ne!(said.code, 4, "{}{}", said.stdout, said.stderr);
+        }
+    };
+    for verb in ["up", "stop", "up", "stop"] {
+        let mut child = base.falco(&[verb, "-q"]).spawn().unwrap();
+        ask(&mut || child.try_wait().unwrap().is_some());
+        assert!(child.wait().unwrap().success());
+    }
+}
+
+#[test]
+fn a_tail_without_a_chain_says_what_it_waits_for() {
+    let base = Base::new();
+    let mut tail = base
+        .falco(&["tail", "a"])
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    let stderr = tail.stderr.take().unwrap();
+    std::io::BufRead::read_line(&mut std::io::BufReader::new(stderr), &mut line).unwrap();
+    assert!(line.contains("falco up"), "{line}");
+    tail.kill().unwrap();
+    tail.wait().unwrap();
+}
+
+#[test]
 fn a_restart_of_the_chain_keeps_the_supervisor_and_its_sockets() {
     let base = Base::new();
     let pid = base.up();

@@ -32,6 +32,7 @@ pub(super) fn broker(with: &Ingredients) -> PartSpec {
         run: Run::Server(ServerPart {
             serve: Arc::new(serve),
             own_thread: false,
+            socket: Arc::clone(&with.broker_socket),
         }),
     }
 }
@@ -76,6 +77,7 @@ pub(super) fn falco(
         run: Run::Server(ServerPart {
             serve: Arc::new(serve),
             own_thread: true,
+            socket: Arc::clone(&with.falco_socket),
         }),
     }
 }

@@ -7,7 +7,8 @@ use std::os::fd::AsRawFd;
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::UnixListener as StdListener;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use nix::sys::socket::{self, Backlog};
@@ -91,9 +92,15 @@ impl BindError {
 /// path is unlinked when the last [`Listener`] and the `Socket` are gone.
 #[derive(Debug)]
 pub struct Socket {
+    path: PathBuf,
+    bound: Mutex<Bound>,
+    replaced_stale: bool,
+}
+
+#[derive(Debug)]
+struct Bound {
     listener: StdListener,
     name: OwnPath,
-    replaced_stale: bool,
 }
 
 impl Socket {
@@ -103,44 +110,47 @@ impl Socket {
     ///
     /// Refuses what is not ours to replace, see [`BindError`].
     pub fn bind(path: &Path) -> Result<Arc<Self>, BindError> {
-        let _lock = lock_directory(path)?;
-        let replaced_stale = check_free(path)?;
-        let temporary = path.with_file_name(format!(".{:06x}", rand::random::<u32>() >> 8));
-        let made = bind_temporary(&temporary).and_then(|listener| {
-            fs::rename(&temporary, path)
-                .map_err(|e| BindError::io("rename a socket to", path, e))?;
-            Ok(listener)
-        });
-        let listener = made.inspect_err(|_| _ = fs::remove_file(&temporary))?;
-        let id = FileId::of(path).map_err(|e| BindError::io("inspect", path, e))?;
+        let (bound, replaced_stale) = Bound::at(path)?;
         Ok(Arc::new(Self {
-            listener,
-            name: OwnPath {
-                path: path.to_path_buf(),
-                id,
-            },
+            path: path.to_path_buf(),
+            bound: Mutex::new(bound),
             replaced_stale,
         }))
     }
 
     /// A listener on the runtime this is called in.
     ///
+    /// If the path was removed or replaced meanwhile, it is bound anew: a
+    /// server that is started again can be reached again.
+    ///
     /// # Errors
     ///
-    /// When the descriptor cannot be duplicated or registered.
+    /// When the descriptor cannot be duplicated or registered, or what is at
+    /// the path by now is not ours to replace.
     pub fn listener(self: &Arc<Self>) -> Result<Listener, BindError> {
-        let inner = self.listener.try_clone().and_then(UnixListener::from_std);
-        let inner = inner.map_err(|e| BindError::io("listen on", &self.name.path, e))?;
+        let mut bound = self.bound();
+        if !bound.name.is_ours() {
+            tracing::warn!(socket = %self.path.display(), "A socket was removed or replaced; binding it again.");
+            *bound = Bound::at(&self.path)?.0;
+        }
+        let inner = bound.listener.try_clone().and_then(UnixListener::from_std);
+        let inner = inner.map_err(|e| BindError::io("listen on", &self.path, e))?;
         Ok(Listener {
             inner,
             socket: Arc::clone(self),
+            exhausted: AtomicBool::new(false),
         })
+    }
+
+    fn bound(&self) -> MutexGuard<'_, Bound> {
+        // Nothing in there can be left half done.
+        self.bound.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The path clients connect to.
     #[must_use]
     pub fn path(&self) -> &Path {
-        &self.name.path
+        &self.path
     }
 
     /// Whether the path was a stale socket before.
@@ -152,7 +162,28 @@ impl Socket {
     /// Whether the path still leads to this socket.
     #[must_use]
     pub fn is_in_place(&self) -> bool {
-        self.name.is_ours()
+        self.bound().name.is_ours()
+    }
+}
+
+impl Bound {
+    /// Whether a stale socket had to go comes with it.
+    fn at(path: &Path) -> Result<(Self, bool), BindError> {
+        let _lock = lock_directory(path)?;
+        let replaced_stale = check_free(path)?;
+        let temporary = path.with_file_name(format!(".{:06x}", rand::random::<u32>() >> 8));
+        let made = bind_temporary(&temporary).and_then(|listener| {
+            fs::rename(&temporary, path)
+                .map_err(|e| BindError::io("rename a socket to", path, e))?;
+            Ok(listener)
+        });
+        let listener = made.inspect_err(|_| _ = fs::remove_file(&temporary))?;
+        let id = FileId::of(path).map_err(|e| BindError::io("inspect", path, e))?;
+        let name = OwnPath {
+            path: path.to_path_buf(),
+            id,
+        };
+        Ok((Self { listener, name }, replaced_stale))
     }
 }
 
@@ -161,6 +192,8 @@ impl Socket {
 pub struct Listener {
     inner: UnixListener,
     socket: Arc<Socket>,
+    /// Whether nothing could be accepted the last time: said once.
+    exhausted: AtomicBool,
 }
 
 impl Listener {
@@ -196,13 +229,16 @@ impl Listener {
             let stream = match self.inner.accept().await {
                 Ok((stream, _)) => stream,
                 Err(error) if is_exhaustion(&error) => {
-                    tracing::warn!(socket = %self.path().display(), %error, "Cannot accept now; will try again.");
+                    if !self.exhausted.swap(true, Ordering::Relaxed) {
+                        tracing::warn!(socket = %self.path().display(), %error, "Cannot accept now; will try again.");
+                    }
                     tokio::time::sleep(EXHAUSTED_PAUSE).await;
                     continue;
                 }
                 Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => continue,
                 Err(error) => return Err(error),
             };
+            self.exhausted.store(false, Ordering::Relaxed);
             match stream.peer_cred() {
                 Ok(peer) if is_trusted(peer.uid()) => return Ok(stream),
                 Ok(peer) => {

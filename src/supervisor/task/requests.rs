@@ -1,12 +1,14 @@
 //! Requests on the control socket, and how the chain is.
 
+use std::future::Future;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use futures_util::future::join_all;
 use tokio::sync::mpsc;
 
-use super::super::chain::{Outlook, PartId};
+use super::super::chain::{Outlook, PartId, State};
 use super::super::part::Run;
 use super::super::view::{self, ms};
 use super::super::watchers::Until;
@@ -16,9 +18,9 @@ use crate::net::ask::ask;
 use crate::net::unix::Socket;
 use crate::process::usage::Usage;
 use crate::protocol::control::{
-    Event, PartKind, PartStatus, Request, STATUS_SCHEMA, SocketStatus, Status,
+    ChainState, Event, PartKind, PartStatus, Request, STATUS_SCHEMA, SocketStatus, Status,
 };
-use crate::protocol::ipc::TransportStatus;
+use crate::protocol::ipc::{TransportStatus, UpstreamStatus};
 
 /// How long a part may take to say how it is, when somebody asks.
 const STATUS_PATIENCE: Duration = Duration::from_millis(300);
@@ -82,16 +84,43 @@ impl Supervisor {
         let status = self.status(now);
         let ask_ingest = Arc::clone(&self.config.ask_ingest);
         let ably_socket = self.config.ably_socket.clone();
+        let probes = join_all(self.probes());
         self.shutdown.spawn(async move {
             let ingest = tokio::time::timeout(STATUS_PATIENCE, ask_ingest());
-            let (ingest, transport) = tokio::join!(ingest, ask_transport(&ably_socket));
-            let status = Status {
+            let transport = ask_transport(&ably_socket);
+            let (ingest, transport, answers) = tokio::join!(ingest, transport, probes);
+            let mut status = Status {
                 ingest: ingest.ok().flatten(),
                 transport,
                 ..status
             };
+            for (id, answer) in answers {
+                status.parts[id].ready &= answer.is_ok();
+                status.parts[id].trouble = answer.err();
+            }
+            if status.state == ChainState::Running && !is_well(&status) {
+                status.state = ChainState::Degraded;
+            }
             _ = events.send(Event::Status(Box::new(status))).await;
         });
+    }
+
+    /// Asks every process that should answer whether it does: one that is
+    /// suspended or hangs is still there for the kernel.
+    fn probes(&self) -> Vec<impl Future<Output = (PartId, Result<(), String>)> + use<>> {
+        let ready = |id: &PartId| matches!(self.chain.parts()[*id].state, State::Ready { .. });
+        let probe = |id: PartId| match &self.config.parts[id].run {
+            Run::Process(process) => {
+                let fact = self.facts.of(self.name(id)).unwrap_or_default().to_owned();
+                let probe = process.probe.clone();
+                Some(async move { (id, probe.ask_once(&fact, STATUS_PATIENCE).await) })
+            }
+            Run::Server(_) => None,
+        };
+        (0..self.lives.len())
+            .filter(ready)
+            .filter_map(probe)
+            .collect()
     }
 
     fn status(&self, now: Instant) -> Status {
@@ -131,8 +160,33 @@ impl Supervisor {
             Run::Server(_) => PartKind::Server,
         };
         let pid = self.lives[id].as_ref().and_then(|l| l.pid);
-        view::part_status(&self.chain.parts()[id], kind, pid, self.place(id), now)
+        let status = view::part_status(&self.chain.parts()[id], kind, pid, self.place(id), now);
+        let trouble = self.unreachable(id).filter(|_| status.ready);
+        PartStatus {
+            ready: status.ready && trouble.is_none(),
+            trouble,
+            ..status
+        }
     }
+
+    /// Why nobody can reach a server of ours, however well it is.
+    pub(super) fn unreachable(&self, id: PartId) -> Option<String> {
+        match &self.config.parts[id].run {
+            Run::Server(server) if !server.socket.is_in_place() => {
+                let path = server.socket.path().display();
+                Some(format!("{path} was removed or replaced"))
+            }
+            _ => None,
+        }
+    }
+}
+
+/// Whether everything is as it should be.
+fn is_well(status: &Status) -> bool {
+    let refused = status.transport.iter().flat_map(|t| &t.connections);
+    status.parts.iter().all(|part| part.ready)
+        && status.sockets.iter().all(|socket| socket.in_place)
+        && !refused.into_iter().any(UpstreamStatus::is_broken)
 }
 
 fn refuse(events: &mpsc::Sender<Event>, error: &str) {

@@ -3,7 +3,7 @@
 
 use std::time::Instant;
 
-use super::super::chain::{Change, Part, PartId, State};
+use super::super::chain::{Change, PartId, State};
 use super::super::probe::EmulatorFact;
 use super::super::view::ms;
 use super::Supervisor;
@@ -104,14 +104,17 @@ impl Supervisor {
 
     pub(super) fn summary(&self, now: Instant) -> Summary {
         let up = now.duration_since(self.config.began);
-        let ready = |p: &&Part| matches!(p.state, State::Ready { .. });
+        let ready = |id: &PartId| {
+            let is_ready = matches!(self.chain.parts()[*id].state, State::Ready { .. });
+            is_ready && self.unreachable(*id).is_none()
+        };
         Summary {
             pid: self.config.holder.identity.pid,
             instance: self.config.holder.instance.clone(),
             took_ms: ms(self.took.unwrap_or(up)),
             up_ms: ms(up),
             parts: self.lives.len(),
-            parts_ready: self.chain.parts().iter().filter(ready).count(),
+            parts_ready: (0..self.lives.len()).filter(ready).count(),
             falco_socket: self.config.falco_socket.display().to_string(),
             ably_socket: self.config.ably_socket.display().to_string(),
             device_id: self.config.device_id.clone(),
