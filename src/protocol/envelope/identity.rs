@@ -15,7 +15,7 @@ const IDENTITY_NAMESPACE: Uuid = Uuid::from_u128(0x6f1d_2c5a_3b0e_5f7e_9a41_c2d7
 pub(super) struct Identity<'a> {
     pub session_id: Cow<'a, str>,
     pub message_id: Cow<'a, str>,
-    /// As written: a number or a string.
+    /// As written: a number or a string that is not empty.
     pub sequence_number: &'a str,
 }
 
@@ -25,7 +25,7 @@ impl<'a> Identity<'a> {
         let mut identity = Self::default();
         let read = json::each_field(payload, |name, value| {
             if name.eq("sequence_number") {
-                identity.sequence_number = value;
+                identity.sequence_number = if is_number(value) { value } else { "" };
             } else if name.eq("session_id") {
                 identity.session_id = json::text(value).ok().flatten().unwrap_or_default();
             } else if name.eq("message_id") {
@@ -37,6 +37,13 @@ impl<'a> Identity<'a> {
             Err(_) => Self::default(),
         }
     }
+}
+
+/// Whether messages can be told apart by it: two of them with `null`, or with
+/// an object, would count as one, and the second would be dropped.
+fn is_number(value: &str) -> bool {
+    let is_text = value.starts_with('"') && value != "\"\"";
+    is_text || value.starts_with(|c: char| c == '-' || c.is_ascii_digit())
 }
 
 /// The key of a message that is known by its message id and sequence number,

@@ -278,3 +278,13 @@ fn an_effect_counts_for_its_whole_frame_however_small_its_payload() {
     );
     assert!(routed(&json).expect("routes").bytes >= json.len());
 }
+
+#[test]
+fn what_is_no_sequence_number_identifies_nothing() {
+    for number in ["null", "{}", "[]", "true", r#""""#] {
+        let json = format!(
+            r#"{{"type":"conversation.message.v1","payload":{{"message_id":"m","sequence_number":{number}}}}}"#
+        );
+        assert_eq!(key(&json), ID.to_string(), "{number}");
+    }
+}
