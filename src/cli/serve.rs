@@ -63,8 +63,12 @@ async fn serve(args: Args, inherited: Inherited) -> Result<(), Failure> {
     if let Some(ready) = inherited.ready {
         ready.send(r#"{"ready":true}"#);
     }
-    let why = signals.stop(inherited.lifeline).await;
-    info!(why, "Falco was asked to stop.");
+    tokio::select! {
+        why = signals.stop(inherited.lifeline) => info!(why, "Falco was asked to stop."),
+        () = shutdown.panicked() => {
+            return Err(Failure::new(Exit::Internal, "a task of Falco panicked"));
+        }
+    }
     match shutdown.drain(grace + LAST_ACKS).await {
         Drained::InTime => Ok(()),
         Drained::TimedOut { left } => Err(Failure::new(
@@ -88,10 +92,19 @@ fn configure(args: &Args) -> Result<(PathBuf, ingest::Config), Failure> {
         Some(transport) => transport,
         None => args.instance.paths()?.ably_socket(),
     };
-    let mut config = ingest::Config::new(&args.device_id, transport);
+    let mut config = ingest::Config::new(&device_id(&args.device_id)?, transport);
     let timeout = publish_timeout(args.publish_timeout.as_deref())?;
     config.delivery = delivery::Config::with_attempt_timeout(timeout);
     Ok((socket, config))
+}
+
+/// The device's id in lower case, as channels and capabilities have it.
+fn device_id(given: &str) -> Result<String, Failure> {
+    let id = given.trim().to_lowercase();
+    if id.is_empty() {
+        return Err(Failure::new(Exit::Usage, "--device-id is empty"));
+    }
+    Ok(id)
 }
 
 /// `FALCO_PUBLISH_TIMEOUT`: whole seconds, empty is absent.

@@ -85,6 +85,7 @@ fn the_old_command_line_is_understood_and_errors_are_usage() {
     assert_eq!(version.status.code(), Some(0));
     assert!(version.stdout.starts_with(b"falco "));
     assert_eq!(run(&["--device-id"]).status.code(), Some(2));
+    assert_eq!(run(&["--device-id", " "]).status.code(), Some(2));
     assert_eq!(
         run(&["--device-id", "d", "--nonsense"]).status.code(),
         Some(2)
