@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::FutureExt;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 use tokio::sync::mpsc;
@@ -17,7 +18,7 @@ use crate::net::unix::{self, ConnectError};
 
 /// Acks waited for at once; more than the client has unacked, so that it
 /// decides how far reading runs ahead.
-const ACKS_MAX: usize = 2048;
+const ACKS_MAX: usize = 8192;
 
 /// How long connecting may take to find out that nobody is there.
 const PROBE_PATIENCE: Duration = Duration::from_secs(2);
@@ -203,9 +204,15 @@ fn lines_of_stdin() -> mpsc::Receiver<io::Result<Bytes>> {
 async fn print_all(mut acks: mpsc::Receiver<Ack>, json: bool) -> Result<(), Failure> {
     let mut worst = Exit::Ok;
     let mut out = io::BufWriter::new(io::stdout());
-    while let Some(ack) = acks.recv().await {
+    while let Some(mut ack) = acks.recv().await {
         let id = ack.effect_id().to_string();
-        let fate = ack.await;
+        let fate = if let Some(fate) = (&mut ack).now_or_never() {
+            fate
+        } else {
+            // Nothing that is known is held back while waiting.
+            out.flush().map_err(|error| Failure::output(&error))?;
+            ack.await
+        };
         worst = worse(worst, fate.as_ref().err());
         let written = writeln!(out, "{}", line(&id, fate.err().as_ref(), json));
         let written = written.and_then(|()| if acks.is_empty() { out.flush() } else { Ok(()) });

@@ -11,7 +11,7 @@ use crate::protocol::id::EffectId;
 
 /// Effects a client holds without an ack; more make
 /// [`Client::submit`](super::Client::submit) wait.
-pub const UNACKED_MAX: usize = 1024;
+pub const UNACKED_MAX: usize = 4096;
 
 /// Every effect without an ack, and how many of them this connection has seen.
 #[derive(Debug, Default)]

@@ -19,7 +19,7 @@
 //! | bound | when it is reached |
 //! |---|---|
 //! | 4 MiB a frame | FAILED `too_large`, its bytes are dropped; over 16 MiB: the connection ends |
-//! | 1024 effects or 8 MiB unanswered on a connection | that socket is not read |
+//! | 4096 effects or 8 MiB unanswered on a connection | that socket is not read |
 //! | 1 MiB of acks not taken by the daemon | that socket is not read; after 30 s without progress it is closed |
 //! | 64 MiB of frames over 128 KiB that are not finished | such a frame waits; one that stands still for 30 s ends its connection |
 //! | 4096 effects or 16 MiB in a lane | FAILED `lane_full` |

@@ -47,7 +47,7 @@ use outgo::Outgo;
 pub(super) struct SessionId(pub u64);
 
 /// Effects a connection may have unanswered.
-const UNANSWERED_EFFECTS_MAX: usize = 1024;
+const UNANSWERED_EFFECTS_MAX: usize = 4096;
 
 /// Bytes of effects a connection may have unanswered.
 const UNANSWERED_BYTES_MAX: usize = 8 * 1024 * 1024;
