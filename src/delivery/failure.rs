@@ -3,6 +3,8 @@
 use std::fmt;
 use std::sync::Arc;
 
+use crate::protocol::ipc::CONNECTION_CLOSED;
+
 /// Why an effect failed: the machine-readable word its error text starts with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Class {
@@ -69,6 +71,11 @@ pub(crate) struct Refusal<'a> {
 }
 
 impl Refusal<'_> {
+    /// Whether the transport goes before it has tried, or knows how it went.
+    pub(crate) fn is_goodbye(&self) -> bool {
+        self.code == Some(CONNECTION_CLOSED) && self.retryable == Some(true)
+    }
+
     /// What the refusal means for the effect.
     ///
     /// Our transport says so itself. An older one sends only a text, in which
@@ -86,16 +93,23 @@ impl Refusal<'_> {
     }
 }
 
-/// Whether Ably means it: 400xx to 404xx, but for the token errors, which a
-/// new token heals.
+/// Whether Ably means it: 400xx to 404xx, but for quotas, which are filled
+/// anew, and the token errors, which a new token heals.
 fn is_definite(code: u32) -> bool {
-    (40_000..=40_499).contains(&code) && !(40_140..=40_149).contains(&code)
+    let heals = matches!(code, 40_111..=40_115 | 40_140..=40_149 | 40_170);
+    (40_000..=40_499).contains(&code) && !heals
 }
+
+/// The fields an effect's request must have.
+const REQUIRED: [&str; 4] = ["request_id", "channel", "event", "key"];
 
 /// Whether the text is one of those a transport writes before it asks Ably.
 fn is_validation(error: &str) -> bool {
-    error.ends_with(" is required")
-        || error.ends_with(" must be valid base64")
+    let field_of = |rest| error.strip_suffix(rest);
+    let missing = field_of(" is required");
+    let undecodable = field_of(" must be valid base64");
+    missing.is_some_and(|field| REQUIRED.contains(&field))
+        || undecodable.is_some_and(|field| matches!(field, "payload_b64" | "value_b64"))
         || error.starts_with("object value must be valid JSON")
 }
 
@@ -141,10 +155,12 @@ mod tests {
             old("[ErrorInfo :no code=40142 statusCode=401]"),
             Class::Ambiguous
         );
+        assert_eq!(old("quota (Code: 40112)"), Class::Ambiguous);
         assert_eq!(old("rate (Code: 42910)"), Class::Throttled);
         assert_eq!(old("[ErrorInfo :no code=50003]"), Class::Ambiguous);
         assert_eq!(old("[ErrorInfo :no code=80003]"), Class::Ambiguous);
         assert_eq!(old("channel is required"), Class::Rejected);
+        assert_eq!(old("a token is required"), Class::Ambiguous);
         assert_eq!(old("payload_b64 must be valid base64"), Class::Rejected);
         assert_eq!(
             old("object value must be valid JSON: unexpected end"),

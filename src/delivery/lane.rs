@@ -226,9 +226,19 @@ impl<T> Lane<T> {
         self.take_front().map(|entry| entry.settle(Ok(())))
     }
 
+    /// What the daemon is told when the transport refuses the front for good.
+    pub(super) fn rejection(&self, error: &str) -> Failure {
+        let operation = self.queue.front().map(|entry| &entry.effect.operation);
+        let what = match operation {
+            Some(Operation::ObjectSet { .. }) => "object set",
+            Some(Operation::Publish { .. }) | None => "publish",
+        };
+        Failure::new(Class::Rejected, format!("{what} rejected: {error}"))
+    }
+
     /// The front has been refused for good. If it is several effects, none of
     /// them is settled: they go out again, each alone, to find the culprit.
-    pub(super) fn reject(&mut self, error: &str) -> Option<Settled<T>> {
+    pub(super) fn reject(&mut self, failure: Failure) -> Option<Settled<T>> {
         if self.front > 1 {
             self.alone = self.front;
             self.state = State::Ready;
@@ -236,11 +246,6 @@ impl<T> Lane<T> {
             self.thaw();
             return None;
         }
-        let what = match self.queue.front()?.effect.operation {
-            Operation::Publish { .. } => "publish",
-            Operation::ObjectSet { .. } => "object set",
-        };
-        let failure = Failure::new(Class::Rejected, format!("{what} rejected: {error}"));
         let entry = self.take_front().next()?;
         Some(entry.settle(Err(failure)))
     }
@@ -264,6 +269,13 @@ impl<T> Lane<T> {
     /// Pauses before the front goes out again.
     pub(super) fn back_off(&mut self, retry_at: Instant) {
         self.state = State::BackingOff { retry_at };
+    }
+
+    /// The transport goes; this costs no attempt. Nobody can say whether it
+    /// published the front.
+    pub(super) fn postpone(&mut self, error: &str, retry_at: Instant) {
+        self.last_failure = Some(Failure::new(Class::Ambiguous, error));
+        self.back_off(retry_at);
     }
 
     /// The connection is gone and no answer will come any more.

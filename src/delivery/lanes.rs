@@ -193,10 +193,26 @@ impl<T> Lanes<T> {
                 return;
             }
             lane.is_suspect = false;
+            if refusal.is_goodbye() {
+                lane.postpone(refusal.error, now + lanes.config.retry_delay);
+                return;
+            }
             match refusal.class() {
-                Class::Rejected => lanes.settled.extend(lane.reject(refusal.error)),
+                Class::Rejected => {
+                    let failure = lane.rejection(refusal.error);
+                    lanes.settled.extend(lane.reject(failure));
+                }
                 class => lanes.attempt_failed(lane, Failure::new(class, refusal.error), now),
             }
+        });
+    }
+
+    /// A request is longer than what the transport reads; it was not sent.
+    pub(crate) fn handle_too_large(&mut self, id: RequestId, bytes: usize, bytes_max: usize) {
+        let text = format!("a request of {bytes} bytes is over the transport's {bytes_max}");
+        self.update(id.slot, |lanes, lane| {
+            let failure = Failure::new(Class::TooLarge, text);
+            lanes.settled.extend(lane.reject(failure));
         });
     }
 

@@ -138,9 +138,10 @@ impl Dispatcher {
     async fn event(&mut self, shutdown: &Shutdown) -> Event {
         let may_take = self.lanes.has_room() && !self.submissions.is_closed();
         let due = self.due();
+        let is_wanted = !self.lanes.is_empty();
         tokio::select! {
             () = shutdown.begun(), if self.stop == Stop::No => Event::Shutdown,
-            event = self.link.event() => Event::Transport(event),
+            event = self.link.event(is_wanted) => Event::Transport(event),
             Some(submission) = self.submissions.recv(), if may_take => Event::Submitted(submission),
             Some(answer) = self.queries.recv() => Event::Asked(answer),
             () = self.alarm.wait(due) => Event::Due,

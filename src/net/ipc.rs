@@ -5,13 +5,13 @@
 //! reads answers from [`IpcClient::next_line`].
 //!
 //! ```text
-//! Down ──delay over──▶ Dialing ──connected──▶ Greeting ──answered, or 250 ms──▶ Up
+//! Down ──delay over──▶ Dialing ──connected──▶ Greeting ──answered, or silence──▶ Up
 //!  ▲                      │                      │                              │
 //!  └──────────────────────┴───── refused, lost, end of stream, garbage ─────────┘
 //! ```
 //!
 //! A transport that knows `hello.v1` says what it can do; one that does not
-//! never answers, and counts as the predecessor. An answer that comes late is
+//! never answers, and counts as the predecessor after 250 ms of silence. An answer that comes late is
 //! an ordinary line for the owner.
 //!
 //! Never matches answers to requests, and never sends a request twice.
@@ -42,12 +42,26 @@ pub(crate) const GREETING_ID: &str = "hello";
 /// How long one attempt to connect may wait for a busy listener.
 const DIAL_PATIENCE: Duration = Duration::from_secs(2);
 
-/// Delays between attempts. A unix socket costs microseconds to try, so the
-/// cap is low: what waits in Falco waits no longer than that.
+/// The same, of one that has answered before on this path: it will again, and
+/// until it has, it is not known what it can do.
+const KNOWN_GREETING_PATIENCE: Duration = Duration::from_secs(2);
+
+/// Delays between attempts while something waits. A unix socket costs
+/// microseconds to try, so the cap is low: what waits in Falco waits no longer
+/// than that.
 const REDIAL: Backoff = Backoff {
     base: Duration::from_millis(10),
     cap: Duration::from_millis(200),
 };
+
+/// Delays between attempts while nothing does.
+const IDLE_REDIAL: Backoff = Backoff {
+    base: Duration::from_millis(200),
+    cap: Duration::from_secs(3),
+};
+
+/// A connection that lived so long, or answered anything, was a good one.
+const GOOD_LIFE: Duration = Duration::from_secs(1);
 
 /// How long a wire that takes nothing any more may still bring answers.
 const LAST_LINES_MAX: Duration = Duration::from_secs(1);
@@ -73,12 +87,25 @@ pub(crate) enum Event {
 }
 
 /// What the other side can do beyond the contract.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Features {
     /// It answered the greeting.
     pub greeted: bool,
     /// It knows `publish.batch.v1`.
     pub batches: bool,
+    /// The longest line it reads, newline excluded.
+    pub line_bytes_max: usize,
+}
+
+impl Default for Features {
+    /// The predecessor's.
+    fn default() -> Self {
+        Self {
+            greeted: false,
+            batches: false,
+            line_bytes_max: ipc::LINE_BYTES_MAX,
+        }
+    }
 }
 
 impl Features {
@@ -88,6 +115,7 @@ impl Features {
         Self {
             greeted: true,
             batches: features.iter().any(|name| name == "publish.batch.v1"),
+            line_bytes_max: hello.max_line_bytes.unwrap_or(ipc::LINE_BYTES_MAX),
         }
     }
 }
@@ -110,15 +138,24 @@ pub(crate) enum Lost {
 pub(crate) struct IpcClient {
     path: PathBuf,
     link: Link,
-    /// Attempts since the last connection.
+    /// Attempts since the last good connection.
     failures: u32,
+    /// The last connection's greeting was answered.
+    knows_greeting: bool,
 }
 
 #[derive(Debug)]
 enum Link {
-    Down { retry_at: Instant },
+    Down {
+        retry_at: Instant,
+        /// The same, while nobody waits for it.
+        idle_retry_at: Instant,
+    },
     Dialing(Dial),
-    Greeting { wire: Wire, until: Instant },
+    Greeting {
+        wire: Wire,
+        until: Instant,
+    },
     Up(Wire),
 }
 
@@ -135,6 +172,7 @@ impl std::fmt::Debug for Dial {
 struct Wire {
     stream: UnixStream,
     lines: LineBuffer,
+    since: Instant,
     out: BytesMut,
     /// `out` was found too full to take more.
     is_clogged: bool,
@@ -163,25 +201,28 @@ impl IpcClient {
     pub(crate) fn new(path: PathBuf) -> Self {
         Self {
             path,
-            link: Link::Down {
-                retry_at: Instant::now(),
-            },
+            link: Link::down(Duration::ZERO, Duration::ZERO),
             failures: 0,
+            knows_greeting: false,
         }
     }
 
     /// Waits for the next thing to happen; writes what is in the buffer
-    /// meanwhile.
+    /// meanwhile. While a connection is lost it is dialed often if it `is_wanted`
+    /// now, else rarely.
     ///
     /// # Cancel safety
     ///
     /// Dropped before it returns, nothing is lost: neither a connection nor a
     /// byte.
-    pub(crate) async fn event(&mut self) -> Event {
+    pub(crate) async fn event(&mut self, is_wanted: bool) -> Event {
         loop {
             let event = match &mut self.link {
-                Link::Down { retry_at } => {
-                    sleep_until(*retry_at).await;
+                Link::Down {
+                    retry_at,
+                    idle_retry_at,
+                } => {
+                    sleep_until(if is_wanted { *retry_at } else { *idle_retry_at }).await;
                     self.dial();
                     None
                 }
@@ -231,9 +272,13 @@ impl IpcClient {
 
     /// Closes the connection; the next [`event`](Self::event) dials again.
     pub(crate) fn disconnect(&mut self) {
-        self.link = Link::Down {
-            retry_at: Instant::now() + REDIAL.delay(self.failures, rand::random()),
-        };
+        if let Link::Up(wire) = &self.link
+            && wire.since.elapsed() >= GOOD_LIFE
+        {
+            self.failures = 0;
+        }
+        let delay = |backoff: Backoff| backoff.delay(self.failures, rand::random());
+        self.link = Link::down(delay(REDIAL), delay(IDLE_REDIAL));
         self.failures = self.failures.saturating_add(1);
     }
 
@@ -247,7 +292,12 @@ impl IpcClient {
         match dialed {
             Ok(stream) => {
                 let wire = Wire::greeting(stream);
-                let until = Instant::now() + GREETING_PATIENCE;
+                let patience = if self.knows_greeting {
+                    KNOWN_GREETING_PATIENCE
+                } else {
+                    GREETING_PATIENCE
+                };
+                let until = Instant::now() + patience;
                 self.link = Link::Greeting { wire, until };
             }
             Err(error) => {
@@ -274,13 +324,11 @@ impl IpcClient {
                 return None;
             }
         }?;
-        let down = Link::Down {
-            retry_at: Instant::now(),
-        };
+        let down = Link::down(Duration::ZERO, Duration::ZERO);
         if let Link::Greeting { wire, .. } = std::mem::replace(&mut self.link, down) {
             self.link = Link::Up(wire);
         }
-        self.failures = 0;
+        self.knows_greeting = features.greeted;
         Some(Event::Connected(features))
     }
 
@@ -289,7 +337,10 @@ impl IpcClient {
             return None;
         };
         let lost = match moved {
-            Moved::Read(Ok(1..)) => return Some(Event::Lines),
+            Moved::Read(Ok(1..)) => {
+                self.failures = 0;
+                return Some(Event::Lines);
+            }
             Moved::Wrote(Ok(_)) => return wire.has_room_again().then_some(Event::Room),
             Moved::Wrote(Err(why)) => {
                 wire.have_broken(why);
@@ -304,6 +355,16 @@ impl IpcClient {
     }
 }
 
+impl Link {
+    fn down(delay: Duration, idle_delay: Duration) -> Self {
+        let now = Instant::now();
+        Self::Down {
+            retry_at: now + delay,
+            idle_retry_at: now + idle_delay,
+        }
+    }
+}
+
 impl Wire {
     /// A connection with the greeting in its output buffer.
     fn greeting(stream: UnixStream) -> Self {
@@ -312,6 +373,7 @@ impl Wire {
         Self {
             stream,
             lines: LineBuffer::new(LINE_BYTES_MAX),
+            since: Instant::now(),
             out,
             is_clogged: false,
             broken: None,

@@ -48,6 +48,11 @@ impl LineBuffer {
         }
     }
 
+    /// The most a line may hold.
+    pub(crate) fn line_max(&self) -> usize {
+        self.line_max
+    }
+
     /// Reads once from `reader`; `Ok(0)` is the end of the stream.
     ///
     /// # Cancel safety

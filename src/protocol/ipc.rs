@@ -34,6 +34,10 @@ pub use decode::Malformed;
 /// `DAEMON_ABLY_MAX_FRAME_BYTES` changes it.
 pub const LINE_BYTES_MAX: usize = 2 * 1024 * 1024;
 
+/// The code of what a stopping transport leaves unanswered: Ably's "connection
+/// closed". It says nothing of the request.
+pub const CONNECTION_CLOSED: u32 = 80_017;
+
 /// The features our transport answers `hello.v1` with.
 pub const FEATURES: &[&str] = &[
     "publish.batch.v1",

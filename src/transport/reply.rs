@@ -9,6 +9,7 @@ use std::borrow::Cow;
 use tokio::sync::mpsc;
 
 use crate::protocol::ably::error::ErrorInfo;
+use crate::protocol::ipc::CONNECTION_CLOSED;
 
 /// Why a request failed, as the requester reads it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,7 +45,7 @@ impl Failure {
     pub(super) fn stopping() -> Self {
         Self {
             text: "the transport is stopping".into(),
-            code: None,
+            code: Some(CONNECTION_CLOSED),
             retryable: true,
         }
     }

@@ -37,15 +37,17 @@ struct HelloLine<'a> {
     request_id: &'a str,
     ok: bool,
     features: &'a [&'a str],
+    max_line_bytes: usize,
 }
 
 /// Appends the answer to `hello.v1`.
-pub(super) fn put_hello(out: &mut BytesMut, request_id: &str) {
+pub(super) fn put_hello(out: &mut BytesMut, request_id: &str, max_line_bytes: usize) {
     let line = HelloLine {
         op: "hello.ack.v1",
         request_id,
         ok: true,
         features: FEATURES,
+        max_line_bytes,
     };
     ipc::write_line(out, &line);
 }

@@ -482,6 +482,36 @@ fn a_request_that_kills_every_connection_fails_and_harms_nobody_else() {
 }
 
 #[test]
+fn a_transport_that_says_goodbye_costs_no_attempt() {
+    let mut story = Story::with(OURS, [publish("a", 1)]);
+    for _ in 0..10 {
+        let id = story.expect_request(&[1]);
+        let goodbye = Refusal {
+            error: "the transport is stopping",
+            code: Some(80_017),
+            retryable: Some(true),
+        };
+        story.lanes.handle_refused(id, &goodbye, story.now);
+        assert!(story.request().is_none());
+        story.pass(Duration::from_millis(500));
+    }
+    let id = story.expect_request(&[1]);
+    story.lanes.handle_accepted(id);
+    story.expect_published(&[1]);
+}
+
+#[test]
+fn a_batch_too_large_for_the_transport_is_split_and_its_culprit_fails() {
+    let mut story = Story::with(OURS, [publish("a", 1), publish("a", 2)]);
+    let id = story.expect_request(&[1, 2]);
+    story.lanes.handle_too_large(id, 100, 50);
+    let id = story.expect_request(&[1]);
+    story.lanes.handle_too_large(id, 60, 50);
+    story.expect_failed(&[1], "too_large: a request of 60 bytes is over");
+    story.expect_request(&[2]);
+}
+
+#[test]
 fn a_suspect_is_cleared_when_its_connection_outlives_it() {
     let mut story = Story::with(OURS, [publish("a", 1), publish("b", 2)]);
     story.expect_request(&[1]);

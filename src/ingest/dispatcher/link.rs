@@ -1,6 +1,7 @@
 //! Between the lanes and the wire: requests out, answers in.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use tokio::time::Instant;
 use tracing::{debug, info, warn};
@@ -9,8 +10,8 @@ use crate::delivery::{Effect, Lanes, Peer, Refusal, Request, RequestId};
 use crate::net::ipc::{self, Features, IpcClient, Lost};
 use crate::protocol::envelope::Operation;
 use crate::protocol::id::IdempotencyKey;
-use crate::protocol::ipc::Incoming;
 use crate::protocol::ipc::encode::{self, Message};
+use crate::protocol::ipc::{Incoming, LINE_BYTES_MAX};
 use crate::report::Report;
 
 /// Requests an old transport gets before it answers one: it publishes one at a
@@ -21,6 +22,9 @@ const OLD_PEER_WINDOW: usize = 8;
 /// enough, so this only bounds what a lost connection leaves open.
 const PEER_WINDOW: usize = 8192;
 
+/// How often the coming and going of the connection is told.
+const TELL_EVERY: Duration = Duration::from_secs(1);
+
 /// Of a transport's error text, daemons are told no more than this.
 const ERROR_BYTES_MAX: usize = 4096;
 
@@ -29,6 +33,26 @@ const ERROR_BYTES_MAX: usize = 4096;
 pub(super) struct Link {
     client: IpcClient,
     is_up: bool,
+    line_bytes_max: usize,
+    tell_up: Seldom,
+    tell_lost: Seldom,
+}
+
+/// A connection that comes and goes must not fill the log.
+#[derive(Debug, Default)]
+struct Seldom {
+    last: Option<Instant>,
+}
+
+impl Seldom {
+    /// Whether the last time is long enough ago.
+    fn may_tell(&mut self) -> bool {
+        let may = self.last.is_none_or(|at| at.elapsed() >= TELL_EVERY);
+        if may {
+            self.last = Some(Instant::now());
+        }
+        may
+    }
 }
 
 impl Link {
@@ -36,6 +60,9 @@ impl Link {
         Self {
             client: IpcClient::new(socket),
             is_up: false,
+            line_bytes_max: LINE_BYTES_MAX,
+            tell_up: Seldom::default(),
+            tell_lost: Seldom::default(),
         }
     }
 
@@ -44,15 +71,22 @@ impl Link {
     }
 
     /// Waits for the next thing to happen; cancel safe.
-    pub(super) async fn event(&mut self) -> ipc::Event {
-        self.client.event().await
+    ///
+    /// Without a connection, `is_wanted` says whether an effect waits for one.
+    pub(super) async fn event(&mut self, is_wanted: bool) -> ipc::Event {
+        self.client.event(is_wanted).await
     }
 
     pub(super) fn handle<T>(&mut self, event: ipc::Event, lanes: &mut Lanes<T>) {
         match event {
             ipc::Event::Connected(features) => {
                 self.is_up = true;
-                info!(batches = features.batches, "Transport connected.");
+                self.line_bytes_max = features.line_bytes_max;
+                if self.tell_up.may_tell() {
+                    info!(batches = features.batches, "Transport connected.");
+                } else {
+                    debug!("Transport connected again.");
+                }
                 lanes.handle_connected(peer(features));
             }
             ipc::Event::Disconnected(lost) => self.lost(&lost, lanes),
@@ -68,7 +102,14 @@ impl Link {
             let Some(request) = lanes.poll_request(now) else {
                 return;
             };
+            let start = out.len();
             write(&request, out);
+            let bytes = out.len() - start - 1;
+            if bytes > self.line_bytes_max {
+                out.truncate(start);
+                let id = request.id;
+                lanes.handle_too_large(id, bytes, self.line_bytes_max);
+            }
         }
     }
 
@@ -89,7 +130,11 @@ impl Link {
 
     fn lost<T>(&mut self, lost: &Lost, lanes: &mut Lanes<T>) {
         self.is_up = false;
-        warn!(error = %Report(lost), "Connection to the transport lost; will connect again.");
+        if self.tell_lost.may_tell() {
+            warn!(error = %Report(lost), "Connection to the transport lost; will connect again.");
+        } else {
+            debug!(error = %Report(lost), "Connection to the transport lost again.");
+        }
         lanes.handle_disconnected(Instant::now().into_std());
     }
 }

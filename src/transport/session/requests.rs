@@ -45,7 +45,7 @@ impl<R, W> Session<R, W> {
             job,
         } = order;
         match job {
-            Job::Hello => wire::put_hello(&mut self.output, &request_id),
+            Job::Hello => wire::put_hello(&mut self.output, &request_id, self.lines.line_max()),
             Job::Status => wire::put_status(&mut self.output, &request_id, self.shared.status()),
             Job::Publish {
                 audience,
