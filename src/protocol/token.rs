@@ -9,7 +9,9 @@
 //! ← {"ok":false,"error":"not authenticated","retryable":true}
 //! ```
 //!
-//! `retryable` is ours; peers that do not know it ignore it.
+//! Ours are `retryable`, and in a request `"refused":true`: Ably would not take
+//! the last token, so a cached one is of no use. Peers that do not know them
+//! ignore them.
 
 use std::fmt;
 use std::time::Duration;
@@ -127,6 +129,9 @@ pub struct Request {
     pub audience: Audience,
     /// A UUID; that of the device the broker serves, or it is refused.
     pub device_id: String,
+    /// Whether Ably refused the token given last.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub refused: bool,
 }
 
 impl Request {

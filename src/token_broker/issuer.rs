@@ -23,8 +23,17 @@ use super::Config;
 use super::scope::{Identity, Reach, capability};
 use super::source::{Order, Source, SourceError};
 
-/// A kept token is not served once it lives no longer than this.
+/// A kept token is not served once it lives no longer than this, or than half
+/// of what it lived when it came.
 const KEEP_MARGIN_MS: i64 = 120 * 1000;
+
+/// How long a token is kept that does not say when it ends: it costs a run of
+/// the token command to replace, and who finds it refused says so.
+const KEEP_ENDLESS_MS: i64 = 5 * 60 * 1000;
+
+/// A token that Ably refuses is replaced, but not if it is younger than this:
+/// what is new would be refused again.
+const REPLACE_SPACING_MS: i64 = 1000;
 
 /// How long an asker waits. Shorter than the client's own 5 s, so that it
 /// hears the reason.
@@ -38,8 +47,15 @@ type Given = (Audience, Result<TokenDetails, SourceError>);
 type Fetch = Pin<Box<dyn Future<Output = Given> + Send>>;
 
 enum Ask {
-    Issue { audience: Audience, reply: Reply },
-    Clear { done: oneshot::Sender<()> },
+    Issue {
+        audience: Audience,
+        /// Whether Ably refused the last one.
+        refused: bool,
+        reply: Reply,
+    },
+    Clear {
+        done: oneshot::Sender<()>,
+    },
 }
 
 enum Event {
@@ -50,7 +66,13 @@ enum Event {
 /// What there is for one audience; absent means nothing.
 enum Slot {
     Fetching { waiting: Vec<Reply> },
-    Holding(TokenDetails),
+    Holding(Kept),
+}
+
+/// A token and when it came.
+struct Kept {
+    details: TokenDetails,
+    since_ms: i64,
 }
 
 /// The task that owns the tokens.
@@ -70,11 +92,20 @@ pub(crate) struct Handle {
 }
 
 impl Handle {
-    /// A token for `audience`.
-    pub(super) async fn issue(&self, audience: Audience) -> Result<TokenDetails, Refusal> {
+    /// A token for `audience`; a new one if the last was `refused`.
+    pub(super) async fn issue(
+        &self,
+        audience: Audience,
+        refused: bool,
+    ) -> Result<TokenDetails, Refusal> {
         let (reply, answer) = oneshot::channel();
+        let ask = Ask::Issue {
+            audience,
+            refused,
+            reply,
+        };
         let asked = async {
-            self.asks.send(Ask::Issue { audience, reply }).await.ok()?;
+            self.asks.send(ask).await.ok()?;
             answer.await.ok()
         };
         match tokio::time::timeout(PATIENCE, asked).await {
@@ -120,20 +151,24 @@ impl Issuer {
                 Some(given) = self.fetches.next() => Event::Given(given),
             };
             match event {
-                Event::Ask(Ask::Issue { audience, reply }) => {
-                    self.issue(audience, reply, clock::wire_ms());
-                }
+                Event::Ask(Ask::Issue {
+                    audience,
+                    refused,
+                    reply,
+                }) => self.issue(audience, refused, reply, clock::wire_ms()),
                 Event::Ask(Ask::Clear { done }) => self.clear(done),
-                Event::Given((audience, given)) => self.settle(audience, given),
+                Event::Given((audience, given)) => {
+                    self.settle(audience, given, clock::wire_ms());
+                }
             }
         }
     }
 
-    fn issue(&mut self, audience: Audience, reply: Reply, now_ms: i64) {
+    fn issue(&mut self, audience: Audience, refused: bool, reply: Reply, now_ms: i64) {
         match self.slots.get_mut(&audience) {
-            Some(Slot::Holding(details)) if is_fresh(details, now_ms) => {
+            Some(Slot::Holding(kept)) if kept.may_serve(refused, now_ms) => {
                 // Whoever has stopped waiting needs no answer.
-                _ = reply.send(Ok(details.clone()));
+                _ = reply.send(Ok(kept.details.clone()));
             }
             Some(Slot::Fetching { waiting }) => waiting.push(reply),
             Some(Slot::Holding(_)) | None => {
@@ -156,12 +191,21 @@ impl Issuer {
         self.fetches.push(Box::pin(fetch));
     }
 
-    fn settle(&mut self, audience: Audience, given: Result<TokenDetails, SourceError>) {
+    fn settle(
+        &mut self,
+        audience: Audience,
+        given: Result<TokenDetails, SourceError>,
+        now_ms: i64,
+    ) {
         let slot = self.slots.remove(&audience);
         let answer = match given {
             Ok(details) => {
                 tracing::debug!(%audience, expires_ms = details.expires, "Got a token.");
-                self.slots.insert(audience, Slot::Holding(details.clone()));
+                let kept = Kept {
+                    details: details.clone(),
+                    since_ms: now_ms,
+                };
+                self.slots.insert(audience, Slot::Holding(kept));
                 Ok(details)
             }
             Err(error) => {
@@ -192,10 +236,22 @@ impl Issuer {
     }
 }
 
-/// Whether a kept token may still be served; one whose end is not known
-/// may not.
-fn is_fresh(details: &TokenDetails, now_ms: i64) -> bool {
-    now_ms < details.expires.saturating_sub(KEEP_MARGIN_MS)
+impl Kept {
+    fn may_serve(&self, refused: bool, now_ms: i64) -> bool {
+        let age = now_ms.saturating_sub(self.since_ms);
+        // A clock that was set back must not keep a token for longer.
+        let is_young = (0..REPLACE_SPACING_MS).contains(&age);
+        is_young && refused || !refused && 0 <= age && now_ms < self.keep_until_ms()
+    }
+
+    fn keep_until_ms(&self) -> i64 {
+        let expires = self.details.expires;
+        if expires <= 0 {
+            return self.since_ms.saturating_add(KEEP_ENDLESS_MS);
+        }
+        let life = expires.saturating_sub(self.since_ms);
+        expires.saturating_sub(KEEP_MARGIN_MS.min(life / 2))
+    }
 }
 
 #[cfg(test)]
@@ -225,7 +281,13 @@ mod tests {
 
     fn ask(issuer: &mut Issuer, now_ms: i64) -> Answer {
         let (reply, answer) = oneshot::channel();
-        issuer.issue(Audience::DaemonFalco, reply, now_ms);
+        issuer.issue(Audience::DaemonFalco, false, reply, now_ms);
+        answer
+    }
+
+    fn ask_anew(issuer: &mut Issuer, now_ms: i64) -> Answer {
+        let (reply, answer) = oneshot::channel();
+        issuer.issue(Audience::DaemonFalco, true, reply, now_ms);
         answer
     }
 
@@ -240,7 +302,7 @@ mod tests {
         let second = ask(&mut issuer, NOW_MS);
         assert_eq!(issuer.fetches.len(), 1);
 
-        issuer.settle(Audience::DaemonFalco, Ok(token("t", NOW_MS)));
+        issuer.settle(Audience::DaemonFalco, Ok(token("t", NOW_MS)), NOW_MS);
 
         assert_eq!(told(first), Some(Ok(token("t", NOW_MS))));
         assert_eq!(told(second), Some(Ok(token("t", NOW_MS))));
@@ -251,7 +313,7 @@ mod tests {
         let mut issuer = issuer();
         drop(ask(&mut issuer, NOW_MS));
         let expires = NOW_MS + 3_600_000;
-        issuer.settle(Audience::DaemonFalco, Ok(token("t", expires)));
+        issuer.settle(Audience::DaemonFalco, Ok(token("t", expires)), NOW_MS);
 
         let served = ask(&mut issuer, expires - KEEP_MARGIN_MS - 1);
         assert_eq!(told(served), Some(Ok(token("t", expires))));
@@ -260,10 +322,45 @@ mod tests {
     }
 
     #[test]
+    fn a_token_that_lives_shortly_or_does_not_say_how_long_is_kept_as_well() {
+        for (expires, kept_ms) in [(NOW_MS + 60_000, 30_000), (0, KEEP_ENDLESS_MS), (NOW_MS, 0)] {
+            let mut issuer = issuer();
+            drop(ask(&mut issuer, NOW_MS));
+            issuer.settle(Audience::DaemonFalco, Ok(token("t", expires)), NOW_MS);
+            let last = ask(&mut issuer, NOW_MS + kept_ms - 1);
+            assert_eq!(told(last).is_some(), 0 < kept_ms, "{expires}");
+            assert_eq!(told(ask(&mut issuer, NOW_MS + kept_ms)), None);
+        }
+    }
+
+    #[test]
+    fn a_refused_token_is_replaced_once_for_all_who_ask_and_no_more_than_once_a_second() {
+        let mut issuer = issuer();
+        drop(ask(&mut issuer, NOW_MS));
+        let expires = NOW_MS + 3_600_000;
+        issuer.settle(Audience::DaemonFalco, Ok(token("old", expires)), NOW_MS);
+        issuer.fetches.clear();
+
+        let later = NOW_MS + 60_000;
+        let waiting = [ask_anew(&mut issuer, later), ask_anew(&mut issuer, later)];
+        assert_eq!(issuer.fetches.len(), 1);
+        issuer.settle(Audience::DaemonFalco, Ok(token("new", expires)), later);
+        for answer in waiting {
+            assert_eq!(told(answer), Some(Ok(token("new", expires))));
+        }
+        let again = ask_anew(&mut issuer, later + REPLACE_SPACING_MS - 1);
+        assert_eq!(told(again), Some(Ok(token("new", expires))));
+        assert_eq!(
+            told(ask_anew(&mut issuer, later + REPLACE_SPACING_MS)),
+            None
+        );
+    }
+
+    #[test]
     fn a_failure_is_told_to_all_and_not_kept() {
         let mut issuer = issuer();
         let waiting = ask(&mut issuer, NOW_MS);
-        issuer.settle(Audience::DaemonFalco, Err(SourceError::None));
+        issuer.settle(Audience::DaemonFalco, Err(SourceError::None), NOW_MS);
         assert_eq!(told(waiting), Some(Err(Refusal::NotAuthenticated)));
         ask(&mut issuer, NOW_MS);
         assert_eq!(issuer.fetches.len(), 2);
@@ -273,9 +370,9 @@ mod tests {
     fn clearing_forgets_tokens_and_drops_open_questions() {
         let mut issuer = issuer();
         drop(ask(&mut issuer, NOW_MS));
-        issuer.settle(Audience::DaemonFalco, Ok(token("t", i64::MAX)));
+        issuer.settle(Audience::DaemonFalco, Ok(token("t", i64::MAX)), NOW_MS);
         let (reply, other) = oneshot::channel();
-        issuer.issue(Audience::DaemonNagato, reply, NOW_MS);
+        issuer.issue(Audience::DaemonNagato, false, reply, NOW_MS);
 
         let (done, mut cleared) = oneshot::channel();
         issuer.clear(done);

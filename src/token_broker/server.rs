@@ -97,7 +97,7 @@ impl Server {
         if device != self.device {
             return Err(Refusal::DeviceMismatch);
         }
-        self.issuer.issue(request.audience).await
+        self.issuer.issue(request.audience, request.refused).await
     }
 }
 

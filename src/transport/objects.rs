@@ -77,7 +77,7 @@ pub(super) struct Setter {
 impl Setter {
     /// Does one set; the broker keeps the token between them.
     pub(super) async fn set(&self, set: &ObjectSet) -> Result<(), Failure> {
-        let fetched = self.tokens.fetch(Audience::DaemonFalco).await;
+        let fetched = self.tokens.fetch(Audience::DaemonFalco, false).await;
         let details = fetched.map_err(|error| Failure {
             text: Report(&error).to_string().into(),
             code: Some(80_019),

@@ -219,7 +219,7 @@ impl Realtime {
             Action::Open(request) => self.jobs.open(&request),
             Action::FetchToken { refused } => {
                 debug!(audience = %self.audience, refused, "Fetching a token.");
-                self.jobs.fetch_token();
+                self.jobs.fetch_token(refused);
             }
             Action::CheckConnectivity => self.jobs.check_connectivity(),
             Action::Drop => {

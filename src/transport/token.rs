@@ -68,7 +68,7 @@ impl TokenError {
 }
 
 impl TokenClient {
-    /// A token for `audience`.
+    /// A token for `audience`; another than the last if that was `refused`.
     ///
     /// # Errors
     ///
@@ -78,12 +78,17 @@ impl TokenClient {
     ///
     /// Dropped before it returns, nothing is lost: the broker keeps the token
     /// for whoever asks next.
-    pub(crate) async fn fetch(&self, audience: Audience) -> Result<TokenDetails, TokenError> {
+    pub(crate) async fn fetch(
+        &self,
+        audience: Audience,
+        refused: bool,
+    ) -> Result<TokenDetails, TokenError> {
         let stream = unix::connect(&self.socket, IO_TIMEOUT).await?;
         let request = Request {
             broker_token: self.broker_tokens.of(audience).clone(),
             audience,
             device_id: self.device_id.clone(),
+            refused,
         };
         let body = serde_json::to_vec(&request).expect("a request serializes");
         let answer = exchange(stream, &body).await?;
@@ -141,7 +146,7 @@ mod tests {
         let socket = dir.path().join("ably-auth.sock");
         let listener = Listener::bind(&socket).expect("binds");
         let broker = tokio::spawn(broker(listener, answer));
-        let fetched = client(socket).fetch(Audience::DaemonNagato).await;
+        let fetched = client(socket).fetch(Audience::DaemonNagato, false).await;
         (broker.await.expect("served"), fetched)
     }
 
@@ -170,7 +175,7 @@ mod tests {
     async fn an_absent_broker_may_come_back() {
         let dir = tempfile::tempdir().expect("a directory");
         let error = client(dir.path().join("ably-auth.sock"))
-            .fetch(Audience::DaemonFalco)
+            .fetch(Audience::DaemonFalco, false)
             .await
             .expect_err("nobody there");
         assert!(error.is_retryable());
@@ -186,7 +191,7 @@ mod tests {
         let socket = dir.path().join("ably-auth.sock");
         let _listener = Listener::bind(&socket).expect("binds");
         let error = client(socket)
-            .fetch(Audience::DaemonFalco)
+            .fetch(Audience::DaemonFalco, false)
             .await
             .expect_err("no answer");
         assert!(matches!(error, TokenError::TimedOut));

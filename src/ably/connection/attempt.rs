@@ -20,6 +20,9 @@ pub(super) struct Attempt {
     fallbacks: Option<Vec<Host>>,
     /// Whether a refused token was already replaced in this attempt.
     renewed: bool,
+    /// Whether a token was refused in this attempt: the same one again would
+    /// be refused again. In a later attempt it may be taken.
+    must_differ: bool,
 }
 
 #[derive(Debug)]
@@ -44,6 +47,7 @@ impl<T> Connection<T> {
             host: self.config.hosts.primary().clone(),
             fallbacks: None,
             renewed: self.auth.was_refused(),
+            must_differ: false,
         });
         self.report_state(reason.clone(), None);
         match reason {
@@ -60,9 +64,16 @@ impl<T> Connection<T> {
             return;
         };
         attempt.answer_by = now + REQUEST_TIMEOUT;
-        let Some(token) = self.auth.usable(now) else {
+        if let Some(token) = self.auth.usable(now).cloned() {
+            self.open_with(token);
+        } else {
             attempt.step = Step::Token;
             self.fetch_token();
+        }
+    }
+
+    fn open_with(&mut self, token: Token) {
+        let State::Connecting(attempt) = &mut self.state else {
             return;
         };
         attempt.step = Step::Opening;
@@ -71,7 +82,7 @@ impl<T> Connection<T> {
         let request = OpenRequest {
             generation: self.generation,
             host: attempt.host.clone(),
-            token: token.clone(),
+            token,
             resume: self
                 .lineage
                 .as_ref()
@@ -91,10 +102,18 @@ impl<T> Connection<T> {
     /// The answer to [`Action::FetchToken`].
     pub(crate) fn handle_token(&mut self, result: Result<Token, TokenFailure>, now: Instant) {
         self.auth.fetching = false;
-        let waits = matches!(&self.state, State::Connecting(attempt) if matches!(attempt.step, Step::Token));
-        let obtained = result.map(|token| self.auth.obtain(token, now, &mut self.chance));
+        let (waits, must_differ) = match &self.state {
+            State::Connecting(attempt) => {
+                (matches!(attempt.step, Step::Token), attempt.must_differ)
+            }
+            _ => (false, false),
+        };
+        let obtained = result.map(|token| {
+            let chance = &mut self.chance;
+            self.auth.obtain(token, must_differ, now, chance)
+        });
         match obtained {
-            Ok(Obtained::New | Obtained::Same) if waits => self.open_with_token(now),
+            Ok(Obtained::New | Obtained::Same) if waits => self.open_with_obtained(now),
             Ok(Obtained::New) => self.send_auth(),
             Ok(Obtained::Same) => {}
             Ok(Obtained::Refused) => {
@@ -103,6 +122,19 @@ impl<T> Connection<T> {
             }
             Err(failure) => self.token_unavailable(&failure, waits, now),
         }
+    }
+
+    /// A token just obtained is used once even if it has expired by our
+    /// clock: the server's clock decides, and asking again at once would only
+    /// bring the same.
+    fn open_with_obtained(&mut self, now: Instant) {
+        let Some(token) = self.auth.token().cloned() else {
+            return;
+        };
+        if let State::Connecting(attempt) = &mut self.state {
+            attempt.answer_by = now + REQUEST_TIMEOUT;
+        }
+        self.open_with(token);
     }
 
     /// RSA4c, RSA4d.
@@ -123,7 +155,7 @@ impl<T> Connection<T> {
 
     /// Re-authenticates the open connection (RTC8a).
     fn send_auth(&mut self) {
-        let (State::Connected, Some(token)) = (&self.state, self.auth.usable(self.heard_at)) else {
+        let (State::Connected, Some(token)) = (&self.state, self.auth.token()) else {
             return;
         };
         let auth = AuthDetails {
@@ -177,6 +209,7 @@ impl<T> Connection<T> {
         let State::Connecting(attempt) = &mut self.state else {
             return;
         };
+        attempt.must_differ = true;
         if std::mem::replace(&mut attempt.renewed, true) {
             self.attempt_failed(error, now);
             return;

@@ -54,10 +54,10 @@ impl Jobs {
         }
     }
 
-    pub(super) fn fetch_token(&mut self) {
+    pub(super) fn fetch_token(&mut self, refused: bool) {
         let (tokens, audience) = (self.config.tokens.clone(), self.audience);
         self.token = Some(Box::pin(async move {
-            match timeout(PATIENCE, tokens.fetch(audience)).await {
+            match timeout(PATIENCE, tokens.fetch(audience, refused)).await {
                 Ok(Ok(details)) => Ok(token(details)),
                 Ok(Err(error)) => {
                     let text = Report(&error).to_string();

@@ -112,3 +112,64 @@ fn a_token_that_lives_for_seconds_causes_no_storm() {
     assert!(auths(&rig).len() <= 30, "at most one a second");
     assert_eq!(rig.state(), ConnectionState::Connected);
 }
+
+#[test]
+fn a_refused_token_that_its_source_gives_again_is_tried_again_after_a_pause() {
+    let mut rig = Rig::connected();
+    rig.receive(failed_with(Wire::Disconnected, 40_142, 401));
+    for _ in 0..3 {
+        rig.ask();
+        rig.token(Ok(token(1, 3600)));
+        rig.open();
+        rig.receive(failed_with(Wire::Error, 40_142, 401));
+        assert_eq!(rig.state(), ConnectionState::Disconnected);
+        rig.wake();
+    }
+    rig.ask();
+    rig.token(Ok(token(1, 3600)));
+    rig.open();
+    rig.receive(connected("c1"));
+    assert_eq!(rig.state(), ConnectionState::Connected);
+}
+
+#[test]
+fn a_fatal_error_says_nothing_against_the_token() {
+    let mut rig = Rig::connected();
+    rig.receive(failed_with(Wire::Error, 40_300, 403));
+    assert_eq!(rig.state(), ConnectionState::Failed);
+    rig.wake();
+    let Ask::Token { refused } = rig.ask() else {
+        panic!("no token was asked for");
+    };
+    assert!(!refused);
+    rig.token(Ok(token(1, 3600)));
+    rig.open();
+    rig.receive(connected("c2"));
+    assert_eq!(rig.state(), ConnectionState::Connected);
+}
+
+#[test]
+fn a_token_that_has_expired_by_our_clock_is_tried_once_and_asked_for_no_more_than_that() {
+    let mut rig = Rig::new("localhost");
+    rig.connection.connect(rig.now);
+    rig.ask();
+    rig.token(Ok(token(1, 0)));
+    rig.open();
+    rig.receive(connected("c1"));
+    assert_eq!(rig.state(), ConnectionState::Connected);
+    let mut fetches = 0;
+    for _ in 0..60 {
+        rig.receive(ProtocolMessage::new(Wire::Heartbeat));
+        rig.advance(1);
+        if !rig.asks_nothing() {
+            rig.ask();
+            rig.token(Ok(token(1, 0)));
+            fetches += 1;
+        }
+    }
+    assert_eq!(fetches, 4, "it is renewed in peace");
+    rig.lose();
+    rig.ask();
+    rig.token(Ok(token(1, 0)));
+    rig.open();
+}
