@@ -52,6 +52,16 @@ impl Shutdown {
         }
     }
 
+    /// A shutdown of its own that begins by itself only, after `self` perhaps;
+    /// panics of its tasks are known to `self` all the same.
+    #[must_use]
+    pub fn sibling(&self) -> Self {
+        Self {
+            panicked: self.panicked.clone(),
+            ..Self::default()
+        }
+    }
+
     /// Spawns `task` on the current runtime and tracks it.
     pub fn spawn<F>(&self, task: F) -> JoinHandle<F::Output>
     where
@@ -137,6 +147,18 @@ mod tests {
         let shutdown = Shutdown::new();
         shutdown.child().spawn(async { panic!("broken") });
         shutdown.panicked().await;
+
+        let shutdown = Shutdown::new();
+        shutdown.sibling().spawn(async { panic!("broken") });
+        shutdown.panicked().await;
+    }
+
+    #[test]
+    fn a_sibling_stops_only_when_it_is_told() {
+        let shutdown = Shutdown::new();
+        let sibling = shutdown.sibling();
+        shutdown.begin();
+        assert!(!sibling.has_begun());
     }
 
     #[test]

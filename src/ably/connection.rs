@@ -188,6 +188,16 @@ impl<T> Connection<T> {
         }
     }
 
+    /// Queues a publish before all others, in the place of an earlier such one
+    /// that was not sent yet; its deadline is left to whoever asks.
+    pub(crate) fn publish_urgently(&mut self, publish: Publish<T>) {
+        if let Some(outcome) = self.refusal(&publish) {
+            self.outbox.turn_away(publish.tag, outcome);
+        } else {
+            self.outbox.push_urgent(publish);
+        }
+    }
+
     /// Why a publish is not even queued (RTL6c4, TO3l8).
     fn refusal(&self, publish: &Publish<T>) -> Option<Outcome> {
         let gone = |code, what: &str| {

@@ -9,6 +9,8 @@
 //!                                        settled, but kept: its serial is taken
 //! ```
 //!
+//! One urgent publish may wait beside the others and goes before them.
+//!
 //! Serials are a window: the oldest unacknowledged publish has `first_serial`,
 //! the others count up from it. So an ACK of hundreds is a few pops, and
 //! renumbering after a failed resume (RTN19a2) is one assignment.
@@ -73,7 +75,8 @@ pub(crate) struct Outgoing<'a> {
 
 #[derive(Debug)]
 struct Entry<T> {
-    /// Counts pushes; finds an entry from its deadline.
+    /// Counts pushes by two; finds an entry from its deadline. Urgent ones
+    /// have no deadline here and go by the odd number after the last sent.
     order: u64,
     channel: Box<str>,
     messages: Messages,
@@ -85,7 +88,11 @@ struct Entry<T> {
 #[derive(Debug)]
 pub(super) struct Outbox<T> {
     waiting: VecDeque<Entry<T>>,
+    /// Goes before all that waits.
+    urgent: Option<Publish<T>>,
     sent: VecDeque<Entry<T>>,
+    /// The order of the last waiting one that was sent.
+    last_sent: u64,
     /// The serial of `sent[0]`.
     first_serial: u64,
     /// How many of `sent` were written to the present transport.
@@ -105,7 +112,9 @@ impl<T> Outbox<T> {
     pub(super) fn new() -> Self {
         Self {
             waiting: VecDeque::new(),
+            urgent: None,
             sent: VecDeque::new(),
+            last_sent: 0,
             first_serial: 0,
             written: 0,
             acknowledgeable: 0,
@@ -134,7 +143,7 @@ impl<T> Outbox<T> {
     }
 
     pub(super) fn push(&mut self, publish: Publish<T>) {
-        self.pushed += 1;
+        self.pushed += 2;
         self.bytes += publish.messages.encoded_len();
         self.deadlines.push(publish.deadline, self.pushed);
         self.waiting.push_back(Entry {
@@ -143,6 +152,18 @@ impl<T> Outbox<T> {
             messages: publish.messages,
             tag: Some(publish.tag),
         });
+    }
+
+    /// Queues a publish before all others. It takes the place of an urgent one
+    /// that still waits, and is not given up on at its deadline: whoever asked
+    /// sees to that.
+    pub(super) fn push_urgent(&mut self, publish: Publish<T>) {
+        self.bytes += publish.messages.encoded_len();
+        if let Some(earlier) = self.urgent.replace(publish) {
+            self.bytes -= earlier.messages.encoded_len();
+            let why = ErrorInfo::new(80_003, "not sent, a later one takes its place");
+            self.turn_away(earlier.tag, Outcome::NotSent(why));
+        }
     }
 
     /// Settles a publish that never gets into the queue.
@@ -179,6 +200,7 @@ impl<T> Outbox<T> {
         }
         let count = match self.sent.get(self.written) {
             Some(again) => again.messages.count(),
+            None if let Some(urgent) = &self.urgent => urgent.messages.count(),
             None if self.sent.len() < SENT_MAX => self.waiting.front()?.messages.count(),
             None => return None,
         };
@@ -186,7 +208,8 @@ impl<T> Outbox<T> {
             return None;
         }
         if self.written == self.sent.len() {
-            self.sent.extend(self.waiting.pop_front());
+            let entry = self.take_next();
+            self.sent.extend(entry);
         }
         let index = self.written;
         self.written += 1;
@@ -197,6 +220,20 @@ impl<T> Outbox<T> {
             channel: &entry.channel,
             messages: &entry.messages,
         })
+    }
+
+    fn take_next(&mut self) -> Option<Entry<T>> {
+        if let Some(urgent) = self.urgent.take() {
+            return Some(Entry {
+                order: self.last_sent + 1,
+                channel: urgent.channel,
+                messages: urgent.messages,
+                tag: Some(urgent.tag),
+            });
+        }
+        let entry = self.waiting.pop_front()?;
+        self.last_sent = entry.order;
+        Some(entry)
     }
 
     fn may_send(&mut self, count: u32, now: Instant) -> bool {
@@ -268,11 +305,11 @@ impl<T> Outbox<T> {
                 self.settled.push_back((tag, outcome));
             }
         }
-        for entry in self.waiting.drain(..) {
-            if let Some(tag) = entry.tag {
-                let outcome = Outcome::NotSent(reason.clone());
-                self.settled.push_back((tag, outcome));
-            }
+        let urgent = self.urgent.take().map(|urgent| urgent.tag);
+        let waiting = self.waiting.drain(..).filter_map(|entry| entry.tag);
+        for tag in urgent.into_iter().chain(waiting) {
+            let outcome = Outcome::NotSent(reason.clone());
+            self.settled.push_back((tag, outcome));
         }
         (self.written, self.acknowledgeable, self.bytes) = (0, 0, 0);
         self.deadlines.clear();
@@ -292,7 +329,7 @@ impl<T> Outbox<T> {
 
     /// The waiting publish that is next once resends are written.
     pub(super) fn front(&self) -> Option<(&str, &Messages)> {
-        if self.written < self.sent.len() {
+        if self.written < self.sent.len() || self.urgent.is_some() {
             return None;
         }
         let entry = self.waiting.front()?;
@@ -324,7 +361,8 @@ impl<T> Outbox<T> {
     /// When a requester's patience ends, or, if the gate is `open`, when
     /// pacing lets the next publish go.
     pub(super) fn poll_timeout(&self, open: bool) -> Option<Instant> {
-        let has_next = self.written < self.sent.len() || !self.waiting.is_empty();
+        let has_next =
+            self.written < self.sent.len() || self.urgent.is_some() || !self.waiting.is_empty();
         let paced = self.paced_until.filter(|_| open && has_next);
         [self.deadlines.first(), paced].into_iter().flatten().min()
     }
@@ -341,7 +379,9 @@ impl<T> Outbox<T> {
 
     fn bytes_held(&self) -> usize {
         let entries = self.sent.iter().chain(&self.waiting);
-        entries.map(|entry| entry.messages.encoded_len()).sum()
+        let messages = entries.map(|entry| &entry.messages);
+        let urgent = self.urgent.iter().map(|urgent| &urgent.messages);
+        messages.chain(urgent).map(Messages::encoded_len).sum()
     }
 }
 

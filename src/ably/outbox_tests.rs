@@ -360,3 +360,37 @@ mod model {
         }
     }
 }
+
+#[test]
+fn an_urgent_publish_goes_before_all_that_waits_and_disturbs_no_deadline() {
+    let mut rig = Rig::with(5);
+    let first = rig.outbox.next(rig.now).map(|first| first.msg_serial);
+    assert_eq!(first, Some(0));
+    rig.outbox.push_urgent(publish(98, rig.now));
+    rig.outbox.push_urgent(publish(99, rig.now));
+    assert!(matches!(&rig.settled()[..], [(98, Outcome::NotSent(_))]));
+    assert_eq!(rig.write(), [1, 2, 3, 4, 5]);
+
+    rig.outbox.acknowledge(0, 3, &Outcome::Accepted);
+    assert_eq!(rig.accepted(), [0, 99, 1]);
+    let late = rig.now + Duration::from_secs(10);
+    rig.outbox.expire(late, |_| ErrorInfo::new(50_003, "late"));
+    let expired: Vec<_> = rig.settled().into_iter().map(|(tag, _)| tag).collect();
+    assert_eq!(expired, [2, 3, 4]);
+    rig.outbox.acknowledge(3, 3, &Outcome::Accepted);
+    assert_eq!(rig.outbox.bytes_held(), 0);
+    assert_eq!(rig.outbox.bytes, 0);
+}
+
+#[test]
+fn an_urgent_publish_needs_no_room_among_those_sent() {
+    let mut rig = Rig::with(0);
+    rig.outbox.set_rate(u32::MAX, rig.now);
+    for tag in 0..=u32::try_from(SENT_MAX).expect("fits") {
+        rig.outbox.push(publish(tag, rig.now));
+    }
+    rig.now += Duration::from_secs(1);
+    assert_eq!(rig.write().len(), SENT_MAX);
+    rig.outbox.push_urgent(publish(99, rig.now));
+    assert_eq!(rig.write(), [SENT_MAX as u64]);
+}

@@ -119,8 +119,15 @@ async fn serve(args: Args, inherited: Inherited) -> Result<(), Failure> {
         info!(why, "The transport was asked to stop.");
         stopping.begin();
     });
-    transport::run(config, listener, shutdown).await;
-    Ok(())
+    let panicked = shutdown.clone();
+    tokio::select! {
+        () = transport::run(config, listener, shutdown) => Ok(()),
+        // Whoever started us starts us again, whole.
+        () = panicked.panicked() => Err(Failure::new(
+            Exit::Failed,
+            "a part of the transport has broken; see its log",
+        )),
+    }
 }
 
 fn configure(args: &Args, secrets: Option<Secrets>) -> Result<Config, Failure> {
@@ -139,11 +146,7 @@ fn configure(args: &Args, secrets: Option<Secrets>) -> Result<Config, Failure> {
             device_id: args.device_id.trim().to_lowercase(),
             broker_tokens: broker_tokens(env, secrets)?,
         },
-        line_max: number(
-            "DAEMON_ABLY_MAX_FRAME_BYTES",
-            env.max_frame_bytes.as_ref(),
-            LINE_BYTES_MAX,
-        )?,
+        line_max: line_max(env)?,
         publish_timeout: seconds(
             "DAEMON_ABLY_PUBLISH_TIMEOUT",
             env.publish_timeout.as_ref(),
@@ -157,6 +160,15 @@ fn configure(args: &Args, secrets: Option<Secrets>) -> Result<Config, Failure> {
         heartbeat: heartbeat(args)?,
         heartbeat_endpoint: heartbeat_endpoint(env)?,
     })
+}
+
+fn line_max(env: &Environment) -> Result<usize, Failure> {
+    let name = "DAEMON_ABLY_MAX_FRAME_BYTES";
+    match number(name, env.max_frame_bytes.as_ref(), LINE_BYTES_MAX)? {
+        bytes @ 1024..=0x0400_0000 => Ok(bytes),
+        bytes => Err(Failure::new(Exit::Usage, format!("{name} is {bytes}"))
+            .hint("give bytes, from 1024 to 67108864")),
+    }
 }
 
 /// From the supervisor's pipe, else from the environment.
@@ -190,6 +202,13 @@ fn heartbeat(args: &Args) -> Result<Heartbeat, Failure> {
         env.presence_ttl_ms.as_ref(),
         12_000,
     )?;
+    if ttl_ms < 1000 {
+        return Err(Failure::new(
+            Exit::Usage,
+            format!("UNBOUND_PRESENCE_DO_TTL_MS is {ttl_ms}"),
+        )
+        .hint("give whole milliseconds, at least 1000"));
+    }
     let ttl = Duration::from_millis(ttl_ms);
     let interval = interval_within(asked, ttl);
     if interval != asked && given(env.heartbeat_interval.as_ref()).is_some() {

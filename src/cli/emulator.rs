@@ -98,15 +98,22 @@ async fn serve(config: Config, inherited: Inherited) -> Result<(), Failure> {
             key_file.display()
         )),
     };
-    emulator::run(config, shutdown, on_ready)
-        .await
-        .map_err(|error| {
-            let exit = match &error {
-                Error::Key(_) => Exit::CannotCreate,
-                Error::Bind(_) => Exit::Unavailable,
-            };
-            Failure::of(exit, &error)
-        })
+    let panicked = shutdown.clone();
+    let ran = tokio::select! {
+        ran = emulator::run(config, shutdown, on_ready) => ran,
+        // Whoever started us starts us again, whole.
+        () = panicked.panicked() => return Err(Failure::new(
+            Exit::Failed,
+            "a part of the emulator has broken; see its log",
+        )),
+    };
+    ran.map_err(|error| {
+        let exit = match &error {
+            Error::Key(_) => Exit::CannotCreate,
+            Error::Bind(_) => Exit::Unavailable,
+        };
+        Failure::of(exit, &error)
+    })
 }
 
 /// Begins the shutdown at SIGTERM or SIGINT.

@@ -39,8 +39,8 @@ pub(crate) mod token;
 mod upstream;
 mod wire;
 
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
 
 use tracing::{info, warn};
 
@@ -61,6 +61,9 @@ use upstream::Upstreams;
 
 /// How long clients have to take the last answers of a stop.
 const LAST_ANSWERS: Duration = Duration::from_millis(100);
+
+/// What the last steps of a stop may take if nobody said.
+const STOP_BY_UNKNOWN: Duration = Duration::from_millis(500);
 
 /// What a transport is to do.
 #[derive(Debug)]
@@ -83,12 +86,34 @@ pub(crate) struct Config {
     pub(crate) heartbeat_endpoint: Option<HeartbeatEndpoint>,
 }
 
+/// When a stop must be over; unknown until it begins.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct StopBy(Arc<OnceLock<Instant>>);
+
+impl StopBy {
+    /// Says it; what was said first counts.
+    fn set(&self, at: Instant) {
+        _ = self.0.set(at);
+    }
+
+    fn get(&self) -> Instant {
+        let now = tokio::time::Instant::now().into_std();
+        self.0.get().copied().unwrap_or(now + STOP_BY_UNKNOWN)
+    }
+
+    fn left(&self) -> Duration {
+        let now = tokio::time::Instant::now().into_std();
+        self.get().saturating_duration_since(now)
+    }
+}
+
 /// Runs until `shutdown` begins, then stops gracefully.
 pub(crate) async fn run(config: Config, listener: Listener, shutdown: Shutdown) {
     let stages = Stages {
         sessions: shutdown.child(),
-        heartbeats: Shutdown::new(),
-        upstreams: Shutdown::new(),
+        heartbeats: shutdown.sibling(),
+        upstreams: shutdown.sibling(),
+        stop_by: StopBy::default(),
     };
     let timeout = config.shutdown_timeout;
     let shared = start(config, &stages);
@@ -102,6 +127,7 @@ struct Stages {
     sessions: Shutdown,
     heartbeats: Shutdown,
     upstreams: Shutdown,
+    stop_by: StopBy,
 }
 
 fn start(config: Config, stages: &Stages) -> Arc<Shared> {
@@ -119,22 +145,22 @@ fn start(config: Config, stages: &Stages) -> Arc<Shared> {
         tokens: config.tokens,
         http,
         tls,
-        close_patience: config.shutdown_timeout / 4,
+        stop_by: stages.stop_by.clone(),
     };
     let (objects, sets) = Objects::channel();
     let setting = objects::run(sets, setter, stages.upstreams.clone());
     stages.upstreams.spawn(setting);
     let upstreams = Upstreams::start(upstream_config, stages.upstreams.clone());
-    let farewell = config.shutdown_timeout / 4;
+    let stop_by = stages.stop_by.clone();
     let stop = stages.heartbeats.clone();
     if let Some(endpoint) = config.heartbeat_endpoint {
-        let beating = heartbeat::run_http(config.heartbeat, endpoint, farewell, stop);
+        let beating = heartbeat::run_http(config.heartbeat, endpoint, stop_by, stop);
         stages.heartbeats.spawn(beating);
     } else {
         let upstream = upstreams.of(Audience::DaemonFalco);
         let publisher = Publisher::new(upstream.clone(), config.format);
         let status = upstream.status.clone();
-        let beating = presence::run(config.heartbeat, publisher, status, farewell, stop);
+        let beating = presence::run(config.heartbeat, publisher, status, stop_by, stop);
         stages.heartbeats.spawn(beating);
     }
     Arc::new(Shared {
@@ -149,12 +175,19 @@ fn start(config: Config, stages: &Stages) -> Arc<Shared> {
     })
 }
 
-/// Open requests get half of the time, the farewell and CLOSE the rest. Closing
-/// answers what is still open, which its clients may read yet.
+/// Open requests get half of the time, the farewell and CLOSE what is left.
+/// Closing answers what is still open, which its clients may read yet.
 async fn stop(stages: &Stages, timeout: Duration) {
+    let stop_by = &stages.stop_by;
+    let now = tokio::time::Instant::now().into_std();
+    stop_by.set(now + timeout.saturating_sub(LAST_ANSWERS));
     let drained = stages.sessions.drain(timeout / 2).await;
-    stages.heartbeats.drain(timeout / 4).await;
-    if let Drained::TimedOut { .. } = stages.upstreams.drain(timeout / 4).await {
+    let for_close = timeout / 8;
+    let farewell = stop_by.left().saturating_sub(for_close);
+    stages.heartbeats.drain(farewell).await;
+    // The connection itself gives up by then; it only has to say so.
+    let closing = stop_by.left() + LAST_ANSWERS / 2;
+    if let Drained::TimedOut { .. } = stages.upstreams.drain(closing).await {
         warn!("Stopped without Ably's answer to CLOSE.");
     }
     if let Drained::TimedOut { left } = drained {

@@ -1,13 +1,14 @@
-//! Publishing from inside the transport: heartbeats.
+//! Publishing from inside the transport: heartbeats, which go before all else.
 
 use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use tokio::sync::mpsc;
+use tokio::time::timeout_at;
 
 use super::reply::{Failure, Reply};
-use super::upstream::{Command, Upstream};
+use super::upstream::Upstream;
 use crate::ably::outbox::Publish;
 use crate::protocol::ably::codec::Format;
 use crate::protocol::ably::publish::{Draft, Messages};
@@ -48,17 +49,26 @@ impl Publisher {
         let messages = Messages::encode(self.format, [draft])
             .map_err(|error| Failure::invalid(error.to_string()))?;
         let (to, mut answers) = mpsc::channel(1);
-        let command = Command::Publish(Publish {
+        let deadline = tokio::time::Instant::now() + patience;
+        let publish = Publish {
             channel: channel.into(),
             messages,
-            deadline: (tokio::time::Instant::now() + patience).into_std(),
+            deadline: deadline.into_std(),
             tag: Reply::new(to, "publish.ack.v1", "".into(), 0),
-        });
-        // A closed upstream drops the command, which answers it.
-        _ = self.upstream.commands.send(command).await;
-        match answers.recv().await {
-            Some(answer) => answer.result,
-            None => Err(Failure::stopping()),
+        };
+        let published = async {
+            // A closed upstream drops the publish, which answers it.
+            _ = self.upstream.urgent.send(publish).await;
+            answers.recv().await
+        };
+        match timeout_at(deadline, published).await {
+            Ok(Some(answer)) => answer.result,
+            Ok(None) => Err(Failure::stopping()),
+            Err(_) => Err(Failure {
+                text: "timed out: not acknowledged".into(),
+                code: Some(50_003),
+                retryable: true,
+            }),
         }
     }
 }

@@ -9,12 +9,13 @@
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
 use tokio::sync::{mpsc, watch};
 use tracing::{debug, warn};
 
+use super::StopBy;
 use super::reply::{Failure, Reply};
 use super::subscriptions::Subscriptions;
 use super::token::TokenClient;
@@ -22,7 +23,7 @@ use super::upstream::Command;
 use crate::ably::connection::{self, Connection};
 use crate::ably::event::{Action, ConnectionState, Generation};
 use crate::ably::hosts::Hosts;
-use crate::ably::outbox::Outcome;
+use crate::ably::outbox::{Outcome, Publish};
 use crate::net::http;
 use crate::net::tls::Tls;
 use crate::net::websocket::{Incoming, WebSocket};
@@ -51,8 +52,16 @@ pub(super) struct Config {
     pub(super) tokens: TokenClient,
     pub(super) tls: Tls,
     pub(super) http: Arc<http::Client>,
-    /// How long CLOSED may take.
-    pub(super) close_patience: Duration,
+    /// When CLOSED must have come.
+    pub(super) stop_by: StopBy,
+}
+
+/// Where requests come in.
+#[derive(Debug)]
+pub(super) struct Inlet {
+    pub(super) commands: mpsc::Receiver<Command>,
+    /// Publishes that go before all others.
+    pub(super) urgent: mpsc::Receiver<Publish<Reply>>,
 }
 
 /// See the module.
@@ -62,8 +71,10 @@ pub(super) struct Realtime {
     connection: Connection<Reply>,
     socket: Option<(Generation, WebSocket)>,
     jobs: Jobs,
-    close_patience: Duration,
-    commands: mpsc::Receiver<Command>,
+    stop_by: StopBy,
+    inlet: Inlet,
+    /// Whether nobody can ask anything any more.
+    orphaned: bool,
     subscriptions: Subscriptions,
     status: watch::Sender<UpstreamStatus>,
     timer: Timer,
@@ -79,7 +90,8 @@ pub(super) struct Realtime {
 enum Woken {
     Socket(Incoming),
     Done(Done),
-    Commands,
+    Commands(usize),
+    Urgent(Publish<Reply>),
     Timer,
     Stop,
 }
@@ -88,7 +100,7 @@ impl Realtime {
     pub(super) fn new(
         audience: Audience,
         config: Config,
-        commands: mpsc::Receiver<Command>,
+        inlet: Inlet,
         status: watch::Sender<UpstreamStatus>,
         subscriptions: Arc<AtomicU64>,
     ) -> Self {
@@ -99,9 +111,10 @@ impl Realtime {
             format: config.format,
             connection: Connection::new(machine, now()),
             socket: None,
-            close_patience: config.close_patience,
+            stop_by: config.stop_by.clone(),
             jobs: Jobs::new(audience, config),
-            commands,
+            inlet,
+            orphaned: false,
             subscriptions: Subscriptions::new(subscriptions),
             status,
             timer: Timer::new(),
@@ -133,11 +146,12 @@ impl Realtime {
             self.subscriptions.poll_timeout(),
         ];
         let due = due.into_iter().flatten().min();
-        let has_room = self.connection.has_room();
+        let may_take = !self.orphaned && self.connection.has_room();
         tokio::select! {
             incoming = next_frames(&mut self.socket, &mut self.frames) => Woken::Socket(incoming),
             done = self.jobs.next() => Woken::Done(done),
-            _ = self.commands.recv_many(&mut self.inbox, COMMANDS_A_TURN), if has_room => Woken::Commands,
+            Some(publish) = self.inlet.urgent.recv() => Woken::Urgent(publish),
+            count = self.inlet.commands.recv_many(&mut self.inbox, COMMANDS_A_TURN), if may_take => Woken::Commands(count),
             () = stop.begun(), if may_stop => Woken::Stop,
             () = self.timer.wait_until(due) => Woken::Timer,
         }
@@ -149,8 +163,10 @@ impl Realtime {
             Woken::Socket(Incoming::Writable) | Woken::Timer => {}
             Woken::Socket(Incoming::Ended(why)) => self.lost(&why, now),
             Woken::Done(done) => self.take_done(done, now),
-            Woken::Commands => self.take_more_commands(),
-            Woken::Stop => self.connection.close(now, now + self.close_patience),
+            Woken::Commands(0) => self.orphaned = true,
+            Woken::Commands(_) => self.take_more_commands(),
+            Woken::Urgent(publish) => self.connection.publish_urgently(publish),
+            Woken::Stop => self.connection.close(now, self.stop_by.get()),
         }
         self.take_commands(now);
         self.connection.handle_timeout(now);

@@ -37,7 +37,7 @@ fn shared(tasks: &Shutdown) -> Arc<Shared> {
         },
         tls: Tls::system(),
         http: Arc::new(http::Client::new(Tls::system())),
-        close_patience: Duration::from_millis(500),
+        stop_by: super::super::StopBy::default(),
     };
     let (objects, _) = Objects::channel();
     Arc::new(Shared {
@@ -207,4 +207,16 @@ async fn a_client_that_never_reads_is_read_no_more_and_then_hung_up_on() {
         "{waited:?}"
     );
     assert!(taken < 2 * OUTPUT_PAUSE, "{taken} bytes were read");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_that_nobody_can_ask_any_more_sleeps() {
+    let tasks = Shutdown::new();
+    drop(shared(&tasks));
+    // Virtual time only passes while every task sleeps.
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert_eq!(
+        tasks.drain(Duration::from_secs(1)).await,
+        crate::shutdown::Drained::InTime
+    );
 }

@@ -47,6 +47,9 @@ pub(super) enum Command {
 #[derive(Debug, Clone)]
 pub(super) struct Upstream {
     pub(super) commands: mpsc::Sender<Command>,
+    /// What goes before every command: heartbeats, which must not wait behind
+    /// a backlog, or a busy device would count as gone.
+    pub(super) urgent: mpsc::Sender<Publish<Reply>>,
     pub(super) status: watch::Receiver<UpstreamStatus>,
 }
 
@@ -110,8 +113,22 @@ fn spawn(
     subscriptions: Arc<AtomicU64>,
 ) -> Upstream {
     let (commands, receiver) = mpsc::channel(COMMANDS_MAX);
-    let (report, status) = watch::channel(UpstreamStatus::default());
-    let task = Realtime::new(audience, config.clone(), receiver, report, subscriptions);
+    let (urgent, urgently) = mpsc::channel(1);
+    let inlet = realtime::Inlet {
+        commands: receiver,
+        urgent: urgently,
+    };
+    let (report, status) = watch::channel(UpstreamStatus {
+        audience: audience.as_str().to_owned(),
+        state: "initialized".to_owned(),
+        host: config.hosts.primary().to_string(),
+        ..UpstreamStatus::default()
+    });
+    let task = Realtime::new(audience, config.clone(), inlet, report, subscriptions);
     tasks.spawn(task.run(tasks.clone()));
-    Upstream { commands, status }
+    Upstream {
+        commands,
+        urgent,
+        status,
+    }
 }

@@ -12,6 +12,7 @@ use crate::protocol::ably::auth::AccessToken;
 use crate::report::Report;
 use crate::shutdown::Shutdown;
 
+use super::super::StopBy;
 use super::Heartbeat;
 
 /// How long one POST may take: one that hangs must not cost two heartbeats.
@@ -53,11 +54,11 @@ pub(crate) fn first_seq() -> i64 {
 }
 
 /// Posts heartbeats until `shutdown` begins, then that the device is gone,
-/// within `farewell`.
+/// by `stop_by`.
 pub(crate) async fn run_http(
     mut heartbeat: Heartbeat,
     endpoint: HeartbeatEndpoint,
-    farewell: Duration,
+    stop_by: StopBy,
     shutdown: Shutdown,
 ) {
     let mut failures = Failures::default();
@@ -72,7 +73,7 @@ pub(crate) async fn run_http(
         }
     }
     let body = heartbeat.offline(clock::wire_ms());
-    if let Err(error) = endpoint.post(body, farewell).await {
+    if let Err(error) = endpoint.post(body, stop_by.left()).await {
         tracing::warn!(error = %Report(&error), "Could not say that this device goes offline.");
     }
 }
@@ -196,8 +197,12 @@ mod tests {
             bearer: Some(AccessToken::new("who-i-am")),
             client: Client::new(Tls::system()),
         };
-        let farewell = Duration::from_secs(1);
-        shutdown.spawn(run_http(heartbeat, endpoint, farewell, shutdown.clone()));
+        shutdown.spawn(run_http(
+            heartbeat,
+            endpoint,
+            StopBy::default(),
+            shutdown.clone(),
+        ));
     }
 
     #[tokio::test]

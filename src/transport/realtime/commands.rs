@@ -13,7 +13,7 @@ impl Realtime {
     /// Takes along what came in meanwhile: it costs no further turn.
     pub(super) fn take_more_commands(&mut self) {
         while self.inbox.len() < COMMANDS_A_TURN {
-            match self.commands.try_recv() {
+            match self.inlet.commands.try_recv() {
                 Ok(command) => self.inbox.push(command),
                 Err(_) => return,
             }
