@@ -69,3 +69,16 @@ fn it_serves_no_other_machine() {
     assert!(!refused.status.success());
     assert!(String::from_utf8_lossy(&refused.stderr).contains("no loopback address"));
 }
+
+#[tokio::test]
+async fn a_stranger_is_refused_before_the_body_is_read() {
+    let emulator = Emulator::start(&[]);
+    let mut socket = TcpStream::connect(&emulator.address).await.unwrap();
+    let head = "POST /channels/c/messages HTTP/1.1\r\nHost: x\r\nContent-Length: 400000\r\n\r\n";
+    socket.write_all(head.as_bytes()).await.unwrap();
+    let mut answer = [0; 12];
+    let read = socket.read_exact(&mut answer);
+    let read = tokio::time::timeout(std::time::Duration::from_secs(5), read);
+    read.await.expect("an answer without the body").unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 401");
+}

@@ -58,7 +58,7 @@ pub(super) async fn handle(emulator: &Emulator, request: Request<Incoming>) -> R
         return open_to_browsers(empty(StatusCode::NO_CONTENT));
     }
     let format = accepted(request.headers(), request.uri().query().unwrap_or_default());
-    let answered = match read(request).await {
+    let answered = match read(emulator, request).await {
         Ok(call) => route(emulator, &call, format),
         Err(error) => Err(error),
     };
@@ -202,26 +202,39 @@ impl Answer {
     }
 }
 
-/// Reads a request to its end.
-async fn read(request: Request<Incoming>) -> Result<Call, ErrorInfo> {
+/// Reads a request to its end. Nothing is read from a stranger who wants to
+/// publish, and nobody may take their time.
+async fn read(emulator: &Emulator, request: Request<Incoming>) -> Result<Call, ErrorInfo> {
     let (parts, body) = request.into_parts();
-    let body = Limited::new(body, FRAME_BYTES_MAX).collect().await;
+    let mut call = read_head(parts);
+    if call.method == Method::POST && call.path.first().is_some_and(|first| first == "channels") {
+        call.authenticate(emulator)?;
+    }
+    let body = Limited::new(body, FRAME_BYTES_MAX).collect();
+    let late = |_| ErrorInfo::with_status(40000, 408, "the request body did not come in time");
+    let body = tokio::time::timeout(BODY_TIMEOUT, body)
+        .await
+        .map_err(late)?;
     let body =
         body.map_err(|_| ErrorInfo::with_status(40009, 413, "the request body is too large"))?;
-    let segments = parts
-        .uri
-        .path()
-        .split('/')
-        .filter(|segment| !segment.is_empty());
+    call.body = body.to_bytes();
+    call.now_ms = now_ms();
+    Ok(call)
+}
+
+fn read_head(parts: hyper::http::request::Parts) -> Call {
+    let path = parts.uri.path();
+    let path = path.strip_prefix('/').unwrap_or(path);
+    let segments = path.strip_suffix('/').unwrap_or(path).split('/');
     let decode = |segment: &str| percent_decode_str(segment).decode_utf8_lossy().into_owned();
-    Ok(Call {
+    Call {
         method: parts.method,
         path: segments.map(decode).collect(),
         query: server::query(parts.uri.query().unwrap_or_default()),
         headers: parts.headers,
-        body: body.to_bytes(),
+        body: Bytes::new(),
         now_ms: now_ms(),
-    })
+    }
 }
 
 /// The format the client wants to read.
