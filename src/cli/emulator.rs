@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::builder::RangedU64ValueParser;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::exit::{Exit, Failure};
@@ -31,17 +32,22 @@ pub(super) struct Args {
     /// Bytes of one publish, as Ably counts them
     #[arg(long, value_name = "BYTES", default_value_t = Limits::default().message_bytes)]
     max_message_size: usize,
-    /// Publishes kept of one channel
-    #[arg(long, value_name = "COUNT", default_value_t = HistoryLimits::default().per_channel)]
+    /// Publishes kept of one channel, at least 1000
+    #[arg(long, value_name = "COUNT", value_parser = at_least(HistoryLimits::MIN.per_channel), default_value_t = HistoryLimits::default().per_channel)]
     history_per_channel: usize,
-    /// Bytes kept of all channels
-    #[arg(long, value_name = "BYTES", default_value_t = HistoryLimits::default().bytes)]
+    /// Bytes kept of all channels, at least 1 MiB
+    #[arg(long, value_name = "BYTES", value_parser = at_least(HistoryLimits::MIN.bytes), default_value_t = HistoryLimits::default().bytes)]
     history_bytes: usize,
-    /// Seconds a message is kept
-    #[arg(long, value_name = "SECONDS", default_value_t = HistoryLimits::default().age.as_secs())]
+    /// Seconds a message is kept, at least 1
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(HistoryLimits::MIN.age.as_secs()..), default_value_t = HistoryLimits::default().age.as_secs())]
     history_age: u64,
     #[command(flatten)]
     logging: Logging,
+}
+
+/// A count that must not be below `least`.
+fn at_least(least: usize) -> RangedU64ValueParser<usize> {
+    RangedU64ValueParser::new().range(least as u64..)
 }
 
 impl Args {
@@ -51,7 +57,7 @@ impl Args {
             None => self.instance.create()?.emulator(),
         };
         let history = HistoryLimits {
-            per_channel: self.history_per_channel.max(1),
+            per_channel: self.history_per_channel,
             bytes: self.history_bytes,
             age: Duration::from_secs(self.history_age),
         };

@@ -9,6 +9,9 @@ pub(super) const MESSAGES_PER_PUBLISH_MAX: usize = 1000;
 /// The longest channel name.
 pub(super) const CHANNEL_NAME_BYTES_MAX: usize = 2048;
 
+/// The most channels there may be (40114); about 100 MB of empty ones.
+pub(super) const CHANNELS_MAX: usize = 1 << 17;
+
 /// The most channels one connection may be attached to (90010).
 pub(super) const CHANNELS_PER_CONNECTION_MAX: usize = 10_000;
 
@@ -40,7 +43,7 @@ pub struct Limits {
 pub struct HistoryLimits {
     /// Publishes of one channel. A subscriber further behind has lost them.
     pub per_channel: usize,
-    /// Bytes over all channels, bookkeeping included.
+    /// Bytes of all publishes, their bookkeeping included.
     pub bytes: usize,
     /// Age of a message.
     pub age: Duration,
@@ -55,6 +58,16 @@ impl Default for Limits {
             connections: 1000,
         }
     }
+}
+
+impl HistoryLimits {
+    /// With less, a subscriber that is not slow would lose messages: all that
+    /// one turn of a publisher appends must still be there when it pulls.
+    pub const MIN: Self = Self {
+        per_channel: 1000,
+        bytes: 1024 * 1024,
+        age: Duration::from_secs(1),
+    };
 }
 
 impl Default for HistoryLimits {

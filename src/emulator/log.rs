@@ -131,15 +131,15 @@ impl Log {
     }
 
     /// Entry `number`, if it is still here.
+    pub(super) fn get(&self, number: u64) -> Option<&Entry> {
+        let index = usize::try_from(number.checked_sub(self.first)?).ok()?;
+        self.entries.get(index)
+    }
+
+    /// Entry `number`, if it is still here.
     pub(super) fn get_mut(&mut self, number: u64) -> Option<&mut Entry> {
         let index = usize::try_from(number.checked_sub(self.first)?).ok()?;
         self.entries.get_mut(index)
-    }
-
-    /// The position of the entry before `number`, if it is still here.
-    pub(super) fn position_before(&self, number: u64) -> Option<Position> {
-        let index = usize::try_from(number.checked_sub(self.first + 1)?).ok()?;
-        self.entries.get(index).map(|entry| entry.position)
     }
 
     /// The number of the first entry after `position`.

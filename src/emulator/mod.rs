@@ -16,7 +16,7 @@
 //! Promises what Ably promises to a connected client: an ACK means the message
 //! is in its channel's order, each attached client gets every message once or
 //! is told that it lost some, a message id sent again within two minutes is
-//! published once. Keeps nothing across a restart except its key: then resumed
+//! published once, if it is among the last 262 144. Keeps nothing across a restart except its key: then resumed
 //! connections keep their ids, and every channel says that continuity is lost.
 //!
 //! Never binds anything but loopback; never lets a slow or greedy client grow

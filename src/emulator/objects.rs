@@ -62,6 +62,11 @@ impl RootMap {
         self.entries.get(key)?.data.as_ref()
     }
 
+    /// The memory that the entry of `key` holds.
+    pub(super) fn entry_bytes(&self, key: &str) -> usize {
+        self.get(key).map_or(0, |value| entry_bytes(key, value))
+    }
+
     /// The memory it holds.
     pub(super) fn bytes(&self) -> usize {
         self.bytes

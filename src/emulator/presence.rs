@@ -30,8 +30,7 @@ impl Members {
     /// Applies a complete event; returns the event others shall see, `None`
     /// when a client leaves that was not there.
     pub(super) fn apply(&mut self, mut event: PresenceMessage) -> Option<PresenceMessage> {
-        let connection_id = event.connection_id.clone().unwrap_or_default();
-        let key = (connection_id, event.client_id.clone().unwrap_or_default());
+        let key = member_key(&event);
         if event.action == event::LEAVE || event.action == event::ABSENT {
             let member = self.0.remove(&key)?;
             event.action = event::LEAVE;
@@ -49,6 +48,11 @@ impl Members {
         };
         self.0.insert(key, member);
         Some(event)
+    }
+
+    /// Whether the client of a complete event is a member.
+    pub(super) fn has(&self, event: &PresenceMessage) -> bool {
+        self.0.contains_key(&member_key(event))
     }
 
     /// The members on one connection.
@@ -72,6 +76,11 @@ impl Members {
     pub(super) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
+}
+
+fn member_key(event: &PresenceMessage) -> MemberKey {
+    let text = |field: &Option<String>| field.clone().unwrap_or_default();
+    (text(&event.connection_id), text(&event.client_id))
 }
 
 #[cfg(test)]

@@ -17,6 +17,7 @@ use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 /// What the wire calls things.
 pub const RESUMED: u64 = 1 << 2;
 pub const HAS_BACKLOG: u64 = 1 << 1;
+pub const HAS_PRESENCE: u64 = 1 << 0;
 
 /// A running emulator; killed when dropped.
 pub struct Emulator {

@@ -232,3 +232,33 @@ async fn close_is_answered_and_then_the_socket_closes() {
     client.expect(8).await;
     assert_eq!(client.next().await, None);
 }
+
+#[tokio::test]
+async fn a_token_expires_also_while_its_client_never_stops_publishing() {
+    let emulator = Emulator::start(&[]);
+    let token = emulator.jwt(2, &everything(), None);
+    let mut client = emulator.open(&format!("accessToken={token}")).await;
+    client.expect(4).await;
+    let started = std::time::Instant::now();
+    let mut serials = 0..;
+    let error = 'ended: loop {
+        for serial in serials.by_ref().take(200) {
+            let publish =
+                json!({"action": 15, "msgSerial": serial, "channel": "c", "messages": [{}]});
+            let frame = tokio_tungstenite::tungstenite::Message::text(publish.to_string());
+            _ = futures_util::SinkExt::send(&mut client.socket, frame).await;
+        }
+        // One burst is always on its way, so the emulator never sees a pause.
+        if serials.start == 200 {
+            continue;
+        }
+        for _ in 0..200 {
+            let frame = client.next().await.expect("an answer");
+            if frame["action"] == 6 {
+                break 'ended frame["error"].clone();
+            }
+        }
+        assert!(started.elapsed() < std::time::Duration::from_secs(6));
+    };
+    assert_eq!(error["code"], 40142);
+}

@@ -4,7 +4,7 @@ use futures_util::SinkExt as _;
 use serde_json::json;
 use tokio_tungstenite::tungstenite::Message as Frame;
 
-use crate::client::{Emulator, RESUMED};
+use crate::client::{Emulator, HAS_PRESENCE, RESUMED};
 
 #[tokio::test]
 async fn publishes_over_a_limit_are_refused_in_the_order_of_their_serials() {
@@ -44,12 +44,17 @@ async fn a_client_that_is_too_fast_is_refused_and_stays_connected() {
 
 #[tokio::test]
 async fn a_subscriber_that_does_not_read_loses_continuity_and_is_told() {
-    let emulator = Emulator::start(&["--history-bytes", "100000"]);
+    let emulator = Emulator::start(&["--history-bytes", "1048576"]);
     let mut slow = emulator.connect("").await;
     slow.attach(json!({"channel": "c"})).await;
-    let mut client = emulator.connect("").await;
+    let mut client = emulator.connect("clientId=ann").await;
+    let enter = json!([{"action": 2}]);
+    client
+        .send(json!({"action": 14, "msgSerial": 0, "channel": "c", "presence": enter}))
+        .await;
+    client.expect(1).await;
     let data = "x".repeat(30_000);
-    for serial in 0..600 {
+    for serial in 1..=600 {
         assert_eq!(client.publish(serial, "c", &data).await["action"], 1);
     }
     let attached = loop {
@@ -59,8 +64,10 @@ async fn a_subscriber_that_does_not_read_loses_continuity_and_is_told() {
         }
     };
     assert_eq!(attached["error"]["code"], 80020);
-    assert_eq!(attached["flags"].as_u64().unwrap() & RESUMED, 0);
-    client.publish(600, "c", "after").await;
+    let flags = attached["flags"].as_u64().unwrap();
+    assert_eq!(flags & (RESUMED | HAS_PRESENCE), HAS_PRESENCE);
+    assert_eq!(slow.expect(16).await["presence"][0]["clientId"], "ann");
+    client.publish(601, "c", "after").await;
     loop {
         if slow.message().await == "after" {
             break;
@@ -91,4 +98,17 @@ async fn nonsense_and_giants_end_their_own_connection_only() {
         .await;
     assert_eq!(client.next().await, None);
     witness.expect_nothing().await;
+}
+
+#[test]
+fn a_history_in_which_nothing_would_reach_anyone_is_refused() {
+    for flag in [
+        "--history-per-channel=20",
+        "--history-bytes=0",
+        "--history-age=0",
+    ] {
+        let dir = tempfile::tempdir().unwrap();
+        let refused = crate::client::command(dir.path()).arg(flag).output();
+        assert_eq!(refused.unwrap().status.code(), Some(2), "{flag}");
+    }
 }

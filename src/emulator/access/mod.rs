@@ -82,6 +82,7 @@ impl Identity {
     /// The client id of a message that says it is from `claimed`.
     pub(super) fn stamp(&self, claimed: Option<&str>) -> Result<Option<&str>, ErrorInfo> {
         match (self, claimed.filter(|id| !id.is_empty())) {
+            (_, Some("*")) => Err(ErrorInfo::new(40012, "`*` is nobody's clientId")),
             (Self::Named(name), None) => Ok(Some(name)),
             (Self::Named(name), Some(id)) if **name == *id => Ok(Some(name)),
             (Self::Anyone | Self::Anonymous, None) | (Self::Anyone, Some(_)) => Ok(None),

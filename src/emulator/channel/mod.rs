@@ -32,13 +32,19 @@ pub(super) use subscriber::{Attach, Attached, From, Pulled};
 /// A websocket connection; a resumed connection has a new session.
 pub(super) type SessionId = u64;
 
+/// Which positions a channel has had.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Extent {
+    /// Everything up to here may be gone.
+    pub(super) floor: Position,
+    /// The newest position given out.
+    pub(super) last: Position,
+}
+
 #[derive(Debug)]
 pub(super) struct Channel {
     log: Log,
-    /// The newest position given out.
-    last: Position,
-    /// Everything up to here may be gone.
-    floor: Position,
+    extent: Extent,
     subscribers: HashMap<SessionId, Subscriber>,
     /// Bytes that entries have grown by, not yet asked for.
     growth: usize,
@@ -47,12 +53,11 @@ pub(super) struct Channel {
 }
 
 impl Channel {
-    /// An empty channel; what happened up to `floor` may have been forgotten.
-    pub(super) fn new(floor: Position) -> Self {
+    /// An empty channel that goes on from `extent`.
+    pub(super) fn new(extent: Extent) -> Self {
         Self {
             log: Log::default(),
-            last: floor,
-            floor,
+            extent,
             subscribers: HashMap::new(),
             growth: 0,
             members: Members::default(),
@@ -62,24 +67,28 @@ impl Channel {
 
     /// The position of what happens next.
     pub(super) fn advance(&mut self, now_ms: i64) -> Position {
-        self.last = self.last.next(now_ms);
-        self.last
+        self.extent.last = self.extent.last.next(now_ms);
+        self.extent.last
     }
 
     /// The newest position.
     pub(super) fn last(&self) -> Position {
-        self.last
+        self.extent.last
     }
 
-    /// Up to where `session` has been sent what there is.
-    pub(super) fn seen_by(&self, session: SessionId) -> Position {
-        match self.subscribers.get(&session) {
-            Some(subscriber) => self
-                .log
-                .position_before(subscriber.next)
-                .unwrap_or(self.floor),
-            None => self.last,
+    /// What must be known of the channel once it is forgotten.
+    pub(super) fn extent(&self) -> Extent {
+        self.extent
+    }
+
+    /// The position up to which `session` has been sent everything.
+    pub(super) fn delivered(&self, session: SessionId) -> Option<Position> {
+        let next = self.subscribers.get(&session)?.next;
+        if next == self.log.end() {
+            return Some(self.extent.last);
         }
+        let before = next.checked_sub(1).and_then(|number| self.log.get(number));
+        Some(before.map_or(self.extent.floor, |entry| entry.position))
     }
 
     /// Adds `entry`, whose position came from [`Self::advance`]; returns its
@@ -126,7 +135,7 @@ impl Channel {
     fn cursor(&self, from: From) -> (u64, usize, bool) {
         let end = self.log.end();
         match from {
-            From::Serial(Some(position)) if self.floor <= position => {
+            From::Serial(Some(position)) if self.extent.floor <= position => {
                 (self.log.number_after(position), 0, true)
             }
             // All that is left is newer than what the client saw last: a serial
@@ -196,15 +205,17 @@ impl Channel {
         if subscriber.next < self.log.first() {
             subscriber.next = self.log.end();
             subscriber.is_awake = false;
-            return Pulled::Lost(self.last);
+            return Pulled::Lost(self.extent.last);
         }
         while let Some(entry) = self.log.get_mut(subscriber.next) {
             if *budget == 0 {
                 return Pulled::More;
             }
+            // It is about the first entry, also when that one is not wanted.
+            let skip = std::mem::take(&mut subscriber.skip);
             if subscriber.wants(entry) {
                 let before = entry.bytes();
-                let frame = match std::mem::take(&mut subscriber.skip) {
+                let frame = match skip {
                     0 => entry.frame(format),
                     skip => entry.frame_without(skip, format),
                 };
@@ -232,7 +243,7 @@ impl Channel {
         let Some(entry) = self.log.pop() else {
             return 0;
         };
-        self.floor = entry.position;
+        self.extent.floor = entry.position;
         entry.bytes()
     }
 

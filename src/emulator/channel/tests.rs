@@ -6,7 +6,7 @@ use crate::protocol::ably::message::{Action, Message};
 const ALL: u64 = flags::SUBSCRIBE | flags::PRESENCE_SUBSCRIBE | flags::OBJECT_SUBSCRIBE;
 
 fn channel() -> Channel {
-    Channel::new(Position::default())
+    Channel::new(Extent::default())
 }
 
 fn publish(channel: &mut Channel, count: usize, at_ms: i64, by: Option<&str>) -> Position {
@@ -52,17 +52,6 @@ fn an_attachment_begins_with_what_comes_next() {
     publish(&mut channel, 2, 2, None);
     assert_eq!(pull(&mut channel), (vec![2], Pulled::Everything));
     assert_eq!(pull(&mut channel), (vec![], Pulled::Everything));
-}
-
-#[test]
-fn what_a_session_has_seen_ends_where_its_cursor_is() {
-    let mut channel = channel();
-    attach(&mut channel, From::Now);
-    assert_eq!(channel.seen_by(1), channel.floor);
-    let first = publish(&mut channel, 1, 1, None);
-    pull(&mut channel);
-    publish(&mut channel, 1, 2, None);
-    assert_eq!(channel.seen_by(1), first);
 }
 
 #[test]
@@ -201,4 +190,38 @@ fn a_rewind_by_time_begins_at_that_time() {
     publish(&mut channel, 2, 20, None);
     attach(&mut channel, From::Since(20));
     assert_eq!(pull(&mut channel).0, [2]);
+}
+
+#[test]
+fn a_rewind_into_a_muted_publish_takes_nothing_from_the_next_one() {
+    let mut channel = channel();
+    publish(&mut channel, 3, 1, Some("me"));
+    let muted = Some(Arc::from("me"));
+    channel.attach(
+        1,
+        Attach {
+            modes: ALL,
+            muted,
+            from: From::LastMessages(1),
+        },
+        1,
+    );
+    publish(&mut channel, 3, 2, Some("you"));
+    assert_eq!(pull(&mut channel).0, [3]);
+}
+
+#[test]
+fn only_what_was_pulled_counts_as_delivered() {
+    let mut channel = channel();
+    let attached = attach(&mut channel, From::Now);
+    assert_eq!(channel.delivered(1), Some(attached.position));
+    let first = publish(&mut channel, 1, 1, None);
+    publish(&mut channel, 2, 2, None);
+    assert!(channel.delivered(1) < Some(first));
+    let (mut out, mut budget) = (Vec::new(), 1);
+    channel.pull(1, Format::Json, &mut budget, &mut out);
+    assert_eq!(channel.delivered(1), Some(first));
+    pull(&mut channel);
+    assert_eq!(channel.delivered(1), Some(channel.last()));
+    assert_eq!(channel.delivered(2), None);
 }

@@ -9,9 +9,12 @@
 //!
 //! Memory is bounded: entries go oldest first when they are over the bytes or
 //! the age of [`HistoryLimits`](super::limits::HistoryLimits), those of one
-//! channel also when they are too many. A channel nobody needs is forgotten.
+//! channel also when they are too many. A channel nobody needs is forgotten but
+//! for its positions. Channels have a limit of their own, so that many quiet
+//! ones take no history from the busy ones.
 
 mod connections;
+mod forgotten;
 mod objects;
 mod presence;
 mod publish;
@@ -28,7 +31,7 @@ use crate::protocol::ably::codec::Format;
 use crate::protocol::ably::error::ErrorInfo;
 
 use super::channel::{Attach, Attached, Channel, Pulled, SessionId};
-use super::limits::{CHANNEL_NAME_BYTES_MAX, Limits};
+use super::limits::{CHANNEL_NAME_BYTES_MAX, CHANNELS_MAX, Limits};
 use super::recent::Recent;
 use super::serial::{Position, Series};
 
@@ -36,10 +39,8 @@ pub(super) use connections::{Connected, PRESENCE_GRACE_MS, Resume};
 pub(super) use publish::{Published, Publisher};
 
 use connections::Connections;
+use forgotten::Forgotten;
 use retention::Kept;
-
-/// What a channel takes beyond its entries.
-const CHANNEL_BYTES: usize = 1024;
 
 #[derive(Debug)]
 pub(super) struct Hub {
@@ -47,8 +48,8 @@ pub(super) struct Hub {
     pub(super) limits: Limits,
     pub(super) series: Series,
     channels: HashMap<Arc<str>, Channel>,
-    /// What forgotten channels had seen.
-    floor: Position,
+    /// What channels that went had seen.
+    forgotten: Forgotten,
     oldest_first: VecDeque<Kept>,
     bytes: usize,
     /// Memory of all root maps.
@@ -91,7 +92,7 @@ impl Hub {
             limits,
             series: Series::random(),
             channels: HashMap::new(),
-            floor: Position::default(),
+            forgotten: Forgotten::default(),
             oldest_first: VecDeque::new(),
             bytes: 0,
             object_bytes: 0,
@@ -144,11 +145,22 @@ impl Hub {
         self.channels.get(name)
     }
 
+    /// Refuses a name that no channel can have, and a new channel over
+    /// [`CHANNELS_MAX`]: whatever may make a channel asks first.
+    pub(super) fn check_channel(&self, name: &str) -> Result<(), ErrorInfo> {
+        check_channel_name(name)?;
+        if self.channels.len() < CHANNELS_MAX || self.channels.contains_key(name) {
+            return Ok(());
+        }
+        let text = format!("the emulator has no room for more than {CHANNELS_MAX} channels");
+        Err(ErrorInfo::with_status(40114, 403, text))
+    }
+
     /// The channel, which is made if it is new.
     fn channel_mut(&mut self, name: &str) -> (Arc<str>, &mut Channel) {
         if !self.channels.contains_key(name) {
-            self.channels.insert(name.into(), Channel::new(self.floor));
-            self.bytes += CHANNEL_BYTES;
+            let known = self.forgotten.take(name);
+            self.channels.insert(name.into(), Channel::new(known));
         }
         let shared = self
             .channels

@@ -1,14 +1,14 @@
 //! Operations on root maps: what is allowed, what is refused, what is sent on.
 
 use crate::emulator::log::{Entry, Kind};
-use crate::emulator::objects::entry_bytes;
+use crate::emulator::objects::{RootMap, entry_bytes};
 use crate::emulator::serial::SITE_CODE;
 use crate::protocol::ably::auth::Operation;
 use crate::protocol::ably::error::ErrorInfo;
 use crate::protocol::ably::message::{Action, ProtocolMessage};
 use crate::protocol::ably::object::{ObjectMessage, ObjectOperation, ROOT, operation};
 
-use super::{Hub, Published, Publisher, check_channel_name};
+use super::{Hub, Published, Publisher};
 
 /// The most memory of one root map, so that it fits into one frame.
 const ROOT_BYTES_MAX: usize = 256 * 1024;
@@ -28,7 +28,11 @@ impl Hub {
         mut messages: Vec<ObjectMessage>,
         now_ms: i64,
     ) -> Result<Published, ErrorInfo> {
-        check_channel_name(channel)?;
+        self.check_channel(channel)?;
+        if messages.is_empty() {
+            let text = "there is no operation to apply";
+            return Err(ErrorInfo::with_status(92000, 400, text));
+        }
         by.grant.require(Operation::ObjectPublish, channel)?;
         let mut size = 0;
         for message in &mut messages {
@@ -39,17 +43,17 @@ impl Hub {
         if let Some(position) = self.recent.find(channel, &["object", &id], now_ms) {
             return Ok(Published { position, count });
         }
-        self.check_object_room(channel, size)?;
-        let seen = |message: &ObjectMessage| {
+        let mut before = None;
+        messages.retain(|message| {
             let own = message.id.as_deref().filter(|own| !own.is_empty());
-            own.is_some_and(|own| {
-                self.recent
-                    .find(channel, &["object", own], now_ms)
-                    .is_some()
-            })
-        };
-        let mut seen = seen;
-        messages.retain(|message| !seen(message));
+            let seen = own.and_then(|own| self.recent.find(channel, &["object", own], now_ms));
+            before = before.or(seen);
+            seen.is_none()
+        });
+        if let (true, Some(position)) = (messages.is_empty(), before) {
+            return Ok(Published { position, count });
+        }
+        self.check_object_room(channel, &messages)?;
         let position = self.apply_objects(by, channel, id, messages, now_ms);
         Ok(Published { position, count })
     }
@@ -83,9 +87,6 @@ impl Hub {
             self.recent
                 .insert(channel, &["object", own], position, now_ms);
         }
-        if messages.is_empty() {
-            return position;
-        }
         let message = ProtocolMessage {
             id: Some(id),
             channel: Some(channel.to_owned()),
@@ -100,10 +101,24 @@ impl Hub {
         position
     }
 
-    fn check_object_room(&self, channel: &str, more: usize) -> Result<(), ErrorInfo> {
-        let root = self
-            .channel(channel)
-            .map_or(0, |channel| channel.root.bytes());
+    /// What takes no more memory than before is never refused.
+    fn check_object_room(
+        &self,
+        channel: &str,
+        messages: &[ObjectMessage],
+    ) -> Result<(), ErrorInfo> {
+        let root = self.channel(channel).map(|channel| &channel.root);
+        let operations = messages.iter().filter_map(|m| m.operation.as_ref());
+        let growth = |operation: &ObjectOperation| {
+            let set = operation.map_set.as_ref()?;
+            let old = root.map_or(0, |root| root.entry_bytes(&set.key));
+            Some(entry_bytes(&set.key, &set.value).saturating_sub(old))
+        };
+        let more: usize = operations.filter_map(growth).sum();
+        if more == 0 {
+            return Ok(());
+        }
+        let root = root.map_or(0, RootMap::bytes);
         if root + more <= ROOT_BYTES_MAX && self.object_bytes + more <= OBJECT_BYTES_MAX {
             return Ok(());
         }
@@ -215,6 +230,20 @@ mod tests {
         set.expect("a set").value = ObjectData::default();
         assert_eq!(publish(&mut hub, "p", empty), Err(92000));
         assert_eq!(value(&hub), None);
+    }
+
+    #[test]
+    fn no_operations_make_no_channel() {
+        let mut hub = Hub::new("a.k:s".parse().expect("a key"), Limits::default());
+        let credentials = Credentials::Key(hub.key.reveal());
+        let grant = authenticate(&hub.key, Some(&credentials), 0).expect("valid");
+        let by = Publisher {
+            grant: &grant,
+            connection_id: None,
+        };
+        let refused = hub.publish_objects(by, "c", "p".into(), Vec::new(), 1);
+        assert_eq!(refused.map_err(|error| error.code), Err(92000));
+        assert!(hub.channel("c").is_none());
     }
 
     #[test]

@@ -5,13 +5,13 @@ use std::sync::Arc;
 
 use crate::emulator::access::Identity;
 use crate::emulator::log::{Entry, Kind};
-use crate::emulator::presence::{MEMBERS_MAX, event};
+use crate::emulator::presence::{MEMBERS_MAX, Members, event};
 use crate::emulator::serial::Position;
 use crate::protocol::ably::auth::Operation;
 use crate::protocol::ably::error::ErrorInfo;
 use crate::protocol::ably::message::{Action, PresenceMessage, ProtocolMessage};
 
-use super::{Hub, Publisher, check_channel_name};
+use super::{Hub, Publisher};
 
 impl Hub {
     /// Applies the presence events a connection sent as one protocol message.
@@ -23,7 +23,7 @@ impl Hub {
         mut events: Vec<PresenceMessage>,
         now_ms: i64,
     ) -> Result<Position, ErrorInfo> {
-        check_channel_name(channel)?;
+        self.check_channel(channel)?;
         by.grant.require(Operation::Presence, channel)?;
         self.check_bytes(events.iter().map(PresenceMessage::size).sum())?;
         let connection_id = by
@@ -36,15 +36,19 @@ impl Hub {
             event.timestamp = Some(now_ms);
             event.id.get_or_insert_with(|| format!("{id}:{index}"));
         }
-        self.check_room(channel, events.len())?;
+        self.check_room(channel, &events)?;
         Ok(self.apply_presence(channel, &connection_id, events, now_ms))
     }
 
-    fn check_room(&self, channel: &str, more: usize) -> Result<(), ErrorInfo> {
-        let members = self
-            .channel(channel)
-            .map_or(0, |channel| channel.members.len());
-        if members + more <= MEMBERS_MAX {
+    /// Only who is not yet a member needs room.
+    fn check_room(&self, channel: &str, events: &[PresenceMessage]) -> Result<(), ErrorInfo> {
+        let members = self.channel(channel).map(|channel| &channel.members);
+        let enters = |event: &&PresenceMessage| {
+            let leaves = matches!(event.action, event::LEAVE | event::ABSENT);
+            !leaves && !members.is_some_and(|members| members.has(event))
+        };
+        let more = events.iter().filter(enters).count();
+        if more == 0 || members.map_or(0, Members::len) + more <= MEMBERS_MAX {
             return Ok(());
         }
         let text = format!("the channel has no room for more than {MEMBERS_MAX} members");
@@ -103,9 +107,31 @@ impl Hub {
                 member.id = Some(format!("emulator:{now_ms}:{index}"));
                 member.timestamp = Some(now_ms);
             }
-            self.apply_presence(&channel, id, members, now_ms);
+            for page in pages(members) {
+                self.apply_presence(&channel, id, page, now_ms);
+            }
         }
     }
+}
+
+/// Bytes of events in one frame, about.
+const PAGE_BYTES: usize = 128 * 1024;
+
+/// Splits what an emulator says on its own into frames that clients take.
+fn pages(events: Vec<PresenceMessage>) -> Vec<Vec<PresenceMessage>> {
+    let mut pages: Vec<Vec<PresenceMessage>> = Vec::new();
+    let mut size = PAGE_BYTES;
+    for event in events {
+        size += event.size() + 128;
+        match pages.last_mut() {
+            Some(page) if size <= PAGE_BYTES => page.push(event),
+            _ => {
+                size = event.size() + 128;
+                pages.push(vec![event]);
+            }
+        }
+    }
+    pages
 }
 
 /// Checks who an event claims to be about, and writes in who it is about.

@@ -11,7 +11,7 @@ use crate::protocol::ably::auth::Operation;
 use crate::protocol::ably::error::ErrorInfo;
 use crate::protocol::ably::message::{Action, Message, ProtocolMessage};
 
-use super::{Hub, check_channel_name};
+use super::Hub;
 
 /// Who publishes.
 #[derive(Debug, Clone, Copy)]
@@ -42,7 +42,7 @@ impl Hub {
         mut messages: Vec<Message>,
         now_ms: i64,
     ) -> Result<Published, ErrorInfo> {
-        check_channel_name(channel)?;
+        self.check_channel(channel)?;
         by.grant.require(Operation::Publish, channel)?;
         self.check_size(&messages)?;
         stamp(by.grant, &mut messages)?;
@@ -52,13 +52,19 @@ impl Hub {
             let position = self.channel(channel).map(Channel::last).unwrap_or_default();
             return Ok(Published { position, count });
         }
-        let key = own.unwrap_or(&id);
-        if let Some(position) = self.recent.find(channel, &[key], now_ms) {
+        // An id that a REST request was just given will not be seen again.
+        let derived = by.connection_id.map(|_| Repeated::Derived(&id));
+        let key = own.or(derived).map(Repeated::key);
+        if let Some(key) = &key
+            && let Some(position) = self.recent.find(channel, key, now_ms)
+        {
             return Ok(Published { position, count });
         }
         let (name, state) = self.channel_mut(channel);
         let position = state.advance(now_ms);
-        self.recent.insert(channel, &[key], position, now_ms);
+        if let Some(key) = &key {
+            self.recent.insert(channel, key, position, now_ms);
+        }
         let mut message = ProtocolMessage {
             id: Some(id),
             channel: Some(channel.to_owned()),
@@ -111,11 +117,34 @@ fn stamp(grant: &Grant, messages: &mut [Message]) -> Result<(), ErrorInfo> {
     Ok(())
 }
 
+/// By what a publish is known when it is sent again; an id of one kind never
+/// stands for one of another.
+#[derive(Debug, Clone, Copy)]
+enum Repeated<'a> {
+    /// The connection and its serial.
+    Derived(&'a str),
+    /// The id of the only message.
+    Single(&'a str),
+    /// What the ids of several messages have in common.
+    Batch(&'a str),
+}
+
+impl<'a> Repeated<'a> {
+    fn key(self) -> [&'a str; 2] {
+        match self {
+            Self::Derived(id) => ["derived", id],
+            Self::Single(id) => ["single", id],
+            Self::Batch(base) => ["batch", base],
+        }
+    }
+}
+
 /// The id under which the client would send these messages again, if it gave
 /// one: a single message may have any, several must be `<base>:0`, `<base>:1`…
-fn own_id(messages: &[Message]) -> Result<Option<&str>, ErrorInfo> {
+fn own_id(messages: &[Message]) -> Result<Option<Repeated<'_>>, ErrorInfo> {
     if let [message] = messages {
-        return Ok(message.id.as_deref().filter(|id| !id.is_empty()));
+        let id = message.id.as_deref().filter(|id| !id.is_empty());
+        return Ok(id.map(Repeated::Single));
     }
     if messages.iter().all(|message| message.id.is_none()) {
         return Ok(None);
@@ -139,7 +168,7 @@ fn own_id(messages: &[Message]) -> Result<Option<&str>, ErrorInfo> {
             return Err(wrong());
         }
     }
-    Ok(Some(base))
+    Ok(Some(Repeated::Batch(base)))
 }
 
 #[cfg(test)]
@@ -195,6 +224,64 @@ mod tests {
         assert_eq!(len(&hub, "c"), 2);
         publish(&mut hub, &grant, "d", &[Some("m")], 5).expect("another channel");
         assert_eq!(len(&hub, "d"), 1);
+    }
+
+    #[test]
+    fn an_id_stands_for_its_own_kind_of_publish_only() {
+        let (mut hub, grant) = hub(Limits::default());
+        publish(&mut hub, &grant, "c", &[Some("b:0"), Some("b:1")], 1).expect("accepted");
+        publish(&mut hub, &grant, "c", &[Some("b")], 1).expect("accepted");
+        publish(&mut hub, &grant, "c", &[Some("victim:0")], 1).expect("accepted");
+        let victim = Arc::from("victim");
+        let by = Publisher {
+            grant: &grant,
+            connection_id: Some(&victim),
+        };
+        for _ in 0..2 {
+            hub.publish(by, "c", "victim:0".into(), messages(&[None]), 1)
+                .expect("accepted");
+        }
+        assert_eq!(len(&hub, "c"), 4);
+    }
+
+    #[test]
+    fn quiet_channels_take_no_history_from_a_busy_one() {
+        use crate::emulator::channel::{Attach, From};
+        let (mut hub, grant) = hub(Limits::default());
+        hub.limits.history.bytes = 4096;
+        for n in 0..100 {
+            let attach = Attach {
+                modes: 0,
+                muted: None,
+                from: From::Now,
+            };
+            hub.attach(1, &format!("quiet:{n}"), attach, 1);
+        }
+        publish(&mut hub, &grant, "busy", &[None], 1).expect("accepted");
+        assert_eq!(len(&hub, "busy"), 1);
+    }
+
+    #[test]
+    fn quiet_channels_that_are_left_together_can_all_be_resumed() {
+        use crate::emulator::channel::{Attach, From};
+        let (mut hub, _) = hub(Limits::default());
+        let attach = |hub: &mut Hub, name: &str, from, now_ms| {
+            let attach = Attach {
+                modes: 0,
+                muted: None,
+                from,
+            };
+            hub.attach(1, name, attach, now_ms)
+        };
+        let names = ["a", "b", "c"];
+        let positions = names.map(|name| attach(&mut hub, name, From::Now, 1).position);
+        for name in names {
+            hub.detach(1, name);
+        }
+        assert!(hub.channels.is_empty());
+        for (name, position) in names.into_iter().zip(positions) {
+            assert!(attach(&mut hub, name, From::Serial(Some(position)), 2).is_resumed);
+        }
     }
 
     #[test]

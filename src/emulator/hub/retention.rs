@@ -3,9 +3,10 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
+use crate::emulator::channel::Channel;
 use crate::emulator::log::{ENTRY_BYTES, Entry};
 
-use super::{CHANNEL_BYTES, Hub};
+use super::Hub;
 
 /// One entry of one channel, in the order of time over all channels.
 #[derive(Debug)]
@@ -79,13 +80,11 @@ impl Hub {
     }
 
     pub(super) fn forget_if_idle(&mut self, name: &str) {
-        let Some(channel) = self.channels.get(name) else {
+        if !self.channels.get(name).is_some_and(Channel::is_forgettable) {
             return;
-        };
-        if channel.is_forgettable() {
-            self.floor = self.floor.max(channel.last());
-            self.channels.remove(name);
-            self.bytes -= CHANNEL_BYTES;
+        }
+        if let Some((name, channel)) = self.channels.remove_entry(name) {
+            self.forgotten.insert(name, channel.extent());
         }
         if self.channels.is_empty() {
             self.channels = HashMap::new();

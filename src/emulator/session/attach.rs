@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use crate::emulator::access::denied;
 use crate::emulator::channel::{Attach, Attached, From};
-use crate::emulator::hub::{Hub, check_channel_name};
+use crate::emulator::hub::Hub;
 use crate::emulator::limits::CHANNELS_PER_CONNECTION_MAX;
+use crate::emulator::serial::Position;
 use crate::protocol::ably::error::ErrorInfo;
 use crate::protocol::ably::message::{Action, ProtocolMessage, flags};
 
@@ -48,13 +49,14 @@ impl Connection {
         outbox: &mut Outbox,
     ) -> Result<(), ErrorInfo> {
         let channel: Arc<str> = message.channel.as_deref().unwrap_or_default().into();
-        check_channel_name(&channel)?;
+        hub.check_channel(&channel)?;
         let attachment = self.allow(&channel, message)?;
         if hub.set_modes(self.session, &channel, attachment.modes) {
-            // It is attached, so nothing was missed: only the modes change.
+            // It is attached, so nothing was missed: only the modes change, and
+            // what it has not been sent yet still comes.
             let position = hub
                 .channel(&channel)
-                .map(|state| state.seen_by(self.session));
+                .and_then(|channel| channel.delivered(self.session));
             let attached = Attached {
                 position: position.unwrap_or_default(),
                 is_resumed: true,
@@ -160,19 +162,23 @@ impl Connection {
     }
 
     /// Says that the client was too slow for a channel, which goes on.
-    pub(super) fn push_lost(&self, channel: &str, serial: String, outbox: &mut Outbox) {
-        let Some(attachment) = self.attachments.get(channel) else {
-            return;
-        };
+    ///
+    /// Members and objects follow, as they do whenever continuity is lost.
+    pub(super) fn push_lost(
+        &self,
+        hub: &Hub,
+        channel: &str,
+        position: Position,
+        outbox: &mut Outbox,
+    ) {
         let text = "the client was too slow: messages have been lost";
-        outbox.push(&ProtocolMessage {
-            channel: Some(channel.to_owned()),
-            channel_serial: Some(serial),
-            flags: Some(attachment.modes),
-            params: attachment.params.clone(),
-            error: Some(ErrorInfo::with_status(80020, 400, text)),
-            ..ProtocolMessage::new(Action::Attached)
-        });
+        let error = ErrorInfo::with_status(80020, 400, text);
+        let attached = Attached {
+            position,
+            is_resumed: false,
+            has_backlog: false,
+        };
+        self.push_attached(hub, channel, attached, Some(error), outbox);
     }
 
     /// Says DETACHED, also when the channel was not attached.

@@ -163,7 +163,7 @@ impl Connection {
         if serial < self.next_serial {
             return;
         }
-        self.next_serial = serial + 1;
+        self.next_serial = serial.saturating_add(1);
         match self.publish(hub, message, serial, now_ms) {
             Ok(published) => {
                 let serials = (0..published.count)

@@ -16,6 +16,7 @@ mod socket;
 mod sync;
 mod timers;
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use futures_util::{FutureExt as _, StreamExt as _};
@@ -59,10 +60,7 @@ pub(super) async fn serve<S>(
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let wake = Arc::new(Notify::new());
-    let mut outbox = Outbox {
-        format: params.format,
-        frames: Vec::new(),
-    };
+    let mut outbox = Outbox::new(params.format);
     let opened = open::open(&emulator, &params, wake.clone(), &mut outbox);
     let mut writer = Socket {
         socket,
@@ -85,6 +83,7 @@ pub(super) async fn serve<S>(
         timers,
         wake,
         outbox,
+        pending: VecDeque::new(),
     };
     let ending = match session.run(&shutdown).await {
         Ok(ending) => ending,
@@ -106,11 +105,14 @@ struct Session<S> {
     timers: Timers,
     wake: Arc<Notify>,
     outbox: Outbox,
+    /// Frames that have arrived and wait until others' answers are written.
+    pending: VecDeque<Frame>,
 }
 
 /// What a session waits for.
 enum Event {
     Frame(Option<Result<Frame, tungstenite::Error>>),
+    Pending,
     Wake,
     Due,
     Shutdown,
@@ -123,15 +125,20 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             let event = tokio::select! {
                 biased;
                 () = shutdown.begun() => Event::Shutdown,
+                () = std::future::ready(()), if !self.pending.is_empty() => Event::Pending,
                 frame = self.socket.socket.next() => Event::Frame(frame),
                 () = self.wake.notified() => Event::Wake,
                 () = self.timers.sleep() => Event::Due,
             };
             let ending = match event {
                 Event::Frame(None) => Some(Ending::Lost),
-                Event::Frame(Some(frame)) => self.take_frames(frame?),
-                Event::Wake => self.check_replaced(),
-                Event::Due => self.handle_due(),
+                // Whoever sends without a pause must not put off what is due.
+                Event::Frame(Some(frame)) => {
+                    let frame = frame?;
+                    self.handle_due().or_else(|| self.take_frames(frame))
+                }
+                Event::Pending => self.handle_due().or_else(|| self.handle_frames()),
+                Event::Wake | Event::Due => self.handle_due(),
                 Event::Shutdown => Some(self.stop()),
             };
             if let Some(ending) = ending {
@@ -143,24 +150,32 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         }
     }
 
-    /// Answers `first` and all that has arrived behind it.
+    /// Takes `first` and all that has arrived behind it, and answers.
     fn take_frames(&mut self, first: Frame) -> Option<Ending> {
         let mut bytes = first.len();
-        let mut frames = vec![first];
-        while frames.len() < FRAMES_PER_TURN && bytes < BYTES_PER_TURN {
+        self.pending.push_back(first);
+        while self.pending.len() < FRAMES_PER_TURN && bytes < BYTES_PER_TURN {
             match self.socket.socket.next().now_or_never() {
                 Some(Some(Ok(frame))) => {
                     bytes += frame.len();
-                    frames.push(frame);
+                    self.pending.push_back(frame);
                 }
                 // An end or an error shows again once these are answered: a
                 // CLOSE counts also when the socket went right behind it.
                 Some(Some(Err(_)) | None) | None => break,
             }
         }
+        self.handle_frames()
+    }
+
+    /// Answers what has arrived until there is enough to write first.
+    fn handle_frames(&mut self) -> Option<Ending> {
         let mut hub = self.emulator.hub();
         let now_ms = now_ms();
-        for frame in frames {
+        while self.outbox.bytes() < PULL_BYTES {
+            let Some(frame) = self.pending.pop_front() else {
+                break;
+            };
             let message = match decode(frame) {
                 Ok(Some(message)) => message,
                 Ok(None) => continue,
@@ -195,7 +210,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         })
     }
 
+    /// Does what is due, and ends a session that was replaced.
     fn handle_due(&mut self) -> Option<Ending> {
+        let ending = self.check_replaced();
+        if ending.is_some() {
+            return ending;
+        }
         match self.timers.take_due() {
             Due::Nothing => None,
             Due::Heartbeat => {
@@ -245,9 +265,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
                 Delivery::Nothing => return true,
                 Delivery::Frames => {}
                 Delivery::Lost { channel, position } => {
-                    let serial = hub.series.channel_serial(position);
                     self.connection
-                        .push_lost(&channel, serial, &mut self.outbox);
+                        .push_lost(&hub, &channel, position, &mut self.outbox);
                 }
             }
         }

@@ -33,11 +33,28 @@ pub(in crate::emulator) fn websocket_config() -> WebSocketConfig {
 pub(super) struct Outbox {
     pub(super) format: Format,
     pub(super) frames: Vec<Bytes>,
+    /// Bytes of frames pushed since the last write, those of channels aside.
+    pushed: usize,
 }
 
 impl Outbox {
+    pub(super) fn new(format: Format) -> Self {
+        Self {
+            format,
+            frames: Vec::new(),
+            pushed: 0,
+        }
+    }
+
     pub(super) fn push(&mut self, message: &ProtocolMessage) {
-        self.frames.push(codec::encode(self.format, message).into());
+        let frame = codec::encode(self.format, message);
+        self.pushed += frame.len();
+        self.frames.push(frame.into());
+    }
+
+    /// Bytes of answers that wait to be written.
+    pub(super) fn bytes(&self) -> usize {
+        self.pushed
     }
 
     pub(super) fn push_error(&mut self, channel: Option<&str>, error: ErrorInfo) {
@@ -72,6 +89,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
             if std::mem::take(&mut self.ping) {
                 self.socket.feed(Frame::Ping(Bytes::new())).await?;
             }
+            outbox.pushed = 0;
             for frame in outbox.frames.drain(..) {
                 self.socket.feed(wrap(outbox.format, frame)).await?;
             }
