@@ -61,7 +61,8 @@ pub(super) fn compose(with: &Ingredients) -> Result<Composed, Failure> {
     // Wrong credentials fail the start, before any part is started.
     let has_emulator = matches!(with.source()?, (_, Reach::Local));
     let (handle, falco_handle) = watch::channel(None);
-    let mut parts = vec![servers::broker(with)];
+    let (broker, broker_handle) = watch::channel(None);
+    let mut parts = vec![servers::broker(with, broker)];
     if has_emulator {
         parts.push(children::emulator(with, own_program.clone()));
     }
@@ -71,6 +72,7 @@ pub(super) fn compose(with: &Ingredients) -> Result<Composed, Failure> {
         own_program,
         before_transport,
         has_emulator,
+        broker_handle,
     ));
     let before_falco = vec![parts.len() - 1];
     parts.push(servers::falco(with, before_falco, handle));

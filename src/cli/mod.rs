@@ -36,15 +36,19 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::process::inherited::{self, Inherited};
+use crate::process::{
+    self,
+    inherited::{self, Inherited},
+};
 use exit::{Exit, Failure};
 use role::Role;
 
 /// Runs the program and returns its exit code.
 #[must_use]
 pub fn main() -> ExitCode {
-    // First of all: it changes the environment, which only a process with one
-    // thread may.
+    // First of all: they change the process and its environment, which only one
+    // with one thread may.
+    process::settle();
     let inherited = inherited::take();
     output::report_panics_in_one_line();
     let result = dispatch(std::env::args_os().collect(), inherited);

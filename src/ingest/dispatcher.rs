@@ -12,7 +12,7 @@ mod outboxes;
 
 use std::time::Duration;
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 use tracing::{debug, info, warn};
 
@@ -115,6 +115,11 @@ impl Dispatcher {
             last_error: None,
             warned_at: None,
         }
+    }
+
+    /// Tells whether there is a connection to the transport.
+    pub(super) fn linked(&self) -> watch::Receiver<bool> {
+        self.link.watch()
     }
 
     pub(super) async fn run(mut self, shutdown: Shutdown) {

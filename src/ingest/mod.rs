@@ -40,7 +40,7 @@ mod session;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::delivery;
 use crate::net::unix::Listener;
@@ -91,9 +91,15 @@ impl Config {
 #[derive(Debug, Clone)]
 pub(crate) struct Handle {
     queries: mpsc::Sender<oneshot::Sender<IngestStatus>>,
+    linked: watch::Receiver<bool>,
 }
 
 impl Handle {
+    /// Resolves once there is a connection to the transport, or Falco has ended.
+    pub(crate) async fn linked(&self) {
+        _ = self.linked.clone().wait_for(|linked| *linked).await;
+    }
+
     /// What it is doing; all zero once it has stopped.
     pub(crate) async fn status(&self) -> IngestStatus {
         let (answer, status) = oneshot::channel();
@@ -115,7 +121,8 @@ pub(crate) fn start(config: Config, listener: Listener, shutdown: &Shutdown) -> 
         shutdown: shutdown.clone(),
     };
     let dispatcher = Dispatcher::new(config, submissions, asked);
+    let linked = dispatcher.linked();
     shutdown.spawn(dispatcher.run(shutdown.clone()));
     shutdown.spawn(server::run(listener, shared));
-    Handle { queries }
+    Handle { queries, linked }
 }

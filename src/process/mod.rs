@@ -26,4 +26,4 @@ pub mod spawn;
 mod sys;
 pub mod usage;
 
-pub(crate) use sys::seal_descriptors;
+pub(crate) use sys::{seal_descriptors, settle};

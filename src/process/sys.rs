@@ -6,19 +6,67 @@ use std::io;
 use std::os::fd::{FromRawFd, OwnedFd, RawFd};
 use std::os::unix::process::CommandExt;
 use std::process::Command;
+use std::sync::OnceLock;
 
 use nix::libc;
+use nix::sys::resource::{self, Resource};
+use nix::sys::stat::{self, Mode};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
 /// The first descriptor that is no standard stream.
 const FIRST_FD: libc::c_uint = 3;
 
+/// More open files than this we never need; some systems refuse more than
+/// 10 240 although they say that there is no limit.
+const FILES_MAX: libc::rlim_t = if cfg!(target_os = "macos") {
+    10_240
+} else {
+    1_048_576
+};
+
+/// What whoever started us gave us, and we changed.
+#[derive(Clone, Copy)]
+struct Given {
+    umask: libc::mode_t,
+    files: Option<(libc::rlim_t, libc::rlim_t)>,
+}
+
+static GIVEN: OnceLock<Given> = OnceLock::new();
+
+/// Makes this process private and roomy: what it makes is its user's only, and
+/// it may open as many files as the system lets it. Children get back what we
+/// were given.
+///
+/// Called once, first thing in `main`, while there is one thread.
+pub(crate) fn settle() {
+    let umask = stat::umask(Mode::from_bits_truncate(0o077)).bits();
+    let files = resource::getrlimit(Resource::RLIMIT_NOFILE).ok();
+    if let Some((_, hard)) = files {
+        // Where the limit cannot be raised, we do with less.
+        _ = resource::setrlimit(Resource::RLIMIT_NOFILE, hard.min(FILES_MAX), hard);
+    }
+    _ = GIVEN.set(Given { umask, files });
+}
+
+/// Between fork and exec: gives a child what we were given.
+fn give_back(given: Given) {
+    // SAFETY: plain system calls, on a structure of our own.
+    unsafe {
+        libc::umask(given.umask);
+        if let Some((rlim_cur, rlim_max)) = given.files {
+            let limit = libc::rlimit { rlim_cur, rlim_max };
+            libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit);
+        }
+    }
+}
+
 /// Makes the child lead a session of its own and inherit only `keep` beyond
 /// the standard streams; with `die_with_parent` the kernel kills it when the
 /// calling thread ends.
 pub(super) fn isolate(command: &mut Command, keep: Vec<RawFd>, die_with_parent: bool) {
     let parent = std::process::id();
+    let given = GIVEN.get().copied();
     // SAFETY: between fork and exec the closure makes system calls only; it
     // allocates nothing and takes no lock.
     unsafe {
@@ -28,6 +76,9 @@ pub(super) fn isolate(command: &mut Command, keep: Vec<RawFd>, die_with_parent: 
             }
             if die_with_parent {
                 die_with(parent)?;
+            }
+            if let Some(given) = given {
+                give_back(given);
             }
             close_on_exec();
             for &fd in &keep {

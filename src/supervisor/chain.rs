@@ -125,7 +125,6 @@ pub struct Chain {
     goal: Goal,
     /// Whether every part was ready at one time.
     was_ready: bool,
-    start_failed: Option<PartId>,
     actions: VecDeque<Action>,
     changes: VecDeque<Change>,
 }
@@ -138,7 +137,6 @@ impl Chain {
             parts: plans.into_iter().map(Part::new).collect(),
             goal: Goal::Up,
             was_ready: false,
-            start_failed: None,
             actions: VecDeque::new(),
             changes: VecDeque::new(),
         };
@@ -150,12 +148,6 @@ impl Chain {
     #[must_use]
     pub fn parts(&self) -> &[Part] {
         &self.parts
-    }
-
-    /// The part that failed the first start.
-    #[must_use]
-    pub fn start_failed(&self) -> Option<PartId> {
-        self.start_failed
     }
 
     /// The chain as a whole.
@@ -344,7 +336,6 @@ impl Chain {
             retry_in,
         });
         if fails_start {
-            self.start_failed = Some(id);
             self.changes.push_back(Change::StartFailed { part: id });
             self.goal = Goal::Down;
         }

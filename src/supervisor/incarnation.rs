@@ -124,6 +124,9 @@ async fn start(
         Some(lifeline) => Some(declare(&mut launch, lifeline).map_err(broken)?),
         None => None,
     };
+    if let Some(before) = launch.before.take() {
+        before.await;
+    }
     let spawned = birth.spawner.spawn(launch.spec).await;
     let child = spawned.map_err(|error| Ending::CannotStart {
         permanent: error.is_permanent(),

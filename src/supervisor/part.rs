@@ -52,6 +52,8 @@ pub struct Launch {
     pub spec: Spec,
     /// What it is told in secret, if it is ours.
     pub secrets: Option<String>,
+    /// What has to be done first, every time.
+    pub before: Option<BoxFuture<'static, ()>>,
 }
 
 /// Makes a server's future, once for every life.

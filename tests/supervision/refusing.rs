@@ -125,10 +125,16 @@ fn what_falco_makes_is_private_under_any_umask() {
     let mode =
         |path: &std::path::Path| fs::symlink_metadata(path).unwrap().permissions().mode() & 0o777;
     assert_eq!(mode(base.dir()), 0o700);
-    for entry in fs::read_dir(base.dir()).unwrap() {
-        let path = entry.unwrap().path();
-        let expected = if path.is_dir() { 0o700 } else { 0o600 };
-        assert_eq!(mode(&path), expected, "{}", path.display());
+    let mut directories = vec![base.dir().to_path_buf()];
+    while let Some(directory) = directories.pop() {
+        for entry in fs::read_dir(directory).unwrap() {
+            let path = entry.unwrap().path();
+            let expected = if path.is_dir() { 0o700 } else { 0o600 };
+            assert_eq!(mode(&path), expected, "{}", path.display());
+            if path.is_dir() {
+                directories.push(path);
+            }
+        }
     }
 }
 

@@ -5,7 +5,7 @@ use std::os::unix::fs::MetadataExt;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use super::base::{Base, PATIENCE, kill, said};
+use super::base::{Base, PATIENCE, eventually, kill, said};
 
 #[test]
 fn up_returns_when_every_part_answers() {
@@ -186,4 +186,58 @@ fn up_is_fast() {
     base.up();
     // The aim is 100 ms in a release build; here it must not be slow by a sleep.
     assert!(began.elapsed() < Duration::from_secs(5));
+}
+
+#[test]
+fn files_are_many_for_us_and_as_the_user_has_it_for_a_foreign_transport() {
+    let base = Base::new();
+    let falco = env!("CARGO_BIN_EXE_falco");
+    std::os::unix::fs::symlink(falco, base.home().join("daemon-ably")).unwrap();
+    let program = base.script(
+        "foreign",
+        "ulimit -S -n > \"$HOME/given\"; umask >> \"$HOME/given\"; exec \"$HOME/daemon-ably\" \"$@\"",
+    );
+    let base = base.with_env("DAEMON_ABLY_BINARY", program);
+    let line = format!("umask 027; ulimit -S -n 300; exec '{falco}' up -q");
+    let mut shell = std::process::Command::new("sh");
+    shell.args(["-c", &line]);
+    let up = base.falco(&[]);
+    shell.env_clear();
+    shell.envs(
+        up.get_envs()
+            .filter_map(|(name, value)| Some((name, value?))),
+    );
+    assert!(shell.status().unwrap().success());
+    let given = std::fs::read_to_string(base.home().join("given")).unwrap();
+    assert_eq!(given.lines().next(), Some("300"));
+    assert!(given.trim_end().ends_with("027"), "{given}");
+    let pid = base.status()["pid"].clone();
+    let limits = std::fs::read_to_string(format!("/proc/{pid}/limits")).unwrap();
+    let files = limits.lines().find(|l| l.starts_with("Max open files"));
+    let soft = files.unwrap().split_whitespace().nth(3).unwrap();
+    assert!(300 < soft.parse().unwrap(), "{soft}");
+}
+
+#[test]
+fn every_start_of_the_transport_gets_new_tokens() {
+    let base = Base::new();
+    let elsewhere = Base::called("elsewhere");
+    elsewhere.up();
+    let address = elsewhere.status()["emulator"]["address"].clone();
+    let base = base
+        .with_env(
+            "FALCO_TOKEN_COMMAND",
+            "echo asked >> \"$HOME/asked\"; echo '{\"token\":\"a.b\",\"issued\":1,\"expires\":9999999999999}'",
+        )
+        .with_env(
+            "DAEMON_ABLY_ENDPOINT",
+            format!("http://{}", address.as_str().unwrap()),
+        );
+    base.up();
+    let asked =
+        || std::fs::read_to_string(base.home().join("asked")).map_or(0, |t| t.lines().count());
+    eventually("a token is asked for", || 0 < asked());
+    let before = asked();
+    assert_eq!(base.run(&["restart", "transport"]).code, 0);
+    eventually("another is asked for", || before < asked());
 }

@@ -4,12 +4,15 @@ use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use tokio::sync::watch;
+
 use super::{Ingredients, plan};
 use crate::process::spawn::Spec;
 use crate::protocol::token::BrokerTokens;
 use crate::supervisor::chain::PartId;
 use crate::supervisor::part::{Facts, Launch, PartSpec, ProcessPart, Run};
 use crate::supervisor::probe::{EmulatorFact, Probe};
+use crate::token_broker;
 
 /// How long a process of the chain has from SIGTERM to SIGKILL. The transport
 /// bounds itself by `DAEMON_ABLY_SHUTDOWN_TIMEOUT`, 2 s by default.
@@ -82,6 +85,7 @@ pub(super) fn emulator(with: &Ingredients, program: PathBuf) -> PartSpec {
         Ok(Launch {
             spec,
             secrets: None,
+            before: None,
         })
     };
     PartSpec {
@@ -100,6 +104,7 @@ pub(super) fn transport(
     own_program: PathBuf,
     after: Vec<PartId>,
     has_emulator: bool,
+    broker: watch::Receiver<Option<token_broker::Handle>>,
 ) -> PartSpec {
     let foreign = with.variables.get(OsStr::new("DAEMON_ABLY_BINARY"));
     let foreign = foreign.filter(|path| !path.is_empty()).map(PathBuf::from);
@@ -112,7 +117,13 @@ pub(super) fn transport(
     let with = with.clone();
     let launch = move |facts: &Facts| {
         let endpoint = has_emulator.then(|| emulator_endpoint(facts)).transpose()?;
-        transport_launch(&with, program.clone(), ours, endpoint, facts)
+        let launch = transport_launch(&with, program.clone(), ours, endpoint, facts)?;
+        let broker = broker.borrow().clone();
+        Ok(Launch {
+            // Whoever was logged in when the last one ran may not be any more.
+            before: broker.map(|broker| Box::pin(async move { broker.clear().await }) as _),
+            ..launch
+        })
     };
     PartSpec {
         plan: plan("transport", after, STOP_GRACE),
@@ -179,5 +190,9 @@ fn transport_launch(
         spec.args.push("--debug".into());
     }
     let secrets = ours.then(|| tokens.to_owned());
-    Ok(Launch { spec, secrets })
+    Ok(Launch {
+        spec,
+        secrets,
+        before: None,
+    })
 }

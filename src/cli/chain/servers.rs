@@ -20,11 +20,15 @@ const LINK_PATIENCE: Duration = Duration::from_secs(1);
 /// Beyond the grace of what is on its way: the last acks.
 const LAST_ACKS: Duration = Duration::from_millis(1500);
 
-pub(super) fn broker(with: &Ingredients) -> PartSpec {
+pub(super) fn broker(
+    with: &Ingredients,
+    handle: watch::Sender<Option<token_broker::Handle>>,
+) -> PartSpec {
     let ingredients = with.clone();
+    let handle = Arc::new(handle);
     let serve = move |serving: Serving| {
-        let with = ingredients.clone();
-        Box::pin(async move { serve_broker(&with, serving).await }) as _
+        let (with, handle) = (ingredients.clone(), handle.clone());
+        Box::pin(async move { serve_broker(&with, &handle, serving).await }) as _
     };
     PartSpec {
         plan: plan("broker", Vec::new(), Duration::from_secs(1)),
@@ -38,7 +42,11 @@ pub(super) fn broker(with: &Ingredients) -> PartSpec {
 }
 
 /// Says the broker tokens, which only the transport may know.
-async fn serve_broker(with: &Ingredients, serving: Serving) -> Result<(), String> {
+async fn serve_broker(
+    with: &Ingredients,
+    handle: &watch::Sender<Option<token_broker::Handle>>,
+    serving: Serving,
+) -> Result<(), String> {
     let (source, reach) = with.source().map_err(|e| e.to_string())?;
     let config = token_broker::Config {
         identity: with.identity.clone(),
@@ -49,8 +57,9 @@ async fn serve_broker(with: &Ingredients, serving: Serving) -> Result<(), String
         .broker_socket
         .listener()
         .map_err(|e| Report(&e).to_string())?;
-    let handle = token_broker::start(config, listener, &serving.shutdown);
-    let tokens = serde_json::to_string(&handle.broker_tokens).map_err(|e| e.to_string())?;
+    let broker = token_broker::start(config, listener, &serving.shutdown);
+    let tokens = serde_json::to_string(&broker.broker_tokens).map_err(|e| e.to_string())?;
+    handle.send_replace(Some(broker));
     _ = serving.ready.send(tokens);
     serving.shutdown.begun().await;
     Ok(())
@@ -91,15 +100,8 @@ async fn serve_falco(
     let listener = socket.listener().map_err(|e| Report(&e).to_string())?;
     let falco = ingest::start(config, listener, &serving.shutdown);
     handle.send_replace(Some(falco.clone()));
-    _ = tokio::time::timeout(LINK_PATIENCE, linked(&falco)).await;
+    _ = tokio::time::timeout(LINK_PATIENCE, falco.linked()).await;
     _ = serving.ready.send(String::new());
     serving.shutdown.begun().await;
     Ok(())
-}
-
-/// Resolves once Falco is connected to the transport.
-async fn linked(falco: &ingest::Handle) {
-    while !falco.status().await.transport_connected {
-        tokio::time::sleep(Duration::from_millis(2)).await;
-    }
 }

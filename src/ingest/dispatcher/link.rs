@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use tokio::sync::watch;
 use tokio::time::Instant;
 use tracing::{debug, info, warn};
 
@@ -32,7 +33,7 @@ const ERROR_BYTES_MAX: usize = 4096;
 #[derive(Debug)]
 pub(super) struct Link {
     client: IpcClient,
-    is_up: bool,
+    is_up: watch::Sender<bool>,
     line_bytes_max: usize,
     tell_up: Seldom,
     tell_lost: Seldom,
@@ -59,7 +60,7 @@ impl Link {
     pub(super) fn new(socket: PathBuf) -> Self {
         Self {
             client: IpcClient::new(socket),
-            is_up: false,
+            is_up: watch::Sender::new(false),
             line_bytes_max: LINE_BYTES_MAX,
             tell_up: Seldom::default(),
             tell_lost: Seldom::default(),
@@ -67,7 +68,11 @@ impl Link {
     }
 
     pub(super) fn is_up(&self) -> bool {
-        self.is_up
+        *self.is_up.borrow()
+    }
+
+    pub(super) fn watch(&self) -> watch::Receiver<bool> {
+        self.is_up.subscribe()
     }
 
     /// Waits for the next thing to happen; cancel safe.
@@ -80,7 +85,7 @@ impl Link {
     pub(super) fn handle<T>(&mut self, event: ipc::Event, lanes: &mut Lanes<T>) {
         match event {
             ipc::Event::Connected(features) => {
-                self.is_up = true;
+                self.is_up.send_replace(true);
                 self.line_bytes_max = features.line_bytes_max;
                 if self.tell_up.may_tell() {
                     info!(batches = features.batches, "Transport connected.");
@@ -129,7 +134,7 @@ impl Link {
     }
 
     fn lost<T>(&mut self, lost: &Lost, lanes: &mut Lanes<T>) {
-        self.is_up = false;
+        self.is_up.send_replace(false);
         if self.tell_lost.may_tell() {
             warn!(error = %Report(lost), "Connection to the transport lost; will connect again.");
         } else {

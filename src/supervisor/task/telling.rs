@@ -93,7 +93,7 @@ impl Supervisor {
             how.unwrap_or_default(),
             part.incarnation
         );
-        let hint = format!("falco logs {name} says more; nothing was left running");
+        let hint = format!("falco logs {name} says more; every part was ended");
         StartFailure {
             exit: EXIT_UNAVAILABLE,
             error,
