@@ -57,11 +57,6 @@ impl LogFile {
         }
     }
 
-    /// Closes the file; the next write opens it again, wherever it is then.
-    pub fn reopen(&mut self) {
-        self.open = None;
-    }
-
     fn ready(&mut self, bytes: u64) -> io::Result<&mut Open> {
         let inode = fs::symlink_metadata(&self.path).map(|m| m.ino()).ok();
         if self.open.as_ref().is_some_and(|o| Some(o.inode) != inode) {

@@ -259,8 +259,13 @@ fn say_stale(path: &std::path::Path, events: &mpsc::Sender<Event>) {
 fn cannot_bind(error: &BindError) -> Failure {
     let failure = Failure::of(Exit::CannotCreate, error);
     match error {
-        BindError::InUse { .. } => failure.hint("stop that program, or choose another --base-dir"),
+        BindError::InUse { .. } => {
+            failure.hint("stop that program (a falco: falco stop), or choose another --base-dir")
+        }
         BindError::NotASocket { .. } => failure.hint("it was left alone"),
+        BindError::Io { doing: "probe", .. } => {
+            failure.hint("it may be a socket of another kind; it was left alone, move it away")
+        }
         _ => failure,
     }
 }

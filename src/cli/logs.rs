@@ -78,13 +78,14 @@ fn follow(files: &mut [LogReader], json: bool) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Shows the last lines of a part that failed.
-pub(super) fn show_last(paths: &Paths, part: &str, progress: &Progress) {
+/// Shows the last lines, written at `since` or later, of a part that failed.
+pub(super) fn show_last(paths: &Paths, part: &str, since: &str, progress: &Progress) {
     let Ok(mut files) = files(&paths.logs(), &[part.to_owned()]) else {
         return;
     };
     progress.say(&format!("    last output of {part}:"));
-    for line in files.iter_mut().flat_map(|f| f.last_lines(LAST_LINES)) {
+    let last = files.iter_mut().flat_map(|f| f.last_lines(LAST_LINES));
+    for line in last.filter(|line| since <= line.at.as_str()) {
         progress.say(&format!("    {}", line.render(false)));
     }
 }

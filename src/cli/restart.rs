@@ -3,12 +3,16 @@
 use std::time::Duration;
 
 use super::exit::{Exit, Failure};
+use super::holder;
 use super::progress::{Progress, seconds};
 use super::runtime::block_on;
 use super::settings::Instance;
 use super::status::not_running;
 use crate::control::client::{ControlError, Exchange};
+use crate::paths::Paths;
+use crate::process::identity::Fate;
 use crate::protocol::control::{Event, Request};
+use crate::supervisor::instance::{Asked, Lock};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -38,20 +42,26 @@ pub(super) fn run(args: Args) -> Result<(), Failure> {
                     Ok(Event::Refused { error }) => return Err(Failure::new(Exit::Usage, error)),
                     Ok(Event::Failed(failure)) => return Err(Failure::from_start(failure)),
                     Ok(event) => progress.show(&event),
-                    Err(ControlError::TimedOut { .. }) => return Err(late()),
+                    Err(ControlError::TimedOut { .. }) => return Err(late(&paths)),
                     Err(error) => return Err(Failure::of(Exit::Unknown, &error)),
                 }
             }
         };
         tokio::time::timeout(patience, following)
             .await
-            .unwrap_or_else(|_| Err(late()))?;
+            .unwrap_or_else(|_| Err(late(&paths)))?;
         let took = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
         progress.say(&format!("ready in {}", seconds(took)));
         Ok(())
     })
 }
 
-fn late() -> Failure {
+fn late(paths: &Paths) -> Failure {
+    let lock = paths.lock_file();
+    if let Ok(Asked::Held(Some(who))) = Lock::ask_existing(&lock)
+        && who.identity.fate() == Fate::Suspended
+    {
+        return holder::unresponsive(&lock, Some(&who), Exit::TimedOut);
+    }
     Failure::new(Exit::TimedOut, "the chain was not ready in time").hint("falco status")
 }

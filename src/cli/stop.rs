@@ -187,7 +187,8 @@ impl Stop {
 
     async fn answers(&self) -> bool {
         let socket = self.paths.control_socket();
-        client::ask(&socket, &Request::Status, FIRST_WORD)
+        let left = self.deadline.saturating_duration_since(Instant::now());
+        client::ask(&socket, &Request::Status, FIRST_WORD.min(left))
             .await
             .is_ok()
     }

@@ -257,6 +257,7 @@ impl Launch<'_> {
         self.progress
             .say(&format!("falco {}  {place}", env!("CARGO_PKG_VERSION")));
         let boot_log = self.paths.logs().join("falco.boot.log");
+        let since = clock::utc(clock::now_ms());
         let (mut daemon, startup) = self.detach(lock, &boot_log)?;
         let mut lines = BufReader::new(startup).lines();
         let mut interrupt = signal(SignalKind::interrupt()).map_err(|e| cannot("wait", &e))?;
@@ -280,7 +281,7 @@ impl Launch<'_> {
                 Some(Event::Failed(failure)) => {
                     daemon.ended(END_PATIENCE).await;
                     if let Some(part) = &failure.part {
-                        super::logs::show_last(self.paths, part, self.progress);
+                        super::logs::show_last(self.paths, part, &since, self.progress);
                     }
                     return Err(Failure::from_start(failure));
                 }
@@ -330,7 +331,7 @@ impl Launch<'_> {
             while exchange.next(END_PATIENCE).await.is_ok() {}
         }
         let left = if daemon.ended(END_PATIENCE).await {
-            "nothing was left running"
+            "every part was ended"
         } else {
             "falco stop --now ends what is left"
         };

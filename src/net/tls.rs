@@ -56,6 +56,7 @@ impl Tls {
     }
 
     /// Trusts these roots only.
+    #[cfg(test)]
     #[must_use]
     pub(crate) fn trusting(roots: RootCertStore) -> Self {
         let tls = Self::default();

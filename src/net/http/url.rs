@@ -41,6 +41,7 @@ impl Url {
     }
 
     /// The server.
+    #[cfg(test)]
     pub(crate) fn origin(&self) -> &Origin {
         &self.origin
     }

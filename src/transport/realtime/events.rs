@@ -54,7 +54,7 @@ impl Realtime {
     ) {
         let (audience, state_name) = (self.audience, state.name());
         let host = self.connection.host();
-        let error = reason.map(ToString::to_string).unwrap_or_default();
+        let error = reason.map(ToString::to_string);
         let delay_ms = retry_in.map(|wait| u64::try_from(wait.as_millis()).unwrap_or(u64::MAX));
         match state {
             ConnectionState::Connected => {
@@ -74,7 +74,7 @@ impl Realtime {
                 tracing::error!(%audience, error, delay_ms,
                     "Ably refuses the connection; check the credentials. Will try again.");
             }
-            ConnectionState::Connecting if reason.is_some() => {
+            ConnectionState::Connecting if reason.is_some() && self.troubled.is_none() => {
                 warn!(%audience, error, "Lost the connection to Ably; reconnecting.");
             }
             _ => debug!(%audience, state = state_name, %host, error, "Connection state changed."),
