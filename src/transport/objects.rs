@@ -1,7 +1,8 @@
 //! Object sets on their way to Ably's REST interface.
 //!
 //! Sets of one channel are done in the order they were asked for, one at a
-//! time, because the last one wins; channels do not wait for each other.
+//! time, because the last one wins; channels take turns, a few at once. What
+//! waits for longer than its requester does is answered and not done.
 //!
 //! Stops with the transport: what was asked and not done is answered so.
 
@@ -22,8 +23,12 @@ use crate::protocol::token::Audience;
 use crate::report::Report;
 use crate::shutdown::Shutdown;
 
-/// Sets that wait for their turn; more are refused.
-const WAITING_MAX: usize = 1024;
+/// Sets that wait for their turn; more are refused. As many as one client may
+/// have open: a client alone is slowed down and never refused.
+const QUEUE_MAX: usize = 16 * 1024;
+
+/// Sets under way at once, each with connections of its own.
+const RUNNING_MAX: usize = 16;
 
 /// One object set.
 #[derive(Debug)]
@@ -46,7 +51,7 @@ pub(super) struct Objects {
 
 impl Objects {
     pub(super) fn channel() -> (Self, mpsc::Receiver<ObjectSet>) {
-        let (sets, receiver) = mpsc::channel(WAITING_MAX);
+        let (sets, receiver) = mpsc::channel(QUEUE_MAX);
         (Self { sets }, receiver)
     }
 
@@ -58,11 +63,7 @@ impl Objects {
                 set
             }
         };
-        refused.reply.send(Err(Failure {
-            text: "too many object sets are waiting".into(),
-            code: None,
-            retryable: true,
-        }));
+        refused.reply.send(Err(too_many()));
     }
 }
 
@@ -75,9 +76,22 @@ pub(super) struct Setter {
 }
 
 impl Setter {
-    /// Does one set; the broker keeps the token between them.
+    /// Does one set; the broker keeps the token between them, and hears of it
+    /// when Ably refuses one.
     pub(super) async fn set(&self, set: &ObjectSet) -> Result<(), Failure> {
-        let fetched = self.tokens.fetch(Audience::DaemonFalco, false).await;
+        match self.set_with_token(set, false).await? {
+            Err(error) if error.is_token_error() => self.set_with_token(set, true).await?,
+            result => result,
+        }
+        .map_err(|error| failure(&error))
+    }
+
+    async fn set_with_token(
+        &self,
+        set: &ObjectSet,
+        refused: bool,
+    ) -> Result<Result<(), ObjectError>, Failure> {
+        let fetched = self.tokens.fetch(Audience::DaemonFalco, refused).await;
         let details = fetched.map_err(|error| Failure {
             text: Report(&error).to_string().into(),
             code: Some(80_019),
@@ -90,9 +104,7 @@ impl Setter {
             id: &set.id,
         };
         let left = set.deadline.saturating_duration_since(Instant::now());
-        object::set(&self.http, &self.origin, &details.token, request, left)
-            .await
-            .map_err(|error| failure(&error))
+        Ok(object::set(&self.http, &self.origin, &details.token, request, left).await)
     }
 }
 
@@ -107,60 +119,219 @@ fn failure(error: &ObjectError) -> Failure {
 /// Does one set after the other in each channel, with `setter`, until told
 /// to `stop`.
 pub(super) async fn run(mut sets: mpsc::Receiver<ObjectSet>, setter: Setter, stop: Shutdown) {
-    let mut waiting: HashMap<Box<str>, VecDeque<ObjectSet>> = HashMap::new();
+    let mut queue = Queue::default();
     let mut running: FuturesUnordered<_> = FuturesUnordered::new();
     loop {
-        let next = tokio::select! {
+        while running.len() < RUNNING_MAX
+            && let Some(set) = queue.next()
+        {
+            running.push(carry_out(set, &setter));
+        }
+        let woken = tokio::select! {
             () = stop.begun() => return,
-            taken = sets.recv() => match taken {
-                Some(taken) => enqueue(&mut waiting, taken),
-                None => return,
-            },
-            Some(done) = running.next(), if !running.is_empty() => {
-                let channel: Box<str> = done;
-                dequeue(&mut waiting, &channel)
-            }
+            taken = sets.recv() => Woken::Asked(taken),
+            Some(channel) = running.next(), if !running.is_empty() => Woken::Done(channel),
+            () = sleep_until(queue.ring_at) => Woken::Late,
         };
-        if let Some(next) = next {
-            running.push(carry_out(next, &setter));
+        match woken {
+            Woken::Asked(Some(set)) => queue.push(set),
+            Woken::Asked(None) => return,
+            Woken::Done(channel) => queue.done(channel),
+            Woken::Late => queue.expire(tokio::time::Instant::now().into_std()),
         }
     }
 }
 
-/// The set itself if its channel is free, else nothing yet.
-fn enqueue(
-    waiting: &mut HashMap<Box<str>, VecDeque<ObjectSet>>,
-    set: ObjectSet,
-) -> Option<ObjectSet> {
-    if let Some(queue) = waiting.get_mut(&set.channel) {
-        queue.push_back(set);
-        return None;
-    }
-    waiting.insert(set.channel.clone(), VecDeque::new());
-    Some(set)
+enum Woken {
+    Asked(Option<ObjectSet>),
+    /// The set of this channel.
+    Done(Box<str>),
+    Late,
 }
 
-/// The next set of a channel whose last one is done.
-fn dequeue(
-    waiting: &mut HashMap<Box<str>, VecDeque<ObjectSet>>,
-    channel: &str,
-) -> Option<ObjectSet> {
-    let next = waiting.get_mut(channel)?.pop_front();
-    if next.is_none() {
-        waiting.remove(channel);
+async fn sleep_until(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at.into()).await,
+        None => std::future::pending().await,
     }
-    next
+}
+
+/// Sets that wait, by channel.
+#[derive(Debug, Default)]
+struct Queue {
+    /// Channels of which a set waits or runs.
+    channels: HashMap<Box<str>, VecDeque<ObjectSet>>,
+    /// Those of which none runs, the one that has waited longest first.
+    ready: VecDeque<Box<str>>,
+    waiting: usize,
+    /// When to look for sets that have waited too long; no later than the
+    /// first of them.
+    ring_at: Option<Instant>,
+}
+
+impl Queue {
+    fn push(&mut self, set: ObjectSet) {
+        if QUEUE_MAX <= self.waiting {
+            set.reply.send(Err(too_many()));
+            return;
+        }
+        let at = self.ring_at.map_or(set.deadline, |at| at.min(set.deadline));
+        self.ring_at = Some(at);
+        self.waiting += 1;
+        if let Some(sets) = self.channels.get_mut(&set.channel) {
+            sets.push_back(set);
+        } else {
+            let channel = set.channel.clone();
+            self.ready.push_back(channel.clone());
+            self.channels.insert(channel, VecDeque::from([set]));
+        }
+    }
+
+    /// The next set to do; its channel then waits for [`Queue::done`].
+    fn next(&mut self) -> Option<ObjectSet> {
+        loop {
+            let channel = self.ready.pop_front()?;
+            match self.channels.get_mut(&channel)?.pop_front() {
+                Some(set) => {
+                    self.waiting -= 1;
+                    return Some(set);
+                }
+                None => self.channels.remove(&channel),
+            };
+        }
+    }
+
+    /// The set of `channel` is done.
+    fn done(&mut self, channel: Box<str>) {
+        match self.channels.get(&channel) {
+            Some(sets) if !sets.is_empty() => self.ready.push_back(channel),
+            _ => _ = self.channels.remove(&channel),
+        }
+    }
+
+    /// Answers those that have waited for too long.
+    fn expire(&mut self, now: Instant) {
+        self.ring_at = None;
+        self.waiting = 0;
+        for sets in self.channels.values_mut() {
+            for set in std::mem::take(sets) {
+                if set.deadline <= now {
+                    set.reply.send(Err(timed_out()));
+                    continue;
+                }
+                let at = self.ring_at.map_or(set.deadline, |at| at.min(set.deadline));
+                self.ring_at = Some(at);
+                self.waiting += 1;
+                sets.push_back(set);
+            }
+        }
+    }
+}
+
+fn too_many() -> Failure {
+    Failure {
+        text: "too many object sets are waiting".into(),
+        code: None,
+        retryable: true,
+    }
+}
+
+fn timed_out() -> Failure {
+    Failure {
+        text: "timed out waiting for the object set".into(),
+        code: Some(50_003),
+        retryable: true,
+    }
 }
 
 async fn carry_out(set: ObjectSet, setter: &Setter) -> Box<str> {
     let done = tokio::time::timeout_at(set.deadline.into(), setter.set(&set)).await;
-    let result = done.unwrap_or_else(|_| {
-        Err(Failure {
-            text: "timed out waiting for the object set".into(),
-            code: Some(50_003),
-            retryable: true,
-        })
-    });
-    set.reply.send(result);
+    set.reply.send(done.unwrap_or_else(|_| Err(timed_out())));
     set.channel
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    use super::super::reply::Answer;
+
+    struct Rig {
+        queue: Queue,
+        now: Instant,
+        answer_to: mpsc::Sender<Answer>,
+        answers: mpsc::Receiver<Answer>,
+    }
+
+    impl Rig {
+        fn new() -> Self {
+            let (answer_to, answers) = mpsc::channel(100);
+            Self {
+                queue: Queue::default(),
+                now: Instant::now(),
+                answer_to,
+                answers,
+            }
+        }
+
+        fn push(&mut self, channel: &str, key: &str, patience: u64) {
+            let reply = Reply::new(self.answer_to.clone(), "object.ack.v1", key.into(), 0);
+            self.queue.push(ObjectSet {
+                channel: channel.into(),
+                key: key.into(),
+                value: b"1".to_vec(),
+                id: "".into(),
+                deadline: self.now + Duration::from_secs(patience),
+                reply,
+            });
+        }
+
+        fn next(&mut self) -> Option<String> {
+            let set = self.queue.next()?;
+            Some(set.key.to_string())
+        }
+    }
+
+    #[test]
+    fn sets_of_a_channel_are_done_one_by_one_and_channels_take_turns() {
+        let mut rig = Rig::new();
+        for (channel, key) in [("a", "a1"), ("a", "a2"), ("b", "b1"), ("a", "a3")] {
+            rig.push(channel, key, 5);
+        }
+        assert_eq!(rig.next().as_deref(), Some("a1"));
+        assert_eq!(rig.next().as_deref(), Some("b1"));
+        assert_eq!(rig.next(), None);
+        rig.queue.done("a".into());
+        assert_eq!(rig.next().as_deref(), Some("a2"));
+        rig.queue.done("b".into());
+        rig.queue.done("a".into());
+        assert_eq!(rig.next().as_deref(), Some("a3"));
+        rig.queue.done("a".into());
+        assert!(rig.queue.channels.is_empty() && rig.queue.waiting == 0);
+    }
+
+    #[test]
+    fn a_set_that_waits_too_long_is_answered_and_not_done() {
+        let mut rig = Rig::new();
+        rig.push("a", "runs", 9);
+        assert_eq!(rig.next().as_deref(), Some("runs"));
+        rig.answers.try_recv().expect("dropped, so answered");
+        rig.push("a", "late", 1);
+        rig.push("a", "in time", 5);
+        rig.push("b", "late too", 1);
+        let at = |secs| rig.now + Duration::from_secs(secs);
+        assert_eq!(rig.queue.ring_at, Some(at(1)));
+        rig.queue.expire(at(1));
+        assert_eq!(rig.queue.ring_at, Some(at(5)));
+        for _ in 0..2 {
+            let answer = rig.answers.try_recv().expect("answered");
+            assert!(answer.request_id.starts_with("late"));
+            assert!(answer.result.expect_err("too late").retryable);
+        }
+        assert_eq!(rig.next(), None);
+        rig.queue.done("a".into());
+        assert_eq!(rig.next().as_deref(), Some("in time"));
+        assert_eq!(rig.queue.waiting, 0);
+    }
 }
