@@ -198,26 +198,31 @@ impl<T> Connection<T> {
         }
     }
 
-    /// Why a publish is not even queued (RTL6c4, TO3l8).
+    /// Why a publish is not even queued (TO3l8).
+    ///
+    /// Other than an SDK (RTL6c4), a suspended or failed connection queues:
+    /// it tries again by itself, and every publish has its deadline.
     fn refusal(&self, publish: &Publish<T>) -> Option<Outcome> {
-        let gone = |code, what: &str| {
-            let why = self.last_error.as_ref().map(ToString::to_string);
-            let text = why.map_or_else(|| what.to_owned(), |why| format!("{what}: {why}"));
-            Some(Outcome::NotSent(ErrorInfo::new(code, text)))
+        let not_sent = |code, status, text| {
+            let error = ErrorInfo::with_status(code, status, text);
+            Some(Outcome::NotSent(error))
         };
         match self.state {
-            State::Suspended { .. } => gone(80_002, "connection is suspended"),
-            State::Failed { .. } => gone(80_000, "connection has failed"),
-            State::Closing { .. } | State::Closed => gone(80_017, "connection is closed"),
-            _ => self
-                .oversize(publish.messages.size())
-                .map(Outcome::Refused)
-                .or_else(|| {
-                    self.channels
-                        .refusal(&publish.channel)
-                        .map(Outcome::NotSent)
-                }),
+            State::Closing { .. } | State::Closed => not_sent(80_017, 400, "connection is closed"),
+            State::Connected => self.refusal_by_content(publish),
+            _ if !self.outbox.has_room() => {
+                not_sent(80_003, 503, "not sent, too much waits for the connection")
+            }
+            _ => self.refusal_by_content(publish),
         }
+    }
+
+    fn refusal_by_content(&self, publish: &Publish<T>) -> Option<Outcome> {
+        let oversize = self.oversize(publish.messages.size());
+        let refused = || self.channels.refusal(&publish.channel);
+        oversize
+            .map(Outcome::Refused)
+            .or_else(|| refused().map(Outcome::NotSent))
     }
 
     fn oversize(&self, size: usize) -> Option<ErrorInfo> {
@@ -271,9 +276,10 @@ impl<T> Connection<T> {
             .or_else(|| self.channels.refusal(channel))
     }
 
-    /// Whether another publish should be handed in.
+    /// Whether another publish should be handed in. Without a connection it
+    /// should: what there is no room for is then answered at once.
     pub(crate) fn has_room(&self) -> bool {
-        self.outbox.has_room()
+        self.outbox.has_room() || !matches!(self.state, State::Connected)
     }
 
     /// Publishes waiting to be sent.

@@ -192,7 +192,8 @@ impl Tail {
         if gap {
             output::message("Messages may be missing before the next one.");
         }
-        let (channel, event) = (&message.channel, &message.event);
+        let channel = message.channel.escape_debug();
+        let event = message.event.escape_debug();
         let text = match std::str::from_utf8(&payload) {
             Ok(text) if !text.chars().any(char::is_control) => text,
             _ => &*message.payload_b64,

@@ -293,12 +293,20 @@ fn feed(socket: &mut WebSocket, format: Format, frame: Bytes) {
     }
 }
 
+/// The code of what may or may not be published, whatever the reason. A
+/// retryable failure with 80xxx instead was never written to any connection.
+const UNKNOWN: u32 = 50_003;
+
 /// An outcome in the requester's terms.
 fn result_of(outcome: Outcome) -> Result<(), Failure> {
     match outcome {
         Outcome::Accepted => Ok(()),
         Outcome::Refused(error) => Err(Failure::from_ably(&error, error.is_retryable())),
-        Outcome::NotSent(error) | Outcome::Unknown(error) => Err(Failure::from_ably(&error, true)),
+        Outcome::NotSent(error) => Err(Failure::from_ably(&error, true)),
+        Outcome::Unknown(error) => Err(Failure {
+            code: Some(UNKNOWN),
+            ..Failure::from_ably(&error, true)
+        }),
     }
 }
 

@@ -126,7 +126,7 @@ impl<T> Connection<T> {
 
     fn handle_disconnected(&mut self, error: Option<ErrorInfo>, now: Instant) {
         let error =
-            error.unwrap_or_else(|| ErrorInfo::with_status(80_003, 503, "disconnected by server"));
+            error.unwrap_or_else(|| ErrorInfo::with_status(80_003, 400, "disconnected by server"));
         match self.state {
             State::Connected if error.is_token_error() => {
                 // A new token first, then the resume with it (RTN15h2).

@@ -148,14 +148,16 @@ fn a_publish_to_a_failed_channel_is_refused_and_other_channels_go_on() {
 }
 
 #[test]
-fn a_failed_or_closed_connection_takes_no_publishes_and_settles_those_it_has() {
+fn a_failed_connection_settles_what_it_has_and_queues_what_comes_until_its_time_is_over() {
     let mut rig = Rig::connected();
     rig.publish(1);
     rig.receive(failed_with(Wire::Error, 40_101, 401));
-    rig.publish(2);
+    assert!(matches!(&rig.settled()[..], [(1, Outcome::Unknown(why))] if why.code == 80_000));
+    rig.publish_with(2, "aGk=", 5);
+    assert!(rig.settled().is_empty());
+    rig.advance(5);
     let settled = rig.settled();
-    assert!(matches!(&settled[0], (1, Outcome::Unknown(why)) if why.code == 80_000));
-    assert!(matches!(&settled[1], (2, Outcome::NotSent(why)) if why.code == 80_000));
+    assert!(matches!(&settled[..], [(2, Outcome::NotSent(why))] if why.code == 80_003));
 
     rig.connection.close(rig.now, rig.now);
     rig.publish(3);
