@@ -19,12 +19,18 @@ pub(super) mod event {
 /// The most members of one channel.
 pub(super) const MEMBERS_MAX: usize = 1000;
 
+/// What a member takes beyond its client id and its data.
+const MEMBER_BYTES: usize = 512;
+
 /// Connection first: all members of one are neighbours.
 type MemberKey = (String, String);
 
 /// The members of one channel.
 #[derive(Debug, Default)]
-pub(super) struct Members(BTreeMap<MemberKey, PresenceMessage>);
+pub(super) struct Members {
+    members: BTreeMap<MemberKey, PresenceMessage>,
+    bytes: usize,
+}
 
 impl Members {
     /// Applies a complete event; returns the event others shall see, `None`
@@ -32,7 +38,8 @@ impl Members {
     pub(super) fn apply(&mut self, mut event: PresenceMessage) -> Option<PresenceMessage> {
         let key = member_key(&event);
         if event.action == event::LEAVE || event.action == event::ABSENT {
-            let member = self.0.remove(&key)?;
+            let member = self.members.remove(&key)?;
+            self.bytes -= member_bytes(&member);
             event.action = event::LEAVE;
             if event.data.is_none() {
                 event.data = member.data;
@@ -40,25 +47,33 @@ impl Members {
             }
             return Some(event);
         }
-        let is_new = !self.0.contains_key(&key);
+        let is_new = !self.members.contains_key(&key);
         event.action = if is_new { event::ENTER } else { event::UPDATE };
         let member = PresenceMessage {
             action: event::PRESENT,
             ..event.clone()
         };
-        self.0.insert(key, member);
+        self.bytes += member_bytes(&member);
+        if let Some(old) = self.members.insert(key, member) {
+            self.bytes -= member_bytes(&old);
+        }
         Some(event)
     }
 
-    /// Whether the client of a complete event is a member.
-    pub(super) fn has(&self, event: &PresenceMessage) -> bool {
-        self.0.contains_key(&member_key(event))
+    /// Who the client of a complete event is so far.
+    pub(super) fn get(&self, event: &PresenceMessage) -> Option<&PresenceMessage> {
+        self.members.get(&member_key(event))
+    }
+
+    /// The memory they hold.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
     }
 
     /// The members on one connection.
     pub(super) fn of_connection(&self, connection_id: &str) -> Vec<PresenceMessage> {
         let from = (connection_id.to_owned(), String::new());
-        let neighbours = self.0.range(from..);
+        let neighbours = self.members.range(from..);
         neighbours
             .take_while(|((id, _), _)| id == connection_id)
             .map(|(_, m)| m.clone())
@@ -66,16 +81,21 @@ impl Members {
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &PresenceMessage> {
-        self.0.values()
+        self.members.values()
     }
 
     pub(super) fn len(&self) -> usize {
-        self.0.len()
+        self.members.len()
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.members.is_empty()
     }
+}
+
+/// The memory one member holds, about.
+pub(super) fn member_bytes(member: &PresenceMessage) -> usize {
+    MEMBER_BYTES + member.size()
 }
 
 fn member_key(event: &PresenceMessage) -> MemberKey {

@@ -54,7 +54,11 @@ pub(super) struct Hub {
     bytes: usize,
     /// Memory of all root maps.
     object_bytes: usize,
+    /// Memory of all members.
+    presence_bytes: usize,
     pub(super) recent: Recent,
+    /// Of token requests, which publishes must not push out.
+    pub(super) nonces: Recent,
     mailboxes: HashMap<SessionId, Mailbox>,
     next_session: SessionId,
     connections: Connections,
@@ -96,7 +100,9 @@ impl Hub {
             oldest_first: VecDeque::new(),
             bytes: 0,
             object_bytes: 0,
+            presence_bytes: 0,
             recent: Recent::default(),
+            nonces: Recent::default(),
             mailboxes: HashMap::new(),
             next_session: 0,
             connections: Connections::default(),
@@ -238,6 +244,7 @@ impl Hub {
     pub(super) fn handle_timeout(&mut self, now_ms: i64) {
         self.enforce_history(now_ms);
         self.recent.forget(now_ms - super::recent::WINDOW_MS);
+        self.nonces.forget(now_ms - super::recent::WINDOW_MS);
         self.handle_lost_connections(now_ms);
     }
 
@@ -256,6 +263,7 @@ impl Hub {
         let times = [
             oldest,
             self.recent.next_expiry_ms(),
+            self.nonces.next_expiry_ms(),
             self.connections.next_due_ms(),
         ];
         times.into_iter().flatten().min()

@@ -9,7 +9,7 @@ use crate::protocol::ably::error::ErrorInfo;
 
 use super::{Answer, Call};
 
-/// Where used nonces are remembered; no channel has an empty name.
+/// Nonces belong to no channel.
 const NONCES: &str = "";
 
 /// Exchanges a token request for a token; its nonce works once (40105).
@@ -31,13 +31,13 @@ pub(super) fn request(
     let details = issue_token(&hub.key, &request, call.credentials().as_ref(), now_ms)?;
     if !request.mac.is_empty() {
         let nonce = [request.nonce.as_str()];
-        if hub.recent.find(NONCES, &nonce, now_ms).is_some() {
+        if hub.nonces.find(NONCES, &nonce, now_ms).is_some() {
             return Err(ErrorInfo::new(
                 40105,
                 "the token request's nonce has been used",
             ));
         }
-        hub.recent
+        hub.nonces
             .insert(NONCES, &nonce, Position::default(), now_ms);
     }
     Ok(Answer::created(format, &details))
