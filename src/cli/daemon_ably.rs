@@ -131,9 +131,17 @@ async fn serve(args: Args, inherited: Inherited) -> Result<(), Failure> {
 }
 
 fn configure(args: &Args, secrets: Option<Secrets>) -> Result<Config, Failure> {
+    for (name, value) in [
+        ("--device-id", &args.device_id),
+        ("--user-id", &args.user_id),
+    ] {
+        if value.trim().is_empty() {
+            return Err(Failure::new(Exit::Usage, format!("{name} is empty")));
+        }
+    }
     let env = &args.env;
     let endpoint = given(env.endpoint.as_ref()).unwrap_or("main");
-    let hosts = Hosts::parse(endpoint).map_err(|error| Failure::of(Exit::Config, &error))?;
+    let hosts = Hosts::parse(endpoint).map_err(|error| Failure::of(Exit::Usage, &error))?;
     let broker_socket = match path(env.broker_socket.as_ref()) {
         Some(socket) => socket,
         None => args.instance.paths()?.broker_socket(),
@@ -295,7 +303,7 @@ fn format(value: Option<&str>) -> Result<Format, Failure> {
 }
 
 fn cannot_bind(error: &BindError) -> Failure {
-    let failure = Failure::of(Exit::CannotCreate, error);
+    let failure = Failure::of(Exit::Failed, error);
     match error {
         BindError::InUse { .. } => {
             failure.hint("another transport runs here; stop it, or set UNBOUND_ABLY_SOCKET")

@@ -110,9 +110,7 @@ impl<T> Connection<T> {
         self.state = State::Connected;
         self.retries = 0;
         (self.suspend_at, self.long_gone) = (None, false);
-        if reason.is_some() {
-            self.last_error.clone_from(&reason);
-        }
+        self.last_error.clone_from(&reason);
         self.outbox.reopen(resumed);
         let state = self.state();
         self.out.report(Event::State {
