@@ -7,7 +7,8 @@
 //! ids, until each is acked or its time is over.
 //!
 //! Connects when there is something to send, and not before; holds no more
-//! than [`UNACKED_MAX`] effects, and then makes [`Client::submit`] wait. Keeps
+//! than [`UNACKED_MAX`] effects, or about [`UNACKED_BYTES_MAX`] of them, and
+//! then makes [`Client::submit`] wait. Keeps
 //! nothing on disk: what must survive a crash of the daemon is the daemon's to
 //! keep, and to submit again under the id it had ([`Client::submit_as`]).
 //!
@@ -53,11 +54,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
 
+use crate::protocol::frame::{HEADER_BYTES, Limits};
 use crate::shutdown::Shutdown;
+use window::SUBMITTED_MAX;
 
 pub use crate::protocol::id::EffectId;
-pub use window::UNACKED_MAX;
+pub use window::{UNACKED_BYTES_MAX, UNACKED_MAX};
 
 /// How long an effect may go without an ack, by default.
 ///
@@ -122,6 +126,8 @@ pub struct Client {
 struct Submission {
     id: EffectId,
     body: Bytes,
+    /// When its patience began.
+    submitted: Instant,
     ack: oneshot::Sender<Result<(), PublishError>>,
 }
 
@@ -142,7 +148,7 @@ impl Client {
     ///
     /// Outside a tokio runtime.
     pub fn with_timeout(socket: impl Into<PathBuf>, timeout: Duration) -> Self {
-        let (submit, submissions) = mpsc::channel(UNACKED_MAX);
+        let (submit, submissions) = mpsc::channel(SUBMITTED_MAX);
         Shutdown::new().spawn(task::run(socket.into(), timeout, submissions));
         Self { submit }
     }
@@ -192,9 +198,29 @@ impl Client {
         let permit = self.submit.reserve().await;
         let permit = permit.map_err(|_| PublishError::Stopped)?;
         let body = json.into();
-        permit.send(Submission { id, body, ack });
+        if let Some(failed) = too_large(&body) {
+            _ = ack.send(Err(PublishError::Failed(failed)));
+            return Ok(Ack { id, fate });
+        }
+        let submitted = Instant::now();
+        permit.send(Submission {
+            id,
+            body,
+            submitted,
+            ack,
+        });
         Ok(Ack { id, fate })
     }
+}
+
+/// Falco's own answer to what is over its limit, without the way there: what is
+/// far over it would cost the connection, and everything else on it.
+fn too_large(body: &Bytes) -> Option<Failed> {
+    let bytes = body.len() + HEADER_BYTES as usize;
+    let max = Limits::default().frame_bytes_max;
+    (max < bytes).then(|| Failed {
+        text: format!("too_large: frame of {bytes} bytes is over the limit of {max} bytes"),
+    })
 }
 
 /// The fate of one effect, once it has one.

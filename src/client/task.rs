@@ -61,9 +61,8 @@ pub(super) async fn run(
             Event::Link(Happened::Moved) => {}
             Event::GiveUp => window.handle_timeout(Instant::now().into_std()),
         }
-        let give_up_at = Instant::now() + timeout;
         for submission in submitted.drain(..) {
-            window.push(submission, give_up_at.into_std());
+            window.push(submission, timeout);
         }
     }
 }
@@ -98,6 +97,7 @@ type Dial = Pin<Box<dyn Future<Output = Result<UnixStream, ConnectError>> + Send
 struct Link {
     socket: PathBuf,
     state: State,
+    /// Connections lost or not made since the last ack.
     failures: u32,
 }
 
@@ -168,7 +168,6 @@ impl Link {
     fn dialed(&mut self, dialed: Result<UnixStream, ConnectError>) -> Happened {
         match dialed {
             Ok(stream) => {
-                self.failures = 0;
                 self.state = State::Up(Box::new(Wire::new(stream)));
                 Happened::Moved
             }
@@ -194,6 +193,7 @@ impl Link {
         loop {
             match wire.decoder.decode(&mut wire.input) {
                 Ok(Some(Decoded::Frame { code, id, body })) => {
+                    self.failures = 0;
                     window.handle_ack(id, fate(code, &body));
                 }
                 Ok(Some(Decoded::Mismatch { .. } | Decoded::TooLarge { .. })) => {}

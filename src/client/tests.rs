@@ -175,3 +175,34 @@ async fn the_task_ends_with_its_last_handle_once_everything_is_acked() {
         0
     );
 }
+
+#[tokio::test]
+async fn an_effect_over_the_limit_fails_without_costing_the_connection_of_others() {
+    let falco = Falco::listening();
+    let client = Client::new(falco.socket());
+    let huge = client.submit(vec![b' '; 17 * 1024 * 1024]).await.unwrap();
+    let small = client.submit("{}").await.unwrap();
+
+    let Err(PublishError::Failed(failed)) = huge.await else {
+        panic!("taken");
+    };
+    assert_eq!(failed.class(), "too_large");
+    assert!(failed.is_rejected());
+    let (id, _) = falco.accept().await.read().await;
+    assert_eq!(id, small.effect_id());
+}
+
+#[tokio::test(start_paused = true)]
+async fn patience_begins_when_an_effect_is_submitted_however_many_wait_before_it() {
+    let falco = Falco::absent();
+    let client = Client::with_timeout(falco.socket(), Duration::from_secs(3));
+    let began = Instant::now();
+    let mut acks = Vec::new();
+    for _ in 0..UNACKED_MAX {
+        acks.push(client.submit("{}").await.unwrap());
+    }
+    for ack in acks {
+        assert_eq!(ack.await, Err(PublishError::TimedOut));
+    }
+    assert!(began.elapsed() < Duration::from_millis(3500));
+}

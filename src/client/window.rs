@@ -1,7 +1,7 @@
 //! The effects that have no ack yet, in order.
 
 use std::collections::{BTreeMap, HashMap};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use tokio::sync::oneshot;
@@ -13,6 +13,12 @@ use crate::protocol::id::EffectId;
 /// [`Client::submit`](super::Client::submit) wait.
 pub const UNACKED_MAX: usize = 4096;
 
+/// Bytes of effects without an ack beyond which no more are taken.
+pub const UNACKED_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// How many of [`UNACKED_MAX`] may be on their way to the client's task.
+pub(super) const SUBMITTED_MAX: usize = 64;
+
 /// Every effect without an ack, and how many of them this connection has seen.
 #[derive(Debug, Default)]
 pub(super) struct Window {
@@ -22,6 +28,7 @@ pub(super) struct Window {
     next: u64,
     /// What has a smaller number is on its way.
     unsent: u64,
+    bytes: usize,
 }
 
 #[derive(Debug)]
@@ -39,16 +46,26 @@ impl Window {
 
     /// How many more effects it takes.
     pub(super) fn room(&self) -> usize {
-        UNACKED_MAX.saturating_sub(self.unacked.len())
+        if self.bytes >= UNACKED_BYTES_MAX {
+            return 0;
+        }
+        (UNACKED_MAX - SUBMITTED_MAX).saturating_sub(self.unacked.len())
     }
 
-    pub(super) fn push(&mut self, submission: Submission, give_up_at: Instant) {
-        let Submission { id, body, ack } = submission;
+    pub(super) fn push(&mut self, submission: Submission, timeout: Duration) {
+        let Submission {
+            id,
+            body,
+            submitted,
+            ack,
+        } = submission;
+        let give_up_at = submitted.into_std() + timeout;
         if self.by_id.contains_key(&id) {
             _ = ack.send(Err(PublishError::AlreadySubmitted));
             return;
         }
         self.by_id.insert(id, self.next);
+        self.bytes += body.len();
         let unacked = Unacked {
             id,
             body,
@@ -76,6 +93,7 @@ impl Window {
         let number = self.by_id.remove(&id);
         let unacked = number.and_then(|number| self.unacked.remove(&number));
         if let Some(unacked) = unacked {
+            self.bytes -= unacked.body.len();
             _ = unacked.ack.send(fate);
         }
     }
@@ -89,6 +107,7 @@ impl Window {
             }
             let unacked = oldest.remove();
             self.by_id.remove(&unacked.id);
+            self.bytes -= unacked.body.len();
             _ = unacked.ack.send(Err(PublishError::TimedOut));
         }
     }
