@@ -36,8 +36,17 @@ pub(super) enum Submission {
     Open(SessionId, mpsc::Sender<Vec<Ack>>),
     /// Effects of one read, in order.
     Effects(SessionId, Vec<SideEffect>),
+    /// Effects that went no further than their session.
+    Refused(Refused),
     /// The daemon is gone; nobody waits for its acks.
     Close(SessionId),
+}
+
+/// Effects a session answered by itself, for the sums.
+#[derive(Debug)]
+pub(super) struct Refused {
+    pub count: u64,
+    pub last: Failure,
 }
 
 /// An effect's fate, on its way to its session.
@@ -188,6 +197,10 @@ impl Dispatcher {
         match submission {
             Submission::Open(session, acks) => self.outboxes.open(session, acks),
             Submission::Close(session) => self.outboxes.close(session),
+            Submission::Refused(Refused { count, last }) => {
+                self.accepted += count;
+                self.count_failed(count, &last);
+            }
             Submission::Effects(session, effects) => {
                 let now = Instant::now().into_std();
                 self.accepted += effects.len() as u64;
@@ -241,10 +254,14 @@ impl Dispatcher {
             self.succeeded += 1;
             return;
         };
-        self.failed += 1;
+        debug!(effect_id = %settled.id, error = %failure, "Effect failed.");
+        self.count_failed(1, failure);
+    }
+
+    fn count_failed(&mut self, count: u64, failure: &Failure) {
+        self.failed += count;
         self.last_error = Some(failure.clone());
         let failed = self.failed;
-        debug!(effect_id = %settled.id, error = %failure, "Effect failed.");
         if self
             .warned_at
             .is_none_or(|at| at.elapsed() >= WARNING_EVERY)

@@ -30,7 +30,7 @@ use tokio::time::Instant;
 use tracing::{debug, warn};
 
 use super::alarm::Alarm;
-use super::dispatcher::{Ack, Submission};
+use super::dispatcher::{Ack, Refused, Submission};
 use crate::delivery::{Class, Failure};
 use crate::protocol::envelope::{self, RouteError, Routing, SideEffect};
 use crate::protocol::frame::Decoded;
@@ -91,6 +91,9 @@ pub(super) async fn run(id: SessionId, stream: UnixStream, shared: Shared) {
         let unanswered = session.unanswered.effects;
         debug!(session = id.0, unanswered, error = %Report(&error), "Session ended early.");
     }
+    if let Some(refused) = session.refused.take() {
+        _ = submit.send(Submission::Refused(refused)).await;
+    }
     _ = submit.send(Submission::Close(id)).await;
 }
 
@@ -101,6 +104,8 @@ struct Session {
     intake: Intake,
     /// Not yet taken by the dispatcher.
     routed: Vec<SideEffect>,
+    /// Not yet reported to the dispatcher.
+    refused: Option<Refused>,
     unanswered: Unanswered,
     decided: mpsc::Receiver<Vec<Ack>>,
     /// The dispatcher is gone; nothing more will be decided.
@@ -138,6 +143,7 @@ impl Session {
             shared,
             intake: Intake::new(),
             routed: Vec::new(),
+            refused: None,
             unanswered: Unanswered::default(),
             decided,
             is_orphan: false,
@@ -291,6 +297,11 @@ impl Session {
     /// Answers an effect that goes no further.
     fn refuse(&mut self, id: EffectId, failure: Failure) {
         debug!(session = self.id.0, effect_id = %id, error = %failure, "Effect refused.");
+        let count = 1 + self.refused.take().map_or(0, |refused| refused.count);
+        self.refused = Some(Refused {
+            count,
+            last: failure.clone(),
+        });
         self.outgo.ack(id, &Err(failure));
     }
 
@@ -304,6 +315,12 @@ impl Session {
 
     /// Hands over what was routed, if the dispatcher takes it right away.
     fn submit_now(&mut self) {
+        if let Some(refused) = self.refused.take() {
+            match self.shared.submit.try_reserve() {
+                Ok(permit) => permit.send(Submission::Refused(refused)),
+                Err(_) => self.refused = Some(refused),
+            }
+        }
         if self.routed.is_empty() {
             return;
         }

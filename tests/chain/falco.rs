@@ -93,10 +93,27 @@ impl Chain {
         assert!(killed.expect("kill runs").success());
     }
 
-    fn part(&self, name: &str) -> Value {
+    pub fn status(&self) -> Value {
         let output = self.command(&["status", "--json"]).output();
         let output = output.expect("falco runs");
-        let status: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+        serde_json::from_slice(&output.stdout).expect("JSON")
+    }
+
+    /// Waits until the status is as `holds` says.
+    pub fn wait_for_status(&self, what: &str, holds: impl Fn(&Value) -> bool) {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let status = self.status();
+            if holds(&status) {
+                return;
+            }
+            assert!(Instant::now() < deadline, "never true: {what}: {status}");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    fn part(&self, name: &str) -> Value {
+        let status = self.status();
         let parts = status["parts"].as_array().expect("parts");
         let part = parts.iter().find(|part| part["name"] == name);
         part.expect("a part of this name").clone()

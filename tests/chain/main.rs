@@ -114,3 +114,16 @@ fn emit_and_tail_meet_through_the_whole_chain() {
     assert!(line.ends_with(payload), "{line}");
     assert!(line.contains("hello"), "{line}");
 }
+
+#[test]
+fn effects_that_cannot_be_routed_are_counted_and_named_in_status() {
+    let chain = Chain::up();
+    let mut daemon = chain.daemon();
+    daemon.write(&frame(id(1), b"{}"));
+    assert!(!daemon.read().ok);
+    chain.wait_for_status("the refusal is counted", |status| {
+        let effects = &status["ingest"];
+        let error = effects["last_error"].as_str().unwrap_or_default();
+        effects["failed"] == 1 && effects["accepted"] == 1 && error.contains("missing event name")
+    });
+}
