@@ -119,7 +119,17 @@ impl PageQuery {
 
     fn wants(&self, entry: &Entry) -> bool {
         let is_in_time = (self.start_ms..=self.end_ms).contains(&entry.timestamp);
-        is_in_time && self.until.is_none_or(|until| entry.position <= until)
+        is_in_time
+            && self.until.is_none_or(|until| entry.position <= until)
+            && self.after.is_none_or(|(after, _)| {
+                // Earlier pages are not decoded again; this one may begin
+                // inside an entry.
+                if self.is_forwards {
+                    after <= entry.position
+                } else {
+                    entry.position <= after
+                }
+            })
     }
 
     /// Whether the item was on the page before, or earlier.
