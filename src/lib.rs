@@ -100,8 +100,6 @@
 //! Falco keeps nothing on disk: the daemon owns durability and resends what was
 //! not acked.
 
-#![allow(dead_code)]
-
 // Leaves: they import nothing of ours.
 mod backoff;
 mod clock;

@@ -35,7 +35,6 @@ use tokio::time::Instant;
 
 use address::Address;
 
-#[allow(unused_imports)] // until every server of ours listens
 pub use listener::{BindError, Listener, Socket, clear_stale};
 
 /// How often a connect is tried again while the listener's backlog is full.

@@ -33,11 +33,10 @@ use crate::shutdown::Shutdown;
 
 use issuer::Issuer;
 
-#[allow(unused_imports)] // until the command line chooses a source
 pub(crate) use self::{
     command::TokenCommand,
     endpoint::TokenEndpoint,
-    scope::{Identity, IdentityError, Reach},
+    scope::{Identity, Reach},
     source::Source,
 };
 
