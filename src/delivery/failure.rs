@@ -78,8 +78,9 @@ impl Refusal<'_> {
 
     /// What the refusal means for the effect.
     ///
-    /// Our transport says so itself. An older one sends only a text, in which
-    /// a code may stand; what cannot be told is taken as ambiguous.
+    /// Our transport says so itself: with a code of the connection's, 80xxx, it
+    /// has written nothing. An older one sends only a text, in which a code may
+    /// stand; what cannot be told is taken as ambiguous.
     pub(crate) fn class(&self) -> Class {
         let code = self.code.filter(|&code| code != 0);
         let code = code.or_else(|| code_in(self.error));
@@ -87,6 +88,7 @@ impl Refusal<'_> {
         match self.retryable {
             Some(false) => Class::Rejected,
             _ if throttled => Class::Throttled,
+            Some(true) if code.is_some_and(|code| code / 1000 == 80) => Class::Throttled,
             None if code.is_some_and(is_definite) || is_validation(self.error) => Class::Rejected,
             Some(true) | None => Class::Ambiguous,
         }
@@ -141,6 +143,8 @@ mod tests {
         assert_eq!(class("", Some(50_000), Some(false)), Class::Rejected);
         assert_eq!(class("", Some(40_000), Some(true)), Class::Ambiguous);
         assert_eq!(class("", Some(42_911), Some(true)), Class::Throttled);
+        assert_eq!(class("", Some(80_003), Some(true)), Class::Throttled);
+        assert_eq!(class("", Some(50_003), Some(true)), Class::Ambiguous);
         assert_eq!(class("", None, Some(true)), Class::Ambiguous);
     }
 
