@@ -27,7 +27,7 @@ async fn a_stop_is_said_to_every_client() {
     let error = client.expect(6).await["error"].clone();
     assert_eq!(
         (&error["code"], &error["statusCode"]),
-        (&json!(80003), &json!(503))
+        (&json!(80003), &json!(400))
     );
     assert_eq!(client.next().await, None);
     assert_eq!(stopped.await.unwrap(), Some(0));

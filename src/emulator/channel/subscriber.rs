@@ -39,7 +39,7 @@ pub(in crate::emulator) struct Attached {
     pub(in crate::emulator) has_backlog: bool,
 }
 
-/// What [`Channel::pull`] found.
+/// What [`Channel::pull`](super::Channel::pull) found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::emulator) enum Pulled {
     /// The session is not subscribed, or has everything.

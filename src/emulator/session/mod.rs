@@ -195,8 +195,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         None
     }
 
+    /// Not with 503, as Ably would: that sends a client to its fallback hosts,
+    /// and the PyPI SDK, which has none here, then never connects again.
     fn stop(&mut self) -> Ending {
-        let error = ErrorInfo::with_status(80003, 503, "the emulator is stopping");
+        let error = ErrorInfo::with_status(80003, 400, "the emulator is stopping");
         self.outbox.push(&disconnected(error));
         Ending::Lost
     }

@@ -6,6 +6,7 @@ import json
 import os
 import signal
 
+import pytest
 from ably.types.channeloptions import ChannelOptions
 
 from conftest import DEVICE, PATIENCE, USER, inbox_of
@@ -75,14 +76,18 @@ async def test_the_device_is_seen_online(chain, binary):
     assert (heartbeat["status"], heartbeat["device_id"]) == ("online", DEVICE)
 
 
-async def test_a_subscriber_finds_its_way_back_after_a_restart(chain, binary):
+@pytest.mark.parametrize("graceful", [False, True], ids=["killed", "restarted"])
+async def test_a_subscriber_finds_its_way_back_after_a_restart(chain, binary, graceful):
     subscriber = await chain.connected(binary)
     channel = subscriber.channels.get("session:s:conversation")
     inbox = await inbox_of(channel)
     status = json.loads(chain.falco("status", "--json"))
     emulator = next(part["pid"] for part in status["parts"] if part["name"] == "emulator")
     lost = asyncio.ensure_future(subscriber.connection.once_async("connecting"))
-    os.kill(emulator, signal.SIGKILL)
+    if graceful:
+        await asyncio.to_thread(chain.falco, "restart", "emulator")
+    else:
+        os.kill(emulator, signal.SIGKILL)
     await asyncio.wait_for(lost, PATIENCE)
     if subscriber.connection.state != "connected":
         await asyncio.wait_for(subscriber.connection.once_async("connected"), PATIENCE)
