@@ -62,7 +62,7 @@
 //! net  process                                           the only rooms that bind sockets, or signal processes
 //! ably  delivery                                         pure
 //! protocol                                               pure: every wire format
-//! backoff  clock  logfile  paths  report  shutdown  telemetry     leaves
+//! backoff  clock  logfile  memory  paths  report  shutdown  telemetry     leaves
 //! ```
 //!
 //! # Processes
