@@ -21,7 +21,6 @@ use std::time::Duration;
 use serde::Serialize;
 use tokio::time::Instant;
 
-#[allow(unused_imports)] // until the driver posts heartbeats
 pub(crate) use http::{HeartbeatEndpoint, first_seq, run_http};
 
 /// The event of the message form.
