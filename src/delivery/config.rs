@@ -2,18 +2,37 @@
 
 use std::time::Duration;
 
+use crate::backoff::Backoff;
+
+/// Who has an effect while it is delivered, and so what a failure may cost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Keeping {
+    /// Its daemon, which waits for the answer: every failed attempt counts, and
+    /// what waits behind an effect that fails is failed too, so that the daemon
+    /// sends it again in order.
+    Daemon,
+    /// The outbox, and its daemon has the answer already: only what was refused
+    /// counts, and an effect that fails costs nobody else.
+    Outbox,
+}
+
+/// A century; far enough, and no instant overflows by it.
+const NEVER: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
+
 /// How often, how long, and how much at once.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Config {
-    /// Attempts that were answered or timed out before an effect fails.
+    /// Who has the effects meanwhile.
+    pub keeping: Keeping,
+    /// Attempts that failed and count before an effect fails.
     pub attempts_max: u32,
     /// The patience the transport is told (`timeout_ms`).
     pub attempt_timeout: Duration,
     /// How much longer than that we wait, so that the transport's own verdict
     /// arrives before ours.
     pub answer_margin: Duration,
-    /// Pause before an attempt is repeated.
-    pub retry_delay: Duration,
+    /// Pauses before an attempt is repeated.
+    pub retry: Backoff,
     /// How soon after a request went out a lost connection may be its doing.
     pub suspicion: Duration,
     /// With less time than that left, an effect is not sent any more.
@@ -41,10 +60,14 @@ impl Config {
         let attempts_max = 3;
         let retry_delay = Duration::from_millis(500);
         Self {
+            keeping: Keeping::Daemon,
             attempts_max,
             attempt_timeout,
             answer_margin: Duration::from_millis(150),
-            retry_delay,
+            retry: Backoff {
+                base: retry_delay,
+                cap: retry_delay,
+            },
             suspicion: Duration::from_secs(1),
             patience_min: Duration::from_millis(250),
             // 16.5 s for attempts of 5 s: all of them, the pauses between
@@ -57,6 +80,38 @@ impl Config {
             batch_messages_max: 32,
             batch_bytes_max: 48 * 1024,
         }
+    }
+
+    /// For effects that are kept until they are published: no deadline, and
+    /// patience with everything but repeated refusals.
+    #[must_use]
+    #[cfg_attr(not(test), expect(dead_code, reason = "the outbox comes next"))]
+    pub(crate) fn for_outbox(attempt_timeout: Duration) -> Self {
+        Self {
+            keeping: Keeping::Outbox,
+            attempts_max: 25,
+            retry: Backoff {
+                base: Duration::from_millis(500),
+                cap: Duration::from_secs(30),
+            },
+            effect_deadline: NEVER,
+            ..Self::with_attempt_timeout(attempt_timeout)
+        }
+    }
+
+    /// The pause after the failure with this number, counted from 1.
+    ///
+    /// Effects in the outbox are many and wait for the same thing: `seed`
+    /// spreads them.
+    pub(super) fn pause(&self, failures: u32, seed: u32) -> Duration {
+        let jitter = match self.keeping {
+            Keeping::Daemon => 1.0,
+            Keeping::Outbox => {
+                let mixed = seed.wrapping_add(failures).wrapping_mul(0x9e37_79b9);
+                f64::from(mixed) / f64::from(u32::MAX)
+            }
+        };
+        self.retry.delay(failures.saturating_sub(1), jitter)
     }
 }
 

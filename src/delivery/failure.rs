@@ -44,12 +44,21 @@ pub(crate) struct Failure {
     pub class: Class,
     /// For people, and for the logs that match it.
     pub text: Arc<str>,
+    /// Ably's code, where there is one.
+    pub code: Option<u32>,
 }
 
 impl Failure {
     pub(crate) fn new(class: Class, text: impl Into<Arc<str>>) -> Self {
-        let text = text.into();
-        Self { class, text }
+        Self {
+            class,
+            text: text.into(),
+            code: None,
+        }
+    }
+
+    pub(crate) fn with_code(self, code: Option<u32>) -> Self {
+        Self { code, ..self }
     }
 }
 
@@ -82,8 +91,7 @@ impl Refusal<'_> {
     /// has written nothing. An older one sends only a text, in which a code may
     /// stand; what cannot be told is taken as ambiguous.
     pub(crate) fn class(&self) -> Class {
-        let code = self.code.filter(|&code| code != 0);
-        let code = code.or_else(|| code_in(self.error));
+        let code = self.code();
         let throttled = code.is_some_and(|code| code / 100 == 429);
         match self.retryable {
             Some(false) => Class::Rejected,
@@ -92,6 +100,17 @@ impl Refusal<'_> {
             None if code.is_some_and(is_definite) || is_validation(self.error) => Class::Rejected,
             Some(true) | None => Class::Ambiguous,
         }
+    }
+
+    /// Ably's code, wherever it stands.
+    pub(crate) fn code(&self) -> Option<u32> {
+        let code = self.code.filter(|&code| code != 0);
+        code.or_else(|| code_in(self.error))
+    }
+
+    /// Whether Ably itself has spoken: a code that is not the connection's.
+    pub(crate) fn is_from_ably(&self) -> bool {
+        self.code().is_some_and(|code| code / 1000 != 80)
     }
 }
 
@@ -173,6 +192,19 @@ mod tests {
         assert_eq!(old("context deadline exceeded"), Class::Ambiguous);
         assert_eq!(old("code=5 statusCode=401"), Class::Ambiguous);
         assert_eq!(old(""), Class::Ambiguous);
+    }
+
+    #[test]
+    fn only_a_code_that_is_not_the_connections_comes_from_ably() {
+        let refusal = |error, code| Refusal {
+            error,
+            code,
+            retryable: Some(true),
+        };
+        assert!(refusal("", Some(50_000)).is_from_ably());
+        assert!(refusal("rate (Code: 42910)", None).is_from_ably());
+        assert!(!refusal("", Some(80_003)).is_from_ably());
+        assert!(!refusal("context deadline exceeded", None).is_from_ably());
     }
 
     #[test]

@@ -33,6 +33,9 @@ pub(crate) struct Settled<T> {
     pub id: EffectId,
     /// The fate.
     pub outcome: Outcome,
+    /// Attempts that failed and counted.
+    #[cfg_attr(not(test), expect(dead_code, reason = "the outbox comes next"))]
+    pub attempts: u32,
 }
 
 /// An effect in a lane.
@@ -55,10 +58,15 @@ impl<T> Entry<T> {
     }
 
     pub(super) fn settle(self, outcome: Outcome) -> Settled<T> {
+        self.settle_after(0, outcome)
+    }
+
+    fn settle_after(self, attempts: u32, outcome: Outcome) -> Settled<T> {
         Settled {
             origin: self.origin,
             id: self.effect.id,
             outcome,
+            attempts,
         }
     }
 }
@@ -88,7 +96,9 @@ pub(super) struct Lane<T> {
     /// How often the front was sent on this connection.
     pub sent: u32,
     /// How often sending the front has failed.
-    failures: u32,
+    pub failures: u32,
+    /// How many of these count.
+    attempts: u32,
     /// A connection died soon after the front went out, which may be its doing.
     pub is_suspect: bool,
     last_failure: Option<Failure>,
@@ -115,6 +125,7 @@ impl<T> Lane<T> {
             generation: 0,
             sent: 0,
             failures: 0,
+            attempts: 0,
             is_suspect: false,
             last_failure: None,
             alone: 0,
@@ -192,6 +203,7 @@ impl<T> Lane<T> {
                 _ => 1,
             };
             self.failures = 0;
+            self.attempts = 0;
             self.last_failure = None;
         }
         self.sent += 1;
@@ -246,15 +258,17 @@ impl<T> Lane<T> {
             self.thaw();
             return None;
         }
+        let attempts = self.attempts + 1;
         let entry = self.take_front().next()?;
-        Some(entry.settle(Err(failure)))
+        Some(entry.settle_after(attempts, Err(failure)))
     }
 
-    /// Sending the front has failed; returns how often it has by now.
+    /// Sending the front has failed; returns how many attempts it has had by
+    /// now, this one included if it `counts`.
     ///
     /// Once nobody can say whether it was published, only an acceptance makes
     /// it known.
-    pub(super) fn fail(&mut self, failure: Failure) -> u32 {
+    pub(super) fn fail(&mut self, failure: Failure, counts: bool) -> u32 {
         self.state = State::Ready;
         let before = self.last_failure.take().map(|failure| failure.class);
         let class = match before {
@@ -262,8 +276,47 @@ impl<T> Lane<T> {
             _ => failure.class,
         };
         self.last_failure = Some(Failure { class, ..failure });
-        self.failures += 1;
-        self.failures
+        self.failures = self.failures.saturating_add(1);
+        self.attempts += u32::from(counts);
+        self.attempts
+    }
+
+    /// Gives up the front and nothing else. Several effects go out again, each
+    /// alone and with attempts of its own: one of them may be to blame.
+    pub(super) fn give_up_front(&mut self) -> Option<Settled<T>> {
+        let attempts = self.attempts;
+        let reason = self.reason("it was never sent");
+        let text = format!("publish failed after {attempts} attempts: {}", reason.text);
+        let failure = Failure::new(reason.class, text).with_code(reason.code);
+        let settled = self.reject(failure)?;
+        Some(Settled {
+            attempts,
+            ..settled
+        })
+    }
+
+    /// Takes out one effect that is not on its way right now; those it was to
+    /// leave with may leave in another company.
+    pub(super) fn withdraw(&mut self, id: EffectId) -> Option<Entry<T>> {
+        let mut places = self.queue.iter();
+        let at = places.position(|entry| entry.effect.id == id)?;
+        if at < self.in_flight() {
+            return None;
+        }
+        if at < self.front {
+            self.thaw();
+        }
+        self.alone -= usize::from(at < self.alone);
+        let entry = self.queue.remove(at)?;
+        self.bytes -= entry.bytes();
+        Some(entry)
+    }
+
+    /// Ends a pause before its time.
+    pub(super) fn wake(&mut self) {
+        if let State::BackingOff { .. } = self.state {
+            self.state = State::Ready;
+        }
     }
 
     /// Pauses before the front goes out again.
@@ -306,7 +359,7 @@ impl<T> Lane<T> {
         let front = self.front.max(1);
         let reason = self.reason(unsent);
         let text = format!("publish failed after retries: {}", reason.text);
-        let first = Failure::new(reason.class, text);
+        let first = Failure::new(reason.class, text).with_code(reason.code);
         let behind = Failure::new(
             Class::Throttled,
             "publish failed after retries: not sent, because an earlier effect of its lane failed",

@@ -5,12 +5,12 @@ mod books;
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
-use super::config::Config;
+use super::config::{Config, Keeping};
 use super::failure::{Class, Failure, Refusal};
 use super::lane::{Effect, Entry, Lane, Settled, State};
 use super::request::{Request, RequestId};
 use crate::protocol::envelope::SideEffect;
-use crate::protocol::id::LaneKey;
+use crate::protocol::id::{EffectId, LaneKey};
 
 /// What a connected transport can take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,6 +62,10 @@ pub(crate) struct Lanes<T> {
     effects: usize,
     bytes: usize,
     retries: u64,
+    /// An attempt failed for a reason that all lanes share, and none has
+    /// succeeded since.
+    is_troubled: bool,
+    next_jitter: u32,
 }
 
 impl<T> Lanes<T> {
@@ -86,6 +90,8 @@ impl<T> Lanes<T> {
             effects: 0,
             bytes: 0,
             retries: 0,
+            is_troubled: false,
+            next_jitter: 0,
         }
     }
 
@@ -166,7 +172,7 @@ impl<T> Lanes<T> {
             lane.is_suspect |= is_fresh;
             lane.lose_connection(&lost);
             if is_guilty {
-                lanes.attempt_failed(lane, lost, now);
+                lanes.attempt_failed(lane, lost, true, now);
             }
         });
     }
@@ -176,8 +182,14 @@ impl<T> Lanes<T> {
     /// It may be late: whatever was decided since, what is accepted need not be
     /// sent again.
     pub(crate) fn handle_accepted(&mut self, id: RequestId) {
-        if self.knows(id) {
-            self.update(id.slot, |lanes, lane| lanes.settled.extend(lane.accept()));
+        if !self.knows(id) {
+            return;
+        }
+        self.update(id.slot, |lanes, lane| lanes.settled.extend(lane.accept()));
+        if self.is_troubled {
+            // What kept this one back kept the others back too.
+            self.is_troubled = false;
+            self.update_all(|_, lane| lane.wake());
         }
     }
 
@@ -194,15 +206,19 @@ impl<T> Lanes<T> {
             }
             lane.is_suspect = false;
             if refusal.is_goodbye() {
-                lane.postpone(refusal.error, now + lanes.config.retry_delay);
+                lane.postpone(refusal.error, now + lanes.config.retry.base);
                 return;
             }
+            let code = refusal.code();
             match refusal.class() {
                 Class::Rejected => {
-                    let failure = lane.rejection(refusal.error);
+                    let failure = lane.rejection(refusal.error).with_code(code);
                     lanes.settled.extend(lane.reject(failure));
                 }
-                class => lanes.attempt_failed(lane, Failure::new(class, refusal.error), now),
+                class => {
+                    let failure = Failure::new(class, refusal.error).with_code(code);
+                    lanes.attempt_failed(lane, failure, refusal.is_from_ably(), now);
+                }
             }
         });
     }
@@ -221,6 +237,17 @@ impl<T> Lanes<T> {
         while let Some(&(_, slot)) = self.timers.first().filter(|(due, _)| *due <= now) {
             self.update(slot, |lanes, lane| lanes.lane_timeout(lane, now));
         }
+    }
+
+    /// Whoever keeps the effect `id` of this lane wants it no longer delivered.
+    ///
+    /// Returns what was submitted with it, or `None` if it is not here or on
+    /// its way right now.
+    #[cfg_attr(not(test), expect(dead_code, reason = "the outbox comes next"))]
+    pub(crate) fn handle_withdrawn(&mut self, lane: &LaneKey, id: EffectId) -> Option<T> {
+        let slot = *self.by_key.get(lane)?;
+        let entry = self.update(slot, |_, lane| lane.withdraw(id))?;
+        Some(entry.origin)
     }
 
     /// Nothing more is sent; what is not on its way fails now.
@@ -317,7 +344,8 @@ impl<T> Lanes<T> {
         match lane.state {
             State::InFlight { answer_by, .. } if answer_by <= now => {
                 let text = format!("no answer within {:?}", self.config.attempt_timeout);
-                self.attempt_failed(lane, Failure::new(Class::Ambiguous, text), now);
+                let failure = Failure::new(Class::Ambiguous, text);
+                self.attempt_failed(lane, failure, false, now);
             }
             // The connection has survived it for so long: it is not the culprit.
             State::InFlight { .. } if !lane.is_fresh(now, &self.config) => lane.is_suspect = false,
@@ -326,15 +354,30 @@ impl<T> Lanes<T> {
         }
     }
 
-    fn attempt_failed(&mut self, lane: &mut Lane<T>, failure: Failure, now: Instant) {
-        if lane.fail(failure) < self.config.attempts_max {
-            lane.back_off(now + self.config.retry_delay);
+    /// An attempt has failed; `was_refused` if Ably itself said so.
+    fn attempt_failed(
+        &mut self,
+        lane: &mut Lane<T>,
+        failure: Failure,
+        was_refused: bool,
+        now: Instant,
+    ) {
+        let is_kept = self.config.keeping == Keeping::Outbox;
+        let counts = was_refused || !is_kept;
+        self.is_troubled |= !counts;
+        if lane.fail(failure, counts) < self.config.attempts_max {
+            lane.back_off(now + self.config.pause(lane.failures, self.next_jitter));
+            self.next_jitter = self.next_jitter.wrapping_add(1);
         } else {
             self.give_up(lane);
         }
     }
 
     fn give_up(&mut self, lane: &mut Lane<T>) {
+        if self.config.keeping == Keeping::Outbox {
+            self.settled.extend(lane.give_up_front());
+            return;
+        }
         let unsent = match self.peer {
             Some(_) => "its turn did not come in time",
             None => "transport not available in time",

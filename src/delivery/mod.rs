@@ -11,6 +11,10 @@
 //! effect fails for another reason than itself, all that waits behind it in its
 //! lane fails too, so that a daemon which sends them again keeps their order.
 //!
+//! Effects that the outbox keeps are delivered by other rules, because no daemon
+//! waits for them: they have no deadline, only what Ably refuses counts as an
+//! attempt, and one that fails for good costs nothing behind it.
+//!
 //! Never waits, sends, or reads a clock; the dispatcher of `ingest` does that.
 //! It holds no more than the effects it was given; it refuses what a full lane
 //! cannot take, and says when it has room for no more.

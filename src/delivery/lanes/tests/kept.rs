@@ -1,0 +1,147 @@
+//! Effects that the outbox keeps: nothing but refusals ends them.
+
+use super::*;
+
+const LONG: Duration = Duration::from_secs(24 * 60 * 60);
+
+fn kept(peer: Option<Peer>, effects: impl IntoIterator<Item = SideEffect>) -> Story {
+    let mut story = Story::new(Config::for_outbox(Duration::from_secs(5)), peer);
+    story.submit(effects);
+    story
+}
+
+impl Story {
+    /// Refuses whatever comes next, as Ably would, so many times.
+    fn refuse_next(&mut self, code: u32, times: u32) {
+        for _ in 0..times {
+            self.pass(Duration::from_secs(30));
+            let (id, _) = self.request().expect("another attempt");
+            let refusal = Refusal {
+                error: "try later",
+                code: Some(code),
+                retryable: Some(true),
+            };
+            self.lanes.handle_refused(id, &refusal, self.now);
+        }
+    }
+}
+
+#[test]
+fn without_a_transport_a_kept_effect_waits_for_ever_and_no_attempt_is_counted() {
+    let mut story = kept(None, [publish("a", 1)]);
+    story.pass(LONG);
+    for _ in 0..100 {
+        story.lanes.handle_connected(OURS);
+        story.expect_request(&[1]);
+        story.pass(Duration::from_secs(2));
+        story.lanes.handle_disconnected(story.now);
+    }
+    assert_eq!(story.settled(), []);
+}
+
+#[test]
+fn silence_and_a_lost_upstream_count_as_no_attempt() {
+    let mut story = kept(Some(OURS), [publish("a", 1)]);
+    story.refuse_next(80_003, 100);
+    for _ in 0..100 {
+        story.pass(Duration::from_secs(30));
+        story.expect_request(&[1]);
+        story.pass(Duration::from_secs(6));
+    }
+    assert_eq!(story.settled(), []);
+    story.pass(Duration::from_secs(30));
+    let id = story.expect_request(&[1]);
+    story.lanes.handle_accepted(id);
+    story.expect_published(&[1]);
+    story.expect_nothing_left();
+}
+
+#[test]
+fn the_twenty_fifth_refusal_ends_a_kept_effect_and_its_lane_goes_on() {
+    let mut story = kept(Some(OLD), [publish("a", 1), publish("a", 2)]);
+    story.refuse_next(50_000, 24);
+    assert_eq!(story.settled(), []);
+    story.refuse_next(50_000, 1);
+    let settled = story.lanes.poll_settled().expect("settled");
+    let failure = settled.outcome.expect_err("given up");
+    assert_eq!((settled.id, settled.attempts), (id(1), 25));
+    assert_eq!(
+        (failure.class, failure.code),
+        (Class::Ambiguous, Some(50_000))
+    );
+    let next = story.expect_request(&[2]);
+    story.lanes.handle_accepted(next);
+    story.expect_published(&[2]);
+    story.expect_nothing_left();
+}
+
+#[test]
+fn a_batch_that_is_refused_for_too_long_is_taken_apart() {
+    let mut story = kept(Some(OURS), [publish("a", 1), publish("a", 2)]);
+    story.refuse_next(50_000, 25);
+    assert_eq!(story.settled(), []);
+    let alone = story.expect_request(&[1]);
+    story.lanes.handle_accepted(alone);
+    story.expect_published(&[1]);
+    story.refuse_next(50_000, 25);
+    story.expect_failed(&[2], "ambiguous: publish failed after 25 attempts");
+    story.expect_nothing_left();
+}
+
+#[test]
+fn pauses_double_up_to_half_a_minute() {
+    let mut story = kept(Some(OURS), [publish("a", 1)]);
+    let mut pauses = Vec::new();
+    for _ in 0..12 {
+        let (id, _) = story.request().expect("an attempt");
+        story.refuse(id, "no connection", true);
+        let due = story.lanes.poll_timeout().expect("a pause");
+        pauses.push(due - story.now);
+        story.pass(due - story.now);
+    }
+    let base = Duration::from_millis(500);
+    for (n, pause) in (0..).zip(pauses) {
+        let full = (base * 2u32.pow(n)).min(Duration::from_secs(30));
+        assert!(full / 2 <= pause && pause <= full, "{n}: {pause:?}");
+    }
+}
+
+#[test]
+fn one_success_ends_the_pauses_of_all_lanes() {
+    let mut story = kept(Some(OURS), [publish("a", 1), publish("b", 2)]);
+    for _ in 0..6 {
+        story.pass(Duration::from_secs(30));
+        while let Some((id, _)) = story.request() {
+            let refusal = Refusal {
+                error: "not connected",
+                code: Some(80_003),
+                retryable: Some(true),
+            };
+            story.lanes.handle_refused(id, &refusal, story.now);
+        }
+    }
+    let due = story.lanes.poll_timeout().expect("pauses");
+    story.pass(due - story.now);
+    let (first, _) = story.request().expect("the first is up");
+    assert!(story.request().is_none(), "the other pauses");
+    story.lanes.handle_accepted(first);
+    assert!(story.request().is_some(), "the other is woken");
+}
+
+#[test]
+fn what_is_withdrawn_is_gone_unless_it_is_on_its_way() {
+    let effects = [publish("a", 1), publish("a", 2), publish("a", 3)];
+    let mut story = kept(Some(OLD), effects);
+    let lane = LaneKey::new("a");
+    let first = story.expect_request(&[1]);
+    assert!(story.lanes.handle_withdrawn(&lane, id(1)).is_none());
+    assert!(story.lanes.handle_withdrawn(&lane, id(2)).is_some());
+    assert!(story.lanes.handle_withdrawn(&lane, id(2)).is_none());
+    story.refuse(first, "later", true);
+    assert!(story.lanes.handle_withdrawn(&lane, id(1)).is_some());
+    story.pass(Duration::from_secs(30));
+    let third = story.expect_request(&[3]);
+    story.lanes.handle_accepted(third);
+    story.expect_published(&[3]);
+    story.expect_nothing_left();
+}
