@@ -24,6 +24,9 @@ pub mod instance;
 pub mod part;
 pub mod probe;
 pub mod restart;
+// Composed from by the next change.
+#[allow(dead_code, unused_imports)]
+pub mod sidecar;
 pub mod task;
 mod view;
 mod watchers;
