@@ -59,7 +59,7 @@
 //! cli                                                    prints, reads the environment, picks exit codes
 //! supervisor                                             one chain: instance, parts, restarts
 //! ingest  transport  token_broker  emulator  control  client
-//! net  process                                           the only rooms that bind sockets, or signal processes
+//! net  process  journal                                  the only rooms that bind sockets, signal processes, or keep effects on disk
 //! ably  delivery                                         pure
 //! protocol                                               pure: every wire format
 //! backoff  clock  logfile  memory  paths  report  shutdown  telemetry     leaves
@@ -116,6 +116,7 @@ mod delivery;
 pub mod protocol;
 
 // Adapters.
+pub mod journal;
 mod net;
 mod process;
 

@@ -16,7 +16,7 @@ const LAYERS: &[&[&str]] = &[
         "control",
         "client",
     ],
-    &["net", "process"],
+    &["net", "process", "journal"],
     &["ably", "delivery"],
     &["protocol"],
     &[

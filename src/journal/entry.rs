@@ -1,0 +1,138 @@
+//! What goes into the journal, and what comes back out of it.
+
+use uuid::Uuid;
+
+use super::report::Report;
+use crate::protocol::envelope::Operation;
+use crate::protocol::id::{EffectId, IdempotencyKey, LaneKey};
+
+/// One thing to record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Entry {
+    /// An effect that is to be published. One whose id is open or
+    /// dead-lettered here already is not taken a second time.
+    Effect(Effect),
+    /// These effects are settled; nothing of them is kept but their ids.
+    Done(Vec<EffectId>),
+    /// This effect was given up: it waits, whole, for an operator.
+    Failed(EffectId, DeadLetter),
+    /// A dead letter is open again, with its place, route, key and bytes.
+    Requeue(EffectId),
+    /// An operator drops an effect; its id counts as done.
+    Discard(EffectId),
+    /// Remembers `text` under `id` until it is replaced; an empty text forgets
+    /// it. For whoever has to know after a crash what was taken already.
+    Note {
+        /// What it is about.
+        id: Uuid,
+        /// A few hundred bytes at most.
+        text: Box<str>,
+    },
+}
+
+/// An effect with everything needed to publish it after a restart.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Effect {
+    /// The daemon's name for it.
+    pub id: EffectId,
+    /// What it must stay in order with.
+    pub lane: LaneKey,
+    /// The transport it has to go through, if it names one.
+    pub route: Option<Box<str>>,
+    /// What makes copies of it recognisable.
+    pub key: IdempotencyKey,
+    /// Tells another effect under the same id; the journal only keeps it.
+    pub fingerprint: u64,
+    /// When it arrived, in milliseconds since the epoch.
+    pub arrived_ms: u64,
+    /// What to do; the bytes come back as they are.
+    pub operation: Operation,
+}
+
+/// Why an effect was given up.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeadLetter {
+    /// The failure class, as a machine token.
+    pub class: Box<str>,
+    /// The server's error code, if it gave one.
+    pub code: Option<u32>,
+    /// What an operator reads.
+    pub error: Box<str>,
+    /// How often it was tried.
+    pub attempts: u32,
+    /// When it was given up, in milliseconds since the epoch.
+    pub at_ms: u64,
+}
+
+/// Whether an effect waits for its transport or for an operator.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum State {
+    /// It is to be published.
+    Open,
+    /// It was given up.
+    Dead(DeadLetter),
+}
+
+/// An effect that was not settled when the journal was opened; its bytes are
+/// still on disk only.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Live {
+    /// The daemon's name for it.
+    pub id: EffectId,
+    /// What it must stay in order with.
+    pub lane: LaneKey,
+    /// The transport it has to go through, if it names one.
+    pub route: Option<Box<str>>,
+    /// What makes copies of it recognisable.
+    pub key: IdempotencyKey,
+    /// Its place in the order of arrival; unique, and never changes.
+    pub n: u64,
+    /// The number of the record that holds it now.
+    pub seq: u64,
+    /// As it was given with the effect.
+    pub fingerprint: u64,
+    /// When it arrived, in milliseconds since the epoch.
+    pub arrived_ms: u64,
+    /// The bytes of its payload or value.
+    pub bytes: usize,
+    /// What it waits for.
+    pub state: State,
+}
+
+/// An effect that was settled not long ago.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Done {
+    /// The daemon's name for it.
+    pub id: EffectId,
+    /// When it was settled, in milliseconds since the epoch.
+    pub at_ms: u64,
+}
+
+/// Something remembered with [`Entry::Note`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Note {
+    /// What it is about.
+    pub id: Uuid,
+    /// What was said last.
+    pub text: Box<str>,
+}
+
+/// What a journal held when it was opened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Recovered {
+    /// What is not settled, in the order of arrival.
+    pub live: Vec<Live>,
+    /// What was settled within the dedupe horizon, oldest first.
+    pub done: Vec<Done>,
+    /// The notes, by id.
+    pub notes: Vec<Note>,
+    /// What was found, and what was damaged.
+    pub report: Report,
+}
+
+/// An effect read back from disk.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stored {
+    /// As it was appended.
+    pub effect: Effect,
+}
