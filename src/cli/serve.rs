@@ -59,7 +59,7 @@ async fn serve(args: Args, inherited: Inherited) -> Result<(), Failure> {
     let grace = config.shutdown_grace;
     let shutdown = Shutdown::new();
     let signals = Signals::new()?;
-    let _falco = ingest::start(config, listener, &shutdown);
+    let _falco = ingest::start(&config, listener, &shutdown);
     if let Some(ready) = inherited.ready {
         ready.send(r#"{"ready":true}"#);
     }

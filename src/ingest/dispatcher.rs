@@ -1,4 +1,4 @@
-//! The one task that owns the lanes and the connection to the transport.
+//! The one task that owns the lanes and the connections to the transports.
 //!
 //! Drives [`Lanes`]: brings it effects, answers and the time, sends what it
 //! wants sent, and tells the sessions what it decided. Reads effects only while
@@ -9,25 +9,28 @@
 
 mod link;
 mod outboxes;
+mod sums;
+mod ways;
 
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
-use tracing::{debug, info, warn};
+use tracing::info;
 
 use super::alarm::Alarm;
 use super::session::SessionId;
 use super::{Config, SUBMISSIONS_MAX};
-use crate::delivery::{Failure, Lanes, Outcome, Settled};
+use crate::delivery::{Class, Failure, Outcome};
 use crate::net::ipc;
 use crate::protocol::control::IngestStatus;
 use crate::protocol::envelope::SideEffect;
 use crate::protocol::id::EffectId;
 use crate::shutdown::Shutdown;
 
-use link::Link;
 use outboxes::Outboxes;
+use sums::Sums;
+use ways::{WayId, Ways};
 
 /// What sessions tell the dispatcher.
 #[derive(Debug)]
@@ -65,24 +68,16 @@ struct Origin {
     bytes: usize,
 }
 
-/// How often a failure is worth a warning; the ones between are counted.
-const WARNING_EVERY: Duration = Duration::from_secs(1);
-
 #[derive(Debug)]
 pub(super) struct Dispatcher {
-    lanes: Lanes<Origin>,
-    link: Link,
+    ways: Ways,
     outboxes: Outboxes,
     submissions: mpsc::Receiver<Submission>,
     queries: mpsc::Receiver<oneshot::Sender<IngestStatus>>,
     stop: Stop,
     grace: Duration,
     alarm: Alarm,
-    accepted: u64,
-    succeeded: u64,
-    failed: u64,
-    last_error: Option<Failure>,
-    warned_at: Option<Instant>,
+    sums: Sums,
 }
 
 /// How far a shutdown has come.
@@ -97,7 +92,7 @@ enum Stop {
 
 enum Event {
     Shutdown,
-    Transport(ipc::Event),
+    Transport(WayId, ipc::Event),
     Submitted(Submission),
     Asked(oneshot::Sender<IngestStatus>),
     Due,
@@ -105,37 +100,32 @@ enum Event {
 
 impl Dispatcher {
     pub(super) fn new(
-        config: Config,
+        config: &Config,
         submissions: mpsc::Receiver<Submission>,
         queries: mpsc::Receiver<oneshot::Sender<IngestStatus>>,
     ) -> Self {
         Self {
-            lanes: Lanes::new(config.delivery),
-            link: Link::new(config.transport_socket),
+            ways: Ways::new(config),
             outboxes: Outboxes::default(),
             submissions,
             queries,
             stop: Stop::No,
             grace: config.shutdown_grace,
             alarm: Alarm::default(),
-            accepted: 0,
-            succeeded: 0,
-            failed: 0,
-            last_error: None,
-            warned_at: None,
+            sums: Sums::default(),
         }
     }
 
     /// Tells whether there is a connection to the transport.
     pub(super) fn linked(&self) -> watch::Receiver<bool> {
-        self.link.watch()
+        self.ways.linked()
     }
 
     pub(super) async fn run(mut self, shutdown: Shutdown) {
         while !self.is_done() {
             match self.event(&shutdown).await {
                 Event::Shutdown => self.begin_stop(),
-                Event::Transport(event) => self.link.handle(event, &mut self.lanes),
+                Event::Transport(way, event) => self.ways.way(way).handle(event),
                 Event::Submitted(submission) => self.take_all(submission),
                 Event::Asked(answer) => _ = answer.send(self.status()),
                 Event::Due => self.handle_due(),
@@ -143,19 +133,18 @@ impl Dispatcher {
             self.advance();
         }
         info!(
-            succeeded = self.succeeded,
-            failed = self.failed,
+            succeeded = self.sums.succeeded,
+            failed = self.sums.failed,
             "Falco has stopped."
         );
     }
 
     async fn event(&mut self, shutdown: &Shutdown) -> Event {
-        let may_take = self.lanes.has_room() && !self.submissions.is_closed();
+        let may_take = self.ways.has_room() && !self.submissions.is_closed();
         let due = self.due();
-        let is_wanted = !self.lanes.is_empty();
         tokio::select! {
             () = shutdown.begun(), if self.stop == Stop::No => Event::Shutdown,
-            event = self.link.event(is_wanted) => Event::Transport(event),
+            (way, event) = self.ways.event() => Event::Transport(way, event),
             Some(submission) = self.submissions.recv(), if may_take => Event::Submitted(submission),
             Some(answer) = self.queries.recv() => Event::Asked(answer),
             () = self.alarm.wait(due) => Event::Due,
@@ -165,16 +154,18 @@ impl Dispatcher {
     /// Does everything that can be done without waiting: sends what may be
     /// sent, and answers what is decided.
     fn advance(&mut self) {
-        self.link.send(&mut self.lanes);
-        while let Some(settled) = self.lanes.poll_settled() {
-            self.count(&settled);
-            let Origin { session, bytes } = settled.origin;
-            let ack = Ack {
-                id: settled.id,
-                bytes,
-                outcome: settled.outcome,
-            };
-            self.outboxes.push(session, ack);
+        for way in self.ways.iter_mut() {
+            way.send();
+            while let Some(settled) = way.lanes.poll_settled() {
+                self.sums.count(&settled);
+                let Origin { session, bytes } = settled.origin;
+                let ack = Ack {
+                    id: settled.id,
+                    bytes,
+                    outcome: settled.outcome,
+                };
+                self.outboxes.push(session, ack);
+            }
         }
         self.outboxes.flush();
     }
@@ -183,7 +174,7 @@ impl Dispatcher {
     fn take_all(&mut self, submission: Submission) {
         self.take(submission);
         for _ in 1..SUBMISSIONS_MAX {
-            if !self.lanes.has_room() {
+            if !self.ways.has_room() {
                 return;
             }
             let Ok(submission) = self.submissions.try_recv() else {
@@ -198,23 +189,44 @@ impl Dispatcher {
             Submission::Open(session, acks) => self.outboxes.open(session, acks),
             Submission::Close(session) => self.outboxes.close(session),
             Submission::Refused(Refused { count, last }) => {
-                self.accepted += count;
-                self.count_failed(count, &last);
+                self.sums.accepted += count;
+                self.sums.count_failed(count, &last);
             }
             Submission::Effects(session, effects) => {
-                let now = Instant::now().into_std();
-                self.accepted += effects.len() as u64;
+                self.sums.accepted += effects.len() as u64;
                 for effect in effects {
                     let bytes = effect.bytes;
-                    self.lanes
-                        .handle_submit(effect, Origin { session, bytes }, now);
+                    self.submit(effect, Origin { session, bytes });
                 }
             }
         }
     }
 
+    fn submit(&mut self, effect: SideEffect, origin: Origin) {
+        let Some(way) = self.ways.find(effect.route.as_deref()) else {
+            let route = effect.route.as_deref().unwrap_or_default();
+            let text = format!("there is no route {route:?}");
+            return self.refuse(effect.id, origin, Failure::new(Class::Rejected, text));
+        };
+        let way = self.ways.way(way);
+        if way.lanes.has_room() {
+            let now = Instant::now().into_std();
+            return way.lanes.handle_submit(effect, origin, now);
+        }
+        let text = "its route has as many effects waiting as it may";
+        self.refuse(effect.id, origin, Failure::new(Class::LaneFull, text));
+    }
+
+    /// Answers an effect that goes no further.
+    fn refuse(&mut self, id: EffectId, origin: Origin, failure: Failure) {
+        self.sums.count_failed(1, &failure);
+        let Origin { session, bytes } = origin;
+        let outcome = Err(failure);
+        self.outboxes.push(session, Ack { id, bytes, outcome });
+    }
+
     fn due(&self) -> Option<Instant> {
-        let lanes = self.lanes.poll_timeout().map(Instant::from_std);
+        let lanes = self.ways.poll_timeout().map(Instant::from_std);
         match self.stop {
             Stop::No => lanes,
             Stop::Draining { until } => Some(lanes.map_or(until, |due| due.min(until))),
@@ -223,11 +235,12 @@ impl Dispatcher {
 
     fn handle_due(&mut self) {
         let now = Instant::now();
-        self.lanes.handle_timeout(now.into_std());
-        if let Stop::Draining { until } = self.stop
-            && until <= now
-        {
-            self.lanes.handle_shutdown_deadline();
+        let is_over = matches!(self.stop, Stop::Draining { until } if until <= now);
+        for way in self.ways.iter_mut() {
+            way.lanes.handle_timeout(now.into_std());
+            if is_over {
+                way.lanes.handle_shutdown_deadline();
+            }
         }
     }
 
@@ -236,55 +249,38 @@ impl Dispatcher {
     fn begin_stop(&mut self) {
         let until = Instant::now() + self.grace;
         self.stop = Stop::Draining { until };
-        self.lanes.handle_shutdown();
+        for way in self.ways.iter_mut() {
+            way.lanes.handle_shutdown();
+        }
         self.submissions.close();
         while let Ok(submission) = self.submissions.try_recv() {
             self.take(submission);
         }
-        let waiting = self.lanes.depth(Instant::now().into_std()).effects;
+        let now = Instant::now().into_std();
+        let waiting: usize = self.ways.iter().map(|w| w.lanes.depth(now).effects).sum();
         info!(waiting, "Falco is stopping.");
     }
 
     fn is_done(&self) -> bool {
-        self.stop != Stop::No && self.lanes.is_empty()
-    }
-
-    fn count(&mut self, settled: &Settled<Origin>) {
-        let Err(failure) = &settled.outcome else {
-            self.succeeded += 1;
-            return;
-        };
-        debug!(effect_id = %settled.id, error = %failure, "Effect failed.");
-        self.count_failed(1, failure);
-    }
-
-    fn count_failed(&mut self, count: u64, failure: &Failure) {
-        self.failed += count;
-        self.last_error = Some(failure.clone());
-        let failed = self.failed;
-        if self
-            .warned_at
-            .is_none_or(|at| at.elapsed() >= WARNING_EVERY)
-        {
-            self.warned_at = Some(Instant::now());
-            warn!(failed, error = %failure, "Effects fail; their daemons were told.");
-        }
+        self.stop != Stop::No && self.ways.are_empty()
     }
 
     fn status(&self) -> IngestStatus {
-        let depth = self.lanes.depth(Instant::now().into_std());
-        IngestStatus {
+        let now = Instant::now().into_std();
+        let mut status = IngestStatus {
             connections: self.outboxes.len() as u64,
-            lanes: depth.lanes as u64,
-            queued: (depth.effects - depth.in_flight) as u64,
-            in_flight: depth.in_flight as u64,
-            oldest_age_ms: u64::try_from(depth.oldest.as_millis()).unwrap_or(u64::MAX),
-            accepted: self.accepted,
-            succeeded: self.succeeded,
-            failed: self.failed,
-            retries: depth.retries,
-            transport_connected: self.link.is_up(),
-            last_error: self.last_error.as_ref().map(ToString::to_string),
+            transport_connected: *self.ways.linked().borrow(),
+            ..self.sums.status()
+        };
+        for way in self.ways.iter() {
+            let depth = way.lanes.depth(now);
+            let oldest = u64::try_from(depth.oldest.as_millis()).unwrap_or(u64::MAX);
+            status.lanes += depth.lanes as u64;
+            status.queued += (depth.effects - depth.in_flight) as u64;
+            status.in_flight += depth.in_flight as u64;
+            status.oldest_age_ms = status.oldest_age_ms.max(oldest);
+            status.retries += depth.retries;
         }
+        status
     }
 }

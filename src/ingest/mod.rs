@@ -23,7 +23,10 @@
 //! | 1 MiB of acks not taken by the daemon | that socket is not read; after 30 s without progress it is closed |
 //! | 64 MiB of frames over 128 KiB that are not finished | such a frame waits; one that stands still for 30 s ends its connection |
 //! | 4096 effects or 16 MiB in a lane | FAILED `lane_full` |
-//! | 65 536 effects or 256 MiB in all | no socket is read |
+//! | 65 536 effects or 256 MiB in all | no socket is read; with several routes each has its share, and one that is full answers FAILED `lane_full` |
+//!
+//! An effect may name a route: one of several transports. Each has lanes and a
+//! connection of its own, so the outage of one delays no other.
 //!
 //! Never publishes anything by itself, never keeps anything on disk, and never
 //! reads the environment.
@@ -61,6 +64,15 @@ const LARGE_FRAME_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Questions about the state that may wait at once.
 const QUERIES_MAX: usize = 8;
 
+/// A transport beside the chain's own.
+#[derive(Debug, Clone)]
+pub(crate) struct Route {
+    /// What effects call it.
+    pub name: Box<str>,
+    /// Where it speaks NDJSON; it need not be there yet.
+    pub socket: PathBuf,
+}
+
 /// What Falco has to know.
 #[derive(Debug, Clone)]
 pub(crate) struct Config {
@@ -68,6 +80,8 @@ pub(crate) struct Config {
     pub routing: Routing,
     /// The transport's socket; it need not exist yet.
     pub transport_socket: PathBuf,
+    /// Further transports, which effects may name.
+    pub routes: Vec<Route>,
     /// Attempts, deadlines and bounds.
     pub delivery: delivery::Config,
     /// How long a stop waits for answers that are on their way. The task group
@@ -81,6 +95,7 @@ impl Config {
         Self {
             routing: Routing::for_device(device_id),
             transport_socket,
+            routes: Vec::new(),
             delivery: delivery::Config::default(),
             shutdown_grace: Duration::from_secs(2),
         }
@@ -111,7 +126,7 @@ impl Handle {
 }
 
 /// Starts Falco on `listener`, in the current runtime, until `shutdown`.
-pub(crate) fn start(config: Config, listener: Listener, shutdown: &Shutdown) -> Handle {
+pub(crate) fn start(config: &Config, listener: Listener, shutdown: &Shutdown) -> Handle {
     let (submit, submissions) = mpsc::channel(SUBMISSIONS_MAX);
     let (queries, asked) = mpsc::channel(QUERIES_MAX);
     let shared = Shared {

@@ -11,6 +11,7 @@
 //! | body | the bytes of `payload`, else the bytes of the whole JSON |
 //! | channel | `channel`, else the device's own |
 //! | lane | `session_id`, else `payload.session_id`, else the session in the channel's name, else the channel |
+//! | route | `route`, else the chain's own transport |
 //! | identity | `idempotency_key`, else what identifies the content, else the effect's id |
 //!
 //! The JSON is read the way Go's `encoding/json` reads into a struct, because
@@ -40,7 +41,7 @@ const LINE_OVERHEAD_BYTES: usize = 12 * KEY_BYTES_MAX + 1024;
 const KEY_BYTES_MAX: usize = 512;
 
 /// The fields that hold text.
-const FIELDS: [&str; 10] = [
+const FIELDS: [&str; 11] = [
     "type",
     "channel",
     "event",
@@ -48,6 +49,7 @@ const FIELDS: [&str; 10] = [
     "session_id",
     "message_id",
     "idempotency_key",
+    "route",
     "repository_id",
     "status",
     "batch_id",
@@ -78,6 +80,8 @@ pub struct SideEffect {
     pub id: EffectId,
     /// What it must stay in order with.
     pub lane: LaneKey,
+    /// Over which transport, if not over the chain's own.
+    pub route: Option<Box<str>>,
     /// What makes copies of it recognisable.
     pub key: IdempotencyKey,
     /// What to do.
@@ -186,6 +190,7 @@ struct Envelope<'a> {
     session_id: Cow<'a, str>,
     message_id: Cow<'a, str>,
     idempotency_key: Cow<'a, str>,
+    route: Cow<'a, str>,
     /// `repository_id`, `status` and `batch_id`: nothing is decided by them,
     /// but they are text too.
     informational: Cow<'a, str>,
@@ -217,6 +222,7 @@ pub fn route(id: EffectId, body: &Bytes, routing: &Routing) -> Result<SideEffect
     Ok(SideEffect {
         id,
         lane: envelope.lane(&identity, operation.channel()),
+        route: non_empty(&envelope.route).map(Into::into),
         key: envelope.key(id, &identity, &operation, routing),
         bytes: body.len() + operation.channel().len() + operation.name().len(),
         operation,
@@ -259,6 +265,7 @@ impl<'a> Envelope<'a> {
             "session_id" => &mut self.session_id,
             "message_id" => &mut self.message_id,
             "idempotency_key" => &mut self.idempotency_key,
+            "route" => &mut self.route,
             _ => &mut self.informational,
         };
         Some((field, slot))

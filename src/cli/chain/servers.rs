@@ -98,7 +98,7 @@ async fn serve_falco(
     serving: Serving,
 ) -> Result<(), String> {
     let listener = socket.listener().map_err(|e| Report(&e).to_string())?;
-    let falco = ingest::start(config, listener, &serving.shutdown);
+    let falco = ingest::start(&config, listener, &serving.shutdown);
     handle.send_replace(Some(falco.clone()));
     _ = tokio::time::timeout(LINK_PATIENCE, falco.linked()).await;
     _ = serving.ready.send(String::new());

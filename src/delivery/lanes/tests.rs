@@ -26,6 +26,7 @@ fn publish_to(lane: &str, channel: &str, n: u8, bytes: usize) -> SideEffect {
     SideEffect {
         id: id(n),
         lane: LaneKey::new(lane),
+        route: None,
         key: IdempotencyKey::Uuid(id(n).as_uuid()),
         operation: Operation::Publish {
             channel: channel.into(),

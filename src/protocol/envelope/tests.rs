@@ -53,6 +53,15 @@ fn the_event_name_is_event_else_type_else_the_effect_fails() {
 }
 
 #[test]
+fn a_route_is_named_or_it_is_the_chains_own() {
+    let route = |json: &str| routed(json).expect("routes").route;
+    assert_eq!(route(r#"{"type":"t","route":"eu"}"#).as_deref(), Some("eu"));
+    assert_eq!(route(r#"{"type":"t","route":""}"#), None);
+    assert_eq!(route(r#"{"type":"t"}"#), None);
+    assert!(failure(r#"{"type":"t","route":1}"#).contains("\"route\" must be a string"));
+}
+
+#[test]
 fn the_channel_defaults_to_the_device() {
     assert_eq!(published(r#"{"type":"t","channel":"c"}"#).0, "c");
     assert_eq!(published(r#"{"type":"t"}"#).0, "device-events:dev-1");

@@ -156,6 +156,7 @@ impl Model {
         let effect = SideEffect {
             id,
             lane: LaneKey::new(lane.to_string()),
+            route: None,
             key: IdempotencyKey::Uuid(id.as_uuid()),
             operation,
             bytes,
