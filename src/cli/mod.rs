@@ -30,6 +30,7 @@ mod status;
 mod stop;
 mod tail;
 mod up;
+mod version;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -80,7 +81,7 @@ fn run(command: Command, inherited: Inherited) -> Result<(), Failure> {
         Command::Emit(args) => emit::run(args),
         Command::Tail(args) => tail::run(args),
         Command::Emulator(args) => emulator::run(args, inherited),
-        Command::Version => output::line(&format!("falco {}", env!("CARGO_PKG_VERSION"))),
+        Command::Version(args) => version::run(args),
         Command::Daemon(args) => daemon::run(args, inherited),
     }
 }
@@ -142,7 +143,7 @@ enum Command {
     /// Run the local Ably emulator
     Emulator(emulator::Args),
     /// Print the version
-    Version,
+    Version(version::Args),
     /// The detached supervisor; `up` starts it
     #[command(name = "__daemon", hide = true)]
     Daemon(daemon::Args),
