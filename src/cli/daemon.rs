@@ -18,12 +18,14 @@ use super::serve::publish_timeout;
 use super::settings::{Instance, Logging, private_directory};
 use crate::clock;
 use crate::logfile::{Limits, LogFile};
+use crate::net::notify::Notifier;
 use crate::net::unix::{self, BindError, Socket};
 use crate::paths::Paths;
 use crate::process;
 use crate::process::capture::Logs;
 use crate::process::identity::Identity;
 use crate::process::inherited::Inherited;
+use crate::process::manager::Manager;
 use crate::process::spawn::Spawner;
 use crate::protocol::control::Event;
 use crate::shutdown::Shutdown;
@@ -75,6 +77,8 @@ pub(super) struct Supervisor {
     pub(super) lock: Lock,
     pub(super) setup: Setup,
     pub(super) began: Instant,
+    /// Who started us as its service.
+    pub(super) manager: Manager,
 }
 
 pub(super) fn run(args: Args, inherited: Inherited) -> Result<(), Failure> {
@@ -91,6 +95,7 @@ pub(super) fn run(args: Args, inherited: Inherited) -> Result<(), Failure> {
         lock,
         setup: args.setup,
         began,
+        manager: inherited.manager,
     };
     block_on(async {
         let (events, news) = mpsc::channel(EVENTS_MAX);
@@ -138,7 +143,8 @@ impl Supervisor {
         let _pid_file = PidFile::write(&self.paths.pid_file(), &holder)
             .map_err(|e| cannot(&format!("write {}", self.paths.pid_file().display()), &e))?;
         let ably_socket = self.paths.ably_socket();
-        let configured = self.configure(holder, watcher);
+        let given = std::mem::take(&mut self.manager.sockets);
+        let configured = self.configure(holder, watcher, given);
         self.lock.keep();
         let outcome = task::run(configured?).await;
         // A transport that was killed leaves its socket behind.
@@ -154,6 +160,7 @@ impl Supervisor {
         &self,
         holder: Holder,
         watcher: (Until, mpsc::Sender<Event>),
+        mut given: Vec<OwnedFd>,
     ) -> Result<Config, Failure> {
         let paths = &self.paths;
         let until = watcher.0;
@@ -161,9 +168,12 @@ impl Supervisor {
         let spawner = Spawner::start().map_err(|e| cannot("start a thread", &e))?;
         let logs = Logs::start(paths.logs(), Limits::default());
         let logs = logs.map_err(|e| cannot("start a thread", &e))?;
-        let control = bind(&paths.control_socket(), &watcher.1)?;
-        let broker_socket = bind(&paths.broker_socket(), &watcher.1)?;
-        let falco_socket = bind(&paths.falco_socket(), &watcher.1)?;
+        let control = bind(&paths.control_socket(), &mut given, &watcher.1)?;
+        let broker_socket = bind(&paths.broker_socket(), &mut given, &watcher.1)?;
+        let falco_socket = bind(&paths.falco_socket(), &mut given, &watcher.1)?;
+        for _ in given {
+            tracing::warn!("A socket was handed over that is none of ours; it is not used.");
+        }
         clear(&paths.ably_socket(), &watcher.1)?;
         let Composed {
             parts,
@@ -197,7 +207,7 @@ impl Supervisor {
             watchers: vec![watcher],
             ask_ingest,
             foreground: matches!(until, Until::End),
-            notify_socket: std::env::var("NOTIFY_SOCKET").ok(),
+            manager: listening(&self.manager),
             began: self.began,
         })
     }
@@ -212,6 +222,19 @@ fn holder() -> Holder {
     }
 }
 
+/// A name that is none is said, and is no reason not to start.
+fn listening(manager: &Manager) -> Option<task::Manager> {
+    let name = manager.notify_socket.as_ref()?;
+    let notifier = Notifier::new(name);
+    let notifier = notifier.inspect_err(
+        |error| tracing::warn!(name, %error, "The service manager cannot be told anything."),
+    );
+    Some(task::Manager {
+        notifier: notifier.ok()?,
+        watchdog: manager.watchdog,
+    })
+}
+
 fn variables() -> Variables {
     std::env::vars_os().collect()
 }
@@ -220,7 +243,18 @@ fn cannot(doing: &str, error: &std::io::Error) -> Failure {
     Failure::new(Exit::CannotCreate, format!("failed to {doing}: {error}"))
 }
 
-fn bind(path: &std::path::Path, events: &mpsc::Sender<Event>) -> Result<Arc<Socket>, Failure> {
+/// The socket at `path`: the one that was handed over, else one of our own.
+fn bind(
+    path: &std::path::Path,
+    given: &mut Vec<OwnedFd>,
+    events: &mpsc::Sender<Event>,
+) -> Result<Arc<Socket>, Failure> {
+    for index in 0..given.len() {
+        match Socket::adopt(given.swap_remove(index), path) {
+            Ok(socket) => return Ok(socket),
+            Err(other) => given.push(other),
+        }
+    }
     let socket = once_free(|| Socket::bind(path))?;
     if socket.replaced_stale() {
         say_stale(path, events);

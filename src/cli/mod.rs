@@ -73,7 +73,7 @@ fn dispatch(args: Vec<OsString>, inherited: Inherited) -> Result<(), Failure> {
 
 fn run(command: Command, inherited: Inherited) -> Result<(), Failure> {
     match command {
-        Command::Up(args) => up::run(args),
+        Command::Up(args) => up::run(args, inherited),
         Command::Stop(args) => stop::run(args),
         Command::Restart(args) => restart::run(args),
         Command::Status(args) => status::run(args),

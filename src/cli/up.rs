@@ -26,7 +26,7 @@ use super::{holder, output, status};
 use crate::clock;
 use crate::control::client::Exchange;
 use crate::paths::Paths;
-use crate::process::inherited::{LOCK_FD, STARTUP_FD};
+use crate::process::inherited::{Inherited, LOCK_FD, STARTUP_FD};
 use crate::process::spawn::{Detached, Spec, detach};
 use crate::protocol::control::{Event, Request, Summary};
 use crate::supervisor::Until;
@@ -72,7 +72,7 @@ pub(super) struct Args {
     quiet: bool,
 }
 
-pub(super) fn run(args: Args) -> Result<(), Failure> {
+pub(super) fn run(args: Args, inherited: Inherited) -> Result<(), Failure> {
     let began = Instant::now();
     let paths = args.instance.create()?;
     private_directory(&paths.logs())?;
@@ -88,6 +88,7 @@ pub(super) fn run(args: Args) -> Result<(), Failure> {
                         lock,
                         setup: args.setup,
                         began,
+                        manager: inherited.manager,
                     };
                     return stay(supervisor, &progress).await;
                 }

@@ -20,6 +20,8 @@ use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use nix::sys::stat::{SFlag, fstat};
 use tokio::net::unix::pipe;
 
+use super::manager::{self, Manager};
+
 /// Names the descriptor of the readiness pipe.
 pub const READY_FD: &str = "FALCO_READY_FD";
 /// Names the descriptor of the lifeline pipe.
@@ -48,6 +50,8 @@ pub struct Inherited {
     pub lock: Option<OwnedFd>,
     /// Where our launcher waits for news of the start.
     pub startup: Option<OwnedFd>,
+    /// What the service manager gave us.
+    pub manager: Manager,
 }
 
 /// Takes the inherited descriptors out of the environment.
@@ -61,6 +65,7 @@ pub fn take() -> Inherited {
         secrets: take_fd(SECRETS_FD, SFlag::S_IFIFO).and_then(Secrets::read),
         lock: take_fd(LOCK_FD, SFlag::S_IFREG),
         startup: take_fd(STARTUP_FD, SFlag::S_IFIFO),
+        manager: manager::take(),
     }
 }
 

@@ -22,6 +22,7 @@ pub mod child;
 pub mod group;
 pub mod identity;
 pub mod inherited;
+pub mod manager;
 pub mod spawn;
 mod sys;
 pub mod usage;

@@ -15,12 +15,14 @@
 //!  control socket ─requests─▶ ┌────────────┐ ─actions─▶ lives: incarnation (child), inside (server)
 //!  signals ─────────────────▶ │ task+Chain │ ◀─reports─ started, ready, ended
 //!  timers ──────────────────▶ └────────────┘ ─events──▶ watchers: up, stop, restart
+//!                                   └─────── after every turn: notices to the service manager
 //! ```
 
 pub mod chain;
 mod incarnation;
 mod inside;
 pub mod instance;
+mod notices;
 pub mod part;
 pub mod probe;
 pub mod restart;

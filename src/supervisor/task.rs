@@ -6,6 +6,7 @@
 //! disk or a client.
 
 mod config;
+mod manager;
 mod requests;
 mod telling;
 
@@ -24,8 +25,9 @@ use super::watchers::Watchers;
 use crate::control::server::{self, Command};
 use crate::protocol::control::{Event, StartFailure};
 use crate::shutdown::Shutdown;
+use manager::Listening;
 
-pub use config::{AskIngest, Config, Outcome};
+pub use config::{AskIngest, Config, Manager, Outcome};
 
 /// Reports that may wait for the supervisor; each life sends three.
 const REPORTS_MAX: usize = 64;
@@ -61,6 +63,8 @@ struct Supervisor {
     _lifeline_end: io::PipeWriter,
     reports: mpsc::Sender<Report>,
     watchers: Watchers,
+    /// Who started us as its service.
+    manager: Option<Listening>,
     shutdown: Shutdown,
     /// From our start to the first time the whole chain was ready.
     took: Option<Duration>,
@@ -96,6 +100,7 @@ pub async fn run(mut config: Config) -> io::Result<Outcome> {
         _lifeline_end: lifeline_end,
         reports,
         watchers,
+        manager: config.manager.take().map(Listening::from),
         shutdown,
         took: None,
         stopping_since: None,
@@ -131,10 +136,11 @@ impl Supervisor {
     ) -> io::Result<Outcome> {
         loop {
             self.carry_out();
+            self.tell_manager();
             if self.chain.outlook() == Outlook::Stopped {
                 break;
             }
-            let due = self.chain.poll_timeout();
+            let due = self.due();
             let wake = tokio::select! {
                 Some(report) = inbox.recv() => Wake::Report(report),
                 Some(command) = requests.recv() => Wake::Command(command),
@@ -226,7 +232,6 @@ impl Supervisor {
 
     fn stop(&mut self, at_once: bool, now: Instant) {
         self.stopping_since.get_or_insert(now);
-        self.tell_service_manager("STOPPING=1");
         if at_once {
             self.chain.kill(now);
         } else {

@@ -23,6 +23,30 @@ pub(super) fn chain_state(chain: &Chain) -> ChainState {
     }
 }
 
+/// The whole chain in one line: how many parts answer, and what the others do.
+pub(super) fn line(chain: &Chain) -> String {
+    let states = chain
+        .parts()
+        .iter()
+        .map(|part| (part.plan.name, part_state(part)));
+    let others: Vec<_> = states
+        .filter(|(_, state)| *state != PartState::Running)
+        .map(|(name, state)| format!("{name} {}", state.as_str()))
+        .collect();
+    let all = chain.parts().len();
+    let ready = all - others.len();
+    let word = match chain_state(chain) {
+        ChainState::Running => return format!("ready, all {all} parts answer"),
+        ChainState::Starting => "starting",
+        ChainState::Degraded => "degraded",
+        ChainState::Stopping => "stopping",
+    };
+    format!(
+        "{word}, {ready} of {all} parts answer: {}",
+        others.join(", ")
+    )
+}
+
 /// How one part is; `pid` is its process, if it has one of its own.
 pub(super) fn part_status(
     part: &Part,

@@ -3,8 +3,13 @@
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
 
+use serde_json::Value;
 use tempfile::TempDir;
+
+/// How long anything may take on a busy machine.
+pub const PATIENCE: Duration = Duration::from_secs(20);
 
 pub struct Base {
     home: TempDir,
@@ -45,6 +50,39 @@ impl Base {
     pub fn run(&self, args: &[&str]) -> Said {
         said(&self.falco(args).output().unwrap())
     }
+
+    pub fn status(&self) -> Value {
+        let said = self.run(&["status", "--json"]);
+        serde_json::from_str(&said.stdout).unwrap_or_else(|_| panic!("{}", said.stderr))
+    }
+
+    pub fn pid_of(&self, part: &str) -> u32 {
+        let status = self.status();
+        let parts = status["parts"].as_array().unwrap();
+        let part = parts.iter().find(|p| p["name"] == part).unwrap();
+        u32::try_from(part["pid"].as_u64().unwrap()).unwrap()
+    }
+}
+
+impl Drop for Base {
+    fn drop(&mut self) {
+        self.run(&["stop", "--now"]);
+    }
+}
+
+pub fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !condition() {
+        assert!(Instant::now() < deadline, "never: {what}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+pub fn kill(pid: u32, signal: &str) {
+    let status = Command::new("kill")
+        .args(["-s", signal, &pid.to_string()])
+        .status();
+    assert!(status.unwrap().success());
 }
 
 fn said(output: &Output) -> Said {

@@ -7,5 +7,7 @@
 // A failure of what a test stands on is a failure of the test.
 #![allow(clippy::unwrap_used)]
 
+mod activation;
 mod base;
+mod notify;
 mod version;

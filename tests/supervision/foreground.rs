@@ -1,11 +1,10 @@
 //! `falco up --foreground`: stays until it is told to stop.
 
 use std::io::{BufRead, BufReader};
-use std::os::unix::net::UnixDatagram;
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
-use super::base::{Base, PATIENCE, eventually, kill};
+use super::base::{Base, eventually, kill};
 
 fn stay(base: &Base) -> Child {
     let mut child = base
@@ -60,24 +59,5 @@ fn a_second_foreground_is_refused_by_name() {
         said.stderr
     );
     assert_eq!(base.run(&["stop"]).code, 0);
-    child.wait().unwrap();
-}
-
-#[test]
-fn the_service_manager_hears_ready_when_the_chain_is_ready_and_stopping() {
-    let base = Base::new();
-    let path = base.home().join("notify");
-    let manager = UnixDatagram::bind(&path).unwrap();
-    manager.set_read_timeout(Some(PATIENCE)).unwrap();
-    let base = base.with_env("NOTIFY_SOCKET", &path);
-    let mut child = stay(&base);
-    let mut bytes = [0; 256];
-    let mut heard = || {
-        let len = manager.recv(&mut bytes).unwrap();
-        String::from_utf8_lossy(&bytes[..len]).into_owned()
-    };
-    assert_eq!(heard(), "READY=1");
-    kill(child.id(), "TERM");
-    assert_eq!(heard(), "STOPPING=1");
     child.wait().unwrap();
 }

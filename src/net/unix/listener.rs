@@ -3,7 +3,7 @@
 
 use std::fs::{self, File, TryLockError};
 use std::io;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::UnixListener as StdListener;
 use std::path::{Path, PathBuf};
@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use nix::sys::socket::{self, Backlog};
+use nix::sys::socket::{self, Backlog, UnixAddr};
 use tokio::net::{UnixListener, UnixStream};
 
 use super::{Address, PathTooLong, Peer, Probe, probe, stream_socket};
@@ -89,7 +89,8 @@ impl BindError {
 ///
 /// Outlives the servers that accept on it: a server that failed is started
 /// again on the same socket, and clients wait in the backlog meanwhile. The
-/// path is unlinked when the last [`Listener`] and the `Socket` are gone.
+/// path is unlinked when the last [`Listener`] and the `Socket` are gone,
+/// unless a service manager has bound it: then it is the manager's.
 #[derive(Debug)]
 pub struct Socket {
     path: PathBuf,
@@ -100,7 +101,26 @@ pub struct Socket {
 #[derive(Debug)]
 struct Bound {
     listener: StdListener,
-    name: OwnPath,
+    name: Name,
+}
+
+/// Whose the path of a socket is.
+#[derive(Debug)]
+enum Name {
+    /// Ours: we made it and take it away.
+    Own(OwnPath),
+    /// Of whoever handed the socket over; left alone.
+    Given(PathBuf, FileId),
+}
+
+impl Name {
+    /// Whether the path still leads to the socket.
+    fn is_in_place(&self) -> bool {
+        match self {
+            Self::Own(name) => name.is_ours(),
+            Self::Given(path, id) => FileId::of(path).is_ok_and(|there| there == *id),
+        }
+    }
 }
 
 impl Socket {
@@ -118,6 +138,29 @@ impl Socket {
         }))
     }
 
+    /// The socket `given` as our own at `path`, if that is where it is bound;
+    /// a service manager has bound it and listens on it for us.
+    ///
+    /// # Errors
+    ///
+    /// Gives it back when it is another socket.
+    pub fn adopt(given: OwnedFd, path: &Path) -> Result<Arc<Self>, OwnedFd> {
+        let Some(id) = bound_at(&given, path) else {
+            return Err(given);
+        };
+        let listener = StdListener::from(given);
+        if let Err(error) = listener.set_nonblocking(true) {
+            tracing::warn!(socket = %path.display(), %error, "A socket that was handed over cannot be used.");
+            return Err(listener.into());
+        }
+        let name = Name::Given(path.to_path_buf(), id);
+        Ok(Arc::new(Self {
+            path: path.to_path_buf(),
+            bound: Mutex::new(Bound { listener, name }),
+            replaced_stale: false,
+        }))
+    }
+
     /// A listener on the runtime this is called in.
     ///
     /// If the path was removed or replaced meanwhile, it is bound anew: a
@@ -129,7 +172,7 @@ impl Socket {
     /// the path by now is not ours to replace.
     pub fn listener(self: &Arc<Self>) -> Result<Listener, BindError> {
         let mut bound = self.bound();
-        if !bound.name.is_ours() {
+        if matches!(&bound.name, Name::Own(name) if !name.is_ours()) {
             tracing::warn!(socket = %self.path.display(), "A socket was removed or replaced; binding it again.");
             *bound = Bound::at(&self.path)?.0;
         }
@@ -162,7 +205,7 @@ impl Socket {
     /// Whether the path still leads to this socket.
     #[must_use]
     pub fn is_in_place(&self) -> bool {
-        self.bound().name.is_ours()
+        self.bound().name.is_in_place()
     }
 }
 
@@ -179,10 +222,10 @@ impl Bound {
         });
         let listener = made.inspect_err(|_| _ = fs::remove_file(&temporary))?;
         let id = FileId::of(path).map_err(|e| BindError::io("inspect", path, e))?;
-        let name = OwnPath {
+        let name = Name::Own(OwnPath {
             path: path.to_path_buf(),
             id,
-        };
+        });
         Ok((Self { listener, name }, replaced_stale))
     }
 }
@@ -250,6 +293,13 @@ impl Listener {
             }
         }
     }
+}
+
+/// The file at `path`, if the socket `given` is bound there.
+fn bound_at(given: &OwnedFd, path: &Path) -> Option<FileId> {
+    let address = socket::getsockname::<UnixAddr>(given.as_raw_fd()).ok()?;
+    let there = FileId::of(path).ok()?;
+    (FileId::of(address.path()?).ok()? == there).then_some(there)
 }
 
 /// Removes a stale socket at `path`; says whether there was one.

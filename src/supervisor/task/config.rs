@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use futures_util::future::BoxFuture;
 use tokio::sync::mpsc;
@@ -10,6 +10,7 @@ use tokio::sync::mpsc;
 use super::super::instance::Holder;
 use super::super::part::PartSpec;
 use super::super::watchers::Until;
+use crate::net::notify::Notifier;
 use crate::net::unix::Socket;
 use crate::process::capture::Logs;
 use crate::process::spawn::Spawner;
@@ -50,10 +51,18 @@ pub struct Config {
     pub ask_ingest: AskIngest,
     /// Whether we end with our terminal.
     pub foreground: bool,
-    /// Where the service manager listens, `NOTIFY_SOCKET`.
-    pub notify_socket: Option<String>,
+    /// The service manager that started us.
+    pub manager: Option<Manager>,
     /// When we were started.
     pub began: Instant,
+}
+
+/// A service manager that wants to hear how we are.
+pub struct Manager {
+    /// Where it listens.
+    pub notifier: Notifier,
+    /// It must hear from us at least this often.
+    pub watchdog: Option<Duration>,
 }
 
 /// How a supervisor ended.

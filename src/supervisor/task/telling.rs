@@ -1,5 +1,4 @@
-//! What the supervisor tells of the chain: to the log, to whoever watches, to
-//! the service manager.
+//! What the supervisor tells of the chain: to the log and to whoever watches.
 
 use std::time::Instant;
 
@@ -7,7 +6,6 @@ use super::super::chain::{Change, PartId, State};
 use super::super::probe::EmulatorFact;
 use super::super::view::ms;
 use super::Supervisor;
-use crate::net::notify::notify;
 use crate::protocol::control::{EmulatorPlace, Event, StartFailure, Summary};
 
 /// The exit code when a part never became ready.
@@ -72,7 +70,6 @@ impl Supervisor {
             Change::ChainReady => {
                 tracing::info!("The whole chain is ready.");
                 self.took.get_or_insert_with(|| self.config.began.elapsed());
-                self.tell_service_manager("READY=1");
                 Event::Ready(self.summary(Instant::now()))
             }
             Change::StartFailed { part } => {
@@ -138,14 +135,6 @@ impl Supervisor {
         match EmulatorFact::parse(fact) {
             Ok(EmulatorFact { address }) => format!("http://{address}"),
             Err(_) => self.config.parts[part].place.clone(),
-        }
-    }
-
-    pub(super) fn tell_service_manager(&self, state: &str) {
-        if let Some(name) = &self.config.notify_socket
-            && let Err(error) = notify(name, state)
-        {
-            tracing::warn!(%error, state, "Failed to tell the service manager.");
         }
     }
 }

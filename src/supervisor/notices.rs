@@ -1,0 +1,225 @@
+//! What the service manager is told of the chain, and when.
+//!
+//! Decides only; the supervisor task shows it the chain after every completed
+//! turn of its loop and sends what it asks for. So a supervisor that hangs says
+//! nothing, and the manager's watchdog notices.
+//!
+//! | line | when |
+//! |---|---|
+//! | `READY=1` | once, when the whole chain is ready |
+//! | `STOPPING=1` | once, when it begins to stop |
+//! | `STATUS=…` | when it differs from what was told, at most every half second |
+//! | `EXTEND_TIMEOUT_USEC=…` | while starting or stopping, whenever the chain waits for something else |
+//! | `WATCHDOG=1` | twice per watchdog interval |
+//!
+//! Without a manager there is nothing to tell, and no timer.
+
+use std::time::{Duration, Instant};
+
+use super::chain::Outlook;
+
+/// The least time between two status texts, unless something weightier is told.
+const STATUS_PAUSE: Duration = Duration::from_millis(500);
+
+/// How much longer than the chain's own deadline the manager is to wait: what
+/// is left to do then is ours, and quick.
+const EXTENSION: Duration = Duration::from_secs(10);
+
+/// The chain as it stands after a turn.
+#[derive(Debug, Clone)]
+pub(super) struct Sight {
+    pub(super) outlook: Outlook,
+    /// How it is, in one line.
+    pub(super) text: String,
+    /// When it will wait no longer for what it waits for now.
+    pub(super) deadline: Option<Instant>,
+}
+
+/// What was told, and what is due.
+#[derive(Debug, Default)]
+pub(super) struct Notices {
+    /// Half the manager's watchdog interval.
+    ping_every: Option<Duration>,
+    ping_at: Option<Instant>,
+    told_ready: bool,
+    told_stopping: bool,
+    told_text: String,
+    told_text_at: Option<Instant>,
+    /// When a text that was held back may be told.
+    text_at: Option<Instant>,
+    extended_for: Option<Instant>,
+}
+
+impl Notices {
+    pub(super) fn new(watchdog: Option<Duration>) -> Self {
+        Self {
+            ping_every: watchdog.map(|interval| interval / 2),
+            ..Self::default()
+        }
+    }
+
+    /// A turn is completed: the message to send, if there is something to tell.
+    pub(super) fn handle_turn(&mut self, sight: &Sight, now: Instant) -> Option<String> {
+        let mut lines = Vec::new();
+        self.milestones(sight, &mut lines);
+        self.extension(sight, now, &mut lines);
+        self.text(sight, now, &mut lines);
+        if let Some(every) = self.ping_every
+            && self.ping_at.is_none_or(|at| at <= now)
+        {
+            self.ping_at = Some(now + every);
+            lines.push("WATCHDOG=1".to_owned());
+        }
+        (!lines.is_empty()).then(|| lines.join("\n"))
+    }
+
+    /// When the next turn has to come, whatever happens.
+    pub(super) fn poll_timeout(&self) -> Option<Instant> {
+        [self.ping_at, self.text_at].into_iter().flatten().min()
+    }
+
+    fn milestones(&mut self, sight: &Sight, lines: &mut Vec<String>) {
+        let stopping = matches!(sight.outlook, Outlook::Stopping | Outlook::Stopped);
+        if stopping && !self.told_stopping {
+            self.told_stopping = true;
+            lines.push("STOPPING=1".to_owned());
+        }
+        if sight.outlook == Outlook::Ready && !self.told_ready {
+            self.told_ready = true;
+            lines.push("READY=1".to_owned());
+        }
+    }
+
+    /// The manager counts from when it was told to start or stop us; the chain
+    /// knows better how long that may take.
+    fn extension(&mut self, sight: &Sight, now: Instant, lines: &mut Vec<String>) {
+        let passing = matches!(sight.outlook, Outlook::Starting | Outlook::Stopping);
+        let due = sight.deadline.filter(|_| passing);
+        if due == self.extended_for {
+            return;
+        }
+        self.extended_for = due;
+        if let Some(due) = due {
+            let usec = (due.saturating_duration_since(now) + EXTENSION).as_micros();
+            lines.push(format!("EXTEND_TIMEOUT_USEC={usec}"));
+        }
+    }
+
+    fn text(&mut self, sight: &Sight, now: Instant, lines: &mut Vec<String>) {
+        self.text_at = None;
+        if sight.text == self.told_text {
+            return;
+        }
+        let may = self.told_text_at.map(|told| told + STATUS_PAUSE);
+        self.text_at = may.filter(|may| now < *may && lines.is_empty());
+        if self.text_at.is_none() {
+            self.told_text.clone_from(&sight.text);
+            self.told_text_at = Some(now);
+            lines.push(format!("STATUS={}", sight.text));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sight(outlook: Outlook, text: &str) -> Sight {
+        Sight {
+            outlook,
+            text: text.to_owned(),
+            deadline: None,
+        }
+    }
+
+    fn lines(message: Option<String>) -> Vec<String> {
+        let message = message.unwrap_or_default();
+        message.lines().map(Into::into).collect()
+    }
+
+    #[test]
+    fn ready_and_stopping_are_told_once_each() {
+        let now = Instant::now();
+        let mut notices = Notices::new(None);
+        let ready = sight(Outlook::Ready, "ready");
+        assert_eq!(
+            lines(notices.handle_turn(&ready, now)),
+            ["READY=1", "STATUS=ready"]
+        );
+        assert_eq!(notices.handle_turn(&ready, now), None);
+        let stopping = sight(Outlook::Stopping, "stopping");
+        assert_eq!(
+            lines(notices.handle_turn(&stopping, now)),
+            ["STOPPING=1", "STATUS=stopping"]
+        );
+        let stopped = sight(Outlook::Stopped, "stopping");
+        assert_eq!(notices.handle_turn(&stopped, now), None);
+    }
+
+    #[test]
+    fn a_text_that_comes_too_soon_is_told_later_and_the_last_one_wins() {
+        let now = Instant::now();
+        let mut notices = Notices::new(None);
+        notices.handle_turn(&sight(Outlook::Degraded, "a"), now);
+        for text in ["b", "c"] {
+            let turn = notices.handle_turn(&sight(Outlook::Degraded, text), now);
+            assert_eq!(turn, None);
+        }
+        let later = notices.poll_timeout().unwrap();
+        assert_eq!(later, now + STATUS_PAUSE);
+        let told = notices.handle_turn(&sight(Outlook::Degraded, "c"), later);
+        assert_eq!(told.as_deref(), Some("STATUS=c"));
+        assert_eq!(notices.poll_timeout(), None);
+    }
+
+    #[test]
+    fn a_text_that_changed_back_is_not_told() {
+        let now = Instant::now();
+        let mut notices = Notices::new(None);
+        for text in ["a", "b", "a"] {
+            notices.handle_turn(&sight(Outlook::Degraded, text), now);
+        }
+        assert_eq!(notices.poll_timeout(), None);
+    }
+
+    #[test]
+    fn the_watchdog_hears_us_twice_an_interval_and_only_after_a_turn() {
+        let interval = Duration::from_secs(30);
+        let now = Instant::now();
+        let mut notices = Notices::new(Some(interval));
+        let ready = sight(Outlook::Ready, "ready");
+        assert!(lines(notices.handle_turn(&ready, now)).contains(&"WATCHDOG=1".to_owned()));
+        let next = notices.poll_timeout().unwrap();
+        assert_eq!(next, now + interval / 2);
+        assert_eq!(notices.handle_turn(&ready, now + interval / 3), None);
+        assert_eq!(
+            notices.handle_turn(&ready, next).as_deref(),
+            Some("WATCHDOG=1")
+        );
+    }
+
+    #[test]
+    fn without_a_watchdog_there_is_no_timer() {
+        let mut notices = Notices::new(None);
+        notices.handle_turn(&sight(Outlook::Ready, "ready"), Instant::now());
+        assert_eq!(notices.poll_timeout(), None);
+    }
+
+    #[test]
+    fn the_manager_waits_as_long_as_the_chain_does() {
+        let now = Instant::now();
+        let mut notices = Notices::new(None);
+        let slow = |outlook, seconds| Sight {
+            deadline: Some(now + Duration::from_secs(seconds)),
+            ..sight(outlook, "slow")
+        };
+        let told = lines(notices.handle_turn(&slow(Outlook::Starting, 20), now));
+        assert_eq!(told[0], "EXTEND_TIMEOUT_USEC=30000000");
+        let same = notices.handle_turn(&slow(Outlook::Starting, 20), now);
+        assert_eq!(same, None);
+        let told = lines(notices.handle_turn(&slow(Outlook::Degraded, 40), now));
+        assert!(told.is_empty(), "it is up: nothing runs out");
+        let told = lines(notices.handle_turn(&slow(Outlook::Stopping, 50), now));
+        assert!(told.contains(&"EXTEND_TIMEOUT_USEC=60000000".to_owned()));
+    }
+}
