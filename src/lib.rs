@@ -77,7 +77,9 @@
 //! All of them are this one executable; what it does is decided by the name it
 //! is called by and its first argument. A child answers a round trip of its own
 //! protocol before the next one is started, gets what is secret through a pipe,
-//! and dies with the supervisor. Falco runs inside the supervisor, on a thread
+//! and dies with the supervisor. Its descendants end with it, also those in a
+//! session of their own; each of them holds the child's lease, by which the next
+//! start knows who outlived a killed supervisor. Falco runs inside the supervisor, on a thread
 //! of its own, so that neither can starve the other, and keeps its listening
 //! socket when it has to be started again.
 //!
@@ -93,7 +95,8 @@
 //!   connection, in bounded time, while that connection lives.
 //! - **G6** A blocked or poisoned lane delays no other. **G7** Memory stays under
 //!   stated caps. **G8** Published bytes are received bytes.
-//! - **G9** At most one instance owns a base directory. **G10** No process or
+//! - **G9** At most one instance owns a base directory; at most one incarnation
+//!   of a child lives, also after its supervisor was killed. **G10** No process or
 //!   file that is not ours is ever signalled or removed. **G11** `stop` returns
 //!   when everything is gone, `up` when everything answers.
 //!

@@ -64,6 +64,18 @@ impl Paths {
         self.base.join("falco.pid")
     }
 
+    /// What children hold while they live: see [`Self::lease_file`].
+    #[must_use]
+    pub fn run(&self) -> PathBuf {
+        self.base.join("run")
+    }
+
+    /// The lease of the part called `name`; never unlinked.
+    #[must_use]
+    pub fn lease_file(&self, name: &str) -> PathBuf {
+        self.run().join(format!("{name}.lease"))
+    }
+
     /// Device and user id, generated once and kept.
     #[must_use]
     pub fn identity_file(&self) -> PathBuf {

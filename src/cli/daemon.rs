@@ -23,8 +23,10 @@ use crate::net::unix::{self, BindError, Socket};
 use crate::paths::Paths;
 use crate::process;
 use crate::process::capture::Logs;
+use crate::process::family;
 use crate::process::identity::Identity;
 use crate::process::inherited::Inherited;
+use crate::process::lease::{self, LeaseError, Outlived};
 use crate::process::manager::Manager;
 use crate::process::spawn::Spawner;
 use crate::protocol::control::Event;
@@ -134,6 +136,7 @@ impl Supervisor {
         watcher: (Until, mpsc::Sender<Event>),
     ) -> Result<(), Failure> {
         private_directory(&self.paths.logs())?;
+        private_directory(&self.paths.run())?;
         let log = LogFile::new(self.paths.logs().join("falco.log"), Limits::default());
         let _log = telemetry::init_writer(&self.setup.logging.verbosity(), log);
         let holder = holder();
@@ -143,10 +146,14 @@ impl Supervisor {
         let _pid_file = PidFile::write(&self.paths.pid_file(), &holder)
             .map_err(|e| cannot(&format!("write {}", self.paths.pid_file().display()), &e))?;
         let ably_socket = self.paths.ably_socket();
+        family::adopt().map_err(|e| cannot("adopt orphans", &e))?;
         let given = std::mem::take(&mut self.manager.sockets);
         let configured = self.configure(holder, watcher, given);
         self.lock.keep();
+        let reaping = Shutdown::new();
+        reap_strangers(&reaping);
         let outcome = task::run(configured?).await;
+        reaping.drain(TOLD_PATIENCE).await;
         // A transport that was killed leaves its socket behind.
         _ = unix::clear_stale(&ably_socket);
         match outcome {
@@ -168,6 +175,7 @@ impl Supervisor {
         let spawner = Spawner::start().map_err(|e| cannot("start a thread", &e))?;
         let logs = Logs::start(paths.logs(), Limits::default());
         let logs = logs.map_err(|e| cannot("start a thread", &e))?;
+        clear_leases(&paths.run(), &watcher.1)?;
         let control = bind(&paths.control_socket(), &mut given, &watcher.1)?;
         let broker_socket = bind(&paths.broker_socket(), &mut given, &watcher.1)?;
         let falco_socket = bind(&paths.falco_socket(), &mut given, &watcher.1)?;
@@ -211,6 +219,39 @@ impl Supervisor {
             began: self.began,
         })
     }
+}
+
+/// Reaps what our children leave behind, until the shutdown begins.
+fn reap_strangers(shutdown: &Shutdown) {
+    let stop = shutdown.clone();
+    shutdown.spawn(async move {
+        let reaped = tokio::select! {
+            () = stop.begun() => Ok(()),
+            reaped = family::reap_strangers() => reaped,
+        };
+        if let Err(error) = reaped {
+            tracing::warn!(%error, "Cannot reap orphans.");
+        }
+    });
+}
+
+/// Ends the children of a killed supervisor that did not die with it.
+fn clear_leases(directory: &std::path::Path, events: &mpsc::Sender<Event>) -> Result<(), Failure> {
+    for Outlived { name, pids } in lease::clear(directory).map_err(|e| still_held(&e))? {
+        tracing::warn!(
+            part = name,
+            ?pids,
+            "Ended what had outlived its supervisor."
+        );
+        _ = events.try_send(Event::Outlived { part: name, pids });
+    }
+    Ok(())
+}
+
+/// Somebody of a former chain is there and would not, or must not, be ended.
+pub(super) fn still_held(error: &LeaseError) -> Failure {
+    Failure::of(Exit::CannotCreate, error)
+        .hint("a process of a former chain is left: end it, then try again")
 }
 
 fn holder() -> Holder {

@@ -60,6 +60,12 @@ impl Progress {
             Event::StaleSocket { path } => {
                 self.say(&format!("  {warn} removed stale socket {path}"));
             }
+            Event::Outlived { part, pids } => {
+                let pids = list(pids);
+                self.say(&format!(
+                    "  {warn} ended {part}, pid {pids}: it had outlived its supervisor"
+                ));
+            }
             Event::PartReady {
                 part,
                 pid,
@@ -90,11 +96,8 @@ impl Progress {
                 self.say(&format!("  {part:<10} {how} {:>6}", seconds(*after_ms)));
             }
             Event::PartStuck { part, pids } => {
-                let pids: Vec<_> = pids.iter().map(ToString::to_string).collect();
-                self.say(&format!(
-                    "  {bad} {part:<10} would not die: pid {}",
-                    pids.join(", ")
-                ));
+                let pids = list(pids);
+                self.say(&format!("  {bad} {part:<10} would not die: pid {pids}"));
             }
             Event::Ready(_)
             | Event::Failed(_)
@@ -103,6 +106,12 @@ impl Progress {
             | Event::Refused { .. } => {}
         }
     }
+}
+
+/// `12, 13`.
+pub(super) fn list(pids: &[u32]) -> String {
+    let pids: Vec<_> = pids.iter().map(ToString::to_string).collect();
+    pids.join(", ")
 }
 
 /// `0.21 s`.

@@ -2,16 +2,17 @@
 
 use std::time::{Duration, Instant};
 
-use super::daemon::once_free;
+use super::daemon::{once_free, still_held};
 use super::exit::{Exit, Failure};
 use super::holder;
-use super::progress::{Progress, seconds};
+use super::progress::{Progress, list, seconds};
 use super::runtime::block_on;
 use super::settings::Instance;
 use crate::control::client::{self, ControlError, Exchange};
 use crate::net::unix;
 use crate::paths::Paths;
 use crate::process::identity::{Fate, Identity};
+use crate::process::lease::{self, Outlived};
 use crate::protocol::control::{Event, Request};
 use crate::supervisor::instance::{Asked, Holder, Lock, clear_pid_file};
 
@@ -43,14 +44,19 @@ pub(super) struct Args {
 pub(super) fn run(args: Args) -> Result<(), Failure> {
     let paths = args.instance.paths()?;
     let progress = Progress::new(args.quiet);
-    let stop = Stop {
+    let mut stop = Stop {
         now: args.now,
         deadline: Instant::now() + Duration::from_secs(args.timeout.max(1)),
         began: Instant::now(),
         paths,
         progress,
+        left: Vec::new(),
     };
-    if block_on(stop.run())? {
+    let stopped = block_on(stop.run())?;
+    if !stop.left.is_empty() {
+        return Err(left_behind(&stop.left));
+    }
+    if stopped {
         return Ok(());
     }
     stop.progress.say("falco is not running");
@@ -66,11 +72,13 @@ struct Stop {
     began: Instant,
     deadline: Instant,
     progress: Progress,
+    /// Processes that could not be removed.
+    left: Vec<u32>,
 }
 
 impl Stop {
     /// Whether there was anything to stop; it is gone then.
-    async fn run(&self) -> Result<bool, Failure> {
+    async fn run(&mut self) -> Result<bool, Failure> {
         let mut asked = None;
         loop {
             let who = match self.holder()? {
@@ -97,7 +105,7 @@ impl Stop {
     ///
     /// A supervisor whose lock file was removed still answers, and is stopped
     /// too. If the lock is ours, nobody can start meanwhile.
-    async fn free(&self, lock: Asked, asked: bool) -> Result<bool, Failure> {
+    async fn free(&mut self, lock: Asked, asked: bool) -> Result<bool, Failure> {
         let astray = if asked {
             None
         } else {
@@ -112,10 +120,11 @@ impl Stop {
                 tokio::time::sleep(LOOK_AGAIN).await;
             }
         }
+        let mut stopped = asked || astray.is_some();
         if let Asked::Ours(_lock) = &lock {
+            stopped |= self.end_outliving()?;
             self.clear();
         }
-        let stopped = asked || astray.is_some();
         if stopped {
             self.say_stopped();
         }
@@ -151,7 +160,7 @@ impl Stop {
     }
 
     /// Asks the supervisor to stop and follows it to the end; whether it heard.
-    async fn ask(&self, who: Option<&Holder>) -> Result<bool, Failure> {
+    async fn ask(&mut self, who: Option<&Holder>) -> Result<bool, Failure> {
         let request = Request::Stop { now: self.now };
         let Ok(mut exchange) = Exchange::begin(&self.paths.control_socket(), &request).await else {
             // It may be about to listen, or about to be gone.
@@ -167,7 +176,12 @@ impl Stop {
             let left = self.deadline.saturating_duration_since(Instant::now());
             match exchange.next(patience.min(left)).await {
                 Ok(Event::Stopped { .. }) => return Ok(true),
-                Ok(event) => self.progress.show(&event),
+                Ok(event) => {
+                    self.progress.show(&event);
+                    if let Event::PartStuck { pids, .. } = event {
+                        self.left.extend(pids);
+                    }
+                }
                 Err(ControlError::TimedOut { .. }) => {
                     if patience == FIRST_WORD && !self.answers().await {
                         return self.force(who);
@@ -209,6 +223,19 @@ impl Stop {
         Ok(true)
     }
 
+    /// Ends the children of a killed supervisor that did not die with it; whether
+    /// there were any. We hold the lock.
+    fn end_outliving(&self) -> Result<bool, Failure> {
+        let outlived = lease::clear(&self.paths.run()).map_err(|e| still_held(&e))?;
+        for Outlived { name, pids } in &outlived {
+            self.progress.show(&Event::Outlived {
+                part: name.clone(),
+                pids: pids.clone(),
+            });
+        }
+        Ok(!outlived.is_empty())
+    }
+
     /// Removes what a killed supervisor and its parts left; we hold the lock.
     fn clear(&self) {
         let sockets = [
@@ -225,6 +252,14 @@ impl Stop {
         }
         clear_pid_file(&self.paths.pid_file());
     }
+}
+
+/// The chain is down, but for what no signal ends.
+fn left_behind(pids: &[u32]) -> Failure {
+    let (pids, n) = (list(pids), pids.len());
+    let error = format!("{n} processes of the chain would not die: pid {pids}");
+    Failure::new(Exit::Failed, error)
+        .hint("they hang in the kernel, or belong to another user; ps says which")
 }
 
 /// Whether the lock has passed on from `before`, which is gone then.

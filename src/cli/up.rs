@@ -319,6 +319,7 @@ impl Launch<'_> {
             env: std::env::vars_os().collect(),
             directory: "/".into(),
             descriptors: vec![(LOCK_FD, locked), (STARTUP_FD, write.into())],
+            lease: None,
         };
         let daemon = detach(&spec, stderr.into()).map_err(|e| Failure::of(Exit::Internal, &e))?;
         let startup = pipe::Receiver::from_owned_fd(read.into());

@@ -11,11 +11,13 @@ use tokio::io::unix::AsyncFd;
 use tokio::net::unix::pipe;
 use tokio::time::Instant;
 
+use super::family::{self, Family, Looks};
 use super::group::Group;
+use super::lease::Mark;
 use super::sys;
 
-/// How long the killed rest of a group may take to vanish.
-const GROUP_GONE_PATIENCE: Duration = Duration::from_secs(2);
+/// How long the killed rest of a group or family may take to vanish.
+const GONE_PATIENCE: Duration = Duration::from_secs(2);
 
 /// How a child ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,29 +52,33 @@ pub struct Output {
     pub stderr: pipe::Receiver,
 }
 
-/// A child that is not reaped yet; dropping it kills its whole group.
+/// A child that is not reaped yet; dropping it kills its whole group and those
+/// of its descendants that left it.
 #[derive(Debug)]
 pub struct Child {
     inner: process::Child,
     group: Group,
+    family: Family,
     /// Readable once the child has ended.
     ended: OwnedFd,
     reaped: bool,
 }
 
 impl Child {
-    pub(super) fn watch(mut inner: process::Child) -> io::Result<Self> {
+    pub(super) fn watch(mut inner: process::Child, lease: Option<Mark>) -> io::Result<Self> {
         let pid = inner.id();
         match sys::pidfd(pid) {
             Ok(ended) => Ok(Self {
                 inner,
                 group: Group::led_by(pid),
+                family: Family::of(pid, lease),
                 ended,
                 reaped: false,
             }),
             Err(error) => {
                 _ = inner.kill();
                 _ = inner.wait();
+                family::spawned().remove(&pid);
                 Err(error)
             }
         }
@@ -110,15 +116,18 @@ impl Child {
     }
 
     /// Asks the whole group to end (SIGTERM).
-    pub fn terminate(&self) {
+    pub fn terminate(&mut self) {
+        self.family.gather();
         self.signal(Signal::SIGTERM);
         // A suspended process takes no other signal before it goes on.
         self.signal(Signal::SIGCONT);
     }
 
-    /// Ends the whole group (SIGKILL).
-    pub fn kill(&self) {
+    /// Ends the whole group and who left it (SIGKILL).
+    pub fn kill(&mut self) {
+        self.family.gather();
         self.signal(Signal::SIGKILL);
+        self.family.kill();
     }
 
     fn signal(&self, signal: Signal) {
@@ -127,30 +136,41 @@ impl Child {
         }
     }
 
-    /// Reaps a child that has ended, after what is left of its group was killed
-    /// and has gone.
+    /// Reaps a child that has ended, and ends what it left behind, in its group
+    /// and out of it.
     ///
-    /// Returns the members that would not go as well.
+    /// Returns those that would not go as well.
     pub async fn reap(mut self) -> (Exit, Vec<u32>) {
         self.kill();
         let exit = self.wait();
-        let deadline = Instant::now() + GROUP_GONE_PATIENCE;
-        let mut pause = Duration::from_millis(1);
-        while !self.group.is_empty() && Instant::now() < deadline {
-            tokio::time::sleep(pause).await;
-            pause = (pause * 2).min(Duration::from_millis(50));
+        let deadline = Instant::now() + GONE_PATIENCE;
+        let mut looks = Looks::default();
+        loop {
+            let gone = self.family.end();
+            if gone && self.group.is_empty() {
+                return (exit, Vec::new());
+            }
+            if deadline <= Instant::now() {
+                return (exit, self.left());
+            }
+            looks.pause().await;
         }
-        let left = if self.group.is_empty() {
-            Vec::new()
-        } else {
-            self.group.members()
-        };
-        (exit, left)
+    }
+
+    fn left(&self) -> Vec<u32> {
+        let mut left = self.group.members();
+        left.extend(self.family.left());
+        left.sort_unstable();
+        left.dedup();
+        left
     }
 
     fn wait(&mut self) -> Exit {
         self.reaped = true;
-        match self.inner.wait() {
+        let mut spawned = family::spawned();
+        let status = self.inner.wait();
+        spawned.remove(&self.inner.id());
+        match status {
             Ok(status) => match (status.code(), status.signal()) {
                 (Some(code), _) => Exit::Code(code),
                 (None, Some(signal)) => Exit::Signal(signal),
@@ -192,10 +212,7 @@ impl End {
     }
 
     fn is_reached(&self) -> bool {
-        use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-        use std::os::fd::AsFd;
-        let mut fds = [PollFd::new(self.fd.get_ref().as_fd(), PollFlags::POLLIN)];
-        poll(&mut fds, PollTimeout::ZERO).is_ok_and(|ready| 0 < ready)
+        sys::is_readable(self.fd.get_ref())
     }
 }
 
@@ -214,6 +231,7 @@ mod tests {
             env: vec![("PATH".into(), "/usr/bin:/bin".into())],
             directory: "/".into(),
             descriptors: Vec::new(),
+            lease: None,
         }
     }
 
@@ -246,7 +264,7 @@ mod tests {
             .trim()
             .parse()
             .unwrap();
-        let state = super::super::group::Stat::of(pid).map(|s| s.state);
+        let state = super::super::table::Stat::of(pid).map(|s| s.state);
         assert!(matches!(state, None | Some('Z')), "{state:?}");
     }
 

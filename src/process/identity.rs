@@ -1,20 +1,20 @@
 //! Which process a pid means: pids are used again, identities are not.
 
-use std::fs;
 use std::io;
 
 use serde::{Deserialize, Serialize};
 
-use super::group::Stat;
+use super::held::Held;
+use super::table::{Stat, boot_id};
 
 /// A process for good: its pid, when it started, and in which boot.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Identity {
     /// The process id.
     pub pid: u32,
-    /// When it started, in the kernel's own unit; 0 where it is not told.
+    /// When it started, in the kernel's own unit.
     pub start_token: u64,
-    /// The boot it runs in; empty where it is not told.
+    /// The boot it runs in.
     pub boot_id: String,
 }
 
@@ -57,48 +57,24 @@ impl Identity {
         match Stat::of(self.pid) {
             _ if self.boot_id != boot_id() => Fate::Gone,
             Some(stat) if stat.start != self.start_token => Fate::Gone,
-            Some(stat) => match stat.state {
-                'Z' | 'X' => Fate::Gone,
-                'T' | 't' => Fate::Suspended,
-                _ => Fate::Alive,
-            },
+            Some(stat) if stat.has_ended() => Fate::Gone,
+            Some(stat) if stat.is_suspended() => Fate::Suspended,
+            Some(_) => Fate::Alive,
             None => Fate::Gone,
         }
     }
 }
 
 impl Identity {
-    /// Kills this very process: it is held by a descriptor while it is compared,
-    /// so that its pid cannot come to mean another one in between.
+    /// Kills this very process: it is held while it is compared, so that its pid
+    /// cannot come to mean another one in between.
     ///
     /// # Errors
     ///
     /// When it is gone, is somebody else's, or the system cannot hold it.
-    #[cfg(target_os = "linux")]
     pub fn kill(&self) -> io::Result<()> {
-        let held = super::sys::pidfd(self.pid)?;
-        if self.fate() == Fate::Gone {
-            return Err(io::ErrorKind::NotFound.into());
-        }
-        super::sys::kill_by(&held)
+        Held::of(self)?.kill()
     }
-
-    /// Never: here a process that is no child of ours cannot be held.
-    ///
-    /// # Errors
-    ///
-    /// Always.
-    #[cfg(not(target_os = "linux"))]
-    pub fn kill(&self) -> io::Result<()> {
-        Err(io::ErrorKind::Unsupported.into())
-    }
-}
-
-/// A text that is another one after every boot.
-#[must_use]
-pub fn boot_id() -> String {
-    let text = fs::read_to_string("/proc/sys/kernel/random/boot_id");
-    text.unwrap_or_default().trim().to_owned()
 }
 
 #[cfg(all(test, target_os = "linux"))]

@@ -8,8 +8,12 @@
 //!
 //! That it ended is learnt from the kernel without reaping it. While it is a
 //! zombie its group id cannot be anybody else's, so that is when the rest of
-//! the group is killed; only then it is reaped. No signal is ever sent to a
-//! number that was read from a file.
+//! the group is killed; only then it is reaped. Descendants that left the group
+//! end with it ([`family`]).
+//!
+//! A child that outlives a killed supervisor all the same is known by the lock
+//! it inherited ([`lease`]). No signal is ever sent to a number that was read
+//! from a file.
 //!
 //! ```text
 //! spawn ─▶ running ──kernel: exited──▶ zombie ──kill the rest of the group──▶ reap ─▶ Exit
@@ -19,12 +23,16 @@
 
 pub mod capture;
 pub mod child;
+pub mod family;
 pub mod group;
+mod held;
 pub mod identity;
 pub mod inherited;
+pub mod lease;
 pub mod manager;
 pub mod spawn;
 mod sys;
+mod table;
 pub mod usage;
 
 pub(crate) use sys::{seal_descriptors, settle};

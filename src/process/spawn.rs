@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::io;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{self, Command, Stdio};
@@ -13,6 +13,9 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::child::Child;
+use super::family;
+use super::identity::Identity;
+use super::lease::{LEASE_FD, Lease, LeaseError};
 use super::sys;
 
 /// Children that may be waiting to be spawned.
@@ -36,6 +39,8 @@ pub struct Spec {
     pub directory: PathBuf,
     /// Descriptors it inherits, each with the variable that names it.
     pub descriptors: Vec<(&'static str, OwnedFd)>,
+    /// The file of the lease that it and its descendants are to hold.
+    pub lease: Option<PathBuf>,
 }
 
 /// Why there is no child.
@@ -56,6 +61,14 @@ pub enum SpawnError {
         program: PathBuf,
         /// What the kernel said.
         source: io::Error,
+    },
+    /// Somebody of its last life is still there, or it cannot be found out.
+    #[error("failed to take the lease of {}", program.display())]
+    Lease {
+        /// The executable.
+        program: PathBuf,
+        /// Why not.
+        source: LeaseError,
     },
     /// The spawner thread takes no more.
     #[error("the spawner is not running or has too much to do")]
@@ -124,27 +137,61 @@ impl Spawner {
     }
 }
 
-fn spawn(spec: Spec) -> Result<Child, SpawnError> {
+fn spawn(mut spec: Spec) -> Result<Child, SpawnError> {
     let program = spec.program.clone();
+    let lease = take_lease(&mut spec)?;
     let mut command = command(&spec);
     command
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
-    let keep = spec
-        .descriptors
-        .iter()
-        .map(|(_, fd)| fd.as_raw_fd())
-        .collect();
-    sys::isolate(&mut command, keep, true);
+    sys::isolate(&mut command, inherited(&spec), true);
+    // Nobody may take a newborn for a stranger.
+    let mut spawned = family::spawned();
     let child = command.spawn().map_err(|source| SpawnError::Exec {
         program: program.clone(),
         source,
     })?;
+    spawned.insert(child.id());
+    drop(spawned);
     // Our copies of what the child inherited: while we held a pipe's end, its
     // other side would never see end of file.
     drop(spec);
-    Child::watch(child).map_err(|source| SpawnError::Watch { program, source })
+    if let Some(lease) = &lease
+        && let Err(error) = lease.record(Identity::of(child.id()))
+    {
+        tracing::warn!(%error, "Failed to write whose lease it is.");
+    }
+    Child::watch(child, lease.map(|lease| lease.mark()))
+        .map_err(|source| SpawnError::Watch { program, source })
+}
+
+/// Takes the lease and adds it to what is inherited.
+fn take_lease(spec: &mut Spec) -> Result<Option<Lease>, SpawnError> {
+    let Some(path) = &spec.lease else {
+        return Ok(None);
+    };
+    let cannot = |source| SpawnError::Lease {
+        program: spec.program.clone(),
+        source,
+    };
+    let (lease, ended) = Lease::take(path).map_err(cannot)?;
+    if !ended.is_empty() {
+        tracing::warn!(lease = %path.display(), pids = ?ended, "Ended what was left of the last life.");
+    }
+    let fd = lease.share().map_err(|source| {
+        cannot(LeaseError::Open {
+            path: path.clone(),
+            source,
+        })
+    })?;
+    spec.descriptors.push((LEASE_FD, fd));
+    Ok(Some(lease))
+}
+
+fn inherited(spec: &Spec) -> Vec<RawFd> {
+    let fds = spec.descriptors.iter();
+    fds.map(|(_, fd)| fd.as_raw_fd()).collect()
 }
 
 fn command(spec: &Spec) -> Command {
@@ -175,12 +222,7 @@ pub fn detach(spec: &Spec, stderr: OwnedFd) -> Result<Detached, SpawnError> {
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(stderr);
-    let keep = spec
-        .descriptors
-        .iter()
-        .map(|(_, fd)| fd.as_raw_fd())
-        .collect();
-    sys::isolate(&mut command, keep, false);
+    sys::isolate(&mut command, inherited(spec), false);
     let child = command.spawn().map_err(|source| SpawnError::Exec {
         program: spec.program.clone(),
         source,

@@ -204,3 +204,44 @@ pub(super) fn kill_by(pidfd: &OwnedFd) -> io::Result<()> {
         _ => Err(io::Error::last_os_error()),
     }
 }
+
+/// Whether `fd` is readable now.
+pub(super) fn is_readable(fd: &OwnedFd) -> bool {
+    use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+    use std::os::fd::AsFd;
+    let mut fds = [PollFd::new(fd.as_fd(), PollFlags::POLLIN)];
+    poll(&mut fds, PollTimeout::ZERO).is_ok_and(|ready| 0 < ready)
+}
+
+/// From now on, who loses its parent below us becomes a child of ours.
+#[cfg(target_os = "linux")]
+pub(super) fn become_subreaper() -> io::Result<()> {
+    Ok(nix::sys::prctl::set_child_subreaper(true)?)
+}
+
+/// Nobody can be adopted here.
+#[cfg(not(target_os = "linux"))]
+pub(super) fn become_subreaper() -> io::Result<()> {
+    Ok(())
+}
+
+/// Whether any child of ours has ended and is not reaped yet.
+#[cfg(target_os = "linux")]
+pub(super) fn has_ended_child() -> bool {
+    use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
+    let flags = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
+    waitid(Id::All, flags).is_ok_and(|status| status != WaitStatus::StillAlive)
+}
+
+/// Nobody is adopted here, so all children are reaped by whoever spawned them.
+#[cfg(not(target_os = "linux"))]
+pub(super) fn has_ended_child() -> bool {
+    false
+}
+
+/// Reaps `pid`, a child of ours that has ended.
+pub(super) fn reap(pid: u32) {
+    use nix::sys::wait::{WaitPidFlag, waitpid};
+    let pid = nix::unistd::Pid::from_raw(pid.cast_signed());
+    _ = waitpid(pid, Some(WaitPidFlag::WNOHANG));
+}

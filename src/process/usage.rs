@@ -3,7 +3,7 @@
 use std::fs;
 use std::time::Duration;
 
-use super::group::Stat;
+use super::table::Stat;
 
 /// What a process uses now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -60,6 +60,13 @@ pub enum Event {
         /// Its path.
         path: String,
     },
+    /// Processes had outlived a supervisor that was killed, and were ended.
+    Outlived {
+        /// The part they came from.
+        part: String,
+        /// They.
+        pids: Vec<u32>,
+    },
     /// A part answers.
     PartReady {
         /// Its name.

@@ -23,6 +23,7 @@ use super::part::{Facts, Run};
 use super::view::ms;
 use super::watchers::Watchers;
 use crate::control::server::{self, Command};
+use crate::process::family;
 use crate::protocol::control::{Event, StartFailure};
 use crate::shutdown::Shutdown;
 use manager::Listening;
@@ -37,6 +38,9 @@ const COMMANDS_MAX: usize = 32;
 
 /// How long the last answers may take to leave.
 const FAREWELL_PATIENCE: Duration = Duration::from_millis(500);
+
+/// How long descendants that got away from their part may take to vanish.
+const STRANGERS_PATIENCE: Duration = Duration::from_secs(2);
 
 /// A life under way.
 struct Life {
@@ -336,9 +340,22 @@ impl Supervisor {
         self.chain.parts()[part].plan.name
     }
 
+    /// Ends whoever got away from the part it came from.
+    async fn end_strangers(&mut self) {
+        let left = family::end_strangers(STRANGERS_PATIENCE).await;
+        if !left.is_empty() {
+            tracing::error!(?left, "Processes below us would not die.");
+            self.watchers.tell(&Event::PartStuck {
+                part: "(no part)".to_owned(),
+                pids: left,
+            });
+        }
+    }
+
     /// Everything is gone but the control socket: says so, and takes it away.
     async fn finish(mut self) -> Outcome {
         self.config.logs.flush().await;
+        self.end_strangers().await;
         if let Some(failure) = &self.failure {
             self.watchers.tell(&Event::Failed(failure.clone()));
         }

@@ -114,6 +114,7 @@ impl TokenCommand {
             env: users.cloned().chain(wanted).collect(),
             directory: self.directory.clone(),
             descriptors: Vec::new(),
+            lease: None,
         }
     }
 }

@@ -103,6 +103,11 @@ impl Base {
         u32::try_from(self.part(part)["pid"].as_u64().unwrap()).unwrap()
     }
 
+    /// Who runs, by its own word.
+    pub fn pid_of_supervisor(&self) -> u32 {
+        u32::try_from(self.status()["pid"].as_u64().unwrap()).unwrap()
+    }
+
     /// Publishes one effect; panics unless it is acked.
     pub fn emit(&self) {
         let said = self.run(&["emit", "--event", "hello", "--payload", "{}"]);

@@ -10,6 +10,7 @@
 mod base;
 mod breaking;
 mod foreground;
+mod outliving;
 mod refusing;
 mod starting;
 mod stopping;

@@ -58,7 +58,7 @@ impl Ingredients {
         env
     }
 
-    fn spec(&self, program: PathBuf, settings: &[&str]) -> Spec {
+    fn spec(&self, part: &str, program: PathBuf, settings: &[&str]) -> Spec {
         Spec {
             program,
             arg0: None,
@@ -66,6 +66,7 @@ impl Ingredients {
             env: self.child_environment(settings),
             directory: self.paths.base().to_path_buf(),
             descriptors: Vec::new(),
+            lease: Some(self.paths.lease_file(part)),
         }
     }
 }
@@ -73,7 +74,7 @@ impl Ingredients {
 pub(super) fn emulator(with: &Ingredients, program: PathBuf) -> PartSpec {
     let with = with.clone();
     let launch = move |_: &Facts| {
-        let mut spec = with.spec(program.clone(), &[]);
+        let mut spec = with.spec("emulator", program.clone(), &[]);
         spec.args = vec![
             "emulator".into(),
             "--dir".into(),
@@ -155,7 +156,7 @@ fn transport_launch(
     let tokens = facts
         .of("broker")
         .ok_or("the broker has not said its tokens")?;
-    let mut spec = with.spec(program, TRANSPORT_SETTINGS);
+    let mut spec = with.spec("transport", program, TRANSPORT_SETTINGS);
     let mut set = |name: &str, value: OsString| {
         spec.env.retain(|(known, _)| known != name);
         spec.env.push((name.into(), value));

@@ -1,0 +1,62 @@
+//! `/proc`.
+
+use std::fs;
+
+use super::Stat;
+
+pub(super) fn pids() -> Vec<u32> {
+    let Ok(entries) = fs::read_dir("/proc") else {
+        return Vec::new();
+    };
+    let names = entries.filter_map(|e| Some(e.ok()?.file_name()));
+    names.filter_map(|n| n.to_str()?.parse().ok()).collect()
+}
+
+pub(super) fn stat(pid: u32) -> Option<Stat> {
+    parse(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
+}
+
+/// The second field is the program's name in parentheses and may hold any
+/// character, so counting starts behind the last `)`.
+fn parse(text: &str) -> Option<Stat> {
+    let mut fields = text.rsplit_once(')')?.1.split_ascii_whitespace();
+    let state = fields.next()?.chars().next()?;
+    let parent = fields.next()?.parse().ok()?;
+    let group = fields.next()?.parse().ok()?;
+    // Fields 14 and 15 are user and system time; the group was field 5.
+    let user: u64 = fields.nth(8)?.parse().ok()?;
+    let system: u64 = fields.next()?.parse().ok()?;
+    // Field 22.
+    let start = fields.nth(6)?.parse().ok()?;
+    Some(Stat {
+        state,
+        parent,
+        group,
+        start,
+        cpu_ticks: user + system,
+    })
+}
+
+/// A text that is another one after every boot.
+pub(in super::super) fn boot_id() -> String {
+    let text = fs::read_to_string("/proc/sys/kernel/random/boot_id");
+    text.unwrap_or_default().trim().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_with_parentheses_and_spaces_does_not_shift_the_fields() {
+        let text = "42 (a) b) (c) S 1 7 7 0 -1 4194560 1 2 3 4 50 60 7 8 20 0 1 0 99887 1 2";
+        let expected = Stat {
+            state: 'S',
+            parent: 1,
+            group: 7,
+            start: 99_887,
+            cpu_ticks: 110,
+        };
+        assert_eq!(parse(text), Some(expected));
+    }
+}
