@@ -1,6 +1,60 @@
-//! Wall-clock times as text; measuring is done with `Instant`.
+//! Wall-clock times as text, and the time since the machine started; short
+//! measuring is done with `Instant`, which stands still while the machine sleeps.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use nix::time::{ClockId, clock_gettime};
+
+/// A moment on the clock that runs on while the machine sleeps and that nobody
+/// sets: Ably's window for copies does not wait for a laptop to wake up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct BootTime {
+    /// May be negative: what was restored from disk may be older than the
+    /// machine's start.
+    ms: i64,
+}
+
+#[cfg(target_os = "linux")]
+const BOOT_CLOCK: ClockId = ClockId::CLOCK_BOOTTIME;
+
+// Elsewhere, macOS above all, the monotonic clock counts sleep.
+#[cfg(not(target_os = "linux"))]
+const BOOT_CLOCK: ClockId = ClockId::CLOCK_MONOTONIC;
+
+impl BootTime {
+    /// Now.
+    #[must_use]
+    pub fn now() -> Self {
+        let since = clock_gettime(BOOT_CLOCK).map_or(Duration::ZERO, Duration::from);
+        Self { ms: millis(since) }
+    }
+
+    /// How long after `earlier` this is; zero if it is not.
+    #[must_use]
+    pub fn since(self, earlier: Self) -> Duration {
+        let ms = self.ms.saturating_sub(earlier.ms);
+        Duration::from_millis(u64::try_from(ms).unwrap_or(0))
+    }
+
+    /// So much later.
+    #[must_use]
+    pub fn after(self, time: Duration) -> Self {
+        let ms = self.ms.saturating_add(millis(time));
+        Self { ms }
+    }
+
+    /// So much earlier.
+    #[must_use]
+    #[cfg_attr(not(test), expect(dead_code, reason = "the outbox comes next"))]
+    pub fn before(self, time: Duration) -> Self {
+        let ms = self.ms.saturating_sub(millis(time));
+        Self { ms }
+    }
+}
+
+fn millis(time: Duration) -> i64 {
+    i64::try_from(time.as_millis()).unwrap_or(i64::MAX)
+}
 
 /// Milliseconds since the epoch, now.
 #[must_use]
@@ -62,6 +116,16 @@ fn civil(days: u64) -> (u64, u64, u64) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_boot_clock_runs_forward_and_reaches_back_before_the_start() {
+        let now = BootTime::now();
+        assert!(BootTime::now() >= now);
+        let week = Duration::from_secs(7 * 86_400);
+        assert_eq!(now.since(now.before(week)), week);
+        assert_eq!(now.before(week).since(now), Duration::ZERO);
+        assert_eq!(now.before(week).after(week), now);
+    }
 
     #[test]
     fn times_are_written_in_utc_with_milliseconds() {

@@ -17,6 +17,8 @@ pub(crate) enum Class {
     Ambiguous,
     /// Its lane holds as much as it may.
     LaneFull,
+    /// An earlier message of its lane failed and has to come again first.
+    Gap,
     /// It is larger than Falco or the transport takes.
     TooLarge,
     /// Falco stops.
@@ -31,9 +33,20 @@ impl Class {
             Self::Throttled => "throttled",
             Self::Ambiguous => "ambiguous",
             Self::LaneFull => "lane_full",
+            Self::Gap => "gap",
             Self::TooLarge => "too_large",
             Self::ShuttingDown => "shutting_down",
         }
+    }
+
+    /// Whether the same effect can never succeed.
+    pub(crate) const fn is_final(self) -> bool {
+        matches!(self, Self::Rejected | Self::TooLarge)
+    }
+
+    /// Whether nothing was tried yet: it was turned away at the door.
+    pub(crate) const fn is_untried(self) -> bool {
+        matches!(self, Self::LaneFull | Self::Gap | Self::ShuttingDown)
     }
 }
 

@@ -21,6 +21,19 @@ pub(crate) struct Effect {
     pub bytes: usize,
 }
 
+/// A daemon's connection; lanes and gates know it by no more than this.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Producer(pub u64);
+
+/// Where an effect stands among the others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Place {
+    /// Counts arrivals. One that failed and comes again has the number it had.
+    pub arrival: u64,
+    /// Whose it is.
+    pub producer: Producer,
+}
+
 /// What became of an effect.
 pub(crate) type Outcome = Result<(), Failure>;
 
@@ -30,9 +43,18 @@ pub(crate) struct Settled<T> {
     /// What was submitted with it.
     pub origin: T,
     /// Whose fate it is.
+    #[cfg_attr(not(test), expect(dead_code, reason = "the outbox comes next"))]
     pub id: EffectId,
     /// The fate.
     pub outcome: Outcome,
+    /// Where it was.
+    pub lane: LaneKey,
+    /// Over which transport, if not over the chain's own.
+    pub route: Option<Box<str>>,
+    /// Its place there.
+    pub place: Place,
+    /// What it was to do.
+    pub operation: Operation,
     /// Attempts that failed and counted.
     #[cfg_attr(not(test), expect(dead_code, reason = "the outbox comes next"))]
     pub attempts: u32,
@@ -42,6 +64,9 @@ pub(crate) struct Settled<T> {
 #[derive(Debug)]
 pub(super) struct Entry<T> {
     pub effect: Effect,
+    pub lane: LaneKey,
+    pub route: Option<Box<str>>,
+    pub place: Place,
     pub origin: T,
     pub arrived: Instant,
 }
@@ -66,6 +91,10 @@ impl<T> Entry<T> {
             origin: self.origin,
             id: self.effect.id,
             outcome,
+            lane: self.lane,
+            route: self.route,
+            place: self.place,
+            operation: self.effect.operation,
             attempts,
         }
     }
@@ -109,6 +138,8 @@ pub(super) struct Lane<T> {
     /// it overtake one that was refused.
     full: bool,
     bytes: usize,
+    /// The latest arrival that was sent.
+    sent_up_to: u64,
     /// Where the line of ready lanes has it.
     pub turn: Option<u64>,
     /// Where the set of timers has it.
@@ -131,6 +162,7 @@ impl<T> Lane<T> {
             alone: 0,
             full: false,
             bytes: 0,
+            sent_up_to: 0,
             turn: None,
             timer: None,
         }
@@ -178,8 +210,23 @@ impl<T> Lane<T> {
             return Some(entry.settle(Err(Failure::new(Class::LaneFull, text))));
         }
         self.bytes = bytes;
-        self.queue.push_back(entry);
+        self.insert(entry);
         None
+    }
+
+    /// Puts an effect where it belongs: at the end, or, if it failed and comes
+    /// again, where it was, unless one that came later was sent already.
+    fn insert(&mut self, mut entry: Entry<T>) {
+        let latest = self.queue.back().map_or(0, |last| last.place.arrival);
+        let arrival = &mut entry.place.arrival;
+        if *arrival >= latest || *arrival < self.sent_up_to {
+            *arrival = latest.max(*arrival);
+            self.queue.push_back(entry);
+            return;
+        }
+        let is_before = |other: &Entry<T>| other.place.arrival <= *arrival;
+        let at = self.queue.partition_point(is_before);
+        self.queue.insert(at, entry);
     }
 
     /// Whether its request went out so recently that it may have cost the
@@ -207,6 +254,9 @@ impl<T> Lane<T> {
             self.last_failure = None;
         }
         self.sent += 1;
+        self.sent_up_to = self
+            .sent_up_to
+            .max(self.queue[self.front - 1].place.arrival);
         self.state = State::InFlight { since, answer_by };
         again
     }

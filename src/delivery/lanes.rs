@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::config::{Config, Keeping};
 use super::failure::{Class, Failure, Refusal};
-use super::lane::{Effect, Entry, Lane, Settled, State};
+use super::lane::{Effect, Entry, Lane, Place, Settled, State};
 use super::request::{Request, RequestId};
 use crate::protocol::envelope::SideEffect;
 use crate::protocol::id::{EffectId, LaneKey};
@@ -122,8 +122,14 @@ impl<T> Lanes<T> {
     }
 
     /// A daemon wants `effect` published.
-    pub(crate) fn handle_submit(&mut self, effect: SideEffect, origin: T, now: Instant) {
-        let slot = self.slot_for(effect.lane);
+    pub(crate) fn handle_submit(
+        &mut self,
+        effect: SideEffect,
+        place: Place,
+        origin: T,
+        now: Instant,
+    ) {
+        let slot = self.slot_for(&effect.lane);
         let entry = Entry {
             effect: Effect {
                 id: effect.id,
@@ -131,6 +137,9 @@ impl<T> Lanes<T> {
                 operation: effect.operation,
                 bytes: effect.bytes,
             },
+            lane: effect.lane,
+            route: effect.route,
+            place,
             origin,
             arrived: now,
         };

@@ -1,6 +1,7 @@
 //! Delivery: which effect may go out, when, and what its fate is.
 //!
-//! Owns the order of effects. [`Lanes`] keeps one queue for each [`LaneKey`];
+//! [`Admission`] answers what needs no publishing and lets the rest through
+//! once. Owns the order of effects. [`Lanes`] keeps one queue for each [`LaneKey`];
 //! effects of a lane leave in the order they came, one request at a time,
 //! and lanes do not wait for each other. Effects that wait in one lane for one
 //! channel leave together, as one batch.
@@ -32,14 +33,19 @@
 //!
 //! [`LaneKey`]: crate::protocol::id::LaneKey
 
+mod admission;
 mod config;
+mod dedupe;
 mod failure;
+mod gaps;
 mod lane;
 mod lanes;
 mod request;
 
+pub(crate) use admission::{Admission, Admitted, Answer};
 pub(crate) use config::Config;
+pub(crate) use dedupe::Ticket;
 pub(crate) use failure::{Class, Failure, Refusal};
-pub(crate) use lane::{Effect, Outcome, Settled};
+pub(crate) use lane::{Effect, Outcome, Producer};
 pub(crate) use lanes::{Lanes, Peer};
 pub(crate) use request::{Request, RequestId};

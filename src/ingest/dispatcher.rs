@@ -21,7 +21,8 @@ use tracing::info;
 use super::alarm::Alarm;
 use super::session::SessionId;
 use super::{Config, SUBMISSIONS_MAX};
-use crate::delivery::{Class, Failure, Outcome};
+use crate::clock::BootTime;
+use crate::delivery::{Admission, Admitted, Class, Failure, Outcome};
 use crate::net::ipc;
 use crate::protocol::control::IngestStatus;
 use crate::protocol::envelope::SideEffect;
@@ -70,6 +71,7 @@ struct Origin {
 
 #[derive(Debug)]
 pub(super) struct Dispatcher {
+    admission: Admission<Origin>,
     ways: Ways,
     outboxes: Outboxes,
     submissions: mpsc::Receiver<Submission>,
@@ -105,6 +107,7 @@ impl Dispatcher {
         queries: mpsc::Receiver<oneshot::Sender<IngestStatus>>,
     ) -> Self {
         Self {
+            admission: Admission::new(),
             ways: Ways::new(config),
             outboxes: Outboxes::default(),
             submissions,
@@ -140,7 +143,7 @@ impl Dispatcher {
     }
 
     async fn event(&mut self, shutdown: &Shutdown) -> Event {
-        let may_take = self.ways.has_room() && !self.submissions.is_closed();
+        let may_take = self.has_room() && !self.submissions.is_closed();
         let due = self.due();
         tokio::select! {
             () = shutdown.begun(), if self.stop == Stop::No => Event::Shutdown,
@@ -154,18 +157,22 @@ impl Dispatcher {
     /// Does everything that can be done without waiting: sends what may be
     /// sent, and answers what is decided.
     fn advance(&mut self) {
+        let boot_time = BootTime::now();
         for way in self.ways.iter_mut() {
             way.send();
             while let Some(settled) = way.lanes.poll_settled() {
-                self.sums.count(&settled);
-                let Origin { session, bytes } = settled.origin;
-                let ack = Ack {
-                    id: settled.id,
-                    bytes,
-                    outcome: settled.outcome,
-                };
-                self.outboxes.push(session, ack);
+                self.admission.handle_settled(settled, boot_time);
             }
+        }
+        while let Some(answer) = self.admission.poll_answer() {
+            self.sums.count(&answer);
+            let Origin { session, bytes } = answer.origin;
+            let ack = Ack {
+                id: answer.id,
+                bytes,
+                outcome: answer.outcome,
+            };
+            self.outboxes.push(session, ack);
         }
         self.outboxes.flush();
     }
@@ -174,7 +181,7 @@ impl Dispatcher {
     fn take_all(&mut self, submission: Submission) {
         self.take(submission);
         for _ in 1..SUBMISSIONS_MAX {
-            if !self.ways.has_room() {
+            if !self.has_room() {
                 return;
             }
             let Ok(submission) = self.submissions.try_recv() else {
@@ -184,10 +191,17 @@ impl Dispatcher {
         }
     }
 
+    fn has_room(&self) -> bool {
+        self.ways.has_room() && self.admission.has_room()
+    }
+
     fn take(&mut self, submission: Submission) {
         match submission {
             Submission::Open(session, acks) => self.outboxes.open(session, acks),
-            Submission::Close(session) => self.outboxes.close(session),
+            Submission::Close(session) => {
+                self.outboxes.close(session);
+                self.admission.handle_closed(session.producer());
+            }
             Submission::Refused(Refused { count, last }) => {
                 self.sums.accepted += count;
                 self.sums.count_failed(count, &last);
@@ -208,13 +222,25 @@ impl Dispatcher {
             let text = format!("there is no route {route:?}");
             return self.refuse(effect.id, origin, Failure::new(Class::Rejected, text));
         };
+        let now = BootTime::now();
+        let producer = origin.session.producer();
+        let admitted = self.admission.handle_submit(effect, producer, origin, now);
+        let Some(admitted) = admitted else {
+            return;
+        };
         let way = self.ways.way(way);
-        if way.lanes.has_room() {
-            let now = Instant::now().into_std();
-            return way.lanes.handle_submit(effect, origin, now);
+        if !way.lanes.has_room() {
+            let text = "its route has as many effects waiting as it may";
+            let failure = Failure::new(Class::LaneFull, text);
+            return self.admission.handle_refused(admitted, failure, now);
         }
-        let text = "its route has as many effects waiting as it may";
-        self.refuse(effect.id, origin, Failure::new(Class::LaneFull, text));
+        let Admitted {
+            effect,
+            place,
+            ticket,
+        } = admitted;
+        let now = Instant::now().into_std();
+        way.lanes.handle_submit(effect, place, ticket, now);
     }
 
     /// Answers an effect that goes no further.
@@ -227,14 +253,18 @@ impl Dispatcher {
 
     fn due(&self) -> Option<Instant> {
         let lanes = self.ways.poll_timeout().map(Instant::from_std);
-        match self.stop {
-            Stop::No => lanes,
-            Stop::Draining { until } => Some(lanes.map_or(until, |due| due.min(until))),
-        }
+        let sweep = self.admission.poll_timeout();
+        let sweep = sweep.map(|at| Instant::now() + at.since(BootTime::now()));
+        let until = match self.stop {
+            Stop::No => None,
+            Stop::Draining { until } => Some(until),
+        };
+        lanes.into_iter().chain(sweep).chain(until).min()
     }
 
     fn handle_due(&mut self) {
         let now = Instant::now();
+        self.admission.handle_timeout(BootTime::now());
         let is_over = matches!(self.stop, Stop::Draining { until } if until <= now);
         for way in self.ways.iter_mut() {
             way.lanes.handle_timeout(now.into_std());

@@ -31,7 +31,7 @@ use tracing::{debug, warn};
 
 use super::alarm::Alarm;
 use super::dispatcher::{Ack, Refused, Submission};
-use crate::delivery::{Class, Failure};
+use crate::delivery::{Class, Failure, Producer};
 use crate::protocol::envelope::{self, RouteError, Routing, SideEffect};
 use crate::protocol::frame::Decoded;
 use crate::protocol::id::EffectId;
@@ -45,6 +45,13 @@ use outgo::Outgo;
 /// Which connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct SessionId(pub u64);
+
+impl SessionId {
+    /// What the lanes know the connection by.
+    pub(super) fn producer(self) -> Producer {
+        Producer(self.0)
+    }
+}
 
 /// Effects a connection may have unanswered.
 const UNANSWERED_EFFECTS_MAX: usize = 4096;

@@ -123,6 +123,18 @@ impl Operation {
         }
     }
 
+    /// The number a message's payload counts itself by. Read from the payload
+    /// each time, because only what comes after a failure has to know it.
+    #[must_use]
+    pub fn sequence_number(&self) -> Option<i64> {
+        let Self::Publish { payload, .. } = self else {
+            return None;
+        };
+        let text = std::str::from_utf8(payload).ok()?;
+        let number = Identity::read(text).sequence_number;
+        number.trim_matches('"').parse().ok()
+    }
+
     /// The channel it goes to.
     #[must_use]
     pub fn channel(&self) -> &str {

@@ -9,4 +9,5 @@ mod delivery;
 mod emit;
 mod framing;
 mod life;
+mod resending;
 mod routing;

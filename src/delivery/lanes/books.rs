@@ -6,8 +6,8 @@ use crate::delivery::lane::{Lane, State};
 use crate::protocol::id::LaneKey;
 
 impl<T> Lanes<T> {
-    pub(super) fn slot_for(&mut self, key: LaneKey) -> u32 {
-        if let Some(&slot) = self.by_key.get(&key) {
+    pub(super) fn slot_for(&mut self, key: &LaneKey) -> u32 {
+        if let Some(&slot) = self.by_key.get(key) {
             return slot;
         }
         let slot = self.free.pop().unwrap_or_else(|| {
@@ -15,7 +15,7 @@ impl<T> Lanes<T> {
             u32::try_from(self.slots.len() - 1).expect("effects_max bounds the lanes")
         });
         self.by_key.insert(key.clone(), slot);
-        self.slots[slot as usize] = Some(Lane::new(key));
+        self.slots[slot as usize] = Some(Lane::new(key.clone()));
         slot
     }
 

@@ -5,6 +5,7 @@ mod transport;
 use bytes::Bytes;
 
 use super::*;
+use crate::delivery::Producer;
 use crate::protocol::envelope::Operation;
 use crate::protocol::id::{EffectId, IdempotencyKey};
 
@@ -55,6 +56,7 @@ fn object_set(lane: &str, n: u8) -> SideEffect {
 /// Lanes, a clock, and what is seen of the outside.
 struct Story {
     lanes: Lanes<()>,
+    arrivals: u64,
     now: Instant,
 }
 
@@ -65,7 +67,11 @@ impl Story {
             lanes.handle_connected(peer);
         }
         let now = Instant::now();
-        Self { lanes, now }
+        Self {
+            lanes,
+            arrivals: 0,
+            now,
+        }
     }
 
     fn with(peer: Peer, effects: impl IntoIterator<Item = SideEffect>) -> Self {
@@ -76,8 +82,15 @@ impl Story {
 
     fn submit(&mut self, effects: impl IntoIterator<Item = SideEffect>) {
         for effect in effects {
-            self.lanes.handle_submit(effect, (), self.now);
+            self.arrivals += 1;
+            self.submit_at(self.arrivals, effect);
         }
+    }
+
+    fn submit_at(&mut self, arrival: u64, effect: SideEffect) {
+        let producer = Producer(0);
+        let place = Place { arrival, producer };
+        self.lanes.handle_submit(effect, place, (), self.now);
     }
 
     /// The next request, as its id and the effects in it.
@@ -509,4 +522,31 @@ fn the_depth_counts_what_is_there() {
     let depth = story.lanes.depth(story.now);
     assert_eq!((depth.lanes, depth.effects, depth.in_flight), (2, 4, 2));
     assert_eq!(depth.oldest, Duration::from_secs(1));
+}
+
+#[test]
+fn what_failed_and_comes_again_takes_its_old_place_among_what_waits() {
+    let mut story = Story::new(Config::default(), None);
+    for (arrival, n) in [(4, 4), (5, 5), (1, 1), (2, 2)] {
+        story.submit_at(arrival, publish("a", n));
+    }
+    story.lanes.handle_connected(OURS);
+    story.expect_request(&[1, 2, 4, 5]);
+}
+
+#[test]
+fn what_comes_again_after_a_later_one_was_sent_waits_at_the_end() {
+    let mut story = Story::new(Config::default(), Some(OLD));
+    for (arrival, n) in [(4, 4), (5, 5)] {
+        story.submit_at(arrival, publish("a", n));
+    }
+    let id = story.expect_request(&[4]);
+    for (arrival, n) in [(1, 1), (2, 2), (6, 6)] {
+        story.submit_at(arrival, publish("a", n));
+    }
+    story.lanes.handle_accepted(id);
+    for n in [5, 1, 2, 6] {
+        let id = story.expect_request(&[n]);
+        story.lanes.handle_accepted(id);
+    }
 }

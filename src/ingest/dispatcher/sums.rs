@@ -6,7 +6,7 @@ use tokio::time::Instant;
 use tracing::{debug, warn};
 
 use super::Origin;
-use crate::delivery::{Failure, Settled};
+use crate::delivery::{Answer, Failure};
 use crate::protocol::control::IngestStatus;
 
 /// How often a failure is worth a warning; the ones between are counted.
@@ -22,12 +22,12 @@ pub(super) struct Sums {
 }
 
 impl Sums {
-    pub(super) fn count(&mut self, settled: &Settled<Origin>) {
-        let Err(failure) = &settled.outcome else {
+    pub(super) fn count(&mut self, answer: &Answer<Origin>) {
+        let Err(failure) = &answer.outcome else {
             self.succeeded += 1;
             return;
         };
-        debug!(effect_id = %settled.id, error = %failure, "Effect failed.");
+        debug!(effect_id = %answer.id, error = %failure, "Effect failed.");
         self.count_failed(1, failure);
     }
 

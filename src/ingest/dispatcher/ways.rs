@@ -11,9 +11,8 @@ use futures_util::future::select_all;
 use tokio::sync::watch;
 
 use super::super::Config;
-use super::Origin;
 use super::link::Link;
-use crate::delivery::{self, Lanes};
+use crate::delivery::{self, Lanes, Ticket};
 use crate::net::ipc;
 
 /// Which way.
@@ -26,7 +25,7 @@ pub(super) const OWN: WayId = WayId(0);
 /// One way.
 #[derive(Debug)]
 pub(super) struct Way {
-    pub lanes: Lanes<Origin>,
+    pub lanes: Lanes<Ticket>,
     pub link: Link,
 }
 

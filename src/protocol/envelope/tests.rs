@@ -297,3 +297,24 @@ fn what_is_no_sequence_number_identifies_nothing() {
         assert_eq!(key(&json), ID.to_string(), "{number}");
     }
 }
+
+#[test]
+fn a_sequence_number_is_an_integer_of_the_payload_also_as_text() {
+    let number = |payload: &str| {
+        let json = format!(r#"{{"type":"t","sequence_number":9,"payload":{payload}}}"#);
+        routed(&json).expect("routes").operation.sequence_number()
+    };
+    assert_eq!(number(r#"{"a":1,"sequence_number":7}"#), Some(7));
+    assert_eq!(number(r#"{"sequence_number":"8"}"#), Some(8));
+    for none in [
+        r#"{"sequence_number":1.5}"#,
+        r#"{"sequence_number":null}"#,
+        "7",
+        "[7]",
+        "{}",
+    ] {
+        assert_eq!(number(none), None, "{none}");
+    }
+    let object = routed(r#"{"object_key":"k","channel":"c","payload":{"sequence_number":7}}"#);
+    assert_eq!(object.expect("routes").operation.sequence_number(), None);
+}

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use proptest::prelude::*;
 
 use super::super::*;
+use crate::delivery::Producer;
 use crate::protocol::envelope::Operation;
 use crate::protocol::id::{EffectId, IdempotencyKey};
 
@@ -164,7 +165,11 @@ impl Model {
         self.open.entry(lane).or_default().push(self.next);
         self.arrived.insert(self.next, self.now);
         self.next += 1;
-        self.lanes.handle_submit(effect, lane, self.now);
+        let place = Place {
+            arrival: u64::from(self.next),
+            producer: Producer(0),
+        };
+        self.lanes.handle_submit(effect, place, lane, self.now);
     }
 
     /// A request is the front of a lane that has none out, within the limits.

@@ -1,0 +1,224 @@
+//! What becomes of an effect as it arrives.
+//!
+//! Stands between the daemons and the lanes, or the journal. Answers at once
+//! what needs no publishing: what was published already, what has to wait for
+//! an earlier message that failed, an id that was used for something else.
+//! Lets everything else through once, however often it is submitted meanwhile.
+//!
+//! ```text
+//!                ┌── published already ──────────────▶ SUCCESS
+//!                ├── its id means something else ────▶ FAILED rejected: id_conflict
+//! effect ────────┼── a message before it failed ─────▶ FAILED gap
+//!                ├── on its way already ──▶ joined ───────────┐
+//!                └── let through ────▶ lane ────▶ settled ────┴──▶ one answer to each submission
+//! ```
+//!
+//! Promises one answer for each submission, with the id and to the connection
+//! it came with.
+
+use std::collections::VecDeque;
+
+use super::Producer;
+use super::dedupe::{Dedupe, Done, Known, Ticket, Waiters};
+use super::failure::{Class, Failure};
+use super::gaps::{Gaps, Stream};
+use super::lane::{Outcome, Place, Settled};
+use crate::clock::BootTime;
+use crate::protocol::envelope::SideEffect;
+use crate::protocol::id::EffectId;
+
+/// Submissions that may wait for the outcome of another, over all; at it no
+/// socket is read.
+const JOINED_MAX: usize = 65_536;
+
+/// An effect that is let through; whoever takes it settles it by its ticket.
+#[derive(Debug)]
+pub(crate) struct Admitted {
+    pub effect: SideEffect,
+    pub place: Place,
+    pub ticket: Ticket,
+}
+
+/// The answer to one submission.
+#[derive(Debug)]
+pub(crate) struct Answer<T> {
+    /// What was submitted with it.
+    pub origin: T,
+    /// The id it was submitted by.
+    pub id: EffectId,
+    /// What the daemon is told.
+    pub outcome: Outcome,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Admission<T> {
+    dedupe: Dedupe<(Producer, T)>,
+    gaps: Gaps,
+    arrivals: u64,
+    answers: VecDeque<Answer<T>>,
+}
+
+impl<T> Admission<T> {
+    /// Nothing is known yet.
+    pub(crate) fn new() -> Self {
+        Self {
+            dedupe: Dedupe::new(),
+            gaps: Gaps::default(),
+            arrivals: 0,
+            answers: VecDeque::new(),
+        }
+    }
+
+    /// Whether more effects may be submitted.
+    pub(crate) fn has_room(&self) -> bool {
+        self.dedupe.joined() < JOINED_MAX
+    }
+
+    /// A daemon wants `effect` published. Returns it if that is to be done.
+    pub(crate) fn handle_submit(
+        &mut self,
+        effect: SideEffect,
+        producer: Producer,
+        origin: T,
+        now: BootTime,
+    ) -> Option<Admitted> {
+        let failed_at = match self.dedupe.look_up(&effect, now) {
+            Known::Not { failed_at } => failed_at,
+            Known::Open(ticket) => {
+                self.dedupe.join(ticket, effect.id, (producer, origin));
+                return None;
+            }
+            Known::Done => {
+                self.answer(origin, effect.id, Ok(()));
+                return None;
+            }
+            Known::Conflict => {
+                let text = "id_conflict: this effect id was used for another effect";
+                let failure = Failure::new(Class::Rejected, text);
+                self.answer(origin, effect.id, Err(failure));
+                return None;
+            }
+        };
+        let stream = Stream {
+            lane: &effect.lane,
+            route: effect.route.as_deref(),
+            producer,
+        };
+        if let Some(expected) = self.gaps.arrive(&stream, &effect.operation, now) {
+            let failure = Failure::new(Class::Gap, format!("expected {expected}"));
+            self.answer(origin, effect.id, Err(failure));
+            return None;
+        }
+        let ticket = self.dedupe.begin(&effect, (producer, origin));
+        let place = Place {
+            arrival: failed_at.unwrap_or_else(|| self.next_arrival()),
+            producer,
+        };
+        Some(Admitted {
+            effect,
+            place,
+            ticket,
+        })
+    }
+
+    /// What was let through has its outcome.
+    pub(crate) fn handle_settled(&mut self, settled: Settled<Ticket>, now: BootTime) {
+        let Err(failure) = settled.outcome else {
+            self.handle_done(settled.origin, now);
+            return;
+        };
+        let waiters = if failure.class.is_untried() {
+            self.dedupe.forget(settled.origin)
+        } else {
+            let arrival = settled.place.arrival;
+            self.dedupe.failed(settled.origin, arrival, now)
+        };
+        for (id, (producer, origin)) in waiters.into_iter() {
+            let stream = Stream {
+                lane: &settled.lane,
+                route: settled.route.as_deref(),
+                producer,
+            };
+            if !failure.class.is_final() {
+                self.gaps.fail(&stream, &settled.operation, now);
+            }
+            self.answer(origin, id, Err(failure.clone()));
+        }
+    }
+
+    /// What was let through found no room.
+    pub(crate) fn handle_refused(&mut self, admitted: Admitted, failure: Failure, now: BootTime) {
+        let Admitted {
+            effect,
+            place,
+            ticket,
+        } = admitted;
+        let settled = Settled {
+            origin: ticket,
+            id: effect.id,
+            outcome: Err(failure),
+            lane: effect.lane,
+            route: effect.route,
+            place,
+            operation: effect.operation,
+            attempts: 0,
+        };
+        self.handle_settled(settled, now);
+    }
+
+    /// What was let through is published, or durable.
+    pub(crate) fn handle_done(&mut self, ticket: Ticket, now: BootTime) {
+        let waiters = self.dedupe.done(ticket, now);
+        self.answer_all(waiters, &Ok(()));
+    }
+
+    /// A journal says that this was done at `at`; to be told oldest first,
+    /// before anything is submitted.
+    #[cfg_attr(not(test), expect(dead_code, reason = "the outbox comes next"))]
+    pub(crate) fn restore(&mut self, done: &Done<'_>, at: BootTime) {
+        self.dedupe.restore(done, at);
+    }
+
+    /// A connection is closed. What it waits for is settled all the same.
+    pub(crate) fn handle_closed(&mut self, producer: Producer) {
+        self.gaps.close(producer);
+    }
+
+    /// The time [`poll_timeout`](Self::poll_timeout) asked for has come.
+    pub(crate) fn handle_timeout(&mut self, now: BootTime) {
+        self.dedupe.sweep(now);
+    }
+
+    /// When there is something to forget. Nothing depends on it but memory.
+    pub(crate) fn poll_timeout(&self) -> Option<BootTime> {
+        self.dedupe.sweep_at()
+    }
+
+    /// The next answer to give.
+    pub(crate) fn poll_answer(&mut self) -> Option<Answer<T>> {
+        self.answers.pop_front()
+    }
+
+    fn answer_all(&mut self, waiters: Waiters<(Producer, T)>, outcome: &Outcome) {
+        for (id, (_, origin)) in waiters.into_iter() {
+            self.answer(origin, id, outcome.clone());
+        }
+    }
+
+    fn answer(&mut self, origin: T, id: EffectId, outcome: Outcome) {
+        self.answers.push_back(Answer {
+            origin,
+            id,
+            outcome,
+        });
+    }
+
+    fn next_arrival(&mut self) -> u64 {
+        self.arrivals += 1;
+        self.arrivals
+    }
+}
+
+#[cfg(test)]
+mod tests;

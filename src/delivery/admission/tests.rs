@@ -1,0 +1,207 @@
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use uuid::Uuid;
+
+use super::*;
+use crate::delivery::{Config, Lanes, Peer};
+use crate::protocol::envelope::Operation;
+use crate::protocol::id::{IdempotencyKey, LaneKey};
+
+const A: Producer = Producer(1);
+const B: Producer = Producer(2);
+
+fn id(n: u8) -> EffectId {
+    EffectId::from_bytes([n; 16])
+}
+
+/// Message `number` of one session, in an attempt with this id.
+fn message(n: u8, number: u32) -> SideEffect {
+    SideEffect {
+        id: id(n),
+        lane: LaneKey::new("s"),
+        route: None,
+        key: IdempotencyKey::Uuid(Uuid::from_u128(u128::from(number))),
+        operation: Operation::Publish {
+            channel: "c".into(),
+            event: "e".into(),
+            payload: Bytes::from(format!(r#"{{"sequence_number":{number}}}"#)),
+        },
+        bytes: 1,
+    }
+}
+
+/// Admission before lanes, and a transport that does what a test says.
+struct Story {
+    admission: Admission<char>,
+    lanes: Lanes<Ticket>,
+    now: Instant,
+    boot_time: BootTime,
+}
+
+impl Story {
+    fn new() -> Self {
+        let mut lanes = Lanes::new(Config::default());
+        lanes.handle_connected(Peer {
+            batches: false,
+            window: 8,
+        });
+        Self {
+            admission: Admission::new(),
+            lanes,
+            now: Instant::now(),
+            boot_time: BootTime::default(),
+        }
+    }
+
+    fn submit(&mut self, effect: SideEffect, producer: Producer, origin: char) {
+        let Self {
+            admission, lanes, ..
+        } = self;
+        if let Some(admitted) = admission.handle_submit(effect, producer, origin, self.boot_time) {
+            lanes.handle_submit(admitted.effect, admitted.place, admitted.ticket, self.now);
+        }
+    }
+
+    /// Publishes what waits; returns its payloads' numbers.
+    fn publish(&mut self) -> Vec<i64> {
+        let mut published = Vec::new();
+        while let Some(request) = self.lanes.poll_request(self.now) {
+            let numbers = request.effects.iter();
+            published.extend(numbers.filter_map(|e| e.operation.sequence_number()));
+            let id = request.id;
+            self.lanes.handle_accepted(id);
+        }
+        published
+    }
+
+    fn pass(&mut self, time: Duration) {
+        self.now += time;
+        self.boot_time = self.boot_time.after(time);
+        self.lanes.handle_timeout(self.now);
+        self.admission.handle_timeout(self.boot_time);
+    }
+
+    /// Everything answered since last asked: to whom, which, and how.
+    fn answers(&mut self) -> Vec<(char, u8, String)> {
+        while let Some(settled) = self.lanes.poll_settled() {
+            self.admission.handle_settled(settled, self.boot_time);
+        }
+        let answers = std::iter::from_fn(|| self.admission.poll_answer());
+        let told = answers.map(|answer| {
+            let text = answer.outcome.err().map_or("ok".into(), |f| f.to_string());
+            (answer.origin, answer.id.as_bytes()[0], text)
+        });
+        told.collect()
+    }
+
+    fn expect(&mut self, expected: &[(char, u8, &str)]) {
+        let answers = self.answers();
+        assert_eq!(answers.len(), expected.len(), "{answers:?}");
+        for ((origin, n, text), expected) in answers.iter().zip(expected) {
+            assert_eq!((*origin, *n), (expected.0, expected.1));
+            assert!(text.starts_with(expected.2), "{text}");
+        }
+    }
+}
+
+#[test]
+fn two_submissions_of_one_effect_are_one_publish_and_two_answers() {
+    let mut story = Story::new();
+    story.submit(message(1, 1), A, 'a');
+    story.submit(message(1, 1), B, 'b');
+    story.submit(message(2, 1), B, 'c');
+    assert_eq!(story.publish(), [1]);
+    story.expect(&[('a', 1, "ok"), ('b', 1, "ok"), ('c', 2, "ok")]);
+}
+
+#[test]
+fn what_was_published_is_answered_at_once_for_a_quarter_of_an_hour() {
+    let mut story = Story::new();
+    story.submit(message(1, 1), A, 'a');
+    assert_eq!(story.publish(), [1]);
+    story.expect(&[('a', 1, "ok")]);
+    story.pass(Duration::from_secs(899));
+    story.submit(message(1, 1), B, 'b');
+    story.expect(&[('b', 1, "ok")]);
+    story.pass(Duration::from_secs(1));
+    story.submit(message(1, 1), B, 'b');
+    assert_eq!(story.publish(), [1]);
+}
+
+#[test]
+fn an_id_that_means_something_else_is_refused_and_harms_nothing() {
+    let mut story = Story::new();
+    story.submit(message(1, 1), A, 'a');
+    story.submit(message(1, 2), B, 'b');
+    story.expect(&[('b', 1, "rejected: id_conflict")]);
+    assert_eq!(story.publish(), [1]);
+    story.expect(&[('a', 1, "ok")]);
+}
+
+#[test]
+fn after_a_failure_larger_numbers_wait_until_it_comes_again() {
+    let mut story = Story::new();
+    story.lanes.handle_disconnected(story.now);
+    story.submit(message(1, 1), A, 'a');
+    story.submit(message(2, 2), A, 'a');
+    story.pass(Duration::from_secs(17));
+    story.expect(&[('a', 1, "throttled: "), ('a', 2, "throttled: ")]);
+
+    story.lanes.handle_connected(Peer {
+        batches: false,
+        window: 8,
+    });
+    story.submit(message(3, 3), A, 'a');
+    story.expect(&[('a', 3, "gap: expected 1")]);
+    story.submit(message(4, 1), A, 'a');
+    story.submit(message(5, 3), A, 'a');
+    story.expect(&[('a', 5, "gap: expected 2")]);
+    story.submit(message(6, 2), A, 'a');
+    story.submit(message(7, 3), A, 'a');
+    assert_eq!(story.publish(), [1, 2, 3]);
+    story.expect(&[('a', 4, "ok"), ('a', 6, "ok"), ('a', 7, "ok")]);
+}
+
+#[test]
+fn a_daemon_that_comes_back_is_not_held_by_what_its_last_connection_was_told() {
+    let mut story = Story::new();
+    story.lanes.handle_disconnected(story.now);
+    story.submit(message(1, 1), A, 'a');
+    story.pass(Duration::from_secs(17));
+    story.expect(&[('a', 1, "throttled: ")]);
+    story.admission.handle_closed(A);
+    story.submit(message(2, 2), B, 'b');
+    assert_eq!(story.answers(), []);
+}
+
+#[test]
+fn what_failed_for_good_shuts_no_gate() {
+    let mut story = Story::new();
+    story.submit(message(1, 1), A, 'a');
+    let request = story.lanes.poll_request(story.now).expect("a request").id;
+    let refusal = crate::delivery::Refusal {
+        error: "no",
+        code: None,
+        retryable: Some(false),
+    };
+    story.lanes.handle_refused(request, &refusal, story.now);
+    story.expect(&[('a', 1, "rejected: ")]);
+    story.submit(message(2, 2), A, 'a');
+    assert_eq!(story.publish(), [2]);
+}
+
+#[test]
+fn what_a_journal_restored_is_answered_at_once() {
+    let mut story = Story::new();
+    let known = message(1, 1);
+    let done = Done {
+        id: known.id,
+        key: &known.key,
+        route: None,
+        channel: "c",
+    };
+    story.admission.restore(&done, story.boot_time);
+    story.submit(message(2, 1), A, 'a');
+    story.expect(&[('a', 2, "ok")]);
+}

@@ -1,0 +1,401 @@
+//! Which effects are known already.
+//!
+//! Owns what became of every effect of the last quarter of an hour, by its id
+//! and by its idempotency key, and who waits for those that are open.
+//!
+//! ```text
+//!         begin                 settle(ok)
+//! unknown ─────▶ Open ───────────────────────▶ Done ──15 min, or pushed out──▶ unknown
+//!                ▲ │ ▲                                                            ▲
+//!   same id, key │ │ └── begin, at its place ─┐                                   │
+//!   one more     │ │ settle(failed)           │                                   │
+//!   waiter ──────┘ └──────────────────────▶ Failed ───────────────────────────────┘
+//! ```
+//!
+//! **By id.** The same id with other bytes is a conflict, whatever became of
+//! the first.
+//!
+//! **By key.** Daemons give every attempt an id of its own; what survives is
+//! the key, if it names the message and not the attempt: one that the daemon
+//! gave, or one that Falco made of a message's identity. Two publishes to one
+//! channel of one route with one such key *are* one message, also when their bytes differ
+//! by a timestamp: Ably drops the second for about two minutes, receivers drop
+//! it after that, and so does this table, only earlier. Object sets are not
+//! matched by key: the last value has to win.
+//!
+//! Is not told of an effect before the transport has accepted it, or it is
+//! durable; so what is lost on the way is never taken for published.
+//!
+//! Holds 262 144 settled effects at most, about 20 MiB with both indexes; the
+//! oldest go first. Every open effect adds about 200 bytes.
+
+use std::borrow::Cow;
+use std::collections::VecDeque;
+use std::hash::{BuildHasher, DefaultHasher, Hash, Hasher, RandomState};
+use std::time::Duration;
+
+use hashbrown::HashTable;
+use slab::Slab;
+use uuid::Uuid;
+
+use crate::clock::BootTime;
+use crate::protocol::envelope::{Operation, SideEffect};
+use crate::protocol::id::{EffectId, IdempotencyKey};
+
+/// How long a settled effect is remembered: well over the five minutes after
+/// which the slowest known daemon tries again.
+const KEPT: Duration = Duration::from_secs(15 * 60);
+
+/// Settled effects that are remembered.
+const SETTLED_MAX: usize = 262_144;
+
+/// The namespace of the keys daemons give, so that they compare as ids do.
+const GIVEN_NAMESPACE: Uuid = Uuid::from_u128(0x91d0_44ac_7e5b_5f0d_a2c8_30ee_5b17_64d3);
+
+/// An open effect; whoever settles it says so by its ticket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct Ticket {
+    record: usize,
+    waiters: usize,
+}
+
+/// What is known of an effect that arrives.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Known {
+    /// Nothing that would answer it. It takes the place of an attempt that
+    /// failed, if there was one.
+    Not { failed_at: Option<u64> },
+    /// It waits for the outcome of an earlier submission.
+    Open(Ticket),
+    /// It was published.
+    Done,
+    /// Its id belongs to something else.
+    Conflict,
+}
+
+/// A publish of an earlier life.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Done<'a> {
+    pub id: EffectId,
+    pub key: &'a IdempotencyKey,
+    pub route: Option<&'a str>,
+    pub channel: &'a str,
+}
+
+/// Everybody who submitted one effect.
+#[derive(Debug)]
+pub(super) struct Waiters<T> {
+    first: (EffectId, T),
+    /// Mostly empty, and then without memory of its own.
+    joined: Vec<(EffectId, T)>,
+}
+
+impl<T> Waiters<T> {
+    /// In the order they came, each with the id it gave.
+    pub(super) fn into_iter(self) -> impl Iterator<Item = (EffectId, T)> {
+        std::iter::once(self.first).chain(self.joined)
+    }
+}
+
+#[derive(Debug)]
+struct Record {
+    id: EffectId,
+    /// The id itself, if nothing else makes copies recognisable.
+    key: Uuid,
+    /// Tells its bytes from others; 0 if they are not known.
+    print: u32,
+    state: State,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum State {
+    Open {
+        waiters: usize,
+    },
+    Done {
+        at: BootTime,
+    },
+    Failed {
+        at: BootTime,
+        arrival: u64,
+    },
+    /// A later attempt has its place; it only waits to be swept.
+    Replaced {
+        at: BootTime,
+    },
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Dedupe<T> {
+    records: Slab<Record>,
+    by_id: HashTable<usize>,
+    /// Without those whose key is their id.
+    by_key: HashTable<usize>,
+    hasher: RandomState,
+    waiters: Slab<Waiters<T>>,
+    joined: usize,
+    /// The records of settled effects, in the order of their settling.
+    settled: VecDeque<usize>,
+    settled_max: usize,
+}
+
+impl<T> Dedupe<T> {
+    pub(super) fn new() -> Self {
+        Self::with_settled_max(SETTLED_MAX)
+    }
+
+    pub(super) fn with_settled_max(settled_max: usize) -> Self {
+        Self {
+            records: Slab::new(),
+            by_id: HashTable::new(),
+            by_key: HashTable::new(),
+            hasher: RandomState::new(),
+            waiters: Slab::new(),
+            joined: 0,
+            settled: VecDeque::new(),
+            settled_max,
+        }
+    }
+
+    /// Submissions that wait for the outcome of another.
+    pub(super) fn joined(&self) -> usize {
+        self.joined
+    }
+
+    /// What is known of `effect`.
+    pub(super) fn look_up(&mut self, effect: &SideEffect, now: BootTime) -> Known {
+        self.sweep(now);
+        let same_id = self.find(effect.id.as_uuid());
+        if let Some(at) = same_id
+            && self.records[at].is_other_than(effect)
+        {
+            return Known::Conflict;
+        }
+        let same_key = self.find_key(shared_key(effect));
+        let mut failed_at = None;
+        for at in same_id.into_iter().chain(same_key) {
+            match self.records[at].state {
+                State::Open { waiters } => {
+                    let record = at;
+                    return Known::Open(Ticket { record, waiters });
+                }
+                State::Done { .. } => return Known::Done,
+                State::Failed { arrival, .. } => failed_at = failed_at.or(Some(arrival)),
+                State::Replaced { .. } => {}
+            }
+        }
+        Known::Not { failed_at }
+    }
+
+    /// `effect`, of which nothing is known that would answer it, is open now.
+    pub(super) fn begin(&mut self, effect: &SideEffect, origin: T) -> Ticket {
+        let first = (effect.id, origin);
+        let joined = Vec::new();
+        let waiters = self.waiters.insert(Waiters { first, joined });
+        let record = self.insert(Record {
+            id: effect.id,
+            key: shared_key(effect),
+            print: print(effect),
+            state: State::Open { waiters },
+        });
+        Ticket { record, waiters }
+    }
+
+    /// One more waits for an effect that is open.
+    pub(super) fn join(&mut self, ticket: Ticket, id: EffectId, origin: T) {
+        self.waiters[ticket.waiters].joined.push((id, origin));
+        self.joined += 1;
+    }
+
+    /// An open effect is published, or durable.
+    pub(super) fn done(&mut self, ticket: Ticket, now: BootTime) -> Waiters<T> {
+        self.settle(ticket, State::Done { at: now })
+    }
+
+    /// An open effect failed; `arrival` is its place, should it come again.
+    pub(super) fn failed(&mut self, ticket: Ticket, arrival: u64, now: BootTime) -> Waiters<T> {
+        let at = now;
+        self.settle(ticket, State::Failed { at, arrival })
+    }
+
+    /// What a journal says was done at `at`, oldest first. Its bytes are not
+    /// compared.
+    pub(super) fn restore(&mut self, done: &Done<'_>, at: BootTime) {
+        let record = self.insert(Record {
+            id: done.id,
+            key: comparable(done.key, done.route, done.channel),
+            print: 0,
+            state: State::Done { at },
+        });
+        self.settled.push_back(record);
+        self.sweep(at);
+    }
+
+    fn settle(&mut self, ticket: Ticket, state: State) -> Waiters<T> {
+        self.records[ticket.record].state = state;
+        self.settled.push_back(ticket.record);
+        self.leave(ticket)
+    }
+
+    /// Everybody who waits for an effect, and does so no longer.
+    fn leave(&mut self, ticket: Ticket) -> Waiters<T> {
+        let waiters = self.waiters.remove(ticket.waiters);
+        self.joined -= waiters.joined.len();
+        waiters
+    }
+
+    fn insert(&mut self, record: Record) -> usize {
+        let (id, key) = (record.id.as_uuid(), record.key);
+        let (id_hash, key_hash) = (self.hasher.hash_one(id), self.hasher.hash_one(key));
+        let at = self.records.insert(record);
+        let Self {
+            records,
+            by_id,
+            by_key,
+            hasher,
+            ..
+        } = self;
+        let hash_id = |&at: &usize| hasher.hash_one(records[at].id.as_uuid());
+        let hash_key = |&at: &usize| hasher.hash_one(records[at].key);
+        let same_id = |&at: &usize| records[at].id.as_uuid() == id;
+        let same_key = |&at: &usize| records[at].key == key;
+        let before = put(by_id, id_hash, at, same_id, hash_id);
+        if key != id {
+            put(by_key, key_hash, at, same_key, hash_key);
+        }
+        if let Some(before) = before {
+            let at = records[before].settled_at();
+            records[before].state = State::Replaced { at };
+        }
+        at
+    }
+
+    fn find(&self, id: Uuid) -> Option<usize> {
+        let hash = self.hasher.hash_one(id);
+        let found = self
+            .by_id
+            .find(hash, |&at| self.records[at].id.as_uuid() == id);
+        found.copied()
+    }
+
+    fn find_key(&self, key: Uuid) -> Option<usize> {
+        let hash = self.hasher.hash_one(key);
+        let found = self.by_key.find(hash, |&at| self.records[at].key == key);
+        found.copied()
+    }
+
+    /// An open effect was turned away before anything was tried.
+    pub(super) fn forget(&mut self, ticket: Ticket) -> Waiters<T> {
+        self.remove(ticket.record);
+        self.leave(ticket)
+    }
+
+    /// Forgets what is too old, or too much.
+    pub(super) fn sweep(&mut self, now: BootTime) {
+        while let Some(&at) = self.settled.front() {
+            let is_kept = now.since(self.records[at].settled_at()) < KEPT;
+            if is_kept && self.settled.len() <= self.settled_max {
+                return;
+            }
+            self.settled.pop_front();
+            self.remove(at);
+        }
+        if self.records.is_empty() && self.records.capacity() > 0 {
+            self.records = Slab::new();
+            self.by_id = HashTable::new();
+            self.by_key = HashTable::new();
+            self.settled = VecDeque::new();
+        }
+    }
+
+    /// When [`sweep`](Self::sweep) next finds something too old.
+    pub(super) fn sweep_at(&self) -> Option<BootTime> {
+        let oldest = self.settled.front();
+        oldest.map(|&at| self.records[at].settled_at().after(KEPT))
+    }
+
+    fn remove(&mut self, at: usize) {
+        let record = self.records.remove(at);
+        let id = record.id.as_uuid();
+        let hash = self.hasher.hash_one(id);
+        if let Ok(found) = self.by_id.find_entry(hash, |&found| found == at) {
+            found.remove();
+        }
+        if record.key == id {
+            return;
+        }
+        let hash = self.hasher.hash_one(record.key);
+        if let Ok(found) = self.by_key.find_entry(hash, |&found| found == at) {
+            found.remove();
+        }
+    }
+}
+
+impl Record {
+    fn is_other_than(&self, effect: &SideEffect) -> bool {
+        self.print != 0 && self.print != print(effect)
+    }
+
+    /// When it was settled; an open one never is swept.
+    fn settled_at(&self) -> BootTime {
+        match self.state {
+            State::Done { at } | State::Failed { at, .. } | State::Replaced { at } => at,
+            State::Open { .. } => BootTime::default(),
+        }
+    }
+}
+
+/// Lets a name stand for the record `at`; returns for which it stood before.
+fn put(
+    table: &mut HashTable<usize>,
+    hash: u64,
+    at: usize,
+    is_same: impl FnMut(&usize) -> bool,
+    rehash: impl Fn(&usize) -> u64,
+) -> Option<usize> {
+    if let Some(place) = table.find_mut(hash, is_same) {
+        return Some(std::mem::replace(place, at));
+    }
+    table.insert_unique(hash, at, rehash);
+    None
+}
+
+/// What `effect` can be recognised by under another id; else its own id.
+fn shared_key(effect: &SideEffect) -> Uuid {
+    match &effect.operation {
+        Operation::Publish { channel, .. } => {
+            comparable(&effect.key, effect.route.as_deref(), channel)
+        }
+        Operation::ObjectSet { .. } => effect.id.as_uuid(),
+    }
+}
+
+/// A key as it is compared; a server knows a key only together with its
+/// channel, and every route has a server of its own.
+fn comparable(key: &IdempotencyKey, route: Option<&str>, channel: &str) -> Uuid {
+    let text = match (key, route) {
+        (IdempotencyKey::Uuid(id), None) => return *id,
+        (IdempotencyKey::Uuid(id), Some(_)) => Cow::from(id.to_string()),
+        (IdempotencyKey::Given(text), _) => Cow::from(&**text),
+    };
+    let name = [route.unwrap_or_default(), channel, &text].join("\0");
+    Uuid::new_v5(&GIVEN_NAMESPACE, name.as_bytes())
+}
+
+/// Tells what an effect does from what another does; never 0. One in four
+/// thousand million others looks the same: enough to catch a mistake with.
+fn print(effect: &SideEffect) -> u32 {
+    let operation = &effect.operation;
+    let mut hasher = DefaultHasher::new();
+    effect.route.hash(&mut hasher);
+    std::mem::discriminant(operation).hash(&mut hasher);
+    operation.channel().hash(&mut hasher);
+    operation.name().hash(&mut hasher);
+    operation.body().hash(&mut hasher);
+    let [a, b, c, d, ..] = hasher.finish().to_le_bytes();
+    u32::from_le_bytes([a, b, c, d]) | 1
+}
+
+#[cfg(test)]
+mod tests;
