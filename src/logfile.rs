@@ -1,21 +1,26 @@
 //! A log file that never grows beyond its cap.
 //!
-//! When the next write would exceed the size of one file, `name.log` becomes
+//! When the next record does not fit into one file, `name.log` becomes
 //! `name.log.1`, that becomes `.2` and so on, and the oldest goes. A file that
-//! somebody removed or moved away is noticed and made anew.
+//! somebody removed, moved away or cut short is noticed within a second and
+//! made anew or gone on with.
 //!
-//! Writing never fails towards the caller's purpose: what a full disk refuses
-//! is lost, and the next write tries again.
+//! A record is in the file as a whole or not at all: what a full disk takes
+//! only half of is cut off again.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+/// How often the path is compared with the file that is written to.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 /// How large a log may get.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// Bytes of one file.
+    /// Bytes of one file; a record that is longer has a file of its own.
     pub bytes: u64,
     /// Older files kept beside the current one.
     pub old_files: u32,
@@ -31,12 +36,30 @@ impl Default for Limits {
     }
 }
 
+impl Limits {
+    /// Bytes of all files together.
+    #[must_use]
+    pub fn cap(self) -> u64 {
+        self.bytes.saturating_mul(u64::from(self.old_files) + 1)
+    }
+}
+
+/// The disk did not take all records.
+#[derive(Debug)]
+pub struct Unwritten {
+    /// Bytes of whole records that it did take.
+    pub written: usize,
+    /// What the kernel said.
+    pub source: io::Error,
+}
+
 /// An append-only file of bounded size, mode 0600.
 #[derive(Debug)]
 pub struct LogFile {
     path: PathBuf,
     limits: Limits,
     open: Option<Open>,
+    looked: Instant,
 }
 
 #[derive(Debug)]
@@ -47,33 +70,69 @@ struct Open {
 }
 
 impl LogFile {
-    /// The log at `path`; it is opened by the first write.
+    /// The log at `path`; it is opened by the first record.
     #[must_use]
     pub fn new(path: impl Into<PathBuf>, limits: Limits) -> Self {
         Self {
             path: path.into(),
             limits,
             open: None,
+            looked: Instant::now(),
         }
     }
 
-    fn ready(&mut self, bytes: u64) -> io::Result<&mut Open> {
-        let inode = fs::symlink_metadata(&self.path).map(|m| m.ino()).ok();
-        if self.open.as_ref().is_some_and(|o| Some(o.inode) != inode) {
-            self.open = None;
+    /// Changes how large it may get from now on.
+    pub fn limit(&mut self, limits: Limits) {
+        self.limits = limits;
+    }
+
+    /// Appends `records`, each ending with a newline.
+    ///
+    /// # Errors
+    ///
+    /// When the disk refuses; the next call tries again.
+    pub fn append(&mut self, records: &[u8]) -> Result<(), Unwritten> {
+        let mut written = 0;
+        while written < records.len() {
+            match self.append_some(&records[written..]) {
+                Ok(bytes) => written += bytes,
+                Err(source) => return Err(Unwritten { written, source }),
+            }
         }
-        let full = |open: &Open| 0 < open.bytes && self.limits.bytes < open.bytes + bytes;
-        let open = match self.open.take() {
+        Ok(())
+    }
+
+    /// Appends what fits into the current file, or makes room; yields the bytes
+    /// appended.
+    fn append_some(&mut self, records: &[u8]) -> io::Result<usize> {
+        self.look();
+        let limits = self.limits;
+        let open = match &mut self.open {
             Some(open) => open,
-            None => Open::at(&self.path)?,
+            None => self.open.insert(Open::at(&self.path)?),
         };
-        let open = if full(&open) {
-            rotate(&self.path, self.limits.old_files)?;
-            Open::at(&self.path)?
-        } else {
-            open
-        };
-        Ok(self.open.insert(open))
+        let fits = fitting(records, limits.bytes, open.bytes);
+        if fits == 0 {
+            self.open = None;
+            rotate(&self.path, limits.old_files)?;
+            return Ok(0);
+        }
+        open.append(&records[..fits])?;
+        Ok(fits)
+    }
+
+    /// Compares path and file, at most once in [`LOOK_AGAIN`].
+    fn look(&mut self) {
+        let Some(open) = &mut self.open else { return };
+        if self.looked.elapsed() < LOOK_AGAIN {
+            return;
+        }
+        self.looked = Instant::now();
+        let inode = fs::symlink_metadata(&self.path).map(|m| m.ino());
+        match open.file.metadata() {
+            Ok(meta) if inode.is_ok_and(|inode| inode == open.inode) => open.bytes = meta.len(),
+            _ => self.open = None,
+        }
     }
 }
 
@@ -92,19 +151,32 @@ impl Open {
             bytes: meta.len(),
         })
     }
+
+    fn append(&mut self, records: &[u8]) -> io::Result<()> {
+        let appended = self.file.write_all(records);
+        match appended {
+            Ok(()) => self.bytes += records.len() as u64,
+            // Only ever shortened: somebody else may have cut it before.
+            Err(_) if self.file.metadata().is_ok_and(|m| self.bytes < m.len()) => {
+                _ = self.file.set_len(self.bytes);
+            }
+            Err(_) => {}
+        }
+        appended
+    }
 }
 
-impl Write for LogFile {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let len = bytes.len() as u64;
-        let open = self.ready(len)?;
-        open.file.write_all(bytes)?;
-        open.bytes += len;
-        Ok(bytes.len())
+/// How many bytes of whole records still fit into a file with `used` of
+/// `limit` bytes. Into an empty one the first record always does.
+fn fitting(records: &[u8], limit: u64, used: u64) -> usize {
+    let room = usize::try_from(limit.saturating_sub(used)).unwrap_or(usize::MAX);
+    if records.len() <= room {
+        return records.len();
     }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
+    match memchr::memrchr(b'\n', &records[..room]) {
+        Some(end) => end + 1,
+        None if used == 0 => memchr::memchr(b'\n', records).map_or(records.len(), |end| end + 1),
+        None => 0,
     }
 }
 
@@ -116,7 +188,21 @@ pub fn older(path: &Path, n: u32) -> PathBuf {
     name.into()
 }
 
+/// Bytes of the log at `path`, older files included.
+#[must_use]
+pub fn used(path: &Path, limits: Limits) -> u64 {
+    let old = (1..=limits.old_files).map(|n| older(path, n));
+    let files = std::iter::once(path.to_path_buf()).chain(old);
+    let bytes = |file: PathBuf| fs::symlink_metadata(file).map_or(0, |m| m.len());
+    files.map(bytes).sum()
+}
+
 fn rotate(path: &Path, old_files: u32) -> io::Result<()> {
+    // First of all: on a full disk this is what makes room.
+    let mut last = old_files.max(1);
+    while fs::remove_file(older(path, last)).is_ok() {
+        last += 1;
+    }
     if old_files == 0 {
         return fs::remove_file(path);
     }
@@ -137,12 +223,21 @@ mod tests {
         LogFile::new(dir.path().join("x.log"), Limits { bytes, old_files })
     }
 
+    /// As if a second had gone by.
+    fn later(log: &mut LogFile) {
+        log.looked = Instant::now().checked_sub(LOOK_AGAIN).unwrap();
+    }
+
+    fn text(dir: &tempfile::TempDir) -> String {
+        fs::read_to_string(dir.path().join("x.log")).unwrap()
+    }
+
     #[test]
     fn a_log_stays_under_its_cap_and_keeps_the_newest() {
         let dir = tempfile::tempdir().unwrap();
         let mut log = log(&dir, 100, 2);
         for n in 0..1000 {
-            writeln!(log, "line {n:04}").unwrap();
+            log.append(format!("line {n:04}\n").as_bytes()).unwrap();
         }
         let files: Vec<_> = fs::read_dir(dir.path())
             .unwrap()
@@ -150,25 +245,94 @@ mod tests {
             .collect();
         assert_eq!(files.len(), 3);
         assert!(files.iter().all(|f| f.metadata().unwrap().len() <= 100));
-        let newest = fs::read_to_string(dir.path().join("x.log")).unwrap();
-        assert!(newest.ends_with("line 0999\n"));
+        assert!(text(&dir).ends_with("line 0999\n"));
+        let limits = Limits {
+            bytes: 100,
+            old_files: 2,
+        };
+        assert_eq!(limits.cap(), 300);
+        assert!(used(&dir.path().join("x.log"), limits) <= 300);
     }
 
     #[test]
-    fn a_removed_log_is_made_anew() {
+    fn many_records_at_once_are_split_between_files_and_none_is_torn() {
         let dir = tempfile::tempdir().unwrap();
+        let mut log = log(&dir, 100, 20);
+        let records: Vec<_> = (0..100).map(|n| format!("line {n:04}\n")).collect();
+        let records = records.concat();
+        log.append(records.as_bytes()).unwrap();
+        let mut all = String::new();
+        for n in (0..=20).rev() {
+            let path = dir.path().join("x.log");
+            let path = if n == 0 { path } else { older(&path, n) };
+            let text = fs::read_to_string(path).unwrap_or_default();
+            assert!(text.len() <= 100 && (text.is_empty() || text.ends_with('\n')));
+            all.push_str(&text);
+        }
+        assert_eq!(all, records);
+    }
+
+    #[test]
+    fn a_record_beyond_the_limit_has_a_file_of_its_own() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut log = log(&dir, 10, 1);
+        log.append(b"short\na record that is too long\n").unwrap();
+        assert_eq!(text(&dir), "a record that is too long\n");
+    }
+
+    #[test]
+    fn a_removed_moved_or_cut_log_is_noticed() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("x.log");
         let mut log = log(&dir, 100, 2);
-        log.write_all(b"one\n").unwrap();
-        fs::remove_file(dir.path().join("x.log")).unwrap();
-        log.write_all(b"two\n").unwrap();
-        assert_eq!(fs::read(dir.path().join("x.log")).unwrap(), b"two\n");
+        log.append(b"one\n").unwrap();
+        fs::remove_file(&path).unwrap();
+        later(&mut log);
+        log.append(b"two\n").unwrap();
+        assert_eq!(text(&dir), "two\n");
+        fs::rename(&path, dir.path().join("away")).unwrap();
+        later(&mut log);
+        log.append(b"three\n").unwrap();
+        assert_eq!(text(&dir), "three\n");
+        log.append(&[b'x'; 90]).unwrap();
+        File::create(&path).unwrap();
+        later(&mut log);
+        log.append(b"after a cut there is room\n").unwrap();
+        assert_eq!(text(&dir), "after a cut there is room\n");
+        assert!(!older(&path, 1).exists());
+    }
+
+    #[test]
+    fn what_cannot_be_written_is_said_and_the_next_record_tries_again() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir(dir.path().join("x.log")).unwrap();
+        let mut log = log(&dir, 100, 2);
+        assert_eq!(log.append(b"one\n").unwrap_err().written, 0);
+        fs::remove_dir(dir.path().join("x.log")).unwrap();
+        log.append(b"two\n").unwrap();
+        assert_eq!(text(&dir), "two\n");
+    }
+
+    #[test]
+    fn fewer_old_files_than_before_leaves_no_forgotten_ones() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut log = log(&dir, 10, 5);
+        for _ in 0..10 {
+            log.append(b"a line..\n").unwrap();
+        }
+        log.limit(Limits {
+            bytes: 10,
+            old_files: 1,
+        });
+        log.append(b"a line..\n").unwrap();
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 2);
     }
 
     #[test]
     fn a_log_goes_on_where_the_last_run_ended() {
         let dir = tempfile::tempdir().unwrap();
-        log(&dir, 100, 2).write_all(b"one\n").unwrap();
-        log(&dir, 100, 2).write_all(b"two\n").unwrap();
-        assert_eq!(fs::read(dir.path().join("x.log")).unwrap(), b"one\ntwo\n");
+        log(&dir, 100, 2).append(b"one\n").unwrap();
+        log(&dir, 100, 2).append(b"two\n").unwrap();
+        assert_eq!(text(&dir), "one\ntwo\n");
     }
 }

@@ -88,6 +88,12 @@ impl Paths {
         self.base.join("logs")
     }
 
+    /// The journal of life events.
+    #[must_use]
+    pub fn events(&self) -> PathBuf {
+        self.logs().join("events.jsonl")
+    }
+
     /// The emulator's own directory: its key and its last address.
     #[must_use]
     pub fn emulator(&self) -> PathBuf {

@@ -5,14 +5,10 @@
 
 use std::io::{self, IsTerminal};
 
-use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::EnvFilter;
-use tracing_subscriber::fmt;
+use tracing_subscriber::fmt::{self, MakeWriter};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
-
-/// Lines waiting for the disk; more are dropped. Room for them is taken at once.
-const LINES_MAX: usize = 2048;
 
 /// How much is logged.
 #[derive(Debug, Clone, Default)]
@@ -58,18 +54,17 @@ pub fn init_stderr(verbosity: &Verbosity) {
     };
 }
 
-/// Logs JSON lines to `writer` from a thread of its own, so that a slow disk
-/// never stops the caller.
+/// Logs JSON lines to what `writer` makes, a whole line at a time; it must not
+/// wait for a disk.
 ///
-/// The guard writes what is left when it is dropped.
-pub fn init_writer(verbosity: &Verbosity, writer: impl io::Write + Send + 'static) -> WorkerGuard {
-    let (writer, guard) = NonBlockingBuilder::default()
-        .buffered_lines_limit(LINES_MAX)
-        .finish(writer);
+/// Does nothing if logging was set up before.
+pub fn init_writer<W>(verbosity: &Verbosity, writer: W)
+where
+    W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
+{
     let layer = fmt::layer().json().with_writer(writer);
     _ = tracing_subscriber::registry()
         .with(verbosity.filter())
         .with(layer)
         .try_init();
-    guard
 }

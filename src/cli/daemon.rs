@@ -1,6 +1,8 @@
 //! `falco __daemon`: the detached supervisor; and the supervisor as such, which
 //! `falco up --foreground` runs too.
 
+mod leftovers;
+
 use std::io::Write;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
@@ -17,24 +19,25 @@ use super::runtime::block_on;
 use super::serve::publish_timeout;
 use super::settings::{Instance, Logging, private_directory};
 use crate::clock;
-use crate::logfile::{Limits, LogFile};
 use crate::net::notify::Notifier;
-use crate::net::unix::{self, BindError, Socket};
+use crate::net::unix::{self, BindError};
 use crate::paths::Paths;
 use crate::process;
 use crate::process::capture::Logs;
 use crate::process::family;
 use crate::process::identity::Identity;
 use crate::process::inherited::Inherited;
-use crate::process::lease::{self, LeaseError, Outlived};
+use crate::process::lease::LeaseError;
 use crate::process::manager::Manager;
 use crate::process::spawn::Spawner;
 use crate::protocol::control::Event;
+use crate::protocol::life::Life;
 use crate::shutdown::Shutdown;
 use crate::supervisor::Until;
 use crate::supervisor::instance::{Holder, Lock, PidFile};
 use crate::supervisor::task::{self, Config, Outcome};
 use crate::telemetry;
+use leftovers::Leftovers;
 
 /// Events that may wait for whoever watches the start.
 const EVENTS_MAX: usize = 256;
@@ -137,18 +140,26 @@ impl Supervisor {
     ) -> Result<(), Failure> {
         private_directory(&self.paths.logs())?;
         private_directory(&self.paths.run())?;
-        let log = LogFile::new(self.paths.logs().join("falco.log"), Limits::default());
-        let _log = telemetry::init_writer(&self.setup.logging.verbosity(), log);
+        let logs = Logs::start(self.paths.logs()).map_err(|e| cannot("start a thread", &e))?;
+        let _last_words = LastWords(logs.clone());
+        let own = logs.own();
+        telemetry::init_writer(&self.setup.logging.verbosity(), move || own.clone());
         let holder = holder();
+        let journal = logs.journal();
         self.lock
             .record(&holder)
             .map_err(|e| cannot("write the lock", &e))?;
+        journal.note(Life::SupervisorStarted {
+            pid: holder.identity.pid,
+            instance: holder.instance.clone(),
+            version: holder.version.clone(),
+        });
         let _pid_file = PidFile::write(&self.paths.pid_file(), &holder)
             .map_err(|e| cannot(&format!("write {}", self.paths.pid_file().display()), &e))?;
         let ably_socket = self.paths.ably_socket();
         family::adopt().map_err(|e| cannot("adopt orphans", &e))?;
         let given = std::mem::take(&mut self.manager.sockets);
-        let configured = self.configure(holder, watcher, given);
+        let configured = self.configure(holder, logs, watcher, given);
         self.lock.keep();
         let reaping = Shutdown::new();
         reap_strangers(&reaping);
@@ -166,23 +177,25 @@ impl Supervisor {
     fn configure(
         &self,
         holder: Holder,
+        logs: Logs,
         watcher: (Until, mpsc::Sender<Event>),
-        mut given: Vec<OwnedFd>,
+        given: Vec<OwnedFd>,
     ) -> Result<Config, Failure> {
         let paths = &self.paths;
         let until = watcher.0;
         let identity = self.setup.identity.settle(&paths.identity_file())?;
         let spawner = Spawner::start().map_err(|e| cannot("start a thread", &e))?;
-        let logs = Logs::start(paths.logs(), Limits::default());
-        let logs = logs.map_err(|e| cannot("start a thread", &e))?;
-        clear_leases(&paths.run(), &watcher.1)?;
-        let control = bind(&paths.control_socket(), &mut given, &watcher.1)?;
-        let broker_socket = bind(&paths.broker_socket(), &mut given, &watcher.1)?;
-        let falco_socket = bind(&paths.falco_socket(), &mut given, &watcher.1)?;
-        for _ in given {
-            tracing::warn!("A socket was handed over that is none of ours; it is not used.");
-        }
-        clear(&paths.ably_socket(), &watcher.1)?;
+        let mut leftovers = Leftovers {
+            journal: logs.journal(),
+            events: watcher.1.clone(),
+            given,
+        };
+        leftovers.end_children(&paths.run())?;
+        let control = leftovers.bind(&paths.control_socket())?;
+        let broker_socket = leftovers.bind(&paths.broker_socket())?;
+        let falco_socket = leftovers.bind(&paths.falco_socket())?;
+        leftovers.clear(&paths.ably_socket())?;
+        leftovers.refuse_the_rest();
         let Composed {
             parts,
             has_emulator,
@@ -235,23 +248,19 @@ fn reap_strangers(shutdown: &Shutdown) {
     });
 }
 
-/// Ends the children of a killed supervisor that did not die with it.
-fn clear_leases(directory: &std::path::Path, events: &mpsc::Sender<Event>) -> Result<(), Failure> {
-    for Outlived { name, pids } in lease::clear(directory).map_err(|e| still_held(&e))? {
-        tracing::warn!(
-            part = name,
-            ?pids,
-            "Ended what had outlived its supervisor."
-        );
-        _ = events.try_send(Event::Outlived { part: name, pids });
-    }
-    Ok(())
-}
-
 /// Somebody of a former chain is there and would not, or must not, be ended.
 pub(super) fn still_held(error: &LeaseError) -> Failure {
     Failure::of(Exit::CannotCreate, error)
         .hint("a process of a former chain is left: end it, then try again")
+}
+
+/// Writes out what is left in the logs, however we end.
+struct LastWords(Logs);
+
+impl Drop for LastWords {
+    fn drop(&mut self) {
+        self.0.finish();
+    }
 }
 
 fn holder() -> Holder {
@@ -284,33 +293,6 @@ fn cannot(doing: &str, error: &std::io::Error) -> Failure {
     Failure::new(Exit::CannotCreate, format!("failed to {doing}: {error}"))
 }
 
-/// The socket at `path`: the one that was handed over, else one of our own.
-fn bind(
-    path: &std::path::Path,
-    given: &mut Vec<OwnedFd>,
-    events: &mpsc::Sender<Event>,
-) -> Result<Arc<Socket>, Failure> {
-    for index in 0..given.len() {
-        match Socket::adopt(given.swap_remove(index), path) {
-            Ok(socket) => return Ok(socket),
-            Err(other) => given.push(other),
-        }
-    }
-    let socket = once_free(|| Socket::bind(path))?;
-    if socket.replaced_stale() {
-        say_stale(path, events);
-    }
-    Ok(socket)
-}
-
-/// Makes sure that the transport's path is free: it binds there itself.
-fn clear(path: &std::path::Path, events: &mpsc::Sender<Event>) -> Result<(), Failure> {
-    if once_free(|| unix::clear_stale(path))? {
-        say_stale(path, events);
-    }
-    Ok(())
-}
-
 /// Does `attempt` again while the path is in use: children of a supervisor that
 /// was killed die with it, but a moment later than its lock is free.
 pub(super) fn once_free<T>(attempt: impl Fn() -> Result<T, BindError>) -> Result<T, Failure> {
@@ -323,12 +305,6 @@ pub(super) fn once_free<T>(attempt: impl Fn() -> Result<T, BindError>) -> Result
             done => return done.map_err(|e| cannot_bind(&e)),
         }
     }
-}
-
-fn say_stale(path: &std::path::Path, events: &mpsc::Sender<Event>) {
-    tracing::warn!(socket = %path.display(), "Removed a stale socket.");
-    let path = path.display().to_string();
-    _ = events.try_send(Event::StaleSocket { path });
 }
 
 fn cannot_bind(error: &BindError) -> Failure {

@@ -14,10 +14,12 @@ mod daemon;
 mod daemon_ably;
 mod emit;
 mod emulator;
+mod events;
 mod exit;
 mod holder;
 mod identity;
 mod logs;
+mod moment;
 mod output;
 mod progress;
 mod restart;
@@ -78,6 +80,7 @@ fn run(command: Command, inherited: Inherited) -> Result<(), Failure> {
         Command::Restart(args) => restart::run(args),
         Command::Status(args) => status::run(args),
         Command::Logs(args) => logs::run(args),
+        Command::Events(args) => events::run(args),
         Command::Emit(args) => emit::run(args),
         Command::Tail(args) => tail::run(args),
         Command::Emulator(args) => emulator::run(args, inherited),
@@ -136,6 +139,8 @@ enum Command {
     Status(status::Args),
     /// Print the logs of the chain
     Logs(logs::Args),
+    /// Print what happened to the chain: starts, ends, signals, who asked
+    Events(events::Args),
     /// Send side effects to Falco and print their acks
     Emit(emit::Args),
     /// Subscribe to channels and print messages as they come

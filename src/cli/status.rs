@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use super::exit::{Exit, Failure};
 use super::runtime::block_on;
 use super::settings::Instance;
-use super::{holder, output, progress};
+use super::{events, holder, output, progress};
 use crate::clock;
 use crate::control::client::{self, ControlError};
 use crate::net::unix::ConnectError;
@@ -89,7 +89,11 @@ fn unreachable(args: &Args, paths: &Paths, failure: Failure) -> Failure {
     }
     if failure.exit() == Exit::NotRunning {
         let place = progress::tilde(paths.base());
-        _ = output::line(&format!("○ falco {place}   not running · start: falco up"));
+        let last = events::last_stop(paths).map(|last| format!(" · {last}"));
+        _ = output::line(&format!(
+            "○ falco {place}   not running{} · start: falco up",
+            last.unwrap_or_default()
+        ));
         return Failure::already_printed(Exit::NotRunning);
     }
     failure

@@ -1,68 +1,92 @@
-//! The output of children: drained from birth, framed into lines, kept.
+//! The output of children: drained from birth, framed into lines, kept. And the
+//! other logs beside them: our own, and the journal of life events.
 //!
-//! Every line becomes one JSON record in `logs/<name>.log`:
+//! Every line becomes one JSON record in `logs/<name>.log`, see
+//! [`crate::protocol::log`]. A line over 64 KiB is cut into records that say
+//! so; bytes that are no text are kept as they are.
+//!
+//! Reading never waits for the disk: one thread writes all logs, each log may
+//! have so many bytes waiting for it, and what is beyond is dropped, counted,
+//! and the count is written. A full disk is tried again while the newest lines
+//! wait in memory. So a child is never blocked by its own log, nor by
+//! another's.
 //!
 //! ```text
-//! {"at":"2026-11-21T09:14:02.120Z","stream":"err","line":"listening"}      any text
-//! {"at":"2026-11-21T09:14:02.120Z","stream":"err","log":{"level":"INFO"}}  a line that is a JSON object
-//! {"at":"2026-11-21T09:14:02.120Z","stream":"falco","line":"started, pid 8812"}  a word of our own
+//! pipe ──drain──▶ lines ──records──▶ queue ──▶ writer thread ──▶ LogFile
+//!                            │ full                │ disk refuses
+//!                            ▼                     ▼
+//!                         counted            Backlog, 1 MiB, tried again
 //! ```
-//!
-//! A line over 64 KiB is split. Reading never waits for the disk: one thread
-//! writes for all children, and what it cannot take is counted, and the count
-//! is written. So a child is never blocked by its own log.
 
-use std::collections::HashMap;
-use std::io::{self, Write};
-use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+mod backlog;
+mod lines;
+mod sink;
+mod writer;
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use bytes::{Buf, BytesMut};
-use serde::Serialize;
-use serde_json::value::RawValue;
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::sync::oneshot;
 
 use crate::clock;
-use crate::logfile::{Limits, LogFile};
+use crate::logfile::Limits;
+use crate::protocol::life::Life;
+use crate::protocol::log::{Record, Stream};
+use lines::Line;
+use sink::{Kind, Sink};
 
-/// The longest line that is kept whole.
-const LINE_BYTES_MAX: usize = 64 * 1024;
+pub use sink::LogUsage;
 
-/// Chunks waiting for the disk, at most 64 KiB and one record each.
-const CHUNKS_MAX: usize = 64;
+/// Chunks of all logs that may wait for the disk; each log has a bound in bytes
+/// of its own.
+const CHUNKS_MAX: usize = 2048;
 
-/// Where a line came from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Stream {
-    /// The child's standard output.
-    Out,
-    /// The child's standard error.
-    Err,
-    /// The supervisor, about the child.
-    Own,
-}
+/// What a chunk costs beside its bytes, so that small ones are bounded too.
+const CHUNK_COST: usize = 4096;
 
-impl Stream {
-    fn as_str(self) -> &'static str {
-        match self {
-            Self::Out => "out",
-            Self::Err => "err",
-            Self::Own => "falco",
-        }
-    }
-}
+/// Bytes read at once.
+const READ_BYTES: usize = 16 * 1024;
+
+/// How long a disk that does not keep up is waited for when a life is over.
+const FLUSH_PATIENCE: Duration = Duration::from_millis(500);
+const FLUSH_LOOK: Duration = Duration::from_millis(2);
+
+/// The log of the supervisor itself.
+const OWN: &str = "falco";
+
+/// The journal of life events.
+const JOURNAL: &str = "events";
 
 enum Job {
-    Write { log: Arc<str>, records: Vec<u8> },
-    Flush(oneshot::Sender<()>),
+    Write {
+        sink: Arc<Sink>,
+        records: Vec<u8>,
+    },
+    Flush {
+        sinks: Vec<Arc<Sink>>,
+        done: oneshot::Sender<()>,
+    },
 }
 
-/// Handle to the thread that writes the logs of all children.
+/// What a chunk of `records` counts for while it waits.
+fn cost(records: &[u8]) -> usize {
+    records.len() + CHUNK_COST
+}
+
+/// Handle to the thread that writes all logs.
 #[derive(Debug, Clone)]
 pub struct Logs {
     jobs: SyncSender<Job>,
+    directory: Arc<Path>,
+    sinks: Arc<Mutex<BTreeMap<String, Arc<Sink>>>>,
+    journal: Arc<Sink>,
 }
 
 impl Logs {
@@ -71,56 +95,211 @@ impl Logs {
     /// # Errors
     ///
     /// When the system has no thread to give.
-    pub fn start(directory: PathBuf, limits: Limits) -> io::Result<Self> {
-        let (jobs, queue) = sync_channel(CHUNKS_MAX);
-        let work = move || write_all(&queue, &directory, limits);
+    pub fn start(directory: PathBuf) -> io::Result<Self> {
+        let (jobs, queue): (_, Receiver<Job>) = sync_channel(CHUNKS_MAX);
+        let journal = Arc::new(Sink::new(&directory, JOURNAL, Kind::Journal));
+        let sink = Arc::clone(&journal);
         std::thread::Builder::new()
             .name("logs".into())
-            .spawn(work)?;
-        Ok(Self { jobs })
+            .spawn(move || writer::run(&queue, &sink))?;
+        Ok(Self {
+            jobs,
+            directory: directory.into(),
+            sinks: Arc::default(),
+            journal,
+        })
     }
 
-    /// The log called `name`.
+    /// The log of the child called `name`, which may get so large.
     #[must_use]
-    pub fn of(&self, name: &str) -> Log {
-        Log {
-            name: name.into(),
-            jobs: self.jobs.clone(),
-            dropped: 0,
+    pub fn of(&self, name: &str, limits: Limits) -> Log {
+        let log = self.log(name, Kind::Child);
+        log.sink.limit(limits);
+        log
+    }
+
+    /// The supervisor's own log, for tracing to write to.
+    #[must_use]
+    pub fn own(&self) -> Log {
+        self.log(OWN, Kind::Own)
+    }
+
+    /// The journal of life events.
+    #[must_use]
+    pub fn journal(&self) -> Journal {
+        Journal {
+            log: Log {
+                sink: Arc::clone(&self.journal),
+                jobs: self.jobs.clone(),
+            },
         }
     }
 
-    /// Resolves when everything written before is in the files.
+    fn log(&self, name: &str, kind: Kind) -> Log {
+        let mut sinks = self.sinks.lock().unwrap_or_else(PoisonError::into_inner);
+        let make = || Arc::new(Sink::new(&self.directory, name, kind));
+        let sink = sinks.entry(name.to_owned()).or_insert_with(make);
+        Log {
+            sink: Arc::clone(sink),
+            jobs: self.jobs.clone(),
+        }
+    }
+
+    fn all(&self) -> Vec<Arc<Sink>> {
+        let sinks = self.sinks.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all: Vec<_> = sinks.values().cloned().collect();
+        all.push(Arc::clone(&self.journal));
+        all
+    }
+
+    /// How the log called `name` is doing, if there is one.
+    #[must_use]
+    pub fn usage_of(&self, name: &str) -> Option<LogUsage> {
+        let sinks = self.sinks.lock().unwrap_or_else(PoisonError::into_inner);
+        let sink = sinks.get(name).cloned();
+        drop(sinks);
+        sink.map(|sink| sink.usage())
+    }
+
+    /// How all logs together are doing.
+    #[must_use]
+    pub fn usage(&self) -> LogUsage {
+        let mut sum = LogUsage::default();
+        for sink in self.all() {
+            let one = sink.usage();
+            sum.bytes += one.bytes;
+            sum.cap += one.cap;
+            sum.dropped += one.dropped;
+            let trouble = |t| format!("{}: {t}", sink.path().display());
+            sum.trouble = sum.trouble.or(one.trouble.map(trouble));
+        }
+        sum
+    }
+
+    /// Resolves when everything written before is in the files, or soon.
     pub async fn flush(&self) {
-        let (done, flushed) = oneshot::channel();
-        // A full queue means a disk that does not keep up: do not wait for it.
-        if self.jobs.try_send(Job::Flush(done)).is_ok() {
-            _ = flushed.await;
+        flush(&self.jobs, self.all()).await;
+    }
+
+    /// As [`Self::flush`], for whoever has no runtime any more.
+    pub fn finish(&self) {
+        let (done, mut flushed) = oneshot::channel();
+        let sinks = self.all();
+        let deadline = Instant::now() + FLUSH_PATIENCE;
+        if self.jobs.try_send(Job::Flush { sinks, done }).is_ok() {
+            while flushed.try_recv() == Err(oneshot::error::TryRecvError::Empty)
+                && Instant::now() < deadline
+            {
+                std::thread::sleep(FLUSH_LOOK);
+            }
         }
     }
 }
 
-/// One log, written to by one stream.
+/// The moment of a line, as the records have it.
+fn now() -> String {
+    clock::utc(clock::now_ms())
+}
+
+async fn flush(jobs: &SyncSender<Job>, sinks: Vec<Arc<Sink>>) {
+    let (done, flushed) = oneshot::channel();
+    let mut job = Job::Flush { sinks, done };
+    let flushing = async {
+        // A full queue means a disk that does not keep up.
+        while let Err(TrySendError::Full(again)) = jobs.try_send(job) {
+            job = again;
+            tokio::time::sleep(FLUSH_LOOK).await;
+        }
+        _ = flushed.await;
+    };
+    _ = tokio::time::timeout(FLUSH_PATIENCE, flushing).await;
+}
+
+/// One log; clones write to the same.
 #[derive(Debug, Clone)]
 pub struct Log {
-    name: Arc<str>,
+    sink: Arc<Sink>,
     jobs: SyncSender<Job>,
-    dropped: u64,
 }
 
 impl Log {
+    /// Whose it is.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        self.sink.name()
+    }
+
+    /// The output of one life of a child.
+    #[must_use]
+    pub fn life(&self, incarnation: u32) -> LifeLog {
+        self.sink.lives_as(incarnation);
+        LifeLog {
+            log: self.clone(),
+            incarnation,
+            seq: Arc::default(),
+        }
+    }
+
+    /// Hands `records` to the writer, or drops and counts them.
+    fn push(&self, records: Vec<u8>, lines: u64) {
+        let cost = cost(&records);
+        if !self.sink.admits(cost) {
+            return self.sink.refused(lines);
+        }
+        let sink = Arc::clone(&self.sink);
+        if self.jobs.try_send(Job::Write { sink, records }).is_err() {
+            self.sink.taken(cost);
+            self.sink.refused(lines);
+        }
+    }
+}
+
+/// A whole line of our own log at a time, as tracing hands it over.
+impl io::Write for Log {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        self.push(line.to_vec(), 1);
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Handle to the journal of life events; never waits.
+#[derive(Debug, Clone)]
+pub struct Journal {
+    log: Log,
+}
+
+impl Journal {
+    /// Notes what happened, now.
+    pub fn note(&self, life: Life) {
+        self.log.push(writer::entry(life), 1);
+    }
+}
+
+/// The log of one life of a child; clones count their lines together.
+#[derive(Debug, Clone)]
+pub struct LifeLog {
+    log: Log,
+    incarnation: u32,
+    seq: Arc<AtomicU64>,
+}
+
+impl LifeLog {
     /// Writes a word of our own.
-    pub fn note(&mut self, text: &str) {
+    pub fn note(&self, text: &str) {
         let mut records = Vec::new();
-        write_record(&mut records, Stream::Own, text.as_bytes());
-        self.write(records, 1);
+        self.record(&mut records, &now(), Stream::Falco, text.as_bytes(), false);
+        self.log.push(records, 1);
     }
 
     /// Keeps everything `pipe` yields until it ends.
-    pub async fn drain(mut self, mut pipe: impl AsyncRead + Unpin, stream: Stream) {
+    pub async fn drain(self, mut pipe: impl AsyncRead + Unpin, stream: Stream) {
         let mut buffer = BytesMut::new();
         loop {
-            buffer.reserve(LINE_BYTES_MAX / 8);
+            buffer.reserve(READ_BYTES);
             let read = pipe.read_buf(&mut buffer).await;
             let ended = !matches!(read, Ok(1..));
             self.keep_lines(&mut buffer, stream, ended);
@@ -130,84 +309,35 @@ impl Log {
         }
     }
 
-    fn keep_lines(&mut self, buffer: &mut BytesMut, stream: Stream, ended: bool) {
-        let mut records = Vec::new();
-        let mut lines = 0;
-        while let Some((line, taken)) = next_line(buffer, ended) {
-            write_record(&mut records, stream, &buffer[..line]);
+    /// Resolves when everything written before is in the file, or soon.
+    pub async fn flush(&self) {
+        flush(&self.log.jobs, vec![Arc::clone(&self.log.sink)]).await;
+    }
+
+    fn keep_lines(&self, buffer: &mut BytesMut, stream: Stream, ended: bool) {
+        let (mut records, mut kept) = (Vec::new(), 0);
+        let now = now();
+        while let Some(Line { bytes, taken, cut }) = lines::next(buffer, ended) {
+            self.record(&mut records, &now, stream, &buffer[..bytes], cut);
             buffer.advance(taken);
-            lines += 1;
+            kept += 1;
         }
-        if 0 < lines {
-            self.write(records, lines);
-        }
-    }
-
-    fn write(&mut self, mut records: Vec<u8>, lines: u64) {
-        if 0 < self.dropped {
-            let text = format!("dropped {} lines: the disk did not keep up", self.dropped);
-            write_record(&mut records, Stream::Own, text.as_bytes());
-        }
-        let log = Arc::clone(&self.name);
-        match self.jobs.try_send(Job::Write { log, records }) {
-            Ok(()) => self.dropped = 0,
-            Err(_) => self.dropped += lines,
+        if 0 < kept {
+            self.log.push(records, kept);
         }
     }
-}
 
-/// Length of the next line in `buffer` and how much to take off for it.
-fn next_line(buffer: &[u8], ended: bool) -> Option<(usize, usize)> {
-    let window = &buffer[..buffer.len().min(LINE_BYTES_MAX)];
-    match memchr::memchr(b'\n', window) {
-        Some(end) => {
-            let line = buffer[..end].strip_suffix(b"\r").map_or(end, <[u8]>::len);
-            Some((line, end + 1))
-        }
-        None if window.len() == LINE_BYTES_MAX => Some((LINE_BYTES_MAX, LINE_BYTES_MAX)),
-        None if ended && !buffer.is_empty() => Some((buffer.len(), buffer.len())),
-        None => None,
-    }
-}
-
-#[derive(Serialize)]
-struct Record<'a> {
-    at: String,
-    stream: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    line: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    log: Option<&'a RawValue>,
-}
-
-fn write_record(records: &mut Vec<u8>, stream: Stream, line: &[u8]) {
-    let text = String::from_utf8_lossy(line);
-    let object = text
-        .starts_with('{')
-        .then(|| serde_json::from_str::<&RawValue>(&text).ok());
-    let object = object.flatten();
-    let record = Record {
-        at: clock::utc(clock::now_ms()),
-        stream: stream.as_str(),
-        line: object.is_none().then_some(&text),
-        log: object,
-    };
-    serde_json::to_writer(&mut *records, &record).expect("records serialize");
-    records.push(b'\n');
-}
-
-fn write_all(queue: &Receiver<Job>, directory: &std::path::Path, limits: Limits) {
-    let mut files: HashMap<Arc<str>, LogFile> = HashMap::new();
-    for job in queue {
-        match job {
-            Job::Write { log, records } => {
-                let open = || LogFile::new(directory.join(format!("{log}.log")), limits);
-                let file = files.entry(Arc::clone(&log)).or_insert_with(open);
-                // A full disk loses the lines; the child goes on.
-                _ = file.write_all(&records);
-            }
-            Job::Flush(done) => _ = done.send(()),
-        }
+    fn record(&self, records: &mut Vec<u8>, ts: &str, stream: Stream, line: &[u8], cut: bool) {
+        let record = Record {
+            ts: ts.into(),
+            child: self.log.sink.name().into(),
+            incarnation: self.incarnation,
+            stream,
+            seq: self.seq.fetch_add(1, Ordering::Relaxed) + 1,
+            cut,
+            ..Record::default()
+        };
+        record.with_line(line).write_to(records);
     }
 }
 
@@ -217,9 +347,10 @@ mod tests {
 
     async fn kept(input: &[u8]) -> Vec<serde_json::Value> {
         let dir = tempfile::tempdir().unwrap();
-        let logs = Logs::start(dir.path().into(), Limits::default()).unwrap();
-        logs.of("x").drain(input, Stream::Err).await;
-        logs.flush().await;
+        let logs = Logs::start(dir.path().into()).unwrap();
+        let life = logs.of("x", Limits::default()).life(7);
+        life.clone().drain(input, Stream::Err).await;
+        life.flush().await;
         let text = std::fs::read_to_string(dir.path().join("x.log")).unwrap_or_default();
         text.lines()
             .map(|l| serde_json::from_str(l).unwrap())
@@ -229,29 +360,63 @@ mod tests {
     #[tokio::test]
     async fn every_line_is_kept_also_the_last_without_newline() {
         let records = kept(b"one\r\n\ntwo \xff\nthree").await;
-        let lines: Vec<_> = records
-            .iter()
-            .map(|r| r["line"].as_str().unwrap())
-            .collect();
-        assert_eq!(lines, ["one", "", "two \u{fffd}", "three"]);
-        assert!(records.iter().all(|r| r["stream"] == "err"));
+        let lines: Vec<_> = records.iter().map(|r| r["msg"].as_str().unwrap()).collect();
+        assert_eq!(lines, ["one\r", "", "two \u{fffd}", "three"]);
+        let facts = |r: &serde_json::Value| (r["stream"] == "err", r["incarnation"] == 7);
+        assert!(records.iter().all(|r| facts(r) == (true, true)));
+        let seqs: Vec<_> = records.iter().map(|r| r["seq"].as_u64().unwrap()).collect();
+        assert_eq!(seqs, [1, 2, 3, 4]);
     }
 
     #[tokio::test]
-    async fn a_line_that_is_a_json_object_stays_one() {
-        let records = kept(b"{\"level\":\"INFO\"}\n{broken\n").await;
-        assert_eq!(records[0]["log"]["level"], "INFO");
-        assert_eq!(records[1]["line"], "{broken");
-    }
-
-    #[tokio::test]
-    async fn a_line_beyond_the_limit_is_split_and_none_of_it_is_lost() {
-        let input = vec![b'x'; LINE_BYTES_MAX * 2 + 10];
+    async fn a_line_beyond_the_limit_is_split_and_marked_and_none_of_it_is_lost() {
+        let input = vec![b'x'; lines::LINE_BYTES_MAX * 2 + 10];
         let records = kept(&input).await;
-        let sizes: Vec<_> = records
+        let parts: Vec<_> = records
             .iter()
-            .map(|r| r["line"].as_str().unwrap().len())
+            .map(|r| (r["msg"].as_str().unwrap().len(), r["cut"] == true))
             .collect();
-        assert_eq!(sizes, [LINE_BYTES_MAX, LINE_BYTES_MAX, 10]);
+        let max = lines::LINE_BYTES_MAX;
+        assert_eq!(parts, [(max, true), (max, true), (10, false)]);
+    }
+
+    #[tokio::test]
+    async fn a_flood_drops_its_own_lines_only_and_says_how_many() {
+        let dir = tempfile::tempdir().unwrap();
+        let (jobs, queue) = sync_channel(CHUNKS_MAX);
+        let logs = Logs {
+            jobs,
+            directory: dir.path().into(),
+            sinks: Arc::default(),
+            journal: Arc::new(Sink::new(dir.path(), JOURNAL, Kind::Journal)),
+        };
+        // Nobody writes yet: the disk does not keep up.
+        let input = b"a line of some length\n".repeat(200_000);
+        logs.of("flood", Limits::default())
+            .life(1)
+            .drain(&input[..], Stream::Out)
+            .await;
+        logs.of("quiet", Limits::default())
+            .life(1)
+            .drain(&b"heard\n"[..], Stream::Out)
+            .await;
+        let dropped = logs.usage_of("flood").unwrap().dropped;
+        assert!(0 < dropped);
+        let journal = Arc::clone(&logs.journal);
+        let writing = std::thread::spawn(move || writer::run(&queue, &journal));
+        logs.of("flood", Limits::default()).life(2).note("after");
+        logs.flush().await;
+        drop(logs);
+        writing.join().unwrap();
+        let read = |name| std::fs::read_to_string(dir.path().join(name)).unwrap();
+        assert!(read("quiet.log").contains("heard"));
+        let flood = read("flood.log");
+        assert!(
+            flood.contains(&format!("dropped {dropped} lines")),
+            "{dropped}"
+        );
+        let lines = flood.lines().filter(|l| l.contains("a line of")).count() as u64;
+        assert_eq!(lines + dropped, 200_000);
+        assert!(read("events.jsonl").contains("logs_dropped"));
     }
 }

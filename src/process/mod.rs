@@ -35,4 +35,4 @@ mod sys;
 mod table;
 pub mod usage;
 
-pub(crate) use sys::{seal_descriptors, settle};
+pub(crate) use sys::{local_offset, seal_descriptors, settle};

@@ -171,6 +171,19 @@ pub(super) fn pidfd(pid: u32) -> io::Result<OwnedFd> {
     Ok(read)
 }
 
+/// How far local time is ahead of UTC, in seconds, at `seconds` after the epoch.
+pub(crate) fn local_offset(seconds: i64) -> Option<i32> {
+    let time = libc::time_t::from(seconds);
+    // SAFETY: an all-zero tm is valid, and localtime_r only fills it; nobody
+    // changes the environment, where it finds the zone.
+    let local = unsafe {
+        let mut local: libc::tm = std::mem::zeroed();
+        let filled = libc::localtime_r(&raw const time, &raw mut local);
+        (!filled.is_null()).then_some(local)
+    };
+    i32::try_from(local?.tm_gmtoff).ok()
+}
+
 /// Waits for `fd` to become readable, on the runtime this is called in.
 pub(super) fn readable(fd: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
     // SAFETY: an OwnedFd is open, and the same, until it is dropped.

@@ -213,6 +213,22 @@ pub struct Status {
     pub transport: Option<TransportStatus>,
     /// Where the emulator is, when there is one.
     pub emulator: Option<EmulatorPlace>,
+    /// All logs together.
+    pub logs: LogStatus,
+}
+
+/// How large a log is, and what is missing in it.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct LogStatus {
+    /// Bytes on disk.
+    pub bytes: u64,
+    /// Bytes there may be.
+    pub cap: u64,
+    /// Lines lost since the start.
+    pub dropped: u64,
+    /// Why it cannot be written now.
+    pub trouble: Option<String>,
 }
 
 /// The chain as a whole.
@@ -263,6 +279,8 @@ pub struct PartStatus {
     pub cpu_ms: Option<u64>,
     /// Where it listens.
     pub place: String,
+    /// Its log, if it has one of its own.
+    pub log: Option<LogStatus>,
 }
 
 /// Whether a part is a process of its own.

@@ -2,7 +2,7 @@
 //!
 //! Owns how bytes become values and back: the binary frames of `falco.sock`,
 //! the side-effect JSON and its routing, the NDJSON of `ably.sock`, the token
-//! broker's exchange, the control protocol, and Ably's protocol messages in
+//! broker's exchange, the control protocol, the records of the logs, and Ably's protocol messages in
 //! JSON and msgpack.
 //!
 //! Pure: no I/O, no clock, no runtime. Whatever a peer sends, decoding it
@@ -15,4 +15,6 @@ pub mod envelope;
 pub mod frame;
 pub mod id;
 pub mod ipc;
+pub mod life;
+pub mod log;
 pub mod token;

@@ -17,10 +17,12 @@ use super::chain::{Ending, PartId};
 use super::part::Launch;
 use super::probe::Probe;
 use crate::clock;
-use crate::process::capture::{Log, Stream};
+use crate::process::capture::{Journal, LifeLog, Log};
 use crate::process::child::{Child, Exit};
 use crate::process::inherited::{LIFELINE_FD, READY_FD, SECRETS_FD};
 use crate::process::spawn::Spawner;
+use crate::protocol::life::Life;
+use crate::protocol::log::Stream;
 use crate::report::Report as Causes;
 use crate::shutdown::Shutdown;
 
@@ -82,6 +84,7 @@ impl Reporter {
 pub(super) struct Birth {
     pub(super) spawner: Spawner,
     pub(super) log: Log,
+    pub(super) journal: Journal,
     /// The read end of the lifeline, if the program is ours.
     pub(super) lifeline: Option<OwnedFd>,
     pub(super) probe: Probe,
@@ -94,13 +97,13 @@ pub(super) async fn live(
     mut orders: mpsc::Receiver<Order>,
     reporter: Reporter,
 ) {
-    let mut log = birth.log.clone();
+    let log = birth.log.life(reporter.incarnation);
     let (ending, left) = match start(launch, &birth).await {
         Ok((child, ready)) => {
             log.note(&format!("started, pid {}", child.pid()));
             reporter.say(News::Started { pid: child.pid() }).await;
             let since = tokio::time::Instant::now();
-            let (ending, left) = watch(child, ready, &birth, &mut orders, &reporter).await;
+            let (ending, left) = watch(child, ready, &birth, &log, &mut orders, &reporter).await;
             log.note(&format!("{ending} after {}", clock::span(since.elapsed())));
             (ending, left)
         }
@@ -109,6 +112,8 @@ pub(super) async fn live(
             (ending, Vec::new())
         }
     };
+    // Whoever hears of the end finds in the log what came before it.
+    log.flush().await;
     reporter.say(News::Ended { ending, left }).await;
 }
 
@@ -161,11 +166,12 @@ async fn watch(
     mut child: Child,
     ready: Option<pipe::Receiver>,
     birth: &Birth,
+    log: &LifeLog,
     orders: &mut mpsc::Receiver<Order>,
     reporter: &Reporter,
 ) -> (Ending, Vec<u32>) {
     let captures = Shutdown::new();
-    let end = match capture(&mut child, &birth.log, &captures).and_then(|()| child.end()) {
+    let end = match capture(&mut child, log, &captures).and_then(|()| child.end()) {
         Ok(end) => end,
         Err(error) => {
             return (
@@ -173,6 +179,11 @@ async fn watch(
                 Vec::new(),
             );
         }
+    };
+    let signals = Signals {
+        birth,
+        incarnation: reporter.incarnation,
+        group: child.pid(),
     };
     let mut trouble = None;
     let mut is_ready = false;
@@ -191,8 +202,14 @@ async fn watch(
                     is_ready = true;
                     reporter.say(News::Ready { fact }).await;
                 }
-                Event::Order(Some(Order::Terminate)) => child.terminate(),
-                Event::Order(Some(Order::Kill)) => child.kill(),
+                Event::Order(Some(Order::Terminate)) => {
+                    signals.note("SIGTERM", "asked to end");
+                    child.terminate();
+                }
+                Event::Order(Some(Order::Kill)) => {
+                    signals.note("SIGKILL", "did not end when asked");
+                    child.kill();
+                }
                 Event::Order(None) => {
                     child.kill();
                     end.reached().await;
@@ -202,14 +219,30 @@ async fn watch(
         }
     }
     if let (false, Some(trouble)) = (is_ready, trouble) {
-        birth
-            .log
-            .clone()
-            .note(&format!("was never ready: {trouble}"));
+        log.note(&format!("was never ready: {trouble}"));
     }
     let (exit, left) = child.reap().await;
     captures.drain(DRAIN_PATIENCE).await;
     (ending(&exit), left)
+}
+
+/// Tells the journal of every signal that goes to a child's group.
+struct Signals<'a> {
+    birth: &'a Birth,
+    incarnation: u32,
+    group: u32,
+}
+
+impl Signals<'_> {
+    fn note(&self, signal: &str, why: &str) {
+        self.birth.journal.note(Life::Signaled {
+            part: self.birth.log.name().to_owned(),
+            incarnation: self.incarnation,
+            group: self.group,
+            signal: signal.to_owned(),
+            why: why.to_owned(),
+        });
+    }
 }
 
 fn ending(exit: &Exit) -> Ending {
@@ -220,7 +253,7 @@ fn ending(exit: &Exit) -> Ending {
     }
 }
 
-fn capture(child: &mut Child, log: &Log, captures: &Shutdown) -> io::Result<()> {
+fn capture(child: &mut Child, log: &LifeLog, captures: &Shutdown) -> io::Result<()> {
     if let Some(output) = child.take_output()? {
         captures.spawn(log.clone().drain(output.stdout, Stream::Out));
         captures.spawn(log.clone().drain(output.stderr, Stream::Err));

@@ -7,6 +7,7 @@
 
 mod config;
 mod manager;
+mod notes;
 mod requests;
 mod telling;
 
@@ -20,15 +21,19 @@ use super::chain::{Action, Chain, Ending, Outlook, PartId};
 use super::incarnation::{self, Birth, News, ORDERS_MAX, Order, Report, Reporter};
 use super::inside::{self, Server};
 use super::part::{Facts, Run};
+use super::sidecar::LogLimits;
 use super::view::ms;
 use super::watchers::Watchers;
 use crate::control::server::{self, Command};
+use crate::process::capture::Journal;
 use crate::process::family;
 use crate::protocol::control::{Event, StartFailure};
+use crate::protocol::life::Asker;
 use crate::shutdown::Shutdown;
 use manager::Listening;
 
 pub use config::{AskIngest, Config, Manager, Outcome};
+use notes::Noted;
 
 /// Reports that may wait for the supervisor; each life sends three.
 const REPORTS_MAX: usize = 64;
@@ -76,6 +81,8 @@ struct Supervisor {
     /// Whether a signal asked to stop; the next one kills.
     signaled: bool,
     failure: Option<StartFailure>,
+    journal: Journal,
+    noted: Noted,
 }
 
 /// Runs the chain until it is stopped.
@@ -110,6 +117,8 @@ pub async fn run(mut config: Config) -> io::Result<Outcome> {
         stopping_since: None,
         signaled: false,
         failure: None,
+        journal: config.logs.journal(),
+        noted: Noted::default(),
         config,
     };
     supervisor.run(inbox, requests, Signals::install()?).await
@@ -165,11 +174,13 @@ impl Supervisor {
             Wake::Command(command) => self.handle_command(command, now),
             Wake::Stop(signal) if self.signaled => {
                 tracing::warn!(signal, "Asked to stop again; killing what is left.");
+                self.note_asked("kill", Vec::new(), by_signal(signal));
                 self.chain.kill(now);
             }
             Wake::Stop(signal) => {
                 tracing::info!(signal, "Asked to stop.");
                 self.signaled = true;
+                self.note_asked("stop", Vec::new(), by_signal(signal));
                 self.stop(false, now);
             }
             Wake::Hangup if self.config.foreground => {
@@ -212,8 +223,10 @@ impl Supervisor {
                         pids: left,
                     });
                 }
+                let was = self.chain.parts()[part].state.clone();
                 self.chain
                     .handle_end(part, incarnation, ending, now, rand::random());
+                self.note_end(part, incarnation, &was);
             }
         }
     }
@@ -248,6 +261,7 @@ impl Supervisor {
             while let Some(change) = self.chain.poll_change() {
                 self.announce(change);
             }
+            self.note_states();
             match self.chain.poll_action() {
                 Some(Action::Start(part, incarnation)) => self.start(part, incarnation),
                 Some(Action::Terminate(part, incarnation)) => {
@@ -312,7 +326,8 @@ impl Supervisor {
                     .then(|| self.lifeline.try_clone().map(Into::into));
                 let birth = Birth {
                     spawner: self.config.spawner.clone(),
-                    log: self.config.logs.of(spec.plan.name),
+                    log: self.config.logs.of(spec.plan.name, LogLimits::default()),
+                    journal: self.journal.clone(),
                     lifeline: lifeline.transpose().map_err(|e| e.to_string())?,
                     probe: process.probe.clone(),
                 };
@@ -354,12 +369,13 @@ impl Supervisor {
 
     /// Everything is gone but the control socket: says so, and takes it away.
     async fn finish(mut self) -> Outcome {
+        let after_ms = self.stopping_since.map_or(0, |since| ms(since.elapsed()));
+        self.note_stopped(after_ms);
         self.config.logs.flush().await;
         self.end_strangers().await;
         if let Some(failure) = &self.failure {
             self.watchers.tell(&Event::Failed(failure.clone()));
         }
-        let after_ms = self.stopping_since.map_or(0, |since| ms(since.elapsed()));
         self.watchers.tell(&Event::Stopped { after_ms });
         tracing::info!(after_ms, "Everything is stopped.");
         drop(self.watchers);
@@ -370,6 +386,13 @@ impl Supervisor {
             Some(failure) => Outcome::StartFailed(failure),
             None => Outcome::Stopped,
         }
+    }
+}
+
+fn by_signal(signal: &str) -> Asker {
+    Asker {
+        signal: Some(signal.to_owned()),
+        ..Asker::default()
     }
 }
 

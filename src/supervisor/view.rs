@@ -6,8 +6,9 @@
 use std::time::{Duration, Instant};
 
 use super::chain::{Chain, Ending, Outlook, Part, State};
+use crate::process::capture::LogUsage;
 use crate::process::usage::Usage;
-use crate::protocol::control::{ChainState, LastExit, PartKind, PartState, PartStatus};
+use crate::protocol::control::{ChainState, LastExit, LogStatus, PartKind, PartState, PartStatus};
 
 /// Milliseconds of a span.
 pub(super) fn ms(span: Duration) -> u64 {
@@ -87,10 +88,20 @@ pub(super) fn part_status(
         rss_bytes: usage.map(|u| u.rss_bytes),
         cpu_ms: usage.map(|u| ms(u.cpu)),
         place,
+        log: None,
     }
 }
 
-fn part_state(part: &Part) -> PartState {
+pub(super) fn log_status(usage: LogUsage) -> LogStatus {
+    LogStatus {
+        bytes: usage.bytes,
+        cap: usage.cap,
+        dropped: usage.dropped,
+        trouble: usage.trouble,
+    }
+}
+
+pub(super) fn part_state(part: &Part) -> PartState {
     let failing = part.history.is_crash_loop();
     match part.state {
         State::Waiting => PartState::Waiting,

@@ -21,6 +21,7 @@ use crate::protocol::control::{
     ChainState, Event, PartKind, PartStatus, Request, STATUS_SCHEMA, SocketStatus, Status,
 };
 use crate::protocol::ipc::{TransportStatus, UpstreamStatus};
+use crate::protocol::life::Asker;
 
 /// How long a part may take to say how it is, when somebody asks.
 const STATUS_PATIENCE: Duration = Duration::from_millis(300);
@@ -45,11 +46,13 @@ impl Supervisor {
             },
             Request::Stop { now: at_once } => {
                 tracing::info!(?peer, at_once, "Asked to stop.");
+                self.note_asked("stop", Vec::new(), asker(peer));
                 self.watchers.add(Until::Stopped, events);
                 self.stop(at_once, now);
             }
             Request::Restart { parts } => {
                 tracing::info!(?peer, ?parts, "Asked to restart.");
+                self.note_asked("restart", parts.clone(), asker(peer));
                 match self.select(&parts) {
                     Ok(ids) => {
                         self.watchers.add(Until::Ready, events);
@@ -151,6 +154,7 @@ impl Supervisor {
             ingest: None,
             transport: None,
             emulator: self.emulator(),
+            logs: view::log_status(self.config.logs.usage()),
         }
     }
 
@@ -165,6 +169,11 @@ impl Supervisor {
         PartStatus {
             ready: status.ready && trouble.is_none(),
             trouble,
+            log: match kind {
+                PartKind::Process => self.config.logs.usage_of(self.name(id)),
+                PartKind::Server => None,
+            }
+            .map(view::log_status),
             ..status
         }
     }
@@ -178,6 +187,14 @@ impl Supervisor {
             }
             _ => None,
         }
+    }
+}
+
+fn asker(peer: Option<(i32, u32)>) -> Asker {
+    Asker {
+        pid: peer.map(|(pid, _)| pid),
+        uid: peer.map(|(_, uid)| uid),
+        signal: None,
     }
 }
 

@@ -7,6 +7,7 @@ use super::super::probe::EmulatorFact;
 use super::super::view::ms;
 use super::Supervisor;
 use crate::protocol::control::{EmulatorPlace, Event, StartFailure, Summary};
+use crate::protocol::life::Life;
 
 /// The exit code when a part never became ready.
 const EXIT_UNAVAILABLE: u8 = 69;
@@ -69,6 +70,7 @@ impl Supervisor {
             }
             Change::ChainReady => {
                 tracing::info!("The whole chain is ready.");
+                self.journal.note(Life::Ready);
                 self.took.get_or_insert_with(|| self.config.began.elapsed());
                 Event::Ready(self.summary(Instant::now()))
             }

@@ -1,0 +1,143 @@
+//! `falco events`: what happened to the chain, from its journal; also when
+//! nothing runs.
+//!
+//! ```text
+//! 09:15:40.002 transport ended: signal SEGV after 97 s (crash), life 3
+//! 09:15:40.003 transport backoff, again in 200 ms
+//! 09:16:02.120 falco     asked to stop by pid 4121 (uid 1000)
+//! ```
+
+mod tell;
+
+use std::time::Duration;
+
+use super::exit::{Exit, Failure};
+use super::logs::{files::Follower, since};
+use super::moment::Local;
+use super::output;
+use super::settings::Instance;
+use crate::clock;
+use crate::paths::Paths;
+use crate::protocol::life::{Asker, Entry, Life};
+use tell::tell;
+
+/// How often the journal is looked at with `--follow`.
+const FOLLOW_PAUSE: Duration = Duration::from_millis(100);
+
+/// Events from before, unless they are asked for by time.
+const EVENTS: usize = 200;
+
+/// What events of no part are listed under.
+const FALCO: &str = "falco";
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  falco events -f               what happens, as it happens
+  falco events --since 1h       the last hour
+  falco events transport -n 20  the last of one part")]
+pub(super) struct Args {
+    #[command(flatten)]
+    instance: Instance,
+    /// The parts whose events are wanted, or falco for what is of none [default: all]
+    #[arg(value_name = "NAME")]
+    names: Vec<String>,
+    /// Go on printing what happens
+    #[arg(short, long)]
+    follow: bool,
+    /// How many events from before [default: 200, or all with --since]
+    #[arg(short = 'n', long, value_name = "COUNT")]
+    lines: Option<usize>,
+    /// Only what happened since then: 10m, 09:14 or an RFC 3339 moment
+    #[arg(long, value_name = "WHEN")]
+    since: Option<String>,
+    /// Print the entries as they are, one JSON object a line
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) fn run(args: Args) -> Result<(), Failure> {
+    let local = Local::new();
+    let path = args.instance.paths()?.events();
+    if !path.exists() && !args.follow {
+        let error = format!("there is no journal {}", path.display());
+        return Err(Failure::new(Exit::Failed, error).hint("falco up begins one"));
+    }
+    let since = args.since.as_deref().map(|text| since(local, text));
+    let since = since.transpose()?;
+    let everything = since.as_ref().map_or(EVENTS, |_| usize::MAX);
+    let count = args.lines.unwrap_or(everything);
+    let (mut journal, before) = Follower::open(&path);
+    let is_late = |event: &Happened| since.as_ref().is_none_or(|since| *since <= event.entry.ts);
+    let events = before.filter_map(|raw| Happened::read(&raw));
+    let events = events.take_while(is_late).filter(|e| e.is_of(&args.names));
+    let mut events: Vec<Happened> = events.take(count).collect();
+    events.reverse();
+    for event in events {
+        event.print(args.json, local)?;
+    }
+    while args.follow && output::is_read_within(FOLLOW_PAUSE) {
+        for raw in journal.new_lines() {
+            if let Some(event) = Happened::read(&raw).filter(|e| e.is_of(&args.names)) {
+                event.print(args.json, local)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// An entry of the journal, as it is there and as it is understood.
+struct Happened {
+    raw: String,
+    entry: Entry,
+}
+
+impl Happened {
+    fn read(raw: &[u8]) -> Option<Self> {
+        let raw = String::from_utf8(raw.to_vec()).ok()?;
+        let entry = serde_json::from_str(&raw).ok()?;
+        Some(Self { raw, entry })
+    }
+
+    fn subject(&self) -> &str {
+        self.entry.life.part().unwrap_or(FALCO)
+    }
+
+    fn is_of(&self, names: &[String]) -> bool {
+        names.is_empty() || names.iter().any(|name| name == self.subject())
+    }
+
+    fn print(&self, json: bool, local: Local) -> Result<(), Failure> {
+        if json {
+            return output::line(&self.raw);
+        }
+        let time = local.time_of_day(&self.entry.ts);
+        let text = tell(&self.entry.life);
+        output::line(&format!("{time} {:<9} {text}", self.subject()))
+    }
+}
+
+/// When and by whose wish the last supervisor stopped, if the journal knows:
+/// `last stopped 08:55:12 by falco stop (uid 1000)`.
+pub(super) fn last_stop(paths: &Paths) -> Option<String> {
+    let (_, before) = Follower::open(&paths.events());
+    let mut entries = before.filter_map(|raw| Happened::read(&raw));
+    entries.find_map(|event| match event.entry.life {
+        Life::SupervisorStopped { by, .. } => {
+            let at = Local::new().moment(&event.entry.ts, clock::now_ms());
+            Some(Some(match by {
+                Some(Asker {
+                    signal: None,
+                    uid: Some(uid),
+                    ..
+                }) => {
+                    format!("last stopped {at} by falco stop (uid {uid})")
+                }
+                Some(by) => format!("last stopped {at} {}", tell::by(&by)),
+                None => format!("its last start failed at {at}"),
+            }))
+        }
+        // One that started and did not stop was killed.
+        Life::SupervisorStarted { .. } => Some(None),
+        _ => None,
+    })?
+}
