@@ -44,6 +44,10 @@ const LOOKING: Duration = Duration::from_millis(200);
 /// How long a supervisor may take to end once it has failed or was told to.
 const END_PATIENCE: Duration = Duration::from_secs(10);
 
+/// How long a supervisor that is told to stop at once may be silent: it kills
+/// all its parts and tells of each.
+const ANSWER_PATIENCE: Duration = Duration::from_secs(2);
+
 /// How long the first connection to Ably is waited for before `up` says that
 /// there is none yet, and how often it is looked at.
 const UPSTREAM_PATIENCE: Duration = Duration::from_secs(1);
@@ -329,8 +333,15 @@ impl Launch<'_> {
     /// Has the supervisor stop what it started.
     async fn abort(&self, daemon: &mut Detached, exit: Exit, error: &str) -> Failure {
         let stop = Request::Stop { now: true };
+        let mut answers = false;
         if let Ok(mut exchange) = Exchange::begin(&self.paths.control_socket(), &stop).await {
-            while exchange.next(END_PATIENCE).await.is_ok() {}
+            while exchange.next(ANSWER_PATIENCE).await.is_ok() {
+                answers = true;
+            }
+        }
+        if !answers {
+            // It hangs or is suspended; its children die with it.
+            daemon.kill();
         }
         let left = if daemon.ended(END_PATIENCE).await {
             "every part was ended"

@@ -237,6 +237,12 @@ pub struct Detached {
 }
 
 impl Detached {
+    /// Kills a daemon that does not answer. It is our child and not reaped: its
+    /// pid is nobody else's.
+    pub fn kill(&mut self) {
+        _ = self.child.kill();
+    }
+
     /// Waits up to `patience` for a daemon that has said that it ends; whether
     /// it has ended.
     pub async fn ended(&mut self, patience: Duration) -> bool {

@@ -131,6 +131,11 @@ impl Base {
     }
 
     pub fn assert_nothing_left(&self) {
+        self.assert_nothing_left_but(&[]);
+    }
+
+    /// No process, and no socket or pidfile but those of others.
+    pub fn assert_nothing_left_but(&self, others: &[&str]) {
         assert_eq!(self.processes(), []);
         let sockets: Vec<_> = fs::read_dir(&self.dir)
             .map(|d| d.map(|e| e.unwrap().path()).collect())
@@ -138,6 +143,7 @@ impl Base {
         let left: Vec<&PathBuf> = sockets
             .iter()
             .filter(|p| p.extension().is_some_and(|e| e == "sock" || e == "pid"))
+            .filter(|p| !others.iter().any(|other| p.ends_with(other)))
             .collect();
         assert!(left.is_empty(), "{left:?}");
     }

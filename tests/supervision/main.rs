@@ -10,6 +10,7 @@
 mod base;
 mod breaking;
 mod foreground;
+mod killing;
 mod outliving;
 mod refusing;
 mod starting;
