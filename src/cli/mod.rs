@@ -8,6 +8,7 @@
 // A verb owns its arguments, whether it keeps them or not.
 #![allow(clippy::needless_pass_by_value)]
 
+mod above;
 mod chain;
 mod credentials;
 mod daemon;

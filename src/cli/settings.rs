@@ -7,6 +7,7 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
+use super::above::refuse_replaceable;
 use super::exit::{Exit, Failure};
 use crate::paths::Paths;
 use crate::telemetry::Verbosity;
@@ -35,10 +36,12 @@ impl Instance {
         Ok(Paths::new(base))
     }
 
-    /// As [`Self::paths`], and the base directory exists, is ours and private.
+    /// As [`Self::paths`], and the base directory exists, is ours and private,
+    /// and nobody else can put another in its place.
     pub(super) fn create(&self) -> Result<Paths, Failure> {
         let paths = self.paths()?;
         private_directory(paths.base())?;
+        refuse_replaceable(paths.base())?;
         Ok(paths)
     }
 }

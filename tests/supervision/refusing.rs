@@ -113,6 +113,70 @@ fn a_directory_that_others_can_write_to_is_refused() {
 }
 
 #[test]
+fn a_directory_that_others_can_replace_is_refused() {
+    let base = made();
+    let link = base.home().join("open/link");
+    fs::create_dir(base.home().join("open")).unwrap();
+    symlink(base.dir(), &link).unwrap();
+    for (mode, code) in [(0o777, 77), (0o770, 77), (0o1777, 0)] {
+        let open = fs::Permissions::from_mode(mode);
+        fs::set_permissions(base.home().join("open"), open).unwrap();
+        for verb in ["up", "stop"] {
+            let said = base.run(&[verb, "--base-dir", link.to_str().unwrap()]);
+            let expected = if verb == "up" { code } else { 0 };
+            assert_eq!(said.code, expected, "{mode:o}: {}", said.stderr);
+        }
+    }
+}
+
+/// Every socket of the chain is one of ours that checks who connects.
+#[test]
+#[allow(unsafe_code)]
+fn a_peer_of_another_user_is_refused_on_every_socket() {
+    use nix::libc::{SYS_setresuid, syscall};
+    const NOBODY: u32 = 65_534;
+    if !nix::unistd::geteuid().is_root() {
+        // Nobody else can become another user.
+        return;
+    }
+    let base = Base::new();
+    base.up();
+    let names = [
+        "falco.sock",
+        "ably.sock",
+        "ably-auth.sock",
+        "falco-control.sock",
+    ];
+    let open = |path: &std::path::Path| {
+        fs::set_permissions(path, fs::Permissions::from_mode(0o777)).unwrap();
+    };
+    open(base.home());
+    open(base.dir());
+    for name in names {
+        let path = base.socket(name);
+        open(&path);
+        assert!(!is_closed_at_once(&path), "{name} closes on us");
+        // The user of one thread only.
+        let stranger = std::thread::spawn(move || {
+            // SAFETY: a plain system call; it changes this thread, which ends.
+            let done = unsafe { syscall(SYS_setresuid, NOBODY, NOBODY, NOBODY) };
+            assert_eq!(done, 0);
+            is_closed_at_once(&path)
+        });
+        assert!(stranger.join().unwrap(), "{name} took a stranger");
+    }
+    base.emit();
+}
+
+fn is_closed_at_once(path: &std::path::Path) -> bool {
+    use std::io::Read;
+    let mut stream = std::os::unix::net::UnixStream::connect(path).unwrap();
+    let patience = std::time::Duration::from_millis(500);
+    stream.set_read_timeout(Some(patience)).unwrap();
+    matches!(stream.read(&mut [0; 1]), Ok(0))
+}
+
+#[test]
 fn what_falco_makes_is_private_under_any_umask() {
     let base = Base::new();
     let line = format!("umask 000; exec '{}' up -q", env!("CARGO_BIN_EXE_falco"));
