@@ -56,7 +56,7 @@
 //! keeps this true.
 //!
 //! ```text
-//! cli                                                    prints, reads the environment, picks exit codes
+//! cli                                                    prints, reads the environment and falco.toml, picks exit codes
 //! supervisor                                             one chain: instance, parts, restarts
 //! ingest  transport  token_broker  emulator  control  client
 //! net  process  journal                                  the only rooms that bind sockets, signal processes, or keep effects on disk

@@ -76,6 +76,12 @@ impl Paths {
         self.run().join(format!("{name}.lease"))
     }
 
+    /// The configuration, written by the user and nobody else.
+    #[must_use]
+    pub fn config_file(&self) -> PathBuf {
+        self.base.join("falco.toml")
+    }
+
     /// Device and user id, generated once and kept.
     #[must_use]
     pub fn identity_file(&self) -> PathBuf {

@@ -17,6 +17,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
+use super::config::{Config, Upstream};
 use super::credentials::{self, Variables};
 use super::exit::{Exit, Failure};
 use crate::emulator;
@@ -41,7 +42,7 @@ pub(super) struct Ingredients {
     pub(super) spawner: Spawner,
     pub(super) broker_socket: Arc<Socket>,
     pub(super) falco_socket: Arc<Socket>,
-    pub(super) publish_timeout: Duration,
+    pub(super) config: Config,
     pub(super) debug: bool,
 }
 
@@ -90,9 +91,12 @@ impl Ingredients {
     /// Where tokens come from and how far they reach; read anew by every life
     /// of the broker.
     fn source(&self) -> Result<(Source, Reach), Failure> {
-        let chosen = credentials::source(&self.variables, &self.spawner, self.paths.base())?;
-        if let Some(source) = chosen {
-            return Ok((source, Reach::Contract));
+        if self.config.upstream != Upstream::Emulator {
+            let (variables, directory) = (&self.variables, self.paths.base());
+            let files = &self.config.credentials;
+            if let Some(source) = credentials::source(variables, files, &self.spawner, directory)? {
+                return Ok((source, Reach::Contract));
+            }
         }
         let key = emulator::key::load_or_create(&self.paths.emulator());
         let key = key.map_err(|e| Failure::of(Exit::CannotCreate, &e))?;

@@ -1,4 +1,5 @@
-//! Where tokens come from, chosen from the environment.
+//! Where tokens come from, chosen from the environment and the
+//! configuration.
 //!
 //! | first that is set | source |
 //! |---|---|
@@ -6,6 +7,7 @@
 //! | `FALCO_TOKEN_COMMAND` | a shell command |
 //! | `ABLY_API_KEY` | that key |
 //! | credential `ably-api-key` | the key in that file |
+//! | `[credentials]` in `falco.toml` | the same, in the same order |
 //! | nothing | the emulator and its own key |
 //!
 //! A credential is a file in `$CREDENTIALS_DIRECTORY`, as systemd hands them
@@ -13,9 +15,12 @@
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
-use std::io;
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
+use super::config::Credentials;
 use super::exit::{Exit, Failure};
 use crate::net::http::{Client, Url};
 use crate::net::tls::Tls;
@@ -33,19 +38,35 @@ pub(super) type Variables = BTreeMap<OsString, OsString>;
 /// When what is set cannot be used; a key is never quoted.
 pub(super) fn source(
     variables: &Variables,
+    files: &Credentials,
     spawner: &Spawner,
     directory: &Path,
 ) -> Result<Option<Source>, Failure> {
     let environment = Environment(variables);
     if let Some(url) = environment.text("FALCO_TOKEN_ENDPOINT")? {
-        return environment.endpoint(url).map(Some);
+        return environment
+            .endpoint("FALCO_TOKEN_ENDPOINT", url, None)
+            .map(Some);
     }
     if let Some(command) = environment.text("FALCO_TOKEN_COMMAND")? {
         let command = shell(command, variables, spawner, directory);
         return Ok(Some(Source::Command(command)));
     }
-    let key = environment.secret("ABLY_API_KEY", "ably-api-key")?;
-    key.map(|(key, from)| api_key(&key, &from)).transpose()
+    if let Some((key, from)) = environment.secret("ABLY_API_KEY", "ably-api-key")? {
+        return api_key(&key, &from).map(Some);
+    }
+    if let Some(url) = &files.token_endpoint {
+        let bearer = files.token_bearer_file.as_deref();
+        return environment.endpoint("falco.toml", url, bearer).map(Some);
+    }
+    if let Some(command) = &files.token_command {
+        let command = shell(command, variables, spawner, directory);
+        return Ok(Some(Source::Command(command)));
+    }
+    let Some(path) = &files.api_key_file else {
+        return Ok(None);
+    };
+    api_key(&secret_file(path)?, &path.display().to_string()).map(Some)
 }
 
 fn api_key(text: &str, from: &str) -> Result<Source, Failure> {
@@ -66,6 +87,30 @@ fn shell(script: &str, variables: &Variables, spawner: &Spawner, directory: &Pat
     }
 }
 
+/// A secret that the configuration points at: it must be there, and nobody
+/// else may be able to read it.
+fn secret_file(path: &Path) -> Result<String, Failure> {
+    let cannot = |error: io::Error| {
+        let text = format!("failed to read {}: {error}", path.display());
+        Failure::new(Exit::Config, text).hint("falco.toml names it under [credentials]")
+    };
+    let mut file = File::open(path).map_err(cannot)?;
+    let meta = file.metadata().map_err(cannot)?;
+    if meta.mode() & 0o077 != 0 {
+        let text = format!("{} can be read by others", path.display());
+        return Err(Failure::new(Exit::Config, text).hint(format!("chmod 600 {}", path.display())));
+    }
+    let mut text = String::new();
+    file.read_to_string(&mut text).map_err(cannot)?;
+    match text.trim() {
+        "" => Err(Failure::new(
+            Exit::Config,
+            format!("{} is empty", path.display()),
+        )),
+        secret => Ok(secret.to_owned()),
+    }
+}
+
 struct Environment<'a>(&'a Variables);
 
 impl Environment<'_> {
@@ -83,14 +128,19 @@ impl Environment<'_> {
         Ok((!text.is_empty()).then_some(text))
     }
 
-    fn endpoint(&self, url: &str) -> Result<Source, Failure> {
-        let url: Url = url.parse().map_err(|error| {
-            Failure::new(Exit::Config, format!("FALCO_TOKEN_ENDPOINT: {error}"))
-        })?;
+    fn endpoint(&self, from: &str, url: &str, file: Option<&Path>) -> Result<Source, Failure> {
+        let url: Url = url
+            .parse()
+            .map_err(|error| Failure::new(Exit::Config, format!("{from}: {error}")))?;
         let bearer = self.secret("FALCO_TOKEN_BEARER", "token-bearer")?;
+        let bearer = match (bearer, file) {
+            (Some((bearer, _)), _) => Some(bearer),
+            (None, Some(path)) => Some(secret_file(path)?),
+            (None, None) => None,
+        };
         Ok(Source::Endpoint(TokenEndpoint {
             url,
-            bearer: bearer.map(|(secret, _)| AccessToken::new(secret)),
+            bearer: bearer.map(AccessToken::new),
             client: Client::new(Tls::system()),
         }))
     }
@@ -129,7 +179,8 @@ mod tests {
             .iter()
             .map(|(name, value)| (name.into(), value.into()));
         let spawner = Spawner::start().expect("a thread");
-        source(&variables.collect(), &spawner, Path::new("/"))
+        let files = Credentials::default();
+        source(&variables.collect(), &files, &spawner, Path::new("/"))
     }
 
     fn failure(variables: &[(&str, &str)]) -> String {

@@ -12,11 +12,10 @@ use tokio::sync::mpsc;
 use uuid::Uuid;
 
 use super::chain::{self, Composed, Ingredients};
-use super::credentials::Variables;
+use super::config::{self, Given};
 use super::exit::{Exit, Failure};
-use super::identity::IdentityArgs;
+use super::identity::{self, IdentityArgs};
 use super::runtime::block_on;
-use super::serve::publish_timeout;
 use super::settings::{Instance, Logging, private_directory};
 use crate::clock;
 use crate::net::notify::Notifier;
@@ -36,7 +35,7 @@ use crate::shutdown::Shutdown;
 use crate::supervisor::Until;
 use crate::supervisor::instance::{Holder, Lock, PidFile};
 use crate::supervisor::task::{self, Config, Outcome};
-use crate::telemetry;
+use crate::telemetry::{self, Verbosity};
 use leftovers::Leftovers;
 
 /// Events that may wait for whoever watches the start.
@@ -63,6 +62,9 @@ pub(super) struct Args {
 pub(super) struct Setup {
     #[command(flatten)]
     pub(super) identity: IdentityArgs,
+    /// Use the emulator, whatever credentials there are
+    #[arg(long)]
+    emulator: bool,
     #[command(flatten)]
     pub(super) logging: Logging,
 }
@@ -71,8 +73,31 @@ impl Setup {
     /// The arguments that hand it on.
     pub(super) fn to_args(&self) -> Vec<String> {
         let mut args = self.identity.to_args();
+        args.extend(self.emulator.then(|| "--emulator".to_owned()));
         args.extend(self.logging.to_args());
         args
+    }
+
+    /// What goes before the configuration file.
+    pub(super) fn given(&self) -> Given {
+        let IdentityArgs { device_id, user_id } = &self.identity;
+        let filter = self.logging.log_filter.as_deref();
+        let upstream = self.emulator.then_some("emulator");
+        Given::new(config::variables())
+            .flag(
+                "device_id",
+                "--device-id",
+                "UNBOUND_DEVICE_ID",
+                device_id.as_deref(),
+            )
+            .flag(
+                "user_id",
+                "--user-id",
+                "UNBOUND_USER_ID",
+                user_id.as_deref(),
+            )
+            .flag("upstream", "--emulator", "", upstream)
+            .flag("log.filter", "--log-filter", "FALCO_LOG", filter)
     }
 }
 
@@ -140,10 +165,16 @@ impl Supervisor {
     ) -> Result<(), Failure> {
         private_directory(&self.paths.logs())?;
         private_directory(&self.paths.run())?;
+        // The launcher has read it too, but that was before we had the lock.
+        let config = config::load(&self.paths, &self.setup.given())?.right()?;
         let logs = Logs::start(self.paths.logs()).map_err(|e| cannot("start a thread", &e))?;
         let _last_words = LastWords(logs.clone());
-        let own = logs.own();
-        telemetry::init_writer(&self.setup.logging.verbosity(), move || own.clone());
+        let own = logs.own(config.log);
+        let verbosity = Verbosity {
+            filter: config.log_filter.clone(),
+            ..self.setup.logging.verbosity()
+        };
+        telemetry::init_writer(&verbosity, move || own.clone());
         let holder = holder();
         let journal = logs.journal();
         self.lock
@@ -159,7 +190,7 @@ impl Supervisor {
         let ably_socket = self.paths.ably_socket();
         family::adopt().map_err(|e| cannot("adopt orphans", &e))?;
         let given = std::mem::take(&mut self.manager.sockets);
-        let configured = self.configure(holder, logs, watcher, given);
+        let configured = self.configure(config, holder, logs, watcher, given);
         self.lock.keep();
         let reaping = Shutdown::new();
         reap_strangers(&reaping);
@@ -176,6 +207,7 @@ impl Supervisor {
 
     fn configure(
         &self,
+        config: config::Config,
         holder: Holder,
         logs: Logs,
         watcher: (Until, mpsc::Sender<Event>),
@@ -183,7 +215,8 @@ impl Supervisor {
     ) -> Result<Config, Failure> {
         let paths = &self.paths;
         let until = watcher.0;
-        let identity = self.setup.identity.settle(&paths.identity_file())?;
+        let (device, user) = (config.device_id.as_deref(), config.user_id.as_deref());
+        let identity = identity::settle(&paths.identity_file(), device, user)?;
         let spawner = Spawner::start().map_err(|e| cannot("start a thread", &e))?;
         let mut leftovers = Leftovers {
             journal: logs.journal(),
@@ -196,6 +229,7 @@ impl Supervisor {
         let falco_socket = leftovers.bind(&paths.falco_socket())?;
         leftovers.clear(&paths.ably_socket())?;
         leftovers.refuse_the_rest();
+        let log_limits = config.log;
         let Composed {
             parts,
             has_emulator,
@@ -203,13 +237,11 @@ impl Supervisor {
         } = chain::compose(&Ingredients {
             paths: paths.clone(),
             identity: identity.clone(),
-            variables: variables(),
+            variables: config::variables(),
             spawner: spawner.clone(),
             broker_socket: Arc::clone(&broker_socket),
             falco_socket: Arc::clone(&falco_socket),
-            publish_timeout: publish_timeout(
-                std::env::var("FALCO_PUBLISH_TIMEOUT").ok().as_deref(),
-            )?,
+            config,
             debug: self.setup.logging.debug,
         })?;
         Ok(Config {
@@ -224,6 +256,7 @@ impl Supervisor {
             ably_socket: paths.ably_socket(),
             falco_socket: paths.falco_socket(),
             logs,
+            log_limits,
             spawner,
             watchers: vec![watcher],
             ask_ingest,
@@ -283,10 +316,6 @@ fn listening(manager: &Manager) -> Option<task::Manager> {
         notifier: notifier.ok()?,
         watchdog: manager.watchdog,
     })
-}
-
-fn variables() -> Variables {
-    std::env::vars_os().collect()
 }
 
 fn cannot(doing: &str, error: &std::io::Error) -> Failure {

@@ -1,5 +1,5 @@
-//! Which device this is and whose: flags, else the environment, else what was
-//! made once and is kept in `identity.json`.
+//! Which device this is and whose: as configured, else what was made once and
+//! is kept in `identity.json`.
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
@@ -17,10 +17,10 @@ use crate::token_broker::Identity;
 pub(super) struct IdentityArgs {
     /// The device, a UUID [default: made once and kept]
     #[arg(long, env = "UNBOUND_DEVICE_ID", value_name = "UUID")]
-    device_id: Option<String>,
+    pub(super) device_id: Option<String>,
     /// The user it belongs to [default: made once and kept]
     #[arg(long, env = "UNBOUND_USER_ID", value_name = "ID")]
-    user_id: Option<String>,
+    pub(super) user_id: Option<String>,
 }
 
 /// What is kept in `identity.json`.
@@ -47,29 +47,33 @@ impl IdentityArgs {
         ]
         .concat()
     }
+}
 
-    /// Settles who this is; what is missing is made and kept in `file`.
-    ///
-    /// To be called by the holder of the instance lock.
-    pub(super) fn settle(&self, file: &Path) -> Result<Identity, Failure> {
-        let mut kept = read(file)?;
-        let given = |arg: &Option<String>| arg.clone().filter(|v| !v.trim().is_empty());
-        let made = |kept: &mut Option<String>| kept.get_or_insert_with(fresh).clone();
-        let before = (kept.device_id.clone(), kept.user_id.clone());
-        let device = given(&self.device_id).unwrap_or_else(|| made(&mut kept.device_id));
-        let user = given(&self.user_id).unwrap_or_else(|| made(&mut kept.user_id));
-        if before != (kept.device_id.clone(), kept.user_id.clone()) {
-            write(file, &kept).map_err(|e| cannot("write", file, &e))?;
-        }
-        let device = Uuid::parse_str(device.trim()).map_err(|_| {
-            Failure::new(
-                Exit::Config,
-                format!("the device id {device:?} is not a UUID"),
-            )
-            .hint("give --device-id, or set UNBOUND_DEVICE_ID, or leave both out")
-        })?;
-        Identity::new(device, &user).map_err(|e| Failure::of(Exit::Config, &e))
+/// Settles who this is; what is not given is made and kept in `file`.
+///
+/// To be called by the holder of the instance lock.
+pub(super) fn settle(
+    file: &Path,
+    device: Option<&str>,
+    user: Option<&str>,
+) -> Result<Identity, Failure> {
+    let mut kept = read(file)?;
+    let given = |value: Option<&str>| value.map(str::to_owned);
+    let made = |kept: &mut Option<String>| kept.get_or_insert_with(fresh).clone();
+    let before = (kept.device_id.clone(), kept.user_id.clone());
+    let device = given(device).unwrap_or_else(|| made(&mut kept.device_id));
+    let user = given(user).unwrap_or_else(|| made(&mut kept.user_id));
+    if before != (kept.device_id.clone(), kept.user_id.clone()) {
+        write(file, &kept).map_err(|e| cannot("write", file, &e))?;
     }
+    let device = Uuid::parse_str(device.trim()).map_err(|_| {
+        Failure::new(
+            Exit::Config,
+            format!("the device id {device:?} is not a UUID"),
+        )
+        .hint("give --device-id, or set UNBOUND_DEVICE_ID, or leave both out")
+    })?;
+    Identity::new(device, &user).map_err(|e| Failure::of(Exit::Config, &e))
 }
 
 fn fresh() -> String {
@@ -111,21 +115,14 @@ fn cannot(doing: &str, file: &Path, error: &io::Error) -> Failure {
 mod tests {
     use super::*;
 
-    fn given(device: Option<&str>, user: Option<&str>) -> IdentityArgs {
-        IdentityArgs {
-            device_id: device.map(Into::into),
-            user_id: user.map(Into::into),
-        }
-    }
-
     const DEVICE: &str = "7C9E6679-7425-40DE-944B-E07FC1F90AE7";
 
     #[test]
     fn what_was_made_once_is_kept() {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("identity.json");
-        let first = given(None, None).settle(&file).unwrap();
-        let second = given(None, None).settle(&file).unwrap();
+        let first = settle(&file, None, None).unwrap();
+        let second = settle(&file, None, None).unwrap();
         assert_eq!(first, second);
     }
 
@@ -133,7 +130,7 @@ mod tests {
     fn what_is_given_goes_before_what_is_kept_and_is_not_kept() {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("identity.json");
-        let identity = given(Some(DEVICE), Some(" Ann ")).settle(&file).unwrap();
+        let identity = settle(&file, Some(DEVICE), Some(" Ann ")).unwrap();
         assert_eq!(identity.device().to_string(), DEVICE.to_lowercase());
         assert_eq!(identity.user(), "ann");
         assert!(!file.exists());
@@ -144,7 +141,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("identity.json");
         fs::write(&file, "{").unwrap();
-        assert!(given(None, None).settle(&file).is_err());
+        assert!(settle(&file, None, None).is_err());
         assert_eq!(fs::read_to_string(&file).unwrap(), "{");
     }
 
@@ -152,6 +149,6 @@ mod tests {
     fn a_device_id_that_is_no_uuid_is_refused() {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("identity.json");
-        assert!(given(Some("laptop"), None).settle(&file).is_err());
+        assert!(settle(&file, Some("laptop"), None).is_err());
     }
 }

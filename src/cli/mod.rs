@@ -10,6 +10,8 @@
 
 mod above;
 mod chain;
+mod config;
+mod config_verb;
 mod credentials;
 mod daemon;
 mod daemon_ably;
@@ -85,6 +87,7 @@ fn run(command: Command, inherited: Inherited) -> Result<(), Failure> {
         Command::Emit(args) => emit::run(args),
         Command::Tail(args) => tail::run(args),
         Command::Emulator(args) => emulator::run(args, inherited),
+        Command::Config(args) => config_verb::run(args),
         Command::Version(args) => version::run(args),
         Command::Daemon(args) => daemon::run(args, inherited),
     }
@@ -148,6 +151,8 @@ enum Command {
     Tail(tail::Args),
     /// Run the local Ably emulator
     Emulator(emulator::Args),
+    /// Check the configuration, or show what it comes to
+    Config(config_verb::Args),
     /// Print the version
     Version(version::Args),
     /// The detached supervisor; `up` starts it

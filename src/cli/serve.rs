@@ -108,7 +108,7 @@ fn device_id(given: &str) -> Result<String, Failure> {
 }
 
 /// `FALCO_PUBLISH_TIMEOUT`: whole seconds, empty is absent.
-pub(super) fn publish_timeout(given: Option<&str>) -> Result<Duration, Failure> {
+fn publish_timeout(given: Option<&str>) -> Result<Duration, Failure> {
     let Some(text) = given.map(str::trim).filter(|text| !text.is_empty()) else {
         return Ok(delivery::Config::default().attempt_timeout);
     };

@@ -17,6 +17,7 @@ use tokio::sync::mpsc;
 use tokio::time::timeout_at;
 
 use super::chain::own_program;
+use super::config::{self, Loaded, UP_TIMEOUT};
 use super::daemon::{Setup, Supervisor};
 use super::exit::{Exit, Failure};
 use super::progress::{self, Progress, seconds};
@@ -65,9 +66,9 @@ pub(super) struct Args {
     /// Stay in the foreground until stopped (for terminals, systemd, containers)
     #[arg(long)]
     foreground: bool,
-    /// Give up when the chain is not ready after this many seconds
-    #[arg(long, value_name = "SECONDS", default_value_t = 30)]
-    timeout: u64,
+    /// Give up when the chain is not ready after this many seconds [default: 30]
+    #[arg(long, value_name = "SECONDS")]
+    timeout: Option<u64>,
     /// Print what is up as one JSON object on standard output
     #[arg(long)]
     json: bool,
@@ -81,10 +82,16 @@ pub(super) fn run(args: Args, inherited: Inherited) -> Result<(), Failure> {
     let paths = args.instance.create()?;
     private_directory(&paths.logs())?;
     let progress = Progress::new(args.quiet);
+    let loaded = config::load(&paths, &args.setup.given());
+    let deadline = began + patience(&args, loaded.as_ref().ok());
+    // Of interest only to who starts something.
+    let mut loaded = Some(loaded);
     block_on(async {
-        let deadline = began + Duration::from_secs(args.timeout.max(1));
         loop {
             let asked = Lock::ask(&paths.lock_file()).map_err(|e| holder::lock_failure(&e))?;
+            if let (Asked::Ours(_), Some(loaded)) = (&asked, loaded.take()) {
+                check(loaded, &progress)?;
+            }
             match asked {
                 Asked::Ours(lock) if args.foreground => {
                     let supervisor = Supervisor {
@@ -122,6 +129,24 @@ pub(super) fn run(args: Args, inherited: Inherited) -> Result<(), Failure> {
             tokio::time::sleep(LOOK_AGAIN).await;
         }
     })
+}
+
+/// How long to wait for the chain; a file that is wrong has no say.
+fn patience(args: &Args, loaded: Option<&Loaded>) -> Duration {
+    match (args.timeout, loaded) {
+        (Some(seconds), _) => Duration::from_secs(seconds.max(1)),
+        (None, Some(loaded)) => loaded.config.up_timeout,
+        (None, None) => UP_TIMEOUT,
+    }
+}
+
+/// Nothing is started with a configuration that is wrong.
+fn check(loaded: Result<Loaded, Failure>, progress: &Progress) -> Result<(), Failure> {
+    let loaded = loaded?;
+    for warning in &loaded.warnings {
+        progress.warn(&warning.to_string());
+    }
+    loaded.right().map(drop)
 }
 
 fn already_runs(who: Option<&Holder>) -> Failure {

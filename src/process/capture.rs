@@ -118,10 +118,12 @@ impl Logs {
         log
     }
 
-    /// The supervisor's own log, for tracing to write to.
+    /// The supervisor's own log, for tracing to write to, which may get so large.
     #[must_use]
-    pub fn own(&self) -> Log {
-        self.log(OWN, Kind::Own)
+    pub fn own(&self, limits: Limits) -> Log {
+        let log = self.log(OWN, Kind::Own);
+        log.sink.limit(limits);
+        log
     }
 
     /// The journal of life events.

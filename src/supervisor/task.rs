@@ -21,7 +21,6 @@ use super::chain::{Action, Chain, Ending, Outlook, PartId};
 use super::incarnation::{self, Birth, News, ORDERS_MAX, Order, Report, Reporter};
 use super::inside::{self, Server};
 use super::part::{Facts, Run};
-use super::sidecar::LogLimits;
 use super::view::ms;
 use super::watchers::Watchers;
 use crate::control::server::{self, Command};
@@ -326,7 +325,7 @@ impl Supervisor {
                     .then(|| self.lifeline.try_clone().map(Into::into));
                 let birth = Birth {
                     spawner: self.config.spawner.clone(),
-                    log: self.config.logs.of(spec.plan.name, LogLimits::default()),
+                    log: self.config.logs.of(spec.plan.name, self.config.log_limits),
                     journal: self.journal.clone(),
                     lifeline: lifeline.transpose().map_err(|e| e.to_string())?,
                     probe: process.probe.clone(),

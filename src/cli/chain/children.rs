@@ -14,9 +14,16 @@ use crate::supervisor::part::{Facts, Launch, PartSpec, ProcessPart, Run};
 use crate::supervisor::probe::{EmulatorFact, Probe};
 use crate::token_broker;
 
-/// How long a process of the chain has from SIGTERM to SIGKILL. The transport
-/// bounds itself by `DAEMON_ABLY_SHUTDOWN_TIMEOUT`, 2 s by default.
+/// How long a process of the chain has from SIGTERM to SIGKILL.
 const STOP_GRACE: Duration = Duration::from_secs(5);
+
+/// How long the transport may take beyond what it gives itself.
+const BEYOND_OWN_BOUND: Duration = Duration::from_secs(3);
+
+/// The transport bounds itself by its shutdown timeout, 2 s by default.
+fn stop_grace(shutdown_timeout: Duration) -> Duration {
+    STOP_GRACE.max(shutdown_timeout + BEYOND_OWN_BOUND)
+}
 
 /// What children get of our environment: where things are, how to log, how to
 /// reach the network. Nothing of it is secret.
@@ -54,6 +61,10 @@ impl Ingredients {
         let names = INHERITED.iter().chain(settings).map(OsStr::new);
         let set = names.filter_map(|n| self.variables.get_key_value(n));
         let mut env: Vec<_> = set.map(|(k, v)| (k.clone(), v.clone())).collect();
+        if let Some(filter) = &self.config.log_filter {
+            env.retain(|(name, _)| name != "FALCO_LOG");
+            env.push(("FALCO_LOG".into(), filter.into()));
+        }
         env.push(("UNBOUND_BASE_DIR".into(), self.paths.base().into()));
         env
     }
@@ -80,6 +91,8 @@ pub(super) fn emulator(with: &Ingredients, program: PathBuf) -> PartSpec {
             "--dir".into(),
             with.paths.emulator().into(),
         ];
+        let limits = with.config.emulator.to_args();
+        spec.args.extend(limits.into_iter().map(Into::into));
         if with.debug {
             spec.args.push("--debug".into());
         }
@@ -107,8 +120,8 @@ pub(super) fn transport(
     has_emulator: bool,
     broker: watch::Receiver<Option<token_broker::Handle>>,
 ) -> PartSpec {
-    let foreign = with.variables.get(OsStr::new("DAEMON_ABLY_BINARY"));
-    let foreign = foreign.filter(|path| !path.is_empty()).map(PathBuf::from);
+    let foreign = with.config.transport.binary.clone();
+    let stop_grace = stop_grace(with.config.transport.shutdown_timeout);
     let socket = with.paths.ably_socket();
     let (ours, probe) = match foreign {
         Some(_) => (false, Probe::ForeignTransport(socket.clone())),
@@ -127,7 +140,7 @@ pub(super) fn transport(
         })
     };
     PartSpec {
-        plan: plan("transport", after, STOP_GRACE),
+        plan: plan("transport", after, stop_grace),
         place: socket.display().to_string(),
         run: Run::Process(ProcessPart {
             launch: Box::new(launch),
@@ -161,6 +174,9 @@ fn transport_launch(
         spec.env.retain(|(known, _)| known != name);
         spec.env.push((name.into(), value));
     };
+    for (name, value) in &with.config.transport.variables {
+        set(name, value.into());
+    }
     set("UNBOUND_ABLY_SOCKET", with.paths.ably_socket().into());
     set(
         "UNBOUND_ABLY_BROKER_SOCKET",

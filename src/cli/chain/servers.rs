@@ -72,7 +72,7 @@ pub(super) fn falco(
 ) -> PartSpec {
     let device = with.identity.device().to_string();
     let mut config = ingest::Config::new(&device, with.paths.ably_socket());
-    config.delivery = delivery::Config::with_attempt_timeout(with.publish_timeout);
+    config.delivery = delivery::Config::with_attempt_timeout(with.config.publish_timeout);
     let grace = config.shutdown_grace + LAST_ACKS;
     let socket = Arc::clone(&with.falco_socket);
     let handle = Arc::new(handle);

@@ -9,6 +9,7 @@ use tokio::sync::mpsc;
 
 use super::super::instance::Holder;
 use super::super::part::PartSpec;
+use super::super::sidecar::LogLimits;
 use super::super::watchers::Until;
 use crate::net::notify::Notifier;
 use crate::net::unix::Socket;
@@ -43,6 +44,8 @@ pub struct Config {
     pub falco_socket: PathBuf,
     /// Where the output of the parts goes.
     pub logs: Logs,
+    /// How large each of them may get.
+    pub log_limits: LogLimits,
     /// Spawns the children.
     pub spawner: Spawner,
     /// Who hears how it goes, from the first event on.

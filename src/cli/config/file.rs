@@ -1,0 +1,143 @@
+//! `falco.toml` as bytes: read only if nobody else can have written it.
+
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+
+use super::super::exit::{Exit, Failure};
+use super::mistake::Place;
+
+/// The largest file that is read.
+const BYTES_MAX: u64 = 1024 * 1024;
+
+/// The text of the file and where it is; empty if there is none.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Text {
+    pub(super) path: PathBuf,
+    pub(super) content: String,
+    pub(super) exists: bool,
+}
+
+impl Text {
+    /// Reads `path`; a file that is not there is an empty one.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be read, is too large, is no text, is not ours, or others
+    /// could have written it: it names programs to run.
+    pub(super) fn read(path: &Path) -> Result<Self, Failure> {
+        let mut file = match File::open(path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return Ok(Self::of(path, String::new(), false));
+            }
+            Err(error) => return Err(cannot_read(path, &error)),
+        };
+        check_owner(path, &file)?;
+        let mut bytes = Vec::new();
+        let read = file.by_ref().take(BYTES_MAX + 1).read_to_end(&mut bytes);
+        read.map_err(|error| cannot_read(path, &error))?;
+        if BYTES_MAX < bytes.len() as u64 {
+            return Err(refused(path, "is larger than 1 MiB"));
+        }
+        let text = String::from_utf8(bytes).map_err(|_| refused(path, "is not UTF-8 text"))?;
+        Ok(Self::of(path, text, true))
+    }
+
+    pub(super) fn of(path: &Path, content: String, exists: bool) -> Self {
+        Self {
+            path: path.to_path_buf(),
+            content,
+            exists,
+        }
+    }
+
+    /// Line and column of a byte, both counted from one; a column is a
+    /// character.
+    pub(super) fn place(&self, byte: usize) -> Place {
+        let (line, column) = self.line_and_column(byte);
+        Place::File {
+            path: self.path.clone(),
+            line,
+            column,
+        }
+    }
+
+    pub(super) fn line_and_column(&self, byte: usize) -> (usize, usize) {
+        let mut end = byte.min(self.content.len());
+        while !self.content.is_char_boundary(end) {
+            end -= 1;
+        }
+        let before = &self.content[..end];
+        let line_start = before.rfind('\n').map_or(0, |at| at + 1);
+        let line = before.matches('\n').count() + 1;
+        (line, before[line_start..].chars().count() + 1)
+    }
+}
+
+fn check_owner(path: &Path, file: &File) -> Result<(), Failure> {
+    let meta = file.metadata().map_err(|error| cannot_read(path, &error))?;
+    if !meta.is_file() {
+        return Err(refused(path, "is not a regular file"));
+    }
+    let own = nix::unistd::geteuid().as_raw();
+    if meta.uid() != own {
+        let text = format!("belongs to user {}, not to us ({own})", meta.uid());
+        return Err(refused(path, &text).hint(format!("chown {own} {}", path.display())));
+    }
+    if meta.mode() & 0o022 != 0 {
+        let text = format!(
+            "can be written by others (mode {:03o})",
+            meta.mode() & 0o777
+        );
+        return Err(refused(path, &text).hint(format!("chmod go-w {}", path.display())));
+    }
+    Ok(())
+}
+
+fn cannot_read(path: &Path, error: &io::Error) -> Failure {
+    let text = format!("failed to read {}: {error}", path.display());
+    Failure::new(Exit::Config, text)
+}
+
+fn refused(path: &Path, why: &str) -> Failure {
+    Failure::new(Exit::Config, format!("{} {why}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    #[test]
+    fn a_byte_has_a_line_and_a_column_of_characters() {
+        let text = Text::of(Path::new("f"), "a\nüb = 1\n".to_owned(), true);
+        assert_eq!(text.line_and_column(0), (1, 1));
+        assert_eq!(text.line_and_column(2), (2, 1));
+        assert_eq!(text.line_and_column(4), (2, 2));
+        assert_eq!(text.line_and_column(1000), (3, 1));
+    }
+
+    #[test]
+    fn a_file_that_is_not_there_is_an_empty_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let text = Text::read(&dir.path().join("falco.toml")).unwrap();
+        assert!(!text.exists && text.content.is_empty());
+    }
+
+    #[test]
+    fn a_file_that_others_can_write_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("falco.toml");
+        fs::write(&path, "").unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o664)).unwrap();
+        let failure = Text::read(&path).unwrap_err();
+        assert_eq!(failure.exit(), Exit::Config);
+        assert!(failure.to_string().contains("664"), "{failure}");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
+        assert!(Text::read(&path).is_ok());
+    }
+}
