@@ -40,6 +40,11 @@ pub(super) enum Exit {
 }
 
 impl Exit {
+    /// Whether trying the same again cannot help.
+    pub(super) fn is_hopeless(self) -> bool {
+        matches!(self, Self::Usage | Self::Permission | Self::Config)
+    }
+
     /// The exit with this code; a code of another version is a plain failure.
     fn from_code(code: u8) -> Self {
         use Exit::{CannotCreate, Config, Internal, Permission, TimedOut, Unavailable, Usage};
@@ -89,6 +94,11 @@ impl Failure {
     /// The code it ends with.
     pub(super) fn exit(&self) -> Exit {
         self.exit
+    }
+
+    /// The same, ending with another code.
+    pub(super) fn with_exit(self, exit: Exit) -> Self {
+        Self { exit, ..self }
     }
 
     /// What to do about it.

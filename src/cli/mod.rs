@@ -29,6 +29,7 @@ mod restart;
 mod role;
 mod runtime;
 mod serve;
+mod service;
 mod settings;
 mod signals;
 mod status;
@@ -88,6 +89,7 @@ fn run(command: Command, inherited: Inherited) -> Result<(), Failure> {
         Command::Tail(args) => tail::run(args),
         Command::Emulator(args) => emulator::run(args, inherited),
         Command::Config(args) => config_verb::run(args),
+        Command::Service(args) => service::run(args),
         Command::Version(args) => version::run(args),
         Command::Daemon(args) => daemon::run(args, inherited),
     }
@@ -153,6 +155,8 @@ enum Command {
     Emulator(emulator::Args),
     /// Check the configuration, or show what it comes to
     Config(config_verb::Args),
+    /// Install the chain as a service of systemd or launchd
+    Service(service::Args),
     /// Print the version
     Version(version::Args),
     /// The detached supervisor; `up` starts it

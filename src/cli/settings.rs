@@ -36,6 +36,13 @@ impl Instance {
         Ok(Paths::new(base))
     }
 
+    /// Whether nobody said which.
+    pub(super) fn is_default(&self) -> bool {
+        self.base_dir
+            .as_ref()
+            .is_none_or(|dir| dir.as_os_str().is_empty())
+    }
+
     /// As [`Self::paths`], and the base directory exists, is ours and private,
     /// and nobody else can put another in its place.
     pub(super) fn create(&self) -> Result<Paths, Failure> {

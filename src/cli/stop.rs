@@ -7,6 +7,7 @@ use super::exit::{Exit, Failure};
 use super::holder;
 use super::progress::{Progress, list, seconds};
 use super::runtime::block_on;
+use super::service::{Owner, Place};
 use super::settings::Instance;
 use crate::control::client::{self, ControlError, Exchange};
 use crate::net::unix;
@@ -30,6 +31,8 @@ pub(super) struct Args {
     /// Without grace: kill every part, and a supervisor that does not answer
     #[arg(long)]
     now: bool,
+    #[command(flatten)]
+    owner: Owner,
     /// Exit with 3 if nothing runs
     #[arg(long)]
     strict: bool,
@@ -43,16 +46,16 @@ pub(super) struct Args {
 
 pub(super) fn run(args: Args) -> Result<(), Failure> {
     let paths = args.instance.paths()?;
-    let progress = Progress::new(args.quiet);
+    let service = args.owner.service(&paths);
     let mut stop = Stop {
         now: args.now,
         deadline: Instant::now() + Duration::from_secs(args.timeout.max(1)),
         began: Instant::now(),
         paths,
-        progress,
+        progress: Progress::new(args.quiet),
         left: Vec::new(),
     };
-    let stopped = block_on(stop.run())?;
+    let stopped = block_on(stop.with(service.as_ref()))?;
     if !stop.left.is_empty() {
         return Err(left_behind(&stop.left));
     }
@@ -76,7 +79,43 @@ struct Stop {
     left: Vec<u32>,
 }
 
+/// Stops whatever owns the base directory, within `patience`; whether anything did.
+pub(super) async fn whole_chain(paths: &Paths, patience: Duration) -> Result<bool, Failure> {
+    let mut stop = Stop {
+        paths: paths.clone(),
+        now: false,
+        began: Instant::now(),
+        deadline: Instant::now() + patience,
+        progress: Progress::new(false),
+        left: Vec::new(),
+    };
+    let stopped = stop.run().await?;
+    if stop.left.is_empty() {
+        return Ok(stopped);
+    }
+    Err(left_behind(&stop.left))
+}
+
 impl Stop {
+    /// As [`Self::run`], through the service that owns the chain: its manager
+    /// must not start again what is stopped here.
+    async fn with(&mut self, service: Option<&Place>) -> Result<bool, Failure> {
+        let Some(service) = service else {
+            return self.run().await;
+        };
+        let told = service.before_stop().await.unwrap_or_else(|failure| {
+            self.progress
+                .warn(&format!("{}: {failure}", service.name()));
+            false
+        });
+        let stopped = self.run().await?;
+        let forgotten = service.after_stop().await?;
+        if !stopped && (told || forgotten) {
+            self.progress.say(&format!("{} is stopped", service.name()));
+        }
+        Ok(stopped || told || forgotten)
+    }
+
     /// Whether there was anything to stop; it is gone then.
     async fn run(&mut self) -> Result<bool, Failure> {
         let mut asked = None;

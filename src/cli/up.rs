@@ -22,6 +22,7 @@ use super::daemon::{Setup, Supervisor};
 use super::exit::{Exit, Failure};
 use super::progress::{self, Progress, seconds};
 use super::runtime::block_on;
+use super::service::{Manager, Owner, Place};
 use super::settings::{Instance, private_directory};
 use super::{holder, output, status};
 use crate::clock;
@@ -69,6 +70,11 @@ pub(super) struct Args {
     /// Give up when the chain is not ready after this many seconds [default: 30]
     #[arg(long, value_name = "SECONDS")]
     timeout: Option<u64>,
+    #[command(flatten)]
+    owner: Owner,
+    /// Who starts us as its service
+    #[arg(long, value_enum, hide = true)]
+    manager: Option<Manager>,
     /// Print what is up as one JSON object on standard output
     #[arg(long)]
     json: bool,
@@ -78,6 +84,19 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: Args, inherited: Inherited) -> Result<(), Failure> {
+    let launchd = args.manager == Some(Manager::Launchd);
+    match bring_up(args, inherited) {
+        // launchd starts again what fails, for ever: the only way to be left
+        // alone is to end well.
+        Err(failure) if launchd && failure.exit().is_hopeless() => {
+            failure.report();
+            Ok(())
+        }
+        done => done,
+    }
+}
+
+fn bring_up(args: Args, inherited: Inherited) -> Result<(), Failure> {
     let began = Instant::now();
     let paths = args.instance.create()?;
     private_directory(&paths.logs())?;
@@ -86,7 +105,11 @@ pub(super) fn run(args: Args, inherited: Inherited) -> Result<(), Failure> {
     let deadline = began + patience(&args, loaded.as_ref().ok());
     // Of interest only to who starts something.
     let mut loaded = Some(loaded);
+    // A unit that runs `falco up` is the service itself.
+    let is_service = inherited.manager.notify_socket.is_some();
+    let service = args.owner.service(&paths).filter(|_| !is_service);
     block_on(async {
+        let mut started = None;
         loop {
             let asked = Lock::ask(&paths.lock_file()).map_err(|e| holder::lock_failure(&e))?;
             if let (Asked::Ours(_), Some(loaded)) = (&asked, loaded.take()) {
@@ -104,6 +127,13 @@ pub(super) fn run(args: Args, inherited: Inherited) -> Result<(), Failure> {
                     return stay(supervisor, &progress).await;
                 }
                 Asked::Ours(lock) => {
+                    if let Some(service) = &service {
+                        // It is the service's to take.
+                        drop(lock);
+                        start_service(service, &args, &progress, deadline).await?;
+                        started = Some(service);
+                        continue;
+                    }
                     let launch = Launch {
                         paths: &paths,
                         setup: &args.setup,
@@ -120,7 +150,10 @@ pub(super) fn run(args: Args, inherited: Inherited) -> Result<(), Failure> {
                 Asked::Held(who) if args.foreground => return Err(already_runs(who.as_ref())),
                 Asked::Held(who) => {
                     if let Some(summary) = attach(&paths, &progress, deadline, who).await? {
-                        report_running(&args, &progress, &summary)?;
+                        match started {
+                            Some(service) => report_started(service, &args, &progress, &summary)?,
+                            None => report_running(&args, &progress, &summary)?,
+                        }
                         warn_of_upstream(&paths, &progress).await;
                         return Ok(());
                     }
@@ -147,6 +180,39 @@ fn check(loaded: Result<Loaded, Failure>, progress: &Progress) -> Result<(), Fai
         progress.warn(&warning.to_string());
     }
     loaded.right().map(drop)
+}
+
+/// Has the service's manager start it: the chain has one owner.
+async fn start_service(
+    service: &Place,
+    args: &Args,
+    progress: &Progress,
+    deadline: Instant,
+) -> Result<(), Failure> {
+    let name = service.name();
+    progress.say(&format!(
+        "falco {}  starting {name}",
+        env!("CARGO_PKG_VERSION")
+    ));
+    if !args.setup.to_args().is_empty() {
+        progress.warn(&format!(
+            "{name} has the flags it was installed with; falco service install changes them"
+        ));
+    }
+    let left = deadline.saturating_duration_since(Instant::now());
+    service.start(left).await
+}
+
+fn report_started(
+    service: &Place,
+    args: &Args,
+    progress: &Progress,
+    summary: &Summary,
+) -> Result<(), Failure> {
+    let (ready, name) = (seconds(summary.took_ms), service.name());
+    let pid = summary.pid;
+    progress.say(&format!("ready in {ready} · {name} as pid {pid}"));
+    print_json(args, summary)
 }
 
 fn already_runs(who: Option<&Holder>) -> Failure {

@@ -33,6 +33,7 @@ pub mod manager;
 pub mod spawn;
 mod sys;
 mod table;
+pub mod tool;
 pub mod usage;
 
 pub(crate) use sys::{local_offset, seal_descriptors, settle};

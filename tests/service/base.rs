@@ -1,5 +1,7 @@
 //! A home of its own, and what runs in it.
 
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
@@ -36,15 +38,29 @@ impl Base {
         self.home().join("base")
     }
 
+    fn path(&self) -> String {
+        let system = std::env::var("PATH").unwrap_or_default();
+        format!("{}:{system}", self.home().join("bin").display())
+    }
+
     /// `falco` with `args`, in a clean environment.
     pub fn falco(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_falco"));
         command.args(args).env_clear().stdin(Stdio::null());
         command
-            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+            .env("PATH", self.path())
             .env("HOME", self.home())
             .env("UNBOUND_BASE_DIR", self.dir());
         command
+    }
+
+    /// A program of the test that is found before the system's.
+    pub fn fake(&self, name: &str, script: &str) {
+        let bin = self.home().join("bin");
+        fs::create_dir_all(&bin).unwrap();
+        let path = bin.join(name);
+        fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
     }
 
     pub fn run(&self, args: &[&str]) -> Said {
@@ -85,7 +101,7 @@ pub fn kill(pid: u32, signal: &str) {
     assert!(status.unwrap().success());
 }
 
-fn said(output: &Output) -> Said {
+pub fn said(output: &Output) -> Said {
     let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
     Said {
         code: output

@@ -9,5 +9,7 @@
 
 mod activation;
 mod base;
+mod launchd;
 mod notify;
+mod systemd;
 mod version;

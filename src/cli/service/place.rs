@@ -1,0 +1,141 @@
+//! Where a service's files are and what it is called: one name for each base
+//! directory.
+
+use std::path::{Path, PathBuf};
+
+use uuid::Uuid;
+
+use super::file::is_ours;
+use crate::cli::exit::{Exit, Failure};
+use crate::paths::Paths;
+
+/// A program that runs services.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(in crate::cli) enum Manager {
+    Systemd,
+    Launchd,
+}
+
+impl Default for Manager {
+    fn default() -> Self {
+        if cfg!(target_os = "macos") {
+            Self::Launchd
+        } else {
+            Self::Systemd
+        }
+    }
+}
+
+/// Whose service it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// Of the user's systemd.
+    User,
+    /// Of the system's systemd.
+    System,
+    /// Of the user's launchd.
+    Launchd,
+}
+
+/// One service: what it is called and where it is written.
+#[derive(Debug, Clone)]
+pub(in crate::cli) struct Place {
+    pub(super) kind: Kind,
+    /// `falco`, or with the mark of its base directory.
+    pub(super) stem: String,
+    pub(super) directory: PathBuf,
+}
+
+impl Place {
+    pub(super) fn of(kind: Kind, paths: &Paths) -> Result<Self, Failure> {
+        let directory = match kind {
+            Kind::User => user_configuration()?.join("systemd/user"),
+            Kind::System => "/etc/systemd/system".into(),
+            Kind::Launchd => home()?.join("Library/LaunchAgents"),
+        };
+        Ok(Self {
+            kind,
+            stem: match kind {
+                // Of whose home "the default" is, root cannot tell.
+                Kind::System => marked(paths.base()),
+                Kind::User | Kind::Launchd => stem(paths.base()),
+            },
+            directory,
+        })
+    }
+
+    /// The name its manager knows it by.
+    pub(in crate::cli) fn name(&self) -> String {
+        match self.kind {
+            Kind::User | Kind::System => format!("{}.service", self.stem),
+            Kind::Launchd => self.stem.clone(),
+        }
+    }
+
+    pub(super) fn socket_name(&self) -> String {
+        format!("{}.socket", self.stem)
+    }
+
+    /// The file it is written to.
+    pub(super) fn file(&self) -> PathBuf {
+        match self.kind {
+            Kind::User | Kind::System => self.directory.join(self.name()),
+            Kind::Launchd => self.directory.join(format!("{}.plist", self.stem)),
+        }
+    }
+
+    /// The file of its socket; launchd has none.
+    pub(super) fn socket_file(&self) -> Option<PathBuf> {
+        let name = self.socket_name();
+        (self.kind != Kind::Launchd).then(|| self.directory.join(name))
+    }
+
+    pub(super) fn has_socket(&self) -> bool {
+        self.socket_file().is_some_and(|file| is_ours(&file))
+    }
+
+    /// Whether a file of our making is there.
+    pub(super) fn is_installed(&self) -> bool {
+        is_ours(&self.file())
+    }
+}
+
+/// `falco` for the default base directory; every other has a mark of its own.
+fn stem(base: &Path) -> String {
+    if home().is_ok_and(|home| home.join(".unbound") == base) {
+        return "falco".to_owned();
+    }
+    marked(base)
+}
+
+fn marked(base: &Path) -> String {
+    let mark = Uuid::new_v5(&Uuid::NAMESPACE_URL, base.as_os_str().as_encoded_bytes());
+    format!("falco-{:08x}", mark.as_fields().0)
+}
+
+fn user_configuration() -> Result<PathBuf, Failure> {
+    let given = std::env::var_os("XDG_CONFIG_HOME").map(PathBuf::from);
+    match given.filter(|dir| dir.is_absolute()) {
+        Some(dir) => Ok(dir),
+        None => Ok(home()?.join(".config")),
+    }
+}
+
+fn home() -> Result<PathBuf, Failure> {
+    let dirs = directories::BaseDirs::new().map(|dirs| dirs.home_dir().to_path_buf());
+    dirs.filter(|dir| dir.is_absolute())
+        .ok_or_else(|| Failure::new(Exit::Config, "there is no home directory").hint("set HOME"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_base_directory_has_a_name_of_its_own() {
+        let one = stem(Path::new("/srv/one"));
+        assert_eq!(one, stem(Path::new("/srv/one")));
+        assert_ne!(one, stem(Path::new("/srv/two")));
+        assert!(one.starts_with("falco-"), "{one}");
+    }
+}

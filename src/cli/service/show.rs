@@ -1,0 +1,119 @@
+//! `falco service status`.
+
+use std::path::Path;
+
+use super::install::located;
+use super::place::{Kind, Place};
+use super::{Activity, Standing, Which};
+use crate::cli::exit::{Exit, Failure};
+use crate::cli::{output, progress};
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    #[command(flatten)]
+    which: Which,
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) async fn run(args: Args) -> Result<(), Failure> {
+    let kind = args.which.kind()?;
+    let place = Place::of(kind, &located(&args.which, kind)?)?;
+    if !place.is_installed() {
+        return not_installed(&args, &place);
+    }
+    let standing = match place.standing().await {
+        Ok(standing) => standing,
+        Err(failure) => return unknown(&args, &place, failure),
+    };
+    if args.json {
+        output::line(&json(&place, Some(&standing)).to_string())?;
+    } else {
+        output::line(&render(&place, &standing))?;
+    }
+    match standing.activity {
+        Activity::Active => Ok(()),
+        Activity::Inactive => Err(Failure::already_printed(Exit::NotRunning)),
+        Activity::Passing | Activity::Failed => Err(Failure::already_printed(Exit::Failed)),
+    }
+}
+
+fn not_installed(args: &Args, place: &Place) -> Result<(), Failure> {
+    if args.json {
+        output::line(&json(place, None).to_string())?;
+    } else {
+        let name = place.name();
+        output::line(&format!("○ {name}   not installed · falco service install"))?;
+    }
+    Err(Failure::already_printed(Exit::NotRunning))
+}
+
+/// It is installed, and its manager cannot be asked.
+fn unknown(args: &Args, place: &Place, failure: Failure) -> Result<(), Failure> {
+    if args.json {
+        let mut object = json(place, None);
+        object["state"] = "unknown".into();
+        object["reason"] = failure.to_string().into();
+        output::line(&object.to_string())?;
+        return Err(Failure::already_printed(Exit::Unknown));
+    }
+    Err(failure.with_exit(Exit::Unknown))
+}
+
+fn json(place: &Place, standing: Option<&Standing>) -> serde_json::Value {
+    let state = |standing: &Standing| match standing.activity {
+        Activity::Active => "active",
+        Activity::Passing => "passing",
+        Activity::Failed => "failed",
+        Activity::Inactive => "inactive",
+    };
+    serde_json::json!({
+        "schema": 1,
+        "name": place.name(),
+        "file": place.file().display().to_string(),
+        "installed": place.is_installed(),
+        "socket": place.has_socket(),
+        "state": standing.map_or("inactive", state),
+        "enabled": standing.is_some_and(|s| s.enabled),
+        "pid": standing.and_then(|s| s.pid),
+        "outdated": standing.is_some_and(|s| s.outdated),
+        "linger": (place.kind == Kind::User).then(lingers),
+    })
+}
+
+fn render(place: &Place, standing: &Standing) -> String {
+    let dot = match standing.activity {
+        Activity::Active => "●",
+        Activity::Inactive => "○",
+        Activity::Passing | Activity::Failed => "!",
+    };
+    let pid = standing
+        .pid
+        .map_or(String::new(), |pid| format!("   pid {pid}"));
+    let enabled = if standing.enabled {
+        "enabled"
+    } else {
+        "not enabled"
+    };
+    let mut text = format!(
+        "{dot} {}   {}{pid}   {enabled}\nfile {}",
+        place.name(),
+        standing.word,
+        progress::tilde(&place.file())
+    );
+    if standing.outdated {
+        text.push_str("\nits file has changed since systemd read it: falco service install");
+    }
+    if place.kind == Kind::User && !lingers() {
+        text.push_str("\nit ends with your last login: falco service install --linger");
+    }
+    text
+}
+
+/// Whether this user's services go on after the last logout.
+pub(super) fn lingers() -> bool {
+    let user = nix::unistd::User::from_uid(nix::unistd::geteuid());
+    let name = user.ok().flatten().map(|user| user.name);
+    name.is_some_and(|name| Path::new("/var/lib/systemd/linger").join(name).exists())
+}
