@@ -45,7 +45,7 @@
 //! | frame → effect | session task | 4 MiB a frame | FAILED `too_large`, its bytes are drained; over 16 MiB the connection ends | daemon resends |
 //! | session → dispatcher | session task | effects and bytes unanswered, per connection | that socket is not read | daemon resends |
 //! | dispatcher → lanes | dispatcher task | effects and bytes, per lane and in all; every route has lanes of its own | lane: FAILED `lane_full`; in all: no socket is read | daemon resends |
-//! | lane → ably.sock | dispatcher task | one publish or one batch in flight per lane | nothing is offered | sent again, same message id |
+//! | lane → ably.sock | dispatcher task | one publish or one batch in flight per lane; in all, a window that grows with answers and shrinks with limits | nothing is offered | sent again, same message id |
 //! | ably.sock → realtime | transport session | publishes waiting, and the rate Ably allows | that client is not read | the lane sends it again, same message id |
 //! | realtime → Ably | realtime task | publishes not acknowledged | nothing is offered | sent again on resume, same message id |
 //! | ack → daemon | session task | bytes of acks not taken | that socket is not read, then closed | daemon resends |

@@ -33,6 +33,8 @@ pub(crate) struct Config {
     pub answer_margin: Duration,
     /// Pauses before an attempt is repeated.
     pub retry: Backoff,
+    /// After so long without an answer a request takes no room from others.
+    pub slow_after: Duration,
     /// How soon after a request went out a lost connection may be its doing.
     pub suspicion: Duration,
     /// With less time than that left, an effect is not sent any more.
@@ -68,6 +70,7 @@ impl Config {
                 base: retry_delay,
                 cap: retry_delay,
             },
+            slow_after: Duration::from_millis(250),
             suspicion: Duration::from_secs(1),
             patience_min: Duration::from_millis(250),
             // 16.5 s for attempts of 5 s: all of them, the pauses between

@@ -2,7 +2,9 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Instant;
 
+use super::pace::Sign;
 use crate::protocol::ipc::CONNECTION_CLOSED;
 
 /// Why an effect failed: the machine-readable word its error text starts with.
@@ -70,6 +72,22 @@ impl Failure {
         }
     }
 
+    /// The same, of an effect that an earlier attempt may have published.
+    pub(super) fn with_doubt(self) -> Self {
+        match self.class {
+            Class::Rejected | Class::TooLarge => Self {
+                class: Class::Ambiguous,
+                text: format!("{}; an earlier attempt may have been published", self.text).into(),
+                ..self
+            },
+            Class::Throttled => Self {
+                class: Class::Ambiguous,
+                ..self
+            },
+            _ => self,
+        }
+    }
+
     pub(crate) fn with_code(self, code: Option<u32>) -> Self {
         Self { code, ..self }
     }
@@ -121,11 +139,27 @@ impl Refusal<'_> {
         code.or_else(|| code_in(self.error))
     }
 
+    /// What it says of the transport; `sent` is when the request went out.
+    pub(super) fn sign(&self, sent: Option<Instant>) -> Option<Sign> {
+        if self.is_goodbye() || self.code() == Some(CHANNEL_LIMIT) {
+            return None;
+        }
+        let is_limit = self.code().is_some_and(|code| code / 100 == 429);
+        Some(match (self.class(), sent) {
+            (Class::Rejected, _) => Sign::Life,
+            (_, Some(sent)) if is_limit => Sign::TooMuch { sent },
+            _ => Sign::Trouble,
+        })
+    }
+
     /// Whether Ably itself has spoken: a code that is not the connection's.
     pub(crate) fn is_from_ably(&self) -> bool {
         self.code().is_some_and(|code| code / 1000 != 80)
     }
 }
+
+/// Too much for one channel.
+const CHANNEL_LIMIT: u32 = 42_913;
 
 /// Whether Ably means it: 400xx to 404xx, but for quotas, which are filled
 /// anew, and the token errors, which a new token heals.
@@ -218,6 +252,26 @@ mod tests {
         assert!(refusal("rate (Code: 42910)", None).is_from_ably());
         assert!(!refusal("", Some(80_003)).is_from_ably());
         assert!(!refusal("context deadline exceeded", None).is_from_ably());
+    }
+
+    #[test]
+    fn a_refusal_says_whether_the_transport_works_has_too_much_or_is_in_trouble() {
+        let now = Instant::now();
+        let sign = |code, retryable| {
+            let refusal = Refusal {
+                error: "",
+                code,
+                retryable: Some(retryable),
+            };
+            refusal.sign(Some(now))
+        };
+        let too_much = Some(Sign::TooMuch { sent: now });
+        assert_eq!(sign(Some(42_911), true), too_much);
+        assert_eq!(sign(Some(42_913), true), None, "one channel's");
+        assert_eq!(sign(Some(40_160), false), Some(Sign::Life));
+        assert_eq!(sign(Some(CONNECTION_CLOSED), true), None);
+        assert_eq!(sign(Some(80_003), true), Some(Sign::Trouble));
+        assert_eq!(sign(None, true), Some(Sign::Trouble));
     }
 
     #[test]

@@ -28,6 +28,9 @@ use crate::protocol::id::LaneKey;
 /// How long a message that failed is waited for.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// How often gates that are over are looked for, when there is no room.
+const SWEEP_EVERY: Duration = Duration::from_secs(1);
+
 /// Numbers held over all gates.
 const NUMBERS_MAX: usize = 65_536;
 
@@ -62,6 +65,7 @@ impl Gate {
 pub(super) struct Gaps {
     gates: HashMap<LaneKey, Vec<Gate>>,
     numbers: usize,
+    swept_at: BootTime,
 }
 
 impl Gaps {
@@ -153,7 +157,8 @@ impl Gaps {
     }
 
     fn make_room(&mut self, now: BootTime) {
-        if self.numbers >= NUMBERS_MAX {
+        if self.numbers >= NUMBERS_MAX && now.since(self.swept_at) >= SWEEP_EVERY {
+            self.swept_at = now;
             self.retain(|gate| now < gate.until);
         }
     }

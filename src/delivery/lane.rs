@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use super::config::Config;
 use super::failure::{Class, Failure};
+use super::turns::{Spent, Turn};
 use crate::protocol::envelope::Operation;
 use crate::protocol::id::{EffectId, IdempotencyKey, LaneKey};
 
@@ -69,6 +70,8 @@ pub(super) struct Entry<T> {
     pub place: Place,
     pub origin: T,
     pub arrived: Instant,
+    /// An attempt was made, and nobody can say whether it was published.
+    pub is_doubtful: bool,
 }
 
 impl<T> Entry<T> {
@@ -86,7 +89,12 @@ impl<T> Entry<T> {
         self.settle_after(0, outcome)
     }
 
+    /// Nothing may say of a doubtful effect that it was not published.
     fn settle_after(self, attempts: u32, outcome: Outcome) -> Settled<T> {
+        let outcome = match outcome {
+            Err(failure) if self.is_doubtful => Err(failure.with_doubt()),
+            outcome => outcome,
+        };
         Settled {
             origin: self.origin,
             id: self.effect.id,
@@ -106,9 +114,23 @@ pub(super) enum State {
     /// Waits for its turn and for the transport.
     Ready,
     /// A request is out.
-    InFlight { since: Instant, answer_by: Instant },
+    InFlight {
+        since: Instant,
+        answer_by: Instant,
+        /// It has been out for so long that it takes no room from others.
+        is_slow: bool,
+    },
     /// A request failed and will be repeated.
     BackingOff { retry_at: Instant },
+}
+
+/// Where a lane that may send waits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// Among those that may have cost us a connection.
+    Suspect(u64),
+    /// Among all others.
+    InTurn(Turn),
 }
 
 /// The effects of one key, oldest first. A lane that holds none does not exist.
@@ -140,8 +162,10 @@ pub(super) struct Lane<T> {
     bytes: usize,
     /// The latest arrival that was sent.
     sent_up_to: u64,
-    /// Where the line of ready lanes has it.
-    pub turn: Option<u64>,
+    /// Where it waits for its turn.
+    pub turn: Option<Standing>,
+    /// What its turns have cost so far.
+    pub spent: Option<Spent>,
     /// Where the set of timers has it.
     pub timer: Option<Instant>,
 }
@@ -164,6 +188,7 @@ impl<T> Lane<T> {
             bytes: 0,
             sent_up_to: 0,
             turn: None,
+            spent: None,
             timer: None,
         }
     }
@@ -193,6 +218,11 @@ impl<T> Lane<T> {
         let deadline = self.oldest()? + config.effect_deadline;
         Some(match self.state {
             State::Ready => deadline,
+            State::InFlight {
+                since,
+                is_slow: false,
+                ..
+            } => deadline.min(since + config.slow_after),
             State::InFlight { since, .. } if self.is_suspect => {
                 deadline.min(since + config.suspicion)
             }
@@ -257,8 +287,55 @@ impl<T> Lane<T> {
         self.sent_up_to = self
             .sent_up_to
             .max(self.queue[self.front - 1].place.arrival);
-        self.state = State::InFlight { since, answer_by };
+        self.state = State::InFlight {
+            since,
+            answer_by,
+            is_slow: false,
+        };
         again
+    }
+
+    /// Whether its request counts against what the transport gets at once.
+    pub(super) fn is_recent(&self) -> bool {
+        matches!(self.state, State::InFlight { is_slow: false, .. })
+    }
+
+    /// Its request takes no room from others any more.
+    pub(super) fn slow_down(&mut self) {
+        if let State::InFlight { is_slow, .. } = &mut self.state {
+            *is_slow = true;
+        }
+    }
+
+    /// When its request went out.
+    pub(super) fn sent_at(&self) -> Option<Instant> {
+        match self.state {
+            State::InFlight { since, .. } => Some(since),
+            State::Ready | State::BackingOff { .. } => None,
+        }
+    }
+
+    /// Whose effect is next.
+    pub(super) fn producer(&self) -> Option<Producer> {
+        self.queue.front().map(|entry| entry.place.producer)
+    }
+
+    /// What the front weighs.
+    pub(super) fn front_bytes(&self) -> usize {
+        let front = self.queue.range(..self.front);
+        front.map(Entry::message_bytes).sum()
+    }
+
+    /// Whether the front is one effect that may have been published.
+    pub(super) fn is_doubtful(&self) -> bool {
+        self.front <= 1 && self.queue.front().is_some_and(|entry| entry.is_doubtful)
+    }
+
+    /// Nobody can say whether the front was published.
+    fn doubt(&mut self) {
+        for entry in self.queue.range_mut(..self.front) {
+            entry.is_doubtful = true;
+        }
     }
 
     /// The effects that are, or were, on their way together.
@@ -315,20 +392,24 @@ impl<T> Lane<T> {
 
     /// Sending the front has failed; returns how many attempts it has had by
     /// now, this one included if it `counts`.
-    ///
-    /// Once nobody can say whether it was published, only an acceptance makes
-    /// it known.
     pub(super) fn fail(&mut self, failure: Failure, counts: bool) -> u32 {
         self.state = State::Ready;
-        let before = self.last_failure.take().map(|failure| failure.class);
-        let class = match before {
-            Some(Class::Ambiguous) => Class::Ambiguous,
-            _ => failure.class,
-        };
-        self.last_failure = Some(Failure { class, ..failure });
+        if failure.class == Class::Ambiguous {
+            self.doubt();
+        }
+        self.last_failure = Some(failure);
         self.failures = self.failures.saturating_add(1);
         self.attempts += u32::from(counts);
         self.attempts
+    }
+
+    /// The front fails as `failure` says, all behind it because of that.
+    pub(super) fn flush(&mut self, failure: Failure) -> impl Iterator<Item = Settled<T>> + '_ {
+        let behind = Failure::new(
+            Class::Throttled,
+            "publish failed after retries: not sent, because an earlier effect of its lane failed",
+        );
+        self.settle_both(self.front.max(1), failure, behind)
     }
 
     /// Gives up the front and nothing else. Several effects go out again, each
@@ -377,6 +458,7 @@ impl<T> Lane<T> {
     /// The transport goes; this costs no attempt. Nobody can say whether it
     /// published the front.
     pub(super) fn postpone(&mut self, error: &str, retry_at: Instant) {
+        self.doubt();
         self.last_failure = Some(Failure::new(Class::Ambiguous, error));
         self.back_off(retry_at);
     }
@@ -384,6 +466,7 @@ impl<T> Lane<T> {
     /// The connection is gone and no answer will come any more.
     pub(super) fn lose_connection(&mut self, lost: &Failure) {
         if let State::InFlight { .. } = self.state {
+            self.doubt();
             self.last_failure = Some(lost.clone());
             self.state = State::Ready;
         }
@@ -406,21 +489,16 @@ impl<T> Lane<T> {
     /// Gives up: the front fails for the reason it failed last, or for `unsent`
     /// if it was never sent; all behind it because of that.
     pub(super) fn give_up(&mut self, unsent: &str) -> impl Iterator<Item = Settled<T>> + '_ {
-        let front = self.front.max(1);
         let reason = self.reason(unsent);
         let text = format!("publish failed after retries: {}", reason.text);
-        let first = Failure::new(reason.class, text).with_code(reason.code);
-        let behind = Failure::new(
-            Class::Throttled,
-            "publish failed after retries: not sent, because an earlier effect of its lane failed",
-        );
-        self.settle_both(front, first, behind)
+        self.flush(Failure::new(reason.class, text).with_code(reason.code))
     }
 
     /// Why the front is not published yet, as far as one knows.
     fn reason(&mut self, unsent: &str) -> Failure {
         let known = self.last_failure.take();
         if let State::InFlight { .. } = self.state {
+            self.doubt();
             return Failure::new(Class::Ambiguous, "no answer from the transport in time");
         }
         known.unwrap_or_else(|| Failure::new(Class::Throttled, unsent))

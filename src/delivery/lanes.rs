@@ -7,8 +7,10 @@ use std::time::{Duration, Instant};
 
 use super::config::{Config, Keeping};
 use super::failure::{Class, Failure, Refusal};
-use super::lane::{Effect, Entry, Lane, Place, Settled, State};
+use super::lane::{Effect, Entry, Lane, Place, Settled, Standing, State};
+use super::pace::{Pace, Sign};
 use super::request::{Request, RequestId};
+use super::turns::Turns;
 use crate::protocol::envelope::SideEffect;
 use crate::protocol::id::{EffectId, LaneKey};
 
@@ -36,6 +38,14 @@ pub(crate) struct Depth {
     pub retries: u64,
 }
 
+/// Who may have cost us a connection.
+#[derive(Debug, Clone, Copy)]
+struct Trial {
+    /// Suspects were in flight, so nobody else is accused.
+    narrows: bool,
+    accused: usize,
+}
+
 /// Every effect that has no outcome yet; `T` is what the caller needs back with
 /// the outcome.
 #[derive(Debug)]
@@ -45,20 +55,23 @@ pub(crate) struct Lanes<T> {
     slots: Vec<Option<Lane<T>>>,
     free: Vec<u32>,
     by_key: HashMap<LaneKey, u32>,
-    /// The slots of lanes that wait for their turn, by ticket.
-    ready: BTreeMap<u64, u32>,
-    /// The same, of lanes that may have cost us a connection.
+    /// The lanes that wait for their turn.
+    turns: Turns,
+    /// The slots of those that may have cost us a connection, by ticket.
     suspects: BTreeMap<u64, u32>,
     suspects_in_flight: usize,
     /// Suspects that are tried together.
     suspects_at_once: usize,
-    next_turn: u64,
+    next_ticket: u64,
+    pace: Pace,
     timers: BTreeSet<(Instant, u32)>,
     settled: VecDeque<Settled<T>>,
     peer: Option<Peer>,
     shutting_down: bool,
     next_generation: u64,
     requests_in_flight: usize,
+    /// Those of them that are not slow.
+    recent_requests: usize,
     effects: usize,
     bytes: usize,
     retries: u64,
@@ -76,17 +89,19 @@ impl<T> Lanes<T> {
             slots: Vec::new(),
             free: Vec::new(),
             by_key: HashMap::new(),
-            ready: BTreeMap::new(),
+            turns: Turns::default(),
             suspects: BTreeMap::new(),
             suspects_in_flight: 0,
             suspects_at_once: 1,
-            next_turn: 0,
+            next_ticket: 0,
+            pace: Pace::new(1),
             timers: BTreeSet::new(),
             settled: VecDeque::new(),
             peer: None,
             shutting_down: false,
             next_generation: 1,
             requests_in_flight: 0,
+            recent_requests: 0,
             effects: 0,
             bytes: 0,
             retries: 0,
@@ -142,6 +157,7 @@ impl<T> Lanes<T> {
             place,
             origin,
             arrived: now,
+            is_doubtful: false,
         };
         self.update(slot, |lanes, lane| {
             lanes.settled.extend(lane.push(entry, &lanes.config));
@@ -164,26 +180,43 @@ impl<T> Lanes<T> {
     /// The connection to the transport is gone; what was on its way goes out
     /// again, first in its lane, as soon as there is another.
     ///
-    /// What had just gone out may be why it is gone, so it is tried again half
-    /// by half and with nothing beside it, until one alone is left. That one
-    /// pays for the next connections with its attempts.
+    /// What had just gone out may be why it is gone. These suspects are tried
+    /// again a few at a time, and whoever is in flight when the next connection
+    /// dies is suspected alone; the others are free. Nobody waits for a suspect
+    /// but suspects. The last one pays for the next connections with its
+    /// attempts.
     pub(crate) fn handle_disconnected(&mut self, now: Instant) {
         self.peer = None;
+        self.pace.handle_outage();
+        let trial = self.trial(now);
+        self.suspects_at_once = trial.accused.isqrt().max(1);
+        self.update_all(|lanes, lane| lanes.lose_connection(lane, trial, now));
+    }
+
+    /// Who may have cost us the connection that is gone now.
+    fn trial(&self, now: Instant) -> Trial {
         let lanes = self.slots.iter().flatten();
-        let fresh = lanes
-            .filter(|lane| lane.is_fresh(now, &self.config))
-            .count();
-        self.suspects_at_once = (fresh / 2).max(1);
-        self.update_all(|lanes, lane| {
-            let is_fresh = lane.is_fresh(now, &lanes.config);
-            let is_guilty = is_fresh && fresh == 1 && lane.is_suspect;
-            let lost = Failure::new(Class::Ambiguous, "connection to the transport lost");
-            lane.is_suspect |= is_fresh;
-            lane.lose_connection(&lost);
-            if is_guilty {
-                lanes.attempt_failed(lane, lost, true, now);
-            }
-        });
+        let fresh = lanes.filter(|lane| lane.is_fresh(now, &self.config));
+        let (suspects, others): (Vec<_>, Vec<_>) = fresh.partition(|lane| lane.is_suspect);
+        let narrows = !suspects.is_empty();
+        let accused = if narrows { suspects } else { others };
+        Trial {
+            narrows,
+            accused: accused.len(),
+        }
+    }
+
+    fn lose_connection(&mut self, lane: &mut Lane<T>, trial: Trial, now: Instant) {
+        let was_suspect = lane.is_suspect;
+        let is_accused = lane.is_fresh(now, &self.config) && (was_suspect || !trial.narrows);
+        if trial.accused > 0 {
+            lane.is_suspect = is_accused;
+        }
+        let lost = Failure::new(Class::Ambiguous, "connection to the transport lost");
+        lane.lose_connection(&lost);
+        if is_accused && was_suspect && trial.accused == 1 {
+            self.attempt_failed(lane, lost, true, now);
+        }
     }
 
     /// The transport has accepted a request.
@@ -194,7 +227,11 @@ impl<T> Lanes<T> {
         if !self.knows(id) {
             return;
         }
-        self.update(id.slot, |lanes, lane| lanes.settled.extend(lane.accept()));
+        self.update(id.slot, |lanes, lane| {
+            let before = lanes.settled.len();
+            lanes.settled.extend(lane.accept());
+            lanes.pace.handle_success(lanes.settled.len() - before);
+        });
         if self.is_troubled {
             // What kept this one back kept the others back too.
             self.is_troubled = false;
@@ -214,6 +251,9 @@ impl<T> Lanes<T> {
                 return;
             }
             lane.is_suspect = false;
+            if let Some(sign) = refusal.sign(lane.sent_at()) {
+                lanes.take_sign(sign, lane, now);
+            }
             if refusal.is_goodbye() {
                 lane.postpone(refusal.error, now + lanes.config.retry.base);
                 return;
@@ -222,7 +262,7 @@ impl<T> Lanes<T> {
             match refusal.class() {
                 Class::Rejected => {
                     let failure = lane.rejection(refusal.error).with_code(code);
-                    lanes.settled.extend(lane.reject(failure));
+                    lanes.reject(lane, failure);
                 }
                 class => {
                     let failure = Failure::new(class, refusal.error).with_code(code);
@@ -236,13 +276,32 @@ impl<T> Lanes<T> {
     pub(crate) fn handle_too_large(&mut self, id: RequestId, bytes: usize, bytes_max: usize) {
         let text = format!("a request of {bytes} bytes is over the transport's {bytes_max}");
         self.update(id.slot, |lanes, lane| {
-            let failure = Failure::new(Class::TooLarge, text);
-            lanes.settled.extend(lane.reject(failure));
+            lanes.reject(lane, Failure::new(Class::TooLarge, text));
         });
+    }
+
+    /// What waits behind an effect that fails for good goes on; but not if an
+    /// earlier attempt may have been published, because then it may come again.
+    fn reject(&mut self, lane: &mut Lane<T>, failure: Failure) {
+        if lane.is_doubtful() && self.config.keeping == Keeping::Daemon {
+            self.settled.extend(lane.flush(failure));
+        } else {
+            self.settled.extend(lane.reject(failure));
+        }
+    }
+
+    /// What happened to a request says something about the transport. A lane
+    /// that fails again and again says it once.
+    fn take_sign(&mut self, sign: Sign, lane: &Lane<T>, now: Instant) {
+        if sign != Sign::Trouble || lane.failures == 0 {
+            let in_flight = self.requests_in_flight;
+            self.pace.handle_sign(sign, in_flight, now);
+        }
     }
 
     /// The time [`poll_timeout`](Self::poll_timeout) asked for has come.
     pub(crate) fn handle_timeout(&mut self, now: Instant) {
+        self.pace.handle_timeout(now);
         while let Some(&(_, slot)) = self.timers.first().filter(|(due, _)| *due <= now) {
             self.update(slot, |lanes, lane| lanes.lane_timeout(lane, now));
         }
@@ -281,6 +340,11 @@ impl<T> Lanes<T> {
         let id = self.update(slot, |lanes, lane| {
             let again = lane.send(peer.batches, times, &lanes.config);
             lanes.retries += u64::from(again);
+            lanes.pace.handle_sent(now);
+            if let Some(Standing::InTurn(turn)) = lane.turn {
+                lane.turn = None;
+                lane.spent = Some(lanes.turns.spend(turn, lane.front_bytes()));
+            }
             if lane.generation == 0 {
                 lane.generation = lanes.next_generation;
                 lanes.next_generation += 1;
@@ -305,7 +369,7 @@ impl<T> Lanes<T> {
     /// as good as over are given up on the way.
     fn next_turn(&mut self, now: Instant) -> Option<(Peer, u32, Duration)> {
         let peer = self.peer.filter(|_| !self.shutting_down)?;
-        while self.requests_in_flight < peer.window {
+        while self.requests_in_flight < peer.window && self.pace.may_send(self.recent_requests) {
             let slot = self.next_in_line()?;
             let lane = self.slots[slot as usize].as_ref()?;
             let deadline = lane.oldest()? + self.config.effect_deadline;
@@ -319,17 +383,12 @@ impl<T> Lanes<T> {
         None
     }
 
-    /// Suspects first, so many at once, and nothing beside them.
+    /// Suspects first, so many at once, then the others beside them.
     fn next_in_line(&self) -> Option<u32> {
-        let in_flight = self.suspects_in_flight;
-        match self.suspects.first_key_value() {
-            Some((_, &slot)) => {
-                let is_alone = in_flight == self.requests_in_flight;
-                (is_alone && in_flight < self.suspects_at_once).then_some(slot)
-            }
-            None if in_flight > 0 => None,
-            None => self.ready.first_key_value().map(|(_, &slot)| slot),
-        }
+        let suspect = self.suspects.first_key_value().map(|(_, &slot)| slot);
+        suspect
+            .filter(|_| self.suspects_in_flight < self.suspects_at_once)
+            .or_else(|| self.turns.next())
     }
 
     /// The next effect that has its outcome.
@@ -339,7 +398,8 @@ impl<T> Lanes<T> {
 
     /// When [`handle_timeout`](Self::handle_timeout) wants to be called.
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
-        self.timers.first().map(|&(due, _)| due)
+        let lanes = self.timers.first().map(|&(due, _)| due);
+        lanes.into_iter().chain(self.pace.poll_timeout()).min()
     }
 
     fn lane_timeout(&mut self, lane: &mut Lane<T>, now: Instant) {
@@ -354,11 +414,23 @@ impl<T> Lanes<T> {
             State::InFlight { answer_by, .. } if answer_by <= now => {
                 let text = format!("no answer within {:?}", self.config.attempt_timeout);
                 let failure = Failure::new(Class::Ambiguous, text);
+                self.take_sign(Sign::Trouble, lane, now);
                 self.attempt_failed(lane, failure, false, now);
+            }
+            State::InFlight { since, .. } if lane.is_recent() => {
+                if since + self.config.slow_after <= now {
+                    lane.slow_down();
+                }
             }
             // The connection has survived it for so long: it is not the culprit.
             State::InFlight { .. } if !lane.is_fresh(now, &self.config) => lane.is_suspect = false,
-            State::BackingOff { retry_at } if retry_at <= now => lane.state = State::Ready,
+            State::BackingOff { retry_at } if retry_at <= now => {
+                if lane.failures == 0 || self.pace.try_retry(now) {
+                    lane.state = State::Ready;
+                } else {
+                    lane.back_off(now + self.config.slow_after);
+                }
+            }
             State::InFlight { .. } | State::BackingOff { .. } | State::Ready => {}
         }
     }

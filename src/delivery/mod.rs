@@ -16,6 +16,12 @@
 //! waits for them: they have no deadline, only what Ably refuses counts as an
 //! attempt, and one that fails for good costs nothing behind it.
 //!
+//! Fair and careful: connections take turns, and their lanes; the transport
+//! gets no more at once than it has shown to take; what may have cost us a
+//! connection is tried again a little at a time, and delays nobody else.
+//!
+//! What once may have been published is never called `rejected` or `throttled`.
+//!
 //! Never waits, sends, or reads a clock; the dispatcher of `ingest` does that.
 //! It holds no more than the effects it was given; it refuses what a full lane
 //! cannot take, and says when it has room for no more.
@@ -40,7 +46,9 @@ mod failure;
 mod gaps;
 mod lane;
 mod lanes;
+mod pace;
 mod request;
+mod turns;
 
 pub(crate) use admission::{Admission, Admitted, Answer};
 pub(crate) use config::Config;

@@ -2,7 +2,7 @@
 //! sums, the line of those that are ready, the timers.
 
 use super::Lanes;
-use crate::delivery::lane::{Lane, State};
+use crate::delivery::lane::{Lane, Standing, State};
 use crate::protocol::id::LaneKey;
 
 impl<T> Lanes<T> {
@@ -46,6 +46,7 @@ impl<T> Lanes<T> {
         self.effects = self.effects - before.effects + after.effects;
         self.bytes = self.bytes - before.bytes + after.bytes;
         self.requests_in_flight = self.requests_in_flight - before.requests + after.requests;
+        self.recent_requests = self.recent_requests - before.recent + after.recent;
         self.suspects_in_flight = self.suspects_in_flight - before.suspects + after.suspects;
         self.set_turn(slot, &mut lane);
         self.set_timer(slot, &mut lane);
@@ -59,25 +60,34 @@ impl<T> Lanes<T> {
     }
 
     fn set_turn(&mut self, slot: u32, lane: &mut Lane<T>) {
-        let is_ready = lane.state == State::Ready && !lane.is_empty();
-        match (lane.turn, is_ready) {
-            (None, true) => {
-                let line = if lane.is_suspect {
-                    &mut self.suspects
-                } else {
-                    &mut self.ready
-                };
-                line.insert(self.next_turn, slot);
-                lane.turn = Some(self.next_turn);
-                self.next_turn += 1;
+        let producer = lane.producer().filter(|_| lane.state == State::Ready);
+        match (lane.turn, producer) {
+            (None, Some(_)) if lane.is_suspect => {
+                self.suspects.insert(self.next_ticket, slot);
+                lane.turn = Some(Standing::Suspect(self.next_ticket));
+                self.next_ticket += 1;
             }
-            (Some(turn), false) => {
-                self.ready
-                    .remove(&turn)
-                    .or_else(|| self.suspects.remove(&turn));
+            (None, Some(producer)) => {
+                let turn = self.turns.enter(slot, producer, lane.spent);
+                lane.turn = Some(Standing::InTurn(turn));
+            }
+            (Some(standing), None) => {
+                self.leave_line(standing);
                 lane.turn = None;
             }
-            (None, false) | (Some(_), true) => {}
+            // It was cleared while it waited.
+            (Some(Standing::Suspect(_)), Some(_)) if !lane.is_suspect => {
+                self.leave_line(lane.turn.take().expect("it has one"));
+                self.set_turn(slot, lane);
+            }
+            (None, None) | (Some(_), Some(_)) => {}
+        }
+    }
+
+    fn leave_line(&mut self, standing: Standing) {
+        match standing {
+            Standing::Suspect(ticket) => _ = self.suspects.remove(&ticket),
+            Standing::InTurn(turn) => self.turns.leave(turn),
         }
     }
 
@@ -101,6 +111,7 @@ struct Load {
     effects: usize,
     bytes: usize,
     requests: usize,
+    recent: usize,
     suspects: usize,
 }
 
@@ -110,6 +121,7 @@ impl Load {
             effects: lane.len(),
             bytes: lane.bytes(),
             requests: usize::from(lane.in_flight() > 0),
+            recent: usize::from(lane.in_flight() > 0 && lane.is_recent()),
             suspects: usize::from(lane.in_flight() > 0 && lane.is_suspect),
         }
     }

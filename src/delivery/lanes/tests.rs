@@ -66,6 +66,10 @@ impl Story {
         if let Some(peer) = peer {
             lanes.handle_connected(peer);
         }
+        // As after a while without trouble.
+        for _ in 0..100 {
+            lanes.pace.handle_success(1);
+        }
         let now = Instant::now();
         Self {
             lanes,
@@ -156,6 +160,7 @@ impl Story {
         assert_eq!(self.lanes.depth(self.now).effects, 0);
         assert!(self.lanes.is_empty() && self.lanes.has_room());
         assert_eq!((self.lanes.bytes, self.lanes.requests_in_flight), (0, 0));
+        assert_eq!(self.lanes.recent_requests, 0);
     }
 }
 
@@ -350,6 +355,100 @@ fn a_definite_refusal_is_not_retried_and_the_lane_goes_on() {
     story.refuse(id, "no", false);
     story.expect_failed(&[2], "rejected: object set rejected: no");
     story.expect_request(&[3]);
+}
+
+#[test]
+fn what_may_have_been_published_is_never_called_rejected_and_nothing_overtakes_it() {
+    let mut story = Story::with(OLD, [publish("a", 1), publish("a", 2)]);
+    story.expect_request(&[1]);
+    story.pass(Duration::from_millis(5650));
+    let id = story.expect_request(&[1]);
+    story.refuse(id, "no such thing", false);
+    story.expect_failed(
+        &[1],
+        "ambiguous: publish rejected: no such thing; an earlier",
+    );
+    story.expect_failed(&[2], "throttled: ");
+    story.expect_nothing_left();
+}
+
+#[test]
+fn a_batch_that_may_have_been_published_stays_doubtful_when_it_is_taken_apart() {
+    let mut story = Story::with(OURS, [publish("a", 1), publish("a", 2), publish("a", 3)]);
+    story.expect_request(&[1, 2, 3]);
+    story.pass(Duration::from_millis(5650));
+    let id = story.expect_request(&[1, 2, 3]);
+    story.submit([publish("a", 4)]);
+    story.refuse(id, "one of you", false);
+    let id = story.expect_request(&[1]);
+    story.lanes.handle_accepted(id);
+    story.expect_published(&[1]);
+    let id = story.expect_request(&[2]);
+    story.refuse(id, "you", false);
+    story.expect_failed(&[2], "ambiguous: publish rejected: you; an earlier");
+    story.expect_failed(&[3], "ambiguous: publish failed");
+    story.expect_failed(&[4], "throttled: ");
+}
+
+#[test]
+fn a_transport_that_comes_back_gets_a_little_at_first_and_twice_as_much_each_round_trip() {
+    let mut story = Story::with(OURS, []);
+    story.lanes.handle_disconnected(story.now);
+    story.submit((0..40).map(|n| publish(&n.to_string(), n)));
+    story.lanes.handle_connected(OURS);
+    for expected in [4, 8, 16, 12] {
+        let sent: Vec<_> = std::iter::from_fn(|| story.request()).collect();
+        assert_eq!(sent.len(), expected);
+        for (id, _) in sent {
+            story.lanes.handle_accepted(id);
+        }
+    }
+}
+
+#[test]
+fn lanes_that_are_never_answered_take_no_room_from_others_for_long() {
+    let mut story = Story::with(OURS, []);
+    story.lanes.handle_disconnected(story.now);
+    story.lanes.handle_connected(OURS);
+    story.submit((0..5).map(|n| publish(&n.to_string(), n)));
+    for n in 0..4 {
+        story.expect_request(&[n]);
+    }
+    assert!(story.request().is_none());
+    story.pass(Duration::from_millis(250));
+    story.expect_request(&[4]);
+}
+
+#[test]
+fn when_all_lanes_fail_one_tries_for_them_and_its_success_frees_the_others() {
+    let mut story = Story::with(OURS, (0..9).map(|n| publish(&n.to_string(), n)));
+    for (id, _) in std::iter::from_fn(|| story.request()).collect::<Vec<_>>() {
+        story.refuse(id, "not now", true);
+    }
+    story.pass(Duration::from_millis(1500));
+    let (probe, _) = story.request().expect("a probe");
+    assert!(story.request().is_none(), "one at a time");
+    story.lanes.handle_accepted(probe);
+    assert!(story.request().is_some() && story.request().is_some());
+}
+
+#[test]
+fn connections_take_turns_however_many_lanes_one_has() {
+    let mut story = Story::with(OLD, []);
+    for n in 0..100_u8 {
+        story.submit_at(u64::from(n), publish(&n.to_string(), n));
+    }
+    let first = story.request().expect("a request").0;
+    let place = Place {
+        arrival: 1000,
+        producer: Producer(7),
+    };
+    let late = publish("late", 200);
+    story.lanes.handle_submit(late, place, (), story.now);
+    story.lanes.handle_accepted(first);
+    let (_, next) = story.request().expect("a request");
+    let (_, then) = story.request().expect("a request");
+    assert!(next == [200] || then == [200]);
 }
 
 #[test]

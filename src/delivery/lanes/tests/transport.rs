@@ -34,6 +34,9 @@ fn a_request_that_kills_every_connection_fails_and_harms_nobody_else() {
     while !story.lanes.is_empty() {
         let sent: Vec<_> = std::iter::from_fn(|| story.request()).collect();
         if sent.iter().any(|(_, effects)| effects.contains(&KILLER)) {
+            for (id, _) in sent.iter().take_while(|(_, sent)| !sent.contains(&KILLER)) {
+                story.lanes.handle_accepted(*id);
+            }
             story.lanes.handle_disconnected(story.now);
             story.pass(AWAY_AND_BACK);
             story.lanes.handle_connected(OURS);
@@ -42,9 +45,7 @@ fn a_request_that_kills_every_connection_fails_and_harms_nobody_else() {
         for (id, _) in sent {
             story.lanes.handle_accepted(id);
         }
-        if story.lanes.next_in_line().is_none() {
-            story.pass(AWAY_AND_BACK);
-        }
+        story.pass(AWAY_AND_BACK);
         published.extend(story.settled());
     }
     published.sort();
@@ -93,8 +94,35 @@ fn a_suspect_is_cleared_when_its_connection_outlives_it() {
     story.lanes.handle_disconnected(story.now);
     story.lanes.handle_connected(OURS);
     story.expect_request(&[1]);
-    assert!(story.request().is_none(), "nothing beside a suspect");
     story.pass(Duration::from_secs(1));
+    story.lanes.handle_disconnected(story.now);
+    story.lanes.handle_connected(OURS);
+    story.submit([publish("c", 3)]);
+    story.expect_request(&[2]);
+    story.expect_request(&[1]);
+    story.expect_request(&[3]);
+}
+
+#[test]
+fn nobody_waits_for_a_suspect_but_suspects() {
+    let mut story = Story::with(OURS, [publish("a", 1), publish("b", 2), publish("c", 3)]);
+    for n in [1, 2, 3] {
+        story.expect_request(&[n]);
+    }
+    story.lanes.handle_disconnected(story.now);
+    story.lanes.handle_connected(OURS);
+    story.submit([publish("d", 4)]);
+    let suspect = story.expect_request(&[1]);
+    story.expect_request(&[4]);
+    assert!(story.request().is_none(), "one suspect at a time");
+    story.lanes.handle_accepted(suspect);
+    story.expect_request(&[2]);
+
+    story.lanes.handle_disconnected(story.now);
+    story.lanes.handle_connected(OURS);
+    let sent: Vec<_> = std::iter::from_fn(|| story.request()).collect();
+    assert_eq!(sent.len(), 2, "all but the one in flight are free");
+    story.pass(Duration::from_millis(500));
     story.expect_request(&[2]);
 }
 
