@@ -70,7 +70,7 @@ impl From<Exit> for ExitCode {
 }
 
 /// Why a verb did not succeed.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Failure {
     exit: Exit,
     error: Option<String>,

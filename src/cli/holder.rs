@@ -28,13 +28,13 @@ pub(super) fn unresponsive(lock: &Path, who: Option<&Holder>, exit: Exit) -> Fai
         Fate::Suspended => Failure::new(
             exit,
             format!(
-                "falco (pid {pid}) holds the lock but is suspended: it was stopped by a signal"
+                "pid {pid} holds the lock but did not answer: falco is suspended (state T, stopped by a signal)"
             ),
         )
         .hint(format!("kill -CONT {pid}, or falco stop --now")),
         Fate::Alive => Failure::new(
             exit,
-            format!("falco (pid {pid}) holds the lock but does not answer"),
+            format!("pid {pid} holds the lock but did not answer: falco is busy or hangs"),
         )
         .hint("try again in a moment, or falco stop --now"),
         Fate::Gone => Failure::new(

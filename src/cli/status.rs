@@ -3,20 +3,25 @@
 //! Exit code 0: every part answers; 1: some part does not; 3: nothing runs;
 //! 4: it could not be found out.
 
-use std::fmt::Write as _;
+mod paint;
+mod render;
+mod watch;
+
 use std::time::{Duration, Instant};
 
 use super::exit::{Exit, Failure};
+use super::moment::Local;
 use super::runtime::block_on;
 use super::settings::Instance;
 use super::{events, holder, output, progress};
-use crate::clock;
 use crate::control::client::{self, ControlError};
 use crate::net::unix::ConnectError;
 use crate::paths::Paths;
-use crate::protocol::control::{ChainState, Event, IngestStatus, PartStatus, Request, Status};
-use crate::protocol::ipc::TransportStatus;
+use crate::protocol::control::{ChainState, Event, Request, STATUS_SCHEMA, Status};
 use crate::supervisor::instance::{Asked, Lock};
+use paint::{Paint, When};
+use render::Render;
+use watch::Goal;
 
 /// How long the supervisor may take to answer.
 const PATIENCE: Duration = Duration::from_millis(1500);
@@ -27,29 +32,157 @@ const PASSING: Duration = Duration::from_millis(500);
 const LOOK_AGAIN: Duration = Duration::from_millis(10);
 
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  falco status                            the whole chain
+  falco status transport                  one part; exit 0 if it answers
+  falco status --wait ready --timeout 10  exit 0 once everything answers, 75 if too late
+  falco status --watch                    every change, until the chain stops")]
 pub(super) struct Args {
     #[command(flatten)]
     instance: Instance,
+    /// Only these parts
+    #[arg(value_name = "NAME")]
+    names: Vec<String>,
     /// Print one JSON object
     #[arg(long)]
     json: bool,
+    /// Show every change until the chain stops
+    #[arg(long, conflicts_with = "wait")]
+    watch: bool,
+    /// Return when it is so
+    #[arg(long, value_enum)]
+    wait: Option<Goal>,
+    /// Give up waiting after this many seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 60.0, requires = "wait", value_parser = seconds)]
+    timeout: f64,
+    /// Whether to use colors
+    #[arg(long, value_enum, default_value_t, value_name = "WHEN")]
+    color: When,
+}
+
+/// As long as anybody may want to wait, in seconds: a year.
+const TIMEOUT_MAX: f64 = 31_536_000.0;
+
+fn seconds(text: &str) -> Result<f64, String> {
+    let seconds: f64 = text.parse().map_err(|_| "not a number".to_owned())?;
+    if (0.0..=TIMEOUT_MAX).contains(&seconds) {
+        return Ok(seconds);
+    }
+    Err("not a number of seconds to wait".to_owned())
 }
 
 pub(super) fn run(args: Args) -> Result<(), Failure> {
     let paths = args.instance.paths()?;
-    let status = match block_on(ask(&paths)) {
-        Ok(status) => status,
-        Err(failure) => return Err(unreachable(&args, &paths, failure)),
+    let show = Show {
+        render: Render {
+            local: Local::new(),
+            paint: Paint::new(args.color),
+            uid: nix::unistd::geteuid().as_raw(),
+        },
+        names: args.names,
+        json: args.json,
     };
-    if args.json {
-        let text = serde_json::to_string(&status).map_err(|e| Failure::of(Exit::Internal, &e))?;
-        output::line(&text)?;
-    } else {
-        output::line(&render(&status))?;
+    block_on(async {
+        if args.watch {
+            return watch::watch(&paths, &show).await;
+        }
+        if let Some(goal) = args.wait {
+            let patience = Duration::from_secs_f64(args.timeout);
+            return watch::wait(&paths, &show, goal, patience).await;
+        }
+        let seen = show.look(&paths).await?;
+        show.print(&paths, &seen)
+    })
+}
+
+/// What a look at the chain showed.
+enum Seen {
+    /// It answers.
+    Up(Box<Status>),
+    /// Nothing runs.
+    Down,
+    /// It could not be found out.
+    Unknown(Failure),
+}
+
+/// What is shown of it, and how.
+struct Show {
+    render: Render,
+    names: Vec<String>,
+    json: bool,
+}
+
+impl Show {
+    /// Looks at the chain, or at those parts of it that are asked for.
+    async fn look(&self, paths: &Paths) -> Result<Seen, Failure> {
+        let mut status = match ask(paths).await {
+            Ok(status) => status,
+            Err(failure) if failure.exit() == Exit::NotRunning => return Ok(Seen::Down),
+            Err(failure) => return Ok(Seen::Unknown(failure)),
+        };
+        if !self.names.is_empty() {
+            self.select(&mut status)?;
+        }
+        Ok(Seen::Up(status))
     }
-    match status.state {
-        ChainState::Running => Ok(()),
-        _ => Err(Failure::already_printed(Exit::Failed)),
+
+    fn select(&self, status: &mut Status) -> Result<(), Failure> {
+        let known: Vec<_> = status.parts.iter().map(|p| p.name.as_str()).collect();
+        if let Some(name) = self.names.iter().find(|n| !known.contains(&n.as_str())) {
+            let error = format!("there is no part {name:?}; there are {}", known.join(", "));
+            return Err(Failure::new(Exit::Usage, error));
+        }
+        status.parts.retain(|p| self.names.contains(&p.name));
+        status.state = match status.state {
+            ChainState::Stopping => ChainState::Stopping,
+            _ if status.parts.iter().all(|p| p.ready) => ChainState::Running,
+            _ => ChainState::Degraded,
+        };
+        Ok(())
+    }
+
+    /// Prints what was seen; the exit code says it too.
+    fn print(&self, paths: &Paths, seen: &Seen) -> Result<(), Failure> {
+        output::line(&self.text(paths, seen))?;
+        match seen {
+            Seen::Up(status) if is_well(status) => Ok(()),
+            Seen::Up(_) => Err(Failure::already_printed(Exit::Failed)),
+            Seen::Down => Err(Failure::already_printed(Exit::NotRunning)),
+            Seen::Unknown(failure) if self.json => Err(Failure::already_printed(failure.exit())),
+            Seen::Unknown(failure) => Err(failure.clone()),
+        }
+    }
+
+    fn text(&self, paths: &Paths, seen: &Seen) -> String {
+        if self.json {
+            return json(seen);
+        }
+        let place = progress::tilde(paths.base());
+        match seen {
+            Seen::Up(status) if self.names.is_empty() => self.render.whole(status),
+            Seen::Up(status) => self.render.parts(&status.parts).trim_end().to_owned(),
+            Seen::Down => {
+                let last = events::last_stop(paths).map(|last| format!(" · {last}"));
+                let last = last.unwrap_or_default();
+                format!("○ falco {place}   not running{last} · start: falco up")
+            }
+            Seen::Unknown(failure) => format!("? falco {place}   unknown: {failure}"),
+        }
+    }
+}
+
+fn is_well(status: &Status) -> bool {
+    status.state == ChainState::Running
+}
+
+fn json(seen: &Seen) -> String {
+    let bare = |state: &str, reason: &str| {
+        serde_json::json!({"schema": STATUS_SCHEMA, "state": state, "reason": reason}).to_string()
+    };
+    match seen {
+        Seen::Up(status) => serde_json::to_string(status).expect("a status serializes"),
+        Seen::Down => bare("stopped", "falco is not running"),
+        Seen::Unknown(failure) => bare("unknown", &failure.to_string()),
     }
 }
 
@@ -75,30 +208,6 @@ pub(super) async fn ask(paths: &Paths) -> Result<Box<Status>, Failure> {
     }
 }
 
-/// There is no answer: says why, in the form that was asked for.
-fn unreachable(args: &Args, paths: &Paths, failure: Failure) -> Failure {
-    if args.json {
-        let state = match failure.exit() {
-            Exit::NotRunning => "stopped",
-            _ => "unknown",
-        };
-        let object =
-            serde_json::json!({"schema": 1, "state": state, "reason": failure.to_string()});
-        _ = output::line(&object.to_string());
-        return Failure::already_printed(failure.exit());
-    }
-    if failure.exit() == Exit::NotRunning {
-        let place = progress::tilde(paths.base());
-        let last = events::last_stop(paths).map(|last| format!(" · {last}"));
-        _ = output::line(&format!(
-            "○ falco {place}   not running{} · start: falco up",
-            last.unwrap_or_default()
-        ));
-        return Failure::already_printed(Exit::NotRunning);
-    }
-    failure
-}
-
 /// What it means that the supervisor gave no answer: the lock decides.
 pub(super) fn not_running(paths: &Paths, error: &ControlError) -> Failure {
     let lock = paths.lock_file();
@@ -119,171 +228,5 @@ fn is_absence(error: &ControlError) -> bool {
     matches!(
         error,
         ControlError::Connect(Absent { .. } | Refused { .. }) | ControlError::Closed
-    )
-}
-
-fn render(status: &Status) -> String {
-    let mut text = headline(status);
-    text.push_str(&table(&status.parts));
-    for part in &status.parts {
-        if let Some(trouble) = &part.trouble {
-            let name = &part.name;
-            _ = writeln!(text, "! {name}: {trouble}; falco restart {name}");
-        }
-    }
-    if let Some(transport) = &status.transport {
-        text.push_str(&upstream(transport));
-    }
-    if let Some(ingest) = &status.ingest {
-        text.push_str(&effects(ingest));
-    }
-    if let Some(emulator) = &status.emulator {
-        _ = writeln!(
-            text,
-            "emulator  http://{}  key in {}",
-            emulator.address, emulator.key_file
-        );
-    }
-    text.truncate(text.trim_end().len());
-    text
-}
-
-fn headline(status: &Status) -> String {
-    let (dot, word) = match status.state {
-        ChainState::Running => ("●", "running"),
-        ChainState::Starting => ("◐", "starting"),
-        ChainState::Degraded => ("◐", "degraded"),
-        ChainState::Stopping => ("◐", "stopping"),
-    };
-    format!(
-        "{dot} falco {}   {word}   up {}   pid {}   v{}   mem {}\n",
-        progress::tilde(status.base_dir.as_ref()),
-        span(status.up_ms),
-        status.pid,
-        status.version,
-        bytes(status.rss_bytes),
-    )
-}
-
-fn table(parts: &[PartStatus]) -> String {
-    let head = [
-        "NAME",
-        "STATE",
-        "READY",
-        "PID",
-        "UPTIME",
-        "RESTARTS",
-        "LAST EXIT",
-        "CPU",
-        "MEM",
-        "LISTENS",
-    ];
-    let mut rows = vec![head.map(str::to_owned)];
-    rows.extend(parts.iter().map(row));
-    let width = |column: usize| {
-        rows.iter()
-            .map(|r| r[column].chars().count())
-            .max()
-            .unwrap_or(0)
-    };
-    let widths: Vec<_> = (0..head.len()).map(width).collect();
-    let mut text = String::new();
-    for row in &rows {
-        let cells = row
-            .iter()
-            .zip(&widths)
-            .map(|(cell, &width)| format!("{cell:<width$}"));
-        let line = cells.collect::<Vec<_>>().join("  ");
-        _ = writeln!(text, "{}", line.trim_end());
-    }
-    text
-}
-
-fn row(part: &PartStatus) -> [String; 10] {
-    let dash = || "—".to_owned();
-    let state = match part.next_retry_ms {
-        Some(ms) => format!("{}, retry in {}", part.state.as_str(), span(ms)),
-        None => part.state.as_str().to_owned(),
-    };
-    let restarts = match &part.last_exit {
-        Some(exit) if 0 < part.restarts => format!("{} ({} ago)", part.restarts, span(exit.ago_ms)),
-        _ => part.restarts.to_string(),
-    };
-    let exit = part.last_exit.as_ref();
-    [
-        part.name.clone(),
-        state,
-        if part.ready { "yes" } else { "no" }.to_owned(),
-        part.pid.map_or_else(dash, |p| p.to_string()),
-        part.up_ms.map_or_else(dash, span),
-        restarts,
-        exit.map_or_else(dash, |e| {
-            format!("{} after {}", e.ending, span(e.uptime_ms))
-        }),
-        part.cpu_ms.map_or_else(dash, progress::seconds),
-        bytes(part.rss_bytes),
-        part.place.clone(),
-    ]
-}
-
-fn upstream(transport: &TransportStatus) -> String {
-    let mut text = String::new();
-    for up in &transport.connections {
-        let error = up
-            .last_error
-            .as_ref()
-            .map(|e| format!(" · last error: {e}"));
-        _ = writeln!(
-            text,
-            "{}  {} {} to {} · {} in flight, {} queued{}",
-            if up.is_broken() {
-                "! upstream"
-            } else {
-                "upstream"
-            },
-            up.audience,
-            up.state,
-            up.host,
-            up.in_flight,
-            up.queued,
-            error.unwrap_or_default()
-        );
-    }
-    text
-}
-
-fn effects(ingest: &IngestStatus) -> String {
-    let IngestStatus {
-        accepted,
-        succeeded,
-        failed,
-        retries,
-        ..
-    } = ingest;
-    let link = if ingest.transport_connected {
-        ""
-    } else {
-        " · not connected to the transport"
-    };
-    let mut text = format!(
-        "effects   {accepted} taken, {succeeded} published, {failed} failed, {retries} retries · {} waiting in {} lanes, oldest {}{link}\n",
-        ingest.queued + ingest.in_flight,
-        ingest.lanes,
-        span(ingest.oldest_age_ms),
-    );
-    if let Some(error) = &ingest.last_error {
-        _ = writeln!(text, "last      {error}");
-    }
-    text
-}
-
-fn span(ms: u64) -> String {
-    clock::span(Duration::from_millis(ms))
-}
-
-fn bytes(bytes: Option<u64>) -> String {
-    bytes.map_or_else(
-        || "—".to_owned(),
-        |b| format!("{}.{} MB", b / 1_000_000, b % 1_000_000 / 100_000),
     )
 }

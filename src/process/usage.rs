@@ -27,6 +27,12 @@ impl Usage {
     }
 }
 
+/// Whether `pid` has not ended; one that waits to be reaped has.
+#[must_use]
+pub fn is_alive(pid: u32) -> bool {
+    Stat::of(pid).is_some_and(|stat| !stat.has_ended())
+}
+
 fn page_bytes() -> u64 {
     sysconf(nix::unistd::SysconfVar::PAGE_SIZE).unwrap_or(4096)
 }

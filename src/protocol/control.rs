@@ -18,6 +18,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::ipc::TransportStatus;
+use super::life::Cause;
 
 /// The version of [`Status`]; fields may be added under one version.
 pub const STATUS_SCHEMA: u32 = 1;
@@ -248,7 +249,7 @@ pub enum ChainState {
 }
 
 /// How one part is.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct PartStatus {
     /// Its name.
@@ -277,6 +278,8 @@ pub struct PartStatus {
     pub rss_bytes: Option<u64>,
     /// Its CPU time.
     pub cpu_ms: Option<u64>,
+    /// Of one CPU, over its life.
+    pub cpu_pct: Option<f64>,
     /// Where it listens.
     pub place: String,
     /// Its log, if it has one of its own.
@@ -336,6 +339,7 @@ impl PartState {
 
 /// How a part ended last.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct LastExit {
     /// How, for people.
     pub ending: String,
@@ -345,17 +349,26 @@ pub struct LastExit {
     pub signal: Option<i32>,
     /// How long ago.
     pub ago_ms: u64,
+    /// When, in milliseconds since the epoch.
+    pub at_ms: u64,
     /// How long it had run.
     pub uptime_ms: u64,
+    /// Why.
+    pub cause: Option<Cause>,
 }
 
-/// A socket of the supervisor.
+/// A socket of the chain.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct SocketStatus {
     /// Its path.
     pub path: String,
     /// Whether the path still leads to it.
     pub in_place: bool,
+    /// The permission bits of what is at the path.
+    pub mode: Option<u32>,
+    /// Whose that is.
+    pub uid: Option<u32>,
 }
 
 /// What Falco says of itself.

@@ -3,12 +3,17 @@
 //! Taken at the moment somebody asks: a part is `running` only if the chain
 //! holds it for ready and the kernel still knows its process.
 
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use super::chain::{Chain, Ending, Outlook, Part, State};
+use crate::clock;
 use crate::process::capture::LogUsage;
-use crate::process::usage::Usage;
-use crate::protocol::control::{ChainState, LastExit, LogStatus, PartKind, PartState, PartStatus};
+use crate::process::usage::{Usage, is_alive};
+use crate::protocol::control::{
+    ChainState, LastExit, LogStatus, PartKind, PartState, PartStatus, SocketStatus,
+};
 
 /// Milliseconds of a span.
 pub(super) fn ms(span: Duration) -> u64 {
@@ -57,7 +62,16 @@ pub(super) fn part_status(
     now: Instant,
 ) -> PartStatus {
     let usage = pid.and_then(Usage::of);
-    let state = part_state(part);
+    let has_ended = pid.is_some_and(|pid| !is_alive(pid));
+    let state = match part_state(part) {
+        // The kernel knows before we do.
+        PartState::Running | PartState::Starting if has_ended => PartState::Stopping,
+        state => state,
+    };
+    let cpu_pct = part.started.zip(usage).map(|(since, usage)| {
+        let percent = usage.cpu.as_secs_f64() / now.duration_since(since).as_secs_f64() * 100.0;
+        (percent * 10.0).round() / 10.0
+    });
     PartStatus {
         name: part.plan.name.to_owned(),
         kind,
@@ -83,12 +97,26 @@ pub(super) fn part_status(
                 _ => None,
             },
             ago_ms: ms(now.duration_since(end.at)),
+            at_ms: clock::now_ms().saturating_sub(ms(now.duration_since(end.at))),
+            cause: None,
             uptime_ms: ms(end.uptime),
         }),
         rss_bytes: usage.map(|u| u.rss_bytes),
         cpu_ms: usage.map(|u| ms(u.cpu)),
+        cpu_pct: cpu_pct.filter(|percent| percent.is_finite()),
         place,
         log: None,
+    }
+}
+
+/// What is at `path`, where a socket of the chain should be.
+pub(super) fn socket_status(path: &Path, in_place: bool) -> SocketStatus {
+    let meta = std::fs::symlink_metadata(path).ok();
+    SocketStatus {
+        path: path.display().to_string(),
+        in_place,
+        mode: meta.as_ref().map(|meta| meta.mode() & 0o7777),
+        uid: meta.as_ref().map(MetadataExt::uid),
     }
 }
 

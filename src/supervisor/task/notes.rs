@@ -16,8 +16,17 @@ use crate::protocol::life::{Asker, Cause, Life};
 pub(super) struct Noted {
     /// Of each part, its incarnation and state.
     states: BTreeMap<String, (u32, PartState)>,
+    /// Why each part ended last.
+    causes: BTreeMap<String, Cause>,
     /// Who asked for the stop.
     pub(super) stop_asked: Option<Asker>,
+}
+
+impl Noted {
+    /// Why the part called `name` ended last.
+    pub(super) fn cause(&self, name: &str) -> Option<Cause> {
+        self.causes.get(name).copied()
+    }
 }
 
 impl Supervisor {
@@ -67,7 +76,7 @@ impl Supervisor {
     }
 
     /// Notes how a life ended that was in state `was`.
-    pub(super) fn note_end(&self, id: PartId, incarnation: u32, was: &State) {
+    pub(super) fn note_end(&mut self, id: PartId, incarnation: u32, was: &State) {
         let part = &self.chain.parts()[id];
         let Some(end) = part
             .last_end
@@ -84,14 +93,17 @@ impl Supervisor {
             Ending::Signaled(signal) => Some(signal),
             _ => None,
         };
+        let name = part.plan.name.to_string();
+        let cause = cause(was, &end.ending);
+        self.noted.causes.insert(name.clone(), cause);
         self.journal.note(Life::Ended {
-            part: part.plan.name.to_string(),
+            part: name,
             incarnation,
             ending: end.ending.to_string(),
             code,
             signal,
             uptime_ms: ms(end.uptime),
-            cause: cause(was, &end.ending),
+            cause,
         });
     }
 

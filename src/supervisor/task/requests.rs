@@ -18,7 +18,7 @@ use crate::net::ask::ask;
 use crate::net::unix::Socket;
 use crate::process::usage::Usage;
 use crate::protocol::control::{
-    ChainState, Event, PartKind, PartStatus, Request, STATUS_SCHEMA, SocketStatus, Status,
+    ChainState, Event, LastExit, PartKind, PartStatus, Request, STATUS_SCHEMA, Status,
 };
 use crate::protocol::ipc::{TransportStatus, UpstreamStatus};
 use crate::protocol::life::Asker;
@@ -128,10 +128,7 @@ impl Supervisor {
 
     fn status(&self, now: Instant) -> Status {
         let usage = Usage::of(self.config.holder.identity.pid);
-        let socket = |s: &Arc<Socket>| SocketStatus {
-            path: s.path().display().to_string(),
-            in_place: s.is_in_place(),
-        };
+        let socket = |s: &Arc<Socket>| view::socket_status(s.path(), s.is_in_place());
         let sockets = std::iter::once(&self.config.control).chain(&self.config.sockets);
         Status {
             schema: STATUS_SCHEMA,
@@ -169,6 +166,10 @@ impl Supervisor {
         PartStatus {
             ready: status.ready && trouble.is_none(),
             trouble,
+            last_exit: status.last_exit.map(|exit| LastExit {
+                cause: self.noted.cause(&status.name),
+                ..exit
+            }),
             log: match kind {
                 PartKind::Process => self.config.logs.usage_of(self.name(id)),
                 PartKind::Server => None,

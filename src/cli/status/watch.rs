@@ -1,0 +1,158 @@
+//! `falco status --watch` and `--wait`: a status again and again.
+
+use std::io::{self, IsTerminal};
+use std::time::{Duration, Instant};
+
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::{Seen, Show};
+use crate::cli::exit::{Exit, Failure};
+use crate::cli::output;
+use crate::paths::Paths;
+use crate::protocol::control::{ChainState, Status};
+
+/// How often a watched chain is looked at.
+const WATCH_PAUSE: Duration = Duration::from_millis(500);
+
+/// How often it is looked at whether what is waited for has come: often at
+/// first, since most starts take a fraction of a second.
+const FIRST_PAUSE: Duration = Duration::from_millis(10);
+const LAST_PAUSE: Duration = Duration::from_millis(200);
+
+/// What can be waited for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum Goal {
+    /// Every part answers.
+    Ready,
+    /// Nothing runs.
+    Stopped,
+}
+
+impl Goal {
+    fn is_reached(self, seen: &Seen) -> bool {
+        match (self, seen) {
+            (Self::Ready, Seen::Up(status)) => super::is_well(status),
+            (Self::Stopped, Seen::Down) => true,
+            _ => false,
+        }
+    }
+
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Ready => "ready",
+            Self::Stopped => "stopped",
+        }
+    }
+}
+
+/// Waits until `goal` is reached, and shows what is then.
+pub(super) async fn wait(
+    paths: &Paths,
+    show: &Show,
+    goal: Goal,
+    patience: Duration,
+) -> Result<(), Failure> {
+    let deadline = Instant::now() + patience;
+    let mut pause = FIRST_PAUSE;
+    loop {
+        let left = deadline.saturating_duration_since(Instant::now());
+        let looked = tokio::time::timeout(left.max(FIRST_PAUSE), show.look(paths)).await;
+        let seen = looked.ok().transpose()?;
+        if let Some(seen) = seen.as_ref().filter(|seen| goal.is_reached(seen)) {
+            // Reaching it is success, also where a plain status says 3.
+            _ = show.print(paths, seen);
+            return Ok(());
+        }
+        if deadline <= Instant::now() + pause {
+            return Err(late(goal, patience, seen));
+        }
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(LAST_PAUSE);
+    }
+}
+
+fn late(goal: Goal, patience: Duration, seen: Option<Seen>) -> Failure {
+    let how = match seen {
+        None => "it did not answer".to_owned(),
+        Some(Seen::Down) => "nothing runs".to_owned(),
+        Some(Seen::Unknown(failure)) => failure.to_string(),
+        Some(Seen::Up(status)) => not_ready(&status),
+    };
+    let (goal, seconds) = (goal.as_str(), patience.as_secs_f64());
+    let error = format!("not {goal} within {seconds} s: {how}");
+    Failure::new(Exit::TimedOut, error).hint("falco status says more; falco logs says why")
+}
+
+fn not_ready(status: &Status) -> String {
+    let parts = status.parts.iter().filter(|part| !part.ready);
+    let parts: Vec<_> = parts
+        .map(|part| format!("{} is {}", part.name, part.state.as_str()))
+        .collect();
+    if parts.is_empty() {
+        return "falco runs".to_owned();
+    }
+    parts.join(", ")
+}
+
+/// Shows every change, until the chain stops, nobody reads, or Ctrl-C.
+pub(super) async fn watch(paths: &Paths, show: &Show) -> Result<(), Failure> {
+    let cannot = |e| Failure::new(Exit::Internal, format!("failed to watch signals: {e}"));
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(cannot)?;
+    let on_terminal = io::stdout().is_terminal() && !show.json;
+    let (mut last, mut was_up) = (None, false);
+    loop {
+        let seen = show.look(paths).await?;
+        let key = key(&seen);
+        if on_terminal {
+            output::line(&redraw(&show.text(paths, &seen)))?;
+        } else if last.as_ref() != Some(&key) {
+            if last.is_some() && !show.json {
+                output::line("")?;
+            }
+            output::line(&show.text(paths, &seen))?;
+        }
+        last = Some(key);
+        if matches!(seen, Seen::Down) {
+            return if was_up {
+                Ok(())
+            } else {
+                Err(Failure::already_printed(Exit::NotRunning))
+            };
+        }
+        was_up = true;
+        tokio::select! {
+            () = tokio::time::sleep(WATCH_PAUSE) => {}
+            _ = interrupt.recv() => return Ok(()),
+        }
+        if !output::is_read_within(Duration::ZERO) {
+            return Ok(());
+        }
+    }
+}
+
+/// The text over what was there before.
+fn redraw(text: &str) -> String {
+    let lines = text.replace('\n', "\u{1b}[K\n");
+    format!("\u{1b}[H{lines}\u{1b}[K\u{1b}[J")
+}
+
+/// What of a status makes it another one: not what counts up by itself.
+fn key(seen: &Seen) -> String {
+    let status = match seen {
+        Seen::Up(status) => status,
+        Seen::Down => return "down".to_owned(),
+        Seen::Unknown(failure) => return failure.to_string(),
+    };
+    let parts = status.parts.iter();
+    let parts: Vec<_> = parts
+        .map(|p| (&p.name, p.state, p.ready, p.pid, p.incarnation, &p.trouble))
+        .collect();
+    let ups = status.transport.iter().flat_map(|t| &t.connections);
+    let ups: Vec<_> = ups.map(|up| (&up.audience, &up.state)).collect();
+    let sockets: Vec<_> = status.sockets.iter().map(|s| s.in_place).collect();
+    let state: ChainState = status.state;
+    format!(
+        "{state:?} {parts:?} {ups:?} {sockets:?} {:?}",
+        status.logs.trouble
+    )
+}
