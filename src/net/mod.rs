@@ -2,6 +2,7 @@
 
 pub(crate) mod ask;
 pub(crate) mod dial;
+pub(crate) mod directory;
 pub(crate) mod http;
 pub(crate) mod ipc;
 pub(crate) mod lines;

@@ -9,6 +9,7 @@ mod config;
 mod manager;
 mod notes;
 mod requests;
+mod sockets;
 mod telling;
 
 use std::io;
@@ -33,6 +34,7 @@ use manager::Listening;
 
 pub use config::{AskIngest, Config, Manager, Outcome};
 use notes::Noted;
+use sockets::Lost;
 
 /// Reports that may wait for the supervisor; each life sends three.
 const REPORTS_MAX: usize = 64;
@@ -58,6 +60,8 @@ enum Wake {
     Command(Command),
     Stop(&'static str),
     Hangup,
+    /// Names in the base directory have changed.
+    Names,
     Timeout,
 }
 
@@ -82,6 +86,7 @@ struct Supervisor {
     failure: Option<StartFailure>,
     journal: Journal,
     noted: Noted,
+    lost: Lost,
 }
 
 /// Runs the chain until it is stopped.
@@ -118,6 +123,7 @@ pub async fn run(mut config: Config) -> io::Result<Outcome> {
         failure: None,
         journal: config.logs.journal(),
         noted: Noted::default(),
+        lost: Lost::default(),
         config,
     };
     supervisor.run(inbox, requests, Signals::install()?).await
@@ -146,19 +152,21 @@ impl Supervisor {
         mut requests: mpsc::Receiver<Command>,
         mut signals: Signals,
     ) -> io::Result<Outcome> {
+        let mut names = sockets::watch(self.config.base_dir.clone(), &self.shutdown);
         loop {
             self.carry_out();
             self.tell_manager();
             if self.chain.outlook() == Outlook::Stopped {
                 break;
             }
-            let due = self.due();
+            let due = self.due().into_iter().chain(self.rebind_due()).min();
             let wake = tokio::select! {
                 Some(report) = inbox.recv() => Wake::Report(report),
                 Some(command) = requests.recv() => Wake::Command(command),
                 _ = signals.terminate.recv() => Wake::Stop("SIGTERM"),
                 _ = signals.interrupt.recv() => Wake::Stop("SIGINT"),
                 _ = signals.hangup.recv() => Wake::Hangup,
+                Some(()) = names.recv() => Wake::Names,
                 () = sleep_until(due) => Wake::Timeout,
             };
             self.handle(wake);
@@ -186,7 +194,11 @@ impl Supervisor {
                 self.handle(Wake::Stop("SIGHUP"));
             }
             Wake::Hangup => tracing::info!("A terminal was closed; going on."),
-            Wake::Timeout => self.chain.handle_timeout(now),
+            Wake::Names => self.look_at_sockets(now),
+            Wake::Timeout => {
+                self.chain.handle_timeout(now);
+                self.rebind(now);
+            }
         }
     }
 

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use nix::sys::socket::{self, Backlog, UnixAddr};
 use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::watch;
 
 use super::{Address, PathTooLong, Peer, Probe, probe, stream_socket};
 
@@ -95,6 +96,8 @@ impl BindError {
 pub struct Socket {
     path: PathBuf,
     bound: Mutex<Bound>,
+    /// Tells listeners that they listen on a socket nobody can reach any more.
+    rebound: watch::Sender<()>,
     replaced_stale: bool,
 }
 
@@ -134,6 +137,7 @@ impl Socket {
         Ok(Arc::new(Self {
             path: path.to_path_buf(),
             bound: Mutex::new(bound),
+            rebound: watch::Sender::new(()),
             replaced_stale,
         }))
     }
@@ -157,6 +161,7 @@ impl Socket {
         Ok(Arc::new(Self {
             path: path.to_path_buf(),
             bound: Mutex::new(Bound { listener, name }),
+            rebound: watch::Sender::new(()),
             replaced_stale: false,
         }))
     }
@@ -171,18 +176,30 @@ impl Socket {
     /// When the descriptor cannot be duplicated or registered, or what is at
     /// the path by now is not ours to replace.
     pub fn listener(self: &Arc<Self>) -> Result<Listener, BindError> {
-        let mut bound = self.bound();
-        if matches!(&bound.name, Name::Own(name) if !name.is_ours()) {
-            tracing::warn!(socket = %self.path.display(), "A socket was removed or replaced; binding it again.");
-            *bound = Bound::at(&self.path)?.0;
-        }
-        let inner = bound.listener.try_clone().and_then(UnixListener::from_std);
-        let inner = inner.map_err(|e| BindError::io("listen on", &self.path, e))?;
+        self.rebind()?;
+        let current = Current::of(self);
+        let current = current.map_err(|e| BindError::io("listen on", &self.path, e))?;
         Ok(Listener {
-            inner,
+            current: Mutex::new(current),
             socket: Arc::clone(self),
             exhausted: AtomicBool::new(false),
         })
+    }
+
+    /// Binds the path anew if it was removed or replaced; whoever listens goes
+    /// on there. A path that a service manager made is left to it.
+    ///
+    /// # Errors
+    ///
+    /// When what is at the path by now is not ours to replace.
+    pub fn rebind(&self) -> Result<(), BindError> {
+        let mut bound = self.bound();
+        if matches!(&bound.name, Name::Own(name) if !name.is_ours()) {
+            *bound = Bound::at(&self.path)?.0;
+            tracing::warn!(socket = %self.path.display(), "A socket was removed or replaced; bound it again.");
+            self.rebound.send_replace(());
+        }
+        Ok(())
     }
 
     fn bound(&self) -> MutexGuard<'_, Bound> {
@@ -233,10 +250,35 @@ impl Bound {
 /// Accepts connections of this user on one runtime.
 #[derive(Debug)]
 pub struct Listener {
-    inner: UnixListener,
+    current: Mutex<Current>,
     socket: Arc<Socket>,
     /// Whether nothing could be accepted the last time: said once.
     exhausted: AtomicBool,
+}
+
+/// What a listener accepts on now.
+#[derive(Debug, Clone)]
+struct Current {
+    inner: Arc<UnixListener>,
+    /// Changes when another one takes its place.
+    rebound: watch::Receiver<()>,
+}
+
+impl Current {
+    /// On the runtime this is called in.
+    fn of(socket: &Socket) -> io::Result<Self> {
+        let bound = socket.bound();
+        // Under the lock: the next rebinding is a change to this receiver.
+        let rebound = socket.rebound.subscribe();
+        let inner = bound
+            .listener
+            .try_clone()
+            .and_then(UnixListener::from_std)?;
+        Ok(Self {
+            inner: Arc::new(inner),
+            rebound,
+        })
+    }
 }
 
 impl Listener {
@@ -255,6 +297,11 @@ impl Listener {
         self.socket.path()
     }
 
+    fn current(&self) -> MutexGuard<'_, Current> {
+        // Replaced as a whole.
+        self.current.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// The next connection of our own user (or root).
     ///
     /// Others are closed and logged. Waits out a shortage of descriptors or
@@ -269,7 +316,16 @@ impl Listener {
     /// Dropping the future loses no connection.
     pub async fn accept(&self) -> io::Result<UnixStream> {
         loop {
-            let stream = match self.inner.accept().await {
+            let mut current = self.current().clone();
+            let accepted = tokio::select! {
+                biased;
+                accepted = current.inner.accept() => accepted,
+                Ok(()) = current.rebound.changed() => {
+                    *self.current() = Current::of(&self.socket)?;
+                    continue;
+                }
+            };
+            let stream = match accepted {
                 Ok((stream, _)) => stream,
                 Err(error) if is_exhaustion(&error) => {
                     if !self.exhausted.swap(true, Ordering::Relaxed) {

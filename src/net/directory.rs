@@ -1,0 +1,139 @@
+//! Tells when names in a directory come, go, or come to mean another file.
+//!
+//! On Linux the kernel tells, and waiting costs nothing; elsewhere the caller
+//! is told to look every few seconds.
+
+use std::io;
+use std::path::Path;
+
+/// A directory that is watched.
+#[derive(Debug)]
+pub(crate) struct Directory(system::Directory);
+
+impl Directory {
+    /// Watches `path`, on the runtime this is called in.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such directory, or the system has no watch to give.
+    pub(crate) fn watch(path: &Path) -> io::Result<Self> {
+        system::Directory::watch(path).map(Self)
+    }
+
+    /// Resolves when a name may have changed.
+    ///
+    /// # Errors
+    ///
+    /// When the directory itself is gone: nothing more will be told of it.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future loses nothing.
+    pub(crate) async fn changed(&self) -> io::Result<()> {
+        self.0.changed().await
+    }
+}
+
+#[cfg(target_os = "linux")]
+mod system {
+    use std::io;
+    use std::os::fd::{AsFd, OwnedFd};
+    use std::path::Path;
+
+    use nix::errno::Errno;
+    use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
+    use tokio::io::Interest;
+    use tokio::io::unix::AsyncFd;
+
+    #[derive(Debug)]
+    pub(super) struct Directory {
+        inotify: Inotify,
+        /// The same descriptor, for waiting.
+        readable: AsyncFd<OwnedFd>,
+    }
+
+    impl Directory {
+        pub(super) fn watch(path: &Path) -> io::Result<Self> {
+            let inotify = Inotify::init(InitFlags::IN_NONBLOCK | InitFlags::IN_CLOEXEC)?;
+            let names =
+                AddWatchFlags::IN_CREATE | AddWatchFlags::IN_DELETE | AddWatchFlags::IN_MOVE;
+            let itself = AddWatchFlags::IN_DELETE_SELF | AddWatchFlags::IN_MOVE_SELF;
+            inotify.add_watch(path, names | itself | AddWatchFlags::IN_ONLYDIR)?;
+            let readable = readable(inotify.as_fd().try_clone_to_owned()?)?;
+            Ok(Self { inotify, readable })
+        }
+
+        pub(super) async fn changed(&self) -> io::Result<()> {
+            let over = AddWatchFlags::IN_IGNORED | AddWatchFlags::IN_MOVE_SELF;
+            loop {
+                let mut guard = self.readable.readable().await?;
+                match self.inotify.read_events() {
+                    Ok(events) if events.iter().any(|e| e.mask.intersects(over)) => {
+                        return Err(io::ErrorKind::NotFound.into());
+                    }
+                    Ok(_) => return Ok(()),
+                    Err(Errno::EAGAIN) => guard.clear_ready(),
+                    Err(errno) => return Err(errno.into()),
+                }
+            }
+        }
+    }
+
+    #[allow(unsafe_code)]
+    fn readable(fd: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
+        // SAFETY: an OwnedFd is open, and the same, until it is dropped.
+        Ok(unsafe { AsyncFd::register_with_interest(fd, Interest::READABLE) }?)
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+mod system {
+    use std::io;
+    use std::path::Path;
+    use std::time::Duration;
+
+    /// How long a change may go unnoticed.
+    const LOOK_AGAIN: Duration = Duration::from_secs(5);
+
+    #[derive(Debug)]
+    pub(super) struct Directory;
+
+    impl Directory {
+        pub(super) fn watch(path: &Path) -> io::Result<Self> {
+            std::fs::read_dir(path).map(|_| Self)
+        }
+
+        pub(super) async fn changed(&self) -> io::Result<()> {
+            tokio::time::sleep(LOOK_AGAIN).await;
+            Ok(())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::time::Duration;
+
+    use super::*;
+
+    const PATIENCE: Duration = Duration::from_secs(10);
+
+    #[tokio::test]
+    async fn a_name_that_goes_is_told_and_so_is_the_end_of_the_directory() {
+        let dir = tempfile::tempdir().unwrap();
+        let inside = dir.path().join("watched");
+        fs::create_dir(&inside).unwrap();
+        fs::write(inside.join("name"), "").unwrap();
+        let directory = Directory::watch(&inside).unwrap();
+        fs::remove_file(inside.join("name")).unwrap();
+        let changed = tokio::time::timeout(PATIENCE, directory.changed()).await;
+        changed.unwrap().unwrap();
+        fs::remove_dir(&inside).unwrap();
+        let gone = async { while directory.changed().await.is_ok() {} };
+        if cfg!(target_os = "linux") {
+            tokio::time::timeout(PATIENCE, gone).await.unwrap();
+        }
+        assert!(Directory::watch(&inside).is_err());
+    }
+}
