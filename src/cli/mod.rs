@@ -15,6 +15,7 @@ mod config_verb;
 mod credentials;
 mod daemon;
 mod daemon_ably;
+mod doctor;
 mod emit;
 mod emulator;
 mod events;
@@ -90,6 +91,7 @@ fn run(command: Command, inherited: Inherited) -> Result<(), Failure> {
         Command::Emulator(args) => emulator::run(args, inherited),
         Command::Config(args) => config_verb::run(args),
         Command::Service(args) => service::run(args),
+        Command::Doctor(args) => doctor::run(args),
         Command::Version(args) => version::run(args),
         Command::Daemon(args) => daemon::run(args, inherited),
     }
@@ -157,6 +159,8 @@ enum Command {
     Config(config_verb::Args),
     /// Install the chain as a service of systemd or launchd
     Service(service::Args),
+    /// Look for everything that can be wrong, and say what to do (exit 1 if something is)
+    Doctor(doctor::Args),
     /// Print the version
     Version(version::Args),
     /// The detached supervisor; `up` starts it

@@ -7,7 +7,7 @@ use super::exit::{Exit, Failure};
 use super::holder;
 use super::progress::{Progress, list, seconds};
 use super::runtime::block_on;
-use super::service::{Owner, Place};
+use super::service::{self, Owner, Place};
 use super::settings::Instance;
 use crate::control::client::{self, ControlError, Exchange};
 use crate::net::unix;
@@ -283,7 +283,9 @@ impl Stop {
             self.paths.broker_socket(),
             self.paths.control_socket(),
         ];
-        for socket in sockets.iter().filter(|s| s.exists()) {
+        // Where systemd listens, to look who is there would start the chain.
+        let mine = &sockets[usize::from(service::listens(&self.paths))..];
+        for socket in mine.iter().filter(|s| s.exists()) {
             if let Ok(true) = once_free(|| unix::clear_stale(socket)) {
                 self.progress
                     .say(&format!("  removed stale socket {}", socket.display()));

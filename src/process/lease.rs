@@ -197,6 +197,23 @@ pub fn clear(directory: &Path) -> Result<Vec<Outlived>, LeaseError> {
     Ok(all)
 }
 
+/// Who holds a lease in `directory`, and is left alone. To be called by the
+/// holder of the instance lock: then they outlived their supervisor.
+#[must_use]
+pub fn outlived(directory: &Path) -> Vec<Outlived> {
+    let files = files(directory).into_iter();
+    let held = files.filter_map(|path| {
+        let file = File::open(&path).ok()?;
+        if !matches!(file.try_lock(), Err(TryLockError::WouldBlock)) {
+            return None;
+        }
+        let name = path.file_stem()?.to_string_lossy().into_owned();
+        let pids = suspects(&file, &path);
+        Some(Outlived { name, pids })
+    });
+    held.collect()
+}
+
 /// The lease files in `directory`.
 fn files(directory: &Path) -> Vec<PathBuf> {
     let Ok(entries) = fs::read_dir(directory) else {

@@ -24,6 +24,7 @@
 pub mod capture;
 pub mod child;
 pub mod family;
+pub mod features;
 pub mod group;
 mod held;
 pub mod identity;

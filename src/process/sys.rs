@@ -113,6 +113,14 @@ fn die_with(_parent: u32) -> io::Result<()> {
     Ok(())
 }
 
+/// Whether this kernel has `close_range`; closes nothing.
+#[cfg(target_os = "linux")]
+pub(super) fn has_close_range() -> bool {
+    const LAST: libc::c_uint = libc::c_uint::MAX;
+    // SAFETY: marks the last number there is, which is no descriptor.
+    unsafe { libc::syscall(libc::SYS_close_range, LAST, LAST, 1 << 2) == 0 }
+}
+
 /// Marks every descriptor beyond the standard streams close-on-exec.
 #[cfg(target_os = "linux")]
 fn close_on_exec() {

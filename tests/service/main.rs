@@ -9,6 +9,7 @@
 
 mod activation;
 mod base;
+mod doctor;
 mod launchd;
 mod notify;
 mod systemd;

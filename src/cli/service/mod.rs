@@ -29,6 +29,7 @@ use super::settings::Instance;
 use crate::paths::Paths;
 use place::Kind;
 pub(super) use place::{Manager, Place};
+pub(super) use show::lingers;
 
 /// How long a manager may take for what it does at once.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -129,14 +130,24 @@ impl Owner {
 }
 
 /// The service that is installed for this base directory.
-fn installed(paths: &Paths) -> Option<Place> {
+pub(super) fn installed(paths: &Paths) -> Option<Place> {
     [Kind::User, Kind::Launchd, Kind::System]
         .into_iter()
         .filter_map(|kind| Place::of(kind, paths).ok())
         .find(Place::is_installed)
 }
 
+/// Whether systemd listens on falco.sock for us.
+pub(super) fn listens(paths: &Paths) -> bool {
+    installed(paths).is_some_and(|place| place.has_socket())
+}
+
 impl Place {
+    /// Whether it ends with its user's last login, unless that is changed.
+    pub(super) fn is_of_login(&self) -> bool {
+        self.kind == Kind::User
+    }
+
     /// How it stands with its manager.
     pub(super) async fn standing(&self) -> Result<Standing, Failure> {
         match self.kind {

@@ -112,7 +112,7 @@ fn render(place: &Place, standing: &Standing) -> String {
 }
 
 /// Whether this user's services go on after the last logout.
-pub(super) fn lingers() -> bool {
+pub(in crate::cli) fn lingers() -> bool {
     let user = nix::unistd::User::from_uid(nix::unistd::geteuid());
     let name = user.ok().flatten().map(|user| user.name);
     name.is_some_and(|name| Path::new("/var/lib/systemd/linger").join(name).exists())

@@ -1,0 +1,127 @@
+//! The base directory: whose it is, who else can change it, where it lies.
+
+use std::fs::{self, Permissions};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::Path;
+
+use nix::unistd::geteuid;
+
+use super::finding::Finding;
+use crate::cli::above::refuse_replaceable;
+use crate::cli::progress::tilde;
+use crate::paths::{Paths, SOCKET_PATH_MAX};
+
+const NAME: &str = "base dir";
+
+pub(super) fn examine(paths: &Paths, fix: bool) -> Vec<Finding> {
+    let base = paths.base();
+    let meta = match fs::metadata(base) {
+        Ok(meta) => meta,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            let text = format!("{} is not there yet; falco up makes it", tilde(base));
+            return vec![Finding::ok(NAME, text), sockets(paths)];
+        }
+        Err(error) => return vec![Finding::fail(NAME, format!("{}: {error}", tilde(base)))],
+    };
+    let mut found = vec![private(base, &meta, fix)];
+    if let Err(failure) = refuse_replaceable(base) {
+        found.push(Finding::fail(NAME, failure.to_string()).fix("choose another --base-dir"));
+    }
+    found.push(file_system(base));
+    found.push(sockets(paths));
+    found
+}
+
+fn private(base: &Path, meta: &fs::Metadata, fix: bool) -> Finding {
+    let (place, mode) = (tilde(base), meta.mode() & 0o777);
+    if !meta.is_dir() {
+        return Finding::fail(NAME, format!("{place} is not a directory"));
+    }
+    let own = geteuid().as_raw();
+    if meta.uid() != own {
+        let text = format!("{place} belongs to user {}, not to us ({own})", meta.uid());
+        return Finding::fail(NAME, text).fix("choose another --base-dir");
+    }
+    let (others_look, others_write) = (mode & 0o055 != 0, mode & 0o022 != 0);
+    if !others_look && !others_write {
+        return Finding::ok(NAME, format!("{place} ({mode:04o}, ours)"));
+    }
+    if fix && fs::set_permissions(base, Permissions::from_mode(0o700)).is_ok() {
+        return Finding::ok(NAME, format!("{place}: made it ours only (was {mode:04o})"));
+    }
+    let change = format!("chmod 700 {}", base.display());
+    if !others_write {
+        let text = format!("others can look into {place} ({mode:04o})");
+        return Finding::warn(NAME, text).fix(change);
+    }
+    Finding::fail(NAME, format!("others can write to {place} ({mode:04o})")).fix(change)
+}
+
+/// Locks and sockets need a file system of this machine that stays.
+fn file_system(base: &Path) -> Finding {
+    let name = "file system";
+    match kind(base) {
+        Some(Kind::Remote(kind)) => Finding::warn(
+            name,
+            format!("{kind}: locks and sockets may not work over a network"),
+        )
+        .fix("choose a --base-dir on a local disk"),
+        Some(Kind::Passing(kind)) => Finding::warn(
+            name,
+            format!("{kind}: what is kept there is gone with the machine or container"),
+        )
+        .fix("choose a --base-dir on a disk, if something is to stay"),
+        Some(Kind::Local) => Finding::ok(name, "local"),
+        None => Finding::warn(name, "could not be found out"),
+    }
+}
+
+enum Kind {
+    Remote(&'static str),
+    Passing(&'static str),
+    Local,
+}
+
+#[cfg(target_os = "linux")]
+fn kind(base: &Path) -> Option<Kind> {
+    use nix::sys::statfs::{self, statfs};
+    /// SMB by its later names; statfs(2) has them, libc has not.
+    const SMB: [u64; 2] = [0xFE53_4D42, 0xFF53_4D42];
+    let kind = statfs(base).ok()?.filesystem_type();
+    if u64::try_from(kind.0).is_ok_and(|number| SMB.contains(&number)) {
+        return Some(Kind::Remote("SMB"));
+    }
+    Some(match kind {
+        statfs::NFS_SUPER_MAGIC => Kind::Remote("NFS"),
+        statfs::SMB_SUPER_MAGIC => Kind::Remote("SMB"),
+        statfs::TMPFS_MAGIC => Kind::Passing("tmpfs"),
+        statfs::OVERLAYFS_SUPER_MAGIC => Kind::Passing("overlay"),
+        _ => Kind::Local,
+    })
+}
+
+#[cfg(not(target_os = "linux"))]
+fn kind(base: &Path) -> Option<Kind> {
+    let stat = nix::sys::statfs::statfs(base).ok()?;
+    Some(match stat.filesystem_type_name() {
+        "nfs" => Kind::Remote("NFS"),
+        "smbfs" => Kind::Remote("SMB"),
+        "afpfs" => Kind::Remote("AFP"),
+        "tmpfs" => Kind::Passing("tmpfs"),
+        _ => Kind::Local,
+    })
+}
+
+fn sockets(paths: &Paths) -> Finding {
+    let longest = paths.control_socket().as_os_str().len();
+    let text = format!("{longest} of {SOCKET_PATH_MAX} bytes");
+    if longest <= SOCKET_PATH_MAX {
+        return Finding::ok("socket path", text);
+    }
+    let fix = "choose a shorter --base-dir";
+    if cfg!(target_os = "linux") {
+        let text = format!("{text}: falco can, other programs may not connect to it");
+        return Finding::warn("socket path", text).fix(fix);
+    }
+    Finding::fail("socket path", text).fix(fix)
+}

@@ -1,0 +1,175 @@
+//! What a chain that was killed left behind: sockets, a pidfile, processes.
+//!
+//! Only looked at, and put right, by whoever holds the instance lock: then no
+//! chain runs and none can start meanwhile.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::finding::Finding;
+use crate::cli::service;
+use crate::net::unix::{self, Probe};
+use crate::paths::Paths;
+use crate::process::identity::Fate;
+use crate::process::lease;
+use crate::report::Report;
+use crate::supervisor::instance::{Asked, Holder, Lock, clear_pid_file};
+
+pub(super) fn examine(paths: &Paths, fix: bool) -> Vec<Finding> {
+    match Lock::ask_existing(&paths.lock_file()) {
+        Ok(Asked::Absent) => vec![Finding::ok("lock", "nothing ever ran here")],
+        Ok(Asked::Held(who)) => vec![held(who.as_ref())],
+        Ok(Asked::Ours(_lock)) => {
+            let mut found = vec![Finding::ok("lock", "free: nothing runs")];
+            found.extend(files(paths, fix));
+            found.extend(orphans(paths, fix));
+            found
+        }
+        Err(error) => {
+            let fix = "see who may read it; choose a --base-dir on a local disk";
+            vec![Finding::fail("lock", Report(&error).to_string()).fix(fix)]
+        }
+    }
+}
+
+fn held(who: Option<&Holder>) -> Finding {
+    let Some(who) = who else {
+        return Finding::warn("lock", "held by a process that has not said who it is");
+    };
+    let pid = who.identity.pid;
+    match who.identity.fate() {
+        Fate::Alive => Finding::ok("lock", format!("held by pid {pid}")),
+        Fate::Suspended => Finding::fail("lock", format!("held by pid {pid}, which is suspended"))
+            .fix(format!("kill -CONT {pid}, or falco stop --now")),
+        Fate::Gone => Finding::fail(
+            "lock",
+            format!("held, but pid {pid}, which took it, is gone"),
+        )
+        .fix("falco stop --now; fuser names who has it"),
+    }
+}
+
+fn files(paths: &Paths, fix: bool) -> Vec<Finding> {
+    let mut found: Vec<_> = sockets(paths)
+        .iter()
+        .filter_map(|socket| left_socket(socket, fix))
+        .collect();
+    let pid_file = paths.pid_file();
+    if pid_file.exists() {
+        found.push(left_pid_file(&pid_file, fix));
+    }
+    if found.is_empty() {
+        found.push(Finding::ok("left over", "no files"));
+    }
+    found
+}
+
+/// The sockets of a chain, and what a bind that was cut short left of them.
+fn sockets(paths: &Paths) -> Vec<PathBuf> {
+    let mut all = vec![
+        paths.ably_socket(),
+        paths.broker_socket(),
+        paths.control_socket(),
+    ];
+    // systemd listens on its own: to ask who is there would start the chain.
+    if !service::listens(paths) {
+        all.push(paths.falco_socket());
+    }
+    let entries = fs::read_dir(paths.base());
+    let entries = entries.into_iter().flatten().filter_map(Result::ok);
+    all.extend(
+        entries
+            .map(|entry| entry.path())
+            .filter(|path| is_temporary(path)),
+    );
+    all
+}
+
+/// Whether it is called as a socket is before it gets its name.
+fn is_temporary(path: &Path) -> bool {
+    let name = path.file_name().and_then(|name| name.to_str());
+    let digits = name.and_then(|name| name.strip_prefix('.'));
+    digits.is_some_and(|digits| digits.len() == 6 && digits.chars().all(|c| c.is_ascii_hexdigit()))
+}
+
+fn left_socket(socket: &Path, fix: bool) -> Option<Finding> {
+    let name = socket.file_name().unwrap_or_default().display().to_string();
+    match unix::probe(socket) {
+        Probe::Absent => None,
+        Probe::NotASocket(_) if is_temporary(socket) => None,
+        Probe::Stale { .. } if fix => Some(match unix::clear_stale(socket) {
+            Ok(_) => Finding::ok("left over", format!("removed stale socket {name}")),
+            Err(error) => Finding::fail("left over", Report(&error).to_string()),
+        }),
+        Probe::Stale { .. } => Some(
+            Finding::warn("left over", format!("stale socket {name}"))
+                .fix("falco doctor --fix, or falco up"),
+        ),
+        Probe::Live(peer) => {
+            let who = peer.map_or(String::new(), |peer| format!(" ({peer})"));
+            let text = format!("somebody that is no falco of ours answers on {name}{who}");
+            Some(Finding::fail("left over", text).fix("stop it, or choose another --base-dir"))
+        }
+        Probe::NotASocket(kind) => {
+            Some(Finding::fail("left over", format!("{name} is {kind}")).fix("move it away"))
+        }
+        Probe::Unknown(error) => Some(Finding::warn("left over", format!("{name}: {error}"))),
+    }
+}
+
+fn left_pid_file(file: &Path, fix: bool) -> Finding {
+    if fix {
+        clear_pid_file(file);
+    }
+    match (fix, file.exists()) {
+        (true, false) => Finding::ok("left over", "removed the pidfile"),
+        (true, true) => {
+            Finding::fail("left over", "falco.pid was not written by falco").fix("move it away")
+        }
+        (false, _) => Finding::warn("left over", "the pidfile of a chain that was killed")
+            .fix("falco doctor --fix, or falco up"),
+    }
+}
+
+/// Processes that outlived their supervisor: the kernel says who holds a lease.
+fn orphans(paths: &Paths, fix: bool) -> Vec<Finding> {
+    if fix {
+        return match lease::clear(&paths.run()) {
+            Ok(ended) if ended.is_empty() => vec![Finding::ok("orphans", "none")],
+            Ok(ended) => ended
+                .iter()
+                .map(|part| {
+                    Finding::ok(
+                        "orphans",
+                        format!("ended {} (pid {})", part.name, list(&part.pids)),
+                    )
+                })
+                .collect(),
+            Err(error) => vec![Finding::fail("orphans", Report(&error).to_string())],
+        };
+    }
+    let outlived = lease::outlived(&paths.run());
+    let found: Vec<_> = outlived
+        .iter()
+        .map(|part| {
+            let text = format!(
+                "{} of a previous run still lives (pid {})",
+                part.name,
+                list(&part.pids)
+            );
+            Finding::fail("orphans", text).fix("falco doctor --fix, or falco stop")
+        })
+        .collect();
+    if found.is_empty() {
+        return vec![Finding::ok("orphans", "none")];
+    }
+    found
+}
+
+fn list(pids: &[u32]) -> String {
+    let pids: Vec<_> = pids.iter().map(ToString::to_string).collect();
+    if pids.is_empty() {
+        return "unknown".to_owned();
+    }
+    pids.join(", ")
+}

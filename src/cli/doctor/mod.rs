@@ -1,0 +1,104 @@
+//! `falco doctor`: everything that can be wrong around a chain, looked at.
+//!
+//! Every look has a deadline, and they run side by side: the whole takes under
+//! five seconds, also without a network. With `--fix` what is ours and left
+//! over is put right; each thing that was done is said. Nothing is changed
+//! while a chain runs, and a secret is never shown.
+
+mod account;
+mod directory;
+mod finding;
+mod leftovers;
+mod machine;
+mod owner;
+
+use std::time::Duration;
+
+use tokio::time::timeout;
+
+use super::config;
+use super::daemon::Setup;
+use super::exit::{Exit, Failure};
+use super::output;
+use super::runtime::block_on;
+use super::settings::Instance;
+use crate::paths::Paths;
+use finding::{Finding, Level};
+
+/// How long one look may take. They run side by side.
+const PATIENCE: Duration = Duration::from_secs(4);
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    #[command(flatten)]
+    instance: Instance,
+    #[command(flatten)]
+    setup: Setup,
+    /// Put right what is ours and left over, and say what was done
+    #[arg(long)]
+    fix: bool,
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) fn run(args: Args) -> Result<(), Failure> {
+    let paths = args.instance.paths()?;
+    block_on(async {
+        let findings = Box::pin(examine(&args, &paths)).await;
+        print(&args, &findings)?;
+        if findings.iter().any(|finding| finding.level == Level::Fail) {
+            return Err(Failure::already_printed(Exit::Failed));
+        }
+        Ok(())
+    })
+}
+
+async fn examine(args: &Args, paths: &Paths) -> Vec<Finding> {
+    let fix = args.fix;
+    let of_files = {
+        let paths = paths.clone();
+        move || {
+            let mut found = directory::examine(&paths, fix);
+            found.extend(leftovers::examine(&paths, fix));
+            found.extend(machine::examine());
+            found
+        }
+    };
+    let loaded = config::load(paths, &args.setup.given());
+    let (files, owner, account) = tokio::join!(
+        in_time("files", async {
+            // A directory on a server that is gone blocks for ever.
+            tokio::task::spawn_blocking(of_files)
+                .await
+                .unwrap_or_default()
+        }),
+        in_time("owner", owner::examine(paths)),
+        in_time("account", account::examine(paths, loaded)),
+    );
+    [files, owner, account].concat()
+}
+
+async fn in_time(what: &'static str, look: impl Future<Output = Vec<Finding>>) -> Vec<Finding> {
+    timeout(PATIENCE, look).await.unwrap_or_else(|_| {
+        let text = format!("not found out within {} s", PATIENCE.as_secs());
+        vec![Finding::fail(what, text)]
+    })
+}
+
+fn print(args: &Args, findings: &[Finding]) -> Result<(), Failure> {
+    if args.json {
+        let count = |level| findings.iter().filter(|f| f.level == level).count();
+        let object = serde_json::json!({
+            "schema": 1,
+            "failures": count(Level::Fail),
+            "warnings": count(Level::Warn),
+            "findings": findings,
+        });
+        return output::line(&object.to_string());
+    }
+    findings
+        .iter()
+        .try_for_each(|finding| output::line(&finding.to_string()))?;
+    output::line(&finding::sum(findings))
+}

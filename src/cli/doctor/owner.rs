@@ -1,0 +1,107 @@
+//! Who owns the chain: the supervisor that runs, and the service that is
+//! installed. And how it is, if it runs.
+
+use std::time::Duration;
+
+use super::finding::Finding;
+use crate::cli::service::{self, Place};
+use crate::cli::status;
+use crate::clock;
+use crate::paths::Paths;
+use crate::protocol::control::{LogStatus, Status};
+
+pub(super) async fn examine(paths: &Paths) -> Vec<Finding> {
+    let status = status::ask(paths).await.ok();
+    let mut found = vec![unit(paths, status.as_deref()).await];
+    found.extend(linger(paths));
+    if let Some(status) = &status {
+        found.extend(running(status));
+    }
+    found
+}
+
+async fn unit(paths: &Paths, status: Option<&Status>) -> Finding {
+    let Some(place) = service::installed(paths) else {
+        return Finding::ok("service", "not installed; no second owner");
+    };
+    let name = place.name();
+    let standing = match place.standing().await {
+        Ok(standing) => standing,
+        Err(failure) => {
+            let text = format!("{name} is installed, and its manager cannot be asked: {failure}");
+            return Finding::warn("service", text).fix("log in as the user itself");
+        }
+    };
+    match (standing.pid, status) {
+        (service, Some(status)) if service != Some(status.pid) => {
+            let text = format!(
+                "{name} is installed, but pid {} was started by hand",
+                status.pid
+            );
+            Finding::warn("service", text).fix("falco stop, then falco up")
+        }
+        (_, None) if standing.activity == service::Activity::Failed => {
+            Finding::fail("service", format!("{name} {}", standing.word))
+                .fix("falco logs says why; falco up")
+        }
+        _ if standing.outdated => Finding::warn(
+            "service",
+            format!("{name} was changed since systemd read it"),
+        )
+        .fix("falco service install"),
+        _ => Finding::ok("service", format!("{name} {}", standing.word)),
+    }
+}
+
+fn linger(paths: &Paths) -> Option<Finding> {
+    let place = service::installed(paths).filter(Place::is_of_login)?;
+    let name = place.name();
+    Some(if service::lingers() {
+        Finding::ok(
+            "linger",
+            format!("on: {name} goes on after the last logout"),
+        )
+    } else {
+        Finding::warn("linger", format!("off: {name} ends with your last login"))
+            .fix("falco service install --linger")
+    })
+}
+
+fn running(status: &Status) -> Vec<Finding> {
+    let own = env!("CARGO_PKG_VERSION");
+    let up = clock::span(Duration::from_millis(status.up_ms));
+    let version = if status.version == own {
+        Finding::ok(
+            "version",
+            format!("{own}; the chain runs the same, up {up}"),
+        )
+    } else {
+        let text = format!("the chain runs {}, this is {own}", status.version);
+        Finding::warn("version", text).fix("falco stop, then falco up")
+    };
+    let unwell: Vec<_> = status.parts.iter().filter(|part| !part.ready).collect();
+    let names: Vec<_> = unwell.iter().map(|part| part.name.as_str()).collect();
+    let parts = if unwell.is_empty() {
+        Finding::ok("parts", format!("all {} answer", status.parts.len()))
+    } else {
+        Finding::fail("parts", format!("{} does not answer", names.join(", ")))
+            .fix("falco status says how they are; falco logs says why")
+    };
+    vec![version, parts, logs(&status.logs)]
+}
+
+fn logs(logs: &LogStatus) -> Finding {
+    let mega = |bytes: u64| bytes / 1_000_000;
+    let text = format!(
+        "{}/{} MB, {} lines dropped",
+        mega(logs.bytes),
+        mega(logs.cap),
+        logs.dropped
+    );
+    match &logs.trouble {
+        Some(trouble) => Finding::fail("logs", format!("{text}; cannot be written: {trouble}"))
+            .fix("make room on the disk"),
+        None if logs.dropped > 0 => Finding::warn("logs", text),
+        None => Finding::ok("logs", text),
+    }
+}

@@ -1,0 +1,229 @@
+//! `falco doctor`: what it finds, and what it puts right.
+
+use std::fs::{self, Permissions};
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use super::base::{Base, Said, eventually, kill, said};
+
+fn doctor(base: &Base, args: &[&str], env: &[(&str, &str)]) -> Said {
+    let mut command = base.falco(&["doctor"]);
+    command.args(args).envs(env.iter().copied());
+    said(&command.output().unwrap())
+}
+
+/// Every finding about `name`, as `level text`.
+fn findings(said: &Said, name: &str) -> Vec<String> {
+    let report: Value =
+        serde_json::from_str(&said.stdout).unwrap_or_else(|_| panic!("{}", said.stderr));
+    let all = report["findings"].as_array().unwrap();
+    let about = all.iter().filter(|finding| finding["name"] == name);
+    about
+        .map(|f| {
+            format!(
+                "{} {}",
+                f["level"].as_str().unwrap(),
+                f["text"].as_str().unwrap()
+            )
+        })
+        .collect()
+}
+
+fn assert_found(said: &Said, name: &str, level: &str, text: &str) {
+    let found = findings(said, name);
+    let has = found
+        .iter()
+        .any(|f| f.starts_with(level) && f.contains(text));
+    assert!(has, "{name}: {found:?}");
+}
+
+fn up(base: &Base) -> u32 {
+    let said = base.run(&["up"]);
+    assert_eq!(said.code, 0, "{}", said.stderr);
+    u32::try_from(base.status()["pid"].as_u64().unwrap()).unwrap()
+}
+
+#[test]
+fn where_nothing_ever_ran_nothing_is_wrong_and_nothing_is_made() {
+    let base = Base::new();
+    let said = doctor(&base, &[], &[]);
+    assert_eq!(said.code, 0, "{}", said.stdout);
+    assert!(
+        said.stdout.contains("nothing ever ran here"),
+        "{}",
+        said.stdout
+    );
+    assert!(!base.dir().exists());
+}
+
+#[test]
+fn a_chain_that_runs_is_well_and_left_alone() {
+    let base = Base::new();
+    let pid = up(&base);
+    for args in [&["--json"][..], &["--json", "--fix"]] {
+        let said = doctor(&base, args, &[]);
+        assert_eq!(said.code, 0, "{}", said.stdout);
+        assert_found(&said, "lock", "ok", &format!("held by pid {pid}"));
+        assert_found(&said, "base dir", "ok", "0700");
+        assert_found(&said, "parts", "ok", "answer");
+        assert_found(&said, "version", "ok", env!("CARGO_PKG_VERSION"));
+        assert_found(&said, "service", "ok", "not installed");
+    }
+    assert_eq!(base.status()["state"], "running");
+}
+
+#[test]
+fn a_supervisor_that_is_suspended_is_a_failure() {
+    let base = Base::new();
+    let pid = up(&base);
+    kill(pid, "STOP");
+    let began = Instant::now();
+    let said = doctor(&base, &["--json"], &[]);
+    kill(pid, "CONT");
+    assert_eq!(said.code, 1);
+    assert_found(&said, "lock", "fail", "suspended");
+    assert!(began.elapsed() < Duration::from_secs(5));
+}
+
+#[test]
+fn what_a_killed_chain_left_is_told_and_only_removed_when_asked_to() {
+    let base = Base::new();
+    kill(up(&base), "KILL");
+    let socket = base.dir().join("falco.sock");
+    eventually("the lock is free", || base.run(&["status"]).code == 3);
+    let said = doctor(&base, &["--json"], &[]);
+    assert_found(&said, "left over", "warn", "stale socket falco.sock");
+    assert_found(&said, "left over", "warn", "pidfile");
+    assert!(socket.exists());
+
+    let said = doctor(&base, &["--json", "--fix"], &[]);
+    assert_eq!(said.code, 0, "{}", said.stdout);
+    assert_found(&said, "left over", "ok", "removed stale socket falco.sock");
+    assert_found(&said, "left over", "ok", "removed the pidfile");
+    assert!(!socket.exists() && !base.dir().join("falco.pid").exists());
+    assert_found(
+        &doctor(&base, &["--json"], &[]),
+        "left over",
+        "ok",
+        "no files",
+    );
+}
+
+#[test]
+fn what_is_not_ours_is_told_and_never_removed() {
+    let base = Base::new();
+    fs::create_dir(base.dir()).unwrap();
+    fs::set_permissions(base.dir(), Permissions::from_mode(0o700)).unwrap();
+    fs::write(base.dir().join("falco.lock"), "").unwrap();
+    let (socket, pid_file) = (base.dir().join("falco.sock"), base.dir().join("falco.pid"));
+    fs::write(&socket, "a diary").unwrap();
+    fs::write(&pid_file, "1234\n").unwrap();
+    for args in [&["--json"][..], &["--json", "--fix"]] {
+        let said = doctor(&base, args, &[]);
+        assert_eq!(said.code, 1, "{}", said.stdout);
+        assert_found(&said, "left over", "fail", "falco.sock is a regular file");
+    }
+    assert_eq!(fs::read_to_string(&socket).unwrap(), "a diary");
+    assert_eq!(fs::read_to_string(&pid_file).unwrap(), "1234\n");
+}
+
+#[test]
+fn a_process_that_outlived_its_supervisor_is_named_and_ended_when_asked_to() {
+    let base = Base::new();
+    symlink(env!("CARGO_BIN_EXE_falco"), base.home().join("daemon-ably")).unwrap();
+    let escaped = base.home().join("escaped");
+    let text = "setsid sh -c 'echo $$ > \"$HOME/escaped\"; exec sleep 1000' &\nexec \"$HOME/daemon-ably\" \"$@\"";
+    base.fake("escaping", text);
+    let program = base.home().join("bin/escaping");
+    let mut command = base.falco(&["up"]);
+    command.env("DAEMON_ABLY_BINARY", program);
+    let started = said(&command.output().unwrap());
+    assert_eq!(started.code, 0, "{}", started.stderr);
+    let orphan = fs::read_to_string(&escaped).unwrap().trim().to_owned();
+    let alive = || {
+        let stat = fs::read_to_string(format!("/proc/{orphan}/stat")).unwrap_or_default();
+        stat.contains("(sleep)") && !stat.contains("(sleep) Z")
+    };
+    let supervisor = u32::try_from(base.status()["pid"].as_u64().unwrap()).unwrap();
+    kill(supervisor, "KILL");
+    eventually("the lock is free", || base.run(&["status"]).code == 3);
+    assert!(alive());
+
+    let told = doctor(&base, &["--json"], &[]);
+    assert_eq!(told.code, 1);
+    assert_found(&told, "orphans", "fail", &orphan);
+    assert!(alive(), "only told");
+    let fixed = doctor(&base, &["--json", "--fix"], &[]);
+    assert_found(
+        &fixed,
+        "orphans",
+        "ok",
+        &format!("ended transport (pid {orphan})"),
+    );
+    eventually("it is gone", || !alive());
+}
+
+#[test]
+fn a_directory_that_others_can_write_to_is_a_failure_and_is_closed() {
+    let base = Base::new();
+    fs::create_dir(base.dir()).unwrap();
+    let mode = || base.dir().metadata().unwrap().permissions().mode() & 0o777;
+    fs::set_permissions(base.dir(), Permissions::from_mode(0o777)).unwrap();
+    let said = doctor(&base, &["--json"], &[]);
+    assert_eq!((said.code, mode()), (1, 0o777));
+    assert_found(&said, "base dir", "fail", "others can write");
+    let said = doctor(&base, &["--json", "--fix"], &[]);
+    assert_eq!((said.code, mode()), (0, 0o700), "{}", said.stdout);
+}
+
+#[test]
+fn credentials_are_looked_at_and_never_shown() {
+    let base = Base::new();
+    let said = doctor(&base, &["--json"], &[("ABLY_API_KEY", "s3cret-of-no-form")]);
+    assert_eq!(said.code, 1);
+    assert_found(&said, "credentials", "fail", "ABLY_API_KEY");
+    let said_nowhere = [
+        ("ABLY_API_KEY", "app.key:s3cret"),
+        ("DAEMON_ABLY_ENDPOINT", "http://127.0.0.1:1"),
+    ];
+    let began = Instant::now();
+    let unreachable = doctor(&base, &["--json"], &said_nowhere);
+    assert_eq!(unreachable.code, 1);
+    assert_found(&unreachable, "credentials", "ok", "API key");
+    assert_found(&unreachable, "ably", "fail", "127.0.0.1:1");
+    assert!(began.elapsed() < Duration::from_secs(5));
+    for said in [said, unreachable] {
+        assert!(!said.stdout.contains("s3cret") && !said.stderr.contains("s3cret"));
+    }
+}
+
+#[test]
+fn with_an_account_the_way_to_ably_and_its_clock_are_looked_at() {
+    let base = Base::new();
+    up(&base);
+    let port = fs::read_to_string(base.dir().join("emulator/port")).unwrap();
+    let endpoint = format!("http://127.0.0.1:{}", port.trim());
+    let env = [
+        ("ABLY_API_KEY", "app.key:secret"),
+        ("DAEMON_ABLY_ENDPOINT", &endpoint),
+    ];
+    let said = doctor(&base, &["--json"], &env);
+    assert_found(&said, "ably", "ok", "answers in");
+    assert_found(&said, "clock", "ok", "as Ably's");
+}
+
+#[test]
+fn a_configuration_or_a_program_that_is_wrong_is_a_failure() {
+    let base = Base::new();
+    fs::create_dir(base.dir()).unwrap();
+    fs::set_permissions(base.dir(), Permissions::from_mode(0o700)).unwrap();
+    let file = base.dir().join("falco.toml");
+    fs::write(&file, "upstraem = 'ably'\n").unwrap();
+    fs::set_permissions(&file, Permissions::from_mode(0o600)).unwrap();
+    let said = doctor(&base, &["--json"], &[("NAGATO_BINARY", "/no/such/program")]);
+    assert_eq!(said.code, 1);
+    assert_found(&said, "config", "fail", "upstraem");
+    assert_found(&said, "programs", "fail", "NAGATO_BINARY");
+}
