@@ -28,7 +28,7 @@ const PATIENCE: Duration = Duration::from_millis(1500);
 
 /// How long a supervisor that has the lock and no control socket may just be
 /// coming or going, and how often it is asked again.
-const PASSING: Duration = Duration::from_millis(500);
+const PASSING: Duration = Duration::from_millis(1500);
 const LOOK_AGAIN: Duration = Duration::from_millis(10);
 
 #[derive(Debug, clap::Args)]

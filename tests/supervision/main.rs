@@ -10,9 +10,12 @@
 mod base;
 mod breaking;
 mod foreground;
+mod happening;
 mod killing;
+mod logging;
 mod outliving;
 mod refusing;
 mod starting;
 mod stopping;
 mod telling;
+mod watching;

@@ -1,6 +1,7 @@
 //! Requests on the control socket, and how the chain is.
 
 use std::future::Future;
+use std::os::unix::fs::FileTypeExt;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -18,7 +19,7 @@ use crate::net::ask::ask;
 use crate::net::unix::Socket;
 use crate::process::usage::Usage;
 use crate::protocol::control::{
-    ChainState, Event, LastExit, PartKind, PartStatus, Request, STATUS_SCHEMA, Status,
+    ChainState, Event, LastExit, PartKind, PartStatus, Request, STATUS_SCHEMA, SocketStatus, Status,
 };
 use crate::protocol::ipc::{TransportStatus, UpstreamStatus};
 use crate::protocol::life::Asker;
@@ -130,6 +131,8 @@ impl Supervisor {
         let usage = Usage::of(self.config.holder.identity.pid);
         let socket = |s: &Arc<Socket>| view::socket_status(s.path(), s.is_in_place());
         let sockets = std::iter::once(&self.config.control).chain(&self.config.sockets);
+        let mut sockets: Vec<_> = sockets.map(socket).collect();
+        sockets.extend(self.transport_socket());
         Status {
             schema: STATUS_SCHEMA,
             state: view::chain_state(&self.chain),
@@ -147,12 +150,24 @@ impl Supervisor {
             parts: (0..self.lives.len())
                 .map(|id| self.part_status(id, now))
                 .collect(),
-            sockets: sockets.map(socket).collect(),
+            sockets,
             ingest: None,
             transport: None,
             emulator: self.emulator(),
             logs: view::log_status(self.config.logs.usage()),
         }
+    }
+
+    /// The transport binds its socket itself; while it answers, one is there.
+    fn transport_socket(&self) -> Option<SocketStatus> {
+        let path = &self.config.ably_socket;
+        let place = path.display().to_string();
+        let parts = self.config.parts.iter().zip(self.chain.parts());
+        let mut ready = parts.filter(|(_, part)| matches!(part.state, State::Ready { .. }));
+        ready.find(|(spec, _)| spec.place == place)?;
+        let meta = std::fs::symlink_metadata(path);
+        let is_socket = meta.is_ok_and(|meta| meta.file_type().is_socket());
+        Some(view::socket_status(path, is_socket))
     }
 
     fn part_status(&self, id: PartId, now: Instant) -> PartStatus {

@@ -1,0 +1,205 @@
+//! `falco events`: what happened, by whom, also when nothing runs.
+
+use std::fs;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use super::base::{Base, eventually, kill};
+
+fn events(base: &Base) -> Vec<Value> {
+    let said = base.run(&["events", "--json", "-n", "100000"]);
+    let lines = said.stdout.lines();
+    lines.map(|l| serde_json::from_str(l).unwrap()).collect()
+}
+
+fn has(base: &Base, wanted: &[(&str, Value)]) -> bool {
+    let fits = |event: &Value| wanted.iter().all(|(name, value)| event[*name] == *value);
+    events(base).iter().any(fits)
+}
+
+#[test]
+fn the_journal_tells_every_life_from_its_start_to_its_end_and_who_asked() {
+    let base = Base::new();
+    assert_eq!(base.run(&["events"]).code, 1, "there is none yet");
+    let supervisor = base.up();
+    kill(base.pid_of("transport"), "KILL");
+    eventually("it lives again", || {
+        base.part("transport")["incarnation"] == 2
+    });
+    base.wait_ready();
+    let second = base.pid_of("transport");
+    let stop = base.falco(&["stop", "-q"]).spawn().unwrap();
+    let stopper = stop.id();
+    assert!(stop.wait_with_output().unwrap().status.success());
+
+    let transport = |event: &'static str, rest: &[(&'static str, Value)]| {
+        let about = [("event", event.into()), ("part", "transport".into())];
+        [&about[..], rest].concat()
+    };
+    for wanted in [
+        vec![
+            ("event", "supervisor_started".into()),
+            ("pid", supervisor.into()),
+        ],
+        transport(
+            "ended",
+            &[
+                ("incarnation", 1.into()),
+                ("signal", 9.into()),
+                ("cause", "crash".into()),
+            ],
+        ),
+        transport(
+            "state",
+            &[("incarnation", 1.into()), ("state", "backoff".into())],
+        ),
+        transport(
+            "state",
+            &[
+                ("incarnation", 2.into()),
+                ("state", "running".into()),
+                ("pid", second.into()),
+            ],
+        ),
+        transport(
+            "signaled",
+            &[("group", second.into()), ("signal", "SIGTERM".into())],
+        ),
+        transport(
+            "ended",
+            &[("incarnation", 2.into()), ("cause", "requested".into())],
+        ),
+        vec![("event", "asked".into()), ("request", "stop".into())],
+        vec![("event", "supervisor_stopped".into())],
+    ] {
+        assert!(has(&base, &wanted), "{wanted:?} in {:#?}", events(&base));
+    }
+    let asked = events(&base)
+        .into_iter()
+        .find(|e| e["event"] == "asked")
+        .unwrap();
+    assert_eq!(asked["by"]["pid"], stopper);
+    let uid = asked["by"]["uid"].as_u64().unwrap();
+    let status = base.run(&["status"]);
+    assert_eq!(status.code, 3);
+    let by = format!("by falco stop (uid {uid})");
+    assert!(
+        status.stdout.contains("last stopped") && status.stdout.contains(&by),
+        "{}",
+        status.stdout
+    );
+    let people = base.run(&["events", "transport"]).stdout;
+    assert!(people.contains("ended: signal KILL after"), "{people}");
+    assert!(!people.contains("supervisor started"), "of one part only");
+}
+
+#[test]
+fn events_are_followed_as_they_happen() {
+    let base = Base::new();
+    base.up();
+    let mut follow = base
+        .falco(&["events", "-f", "-n", "0", "transport"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let stdout = std::io::BufReader::new(follow.stdout.take().unwrap());
+    let mut lines = std::io::BufRead::lines(stdout);
+    // The follower may not have begun yet: a life after it has is told.
+    std::thread::scope(|scope| {
+        let heard = scope.spawn(move || lines.any(|l| l.unwrap().contains("ended: signal KILL")));
+        eventually("it was told", || {
+            if let Some(pid) = base.part("transport")["pid"].as_u64() {
+                kill(u32::try_from(pid).unwrap(), "KILL");
+            }
+            heard.is_finished()
+        });
+        assert!(heard.join().unwrap());
+    });
+    follow.kill().unwrap();
+    follow.wait().unwrap();
+}
+
+#[test]
+fn what_a_crash_left_is_an_event_of_the_next_start() {
+    let base = Base::new();
+    kill(base.up(), "KILL");
+    eventually("the children are gone", || base.processes().is_empty());
+    base.up();
+    let path = base.socket("falco.sock").display().to_string();
+    assert!(has(
+        &base,
+        &[("event", "stale_cleared".into()), ("path", path.into())]
+    ));
+}
+
+#[test]
+fn a_crash_loop_is_an_event_when_it_begins_and_when_it_ends() {
+    let base = Base::new();
+    let falco = env!("CARGO_BIN_EXE_falco");
+    std::os::unix::fs::symlink(falco, base.home().join("daemon-ably")).unwrap();
+    let text = "test -e \"$HOME/broken\" && exit 1; exec \"$HOME/daemon-ably\" \"$@\"";
+    let program = base.script("fragile", text);
+    let base = base.with_env("DAEMON_ABLY_BINARY", program);
+    base.up();
+    fs::write(base.home().join("broken"), "").unwrap();
+    kill(base.pid_of("transport"), "KILL");
+    eventually("it is a crash loop", || {
+        has(&base, &[("event", "crash_loop".into())])
+    });
+    let status = base.run(&["status"]);
+    assert!(
+        status.stdout.contains("crash-loop") && status.stdout.contains("retry in"),
+        "{}",
+        status.stdout
+    );
+    assert_eq!(base.run(&["status", "transport"]).code, 1);
+    assert_eq!(base.run(&["status", "falco"]).code, 0);
+    fs::remove_file(base.home().join("broken")).unwrap();
+    assert_eq!(base.run(&["restart", "transport"]).code, 0);
+    assert!(has(&base, &[("event", "crash_loop_over".into())]));
+}
+
+#[test]
+fn a_socket_that_is_taken_away_is_noticed_and_bound_again_where_the_path_is_free() {
+    let base = Base::new();
+    base.up();
+    let lives = || {
+        (
+            base.part("falco")["incarnation"].clone(),
+            base.part("broker")["incarnation"].clone(),
+        )
+    };
+    let before = lives();
+    let (free, taken) = (base.socket("falco.sock"), base.socket("ably-auth.sock"));
+    fs::remove_file(&free).unwrap();
+    fs::remove_file(&taken).unwrap();
+    fs::write(&taken, "somebody's").unwrap();
+    let lost = |path: &std::path::Path| {
+        let path = path.display().to_string();
+        has(
+            &base,
+            &[("event", "socket_lost".into()), ("path", path.into())],
+        )
+    };
+    let began = Instant::now();
+    eventually("it is noticed", || lost(&free) && lost(&taken));
+    assert!(began.elapsed() < Duration::from_secs(5));
+    let status = base.run(&["status"]);
+    assert_eq!(status.code, 1);
+    assert!(
+        status.stdout.contains("! falco.sock (gone)"),
+        "{}",
+        status.stdout
+    );
+    eventually("it is bound again", || free.exists());
+    base.emit();
+    assert_eq!(fs::read_to_string(&taken).unwrap(), "somebody's");
+    assert!(has(&base, &[("event", "socket_back".into())]));
+    fs::remove_file(&taken).unwrap();
+    base.wait_ready();
+    assert_eq!(lives(), before, "nobody was restarted for it");
+    assert_eq!(base.run(&["stop"]).code, 0);
+    base.assert_nothing_left();
+}
