@@ -62,7 +62,7 @@
 //! net  process  journal                                  the only rooms that bind sockets, signal processes, or keep effects on disk
 //! ably  delivery                                         pure
 //! protocol                                               pure: every wire format
-//! backoff  clock  logfile  memory  paths  report  shutdown  telemetry     leaves
+//! backoff  clock  failpoint  logfile  memory  paths  report  shutdown  telemetry     leaves
 //! ```
 //!
 //! # Processes
@@ -106,6 +106,7 @@
 // Leaves: they import nothing of ours.
 mod backoff;
 mod clock;
+mod failpoint;
 mod logfile;
 mod memory;
 pub mod paths;

@@ -22,6 +22,7 @@ const LAYERS: &[&[&str]] = &[
     &[
         "backoff",
         "clock",
+        "failpoint",
         "logfile",
         "memory",
         "paths",

@@ -59,6 +59,10 @@ pub fn main() -> ExitCode {
     process::settle();
     let inherited = inherited::take();
     output::report_panics_in_one_line();
+    #[cfg(feature = "failpoints")]
+    if let Ok(spec) = std::env::var("FALCO_FAILPOINT") {
+        crate::failpoint::arm(&spec);
+    }
     let result = dispatch(std::env::args_os().collect(), inherited);
     match result {
         Ok(()) => Exit::Ok.into(),

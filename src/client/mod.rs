@@ -4,13 +4,26 @@
 //! `falco.sock`. Effects go out in the order they were submitted, without
 //! waiting for each other's acks. Whatever happens to the connection, the
 //! effects that have no ack yet are sent again, in order and under the same
-//! ids, until each is acked or its time is over.
+//! ids.
+//!
+//! | method | an effect that Falco fails for now | ends |
+//! |---|---|---|
+//! | [`Client::deliver`] | is sent again, and what came after it in its session with it, in order | published, or refused for good |
+//! | [`Client::submit`] | is the caller's to send again | with Falco's first answer, or after [`TIMEOUT`] |
 //!
 //! Connects when there is something to send, and not before; holds no more
 //! than [`UNACKED_MAX`] effects, or about [`UNACKED_BYTES_MAX`] of them, and
-//! then makes [`Client::submit`] wait. Keeps
-//! nothing on disk: what must survive a crash of the daemon is the daemon's to
-//! keep, and to submit again under the id it had ([`Client::submit_as`]).
+//! then makes its callers wait. Keeps nothing on disk: what must survive a
+//! crash of the daemon is the daemon's to keep, and to hand over again under
+//! the id it had ([`Client::deliver_as`]).
+#![cfg_attr(
+    feature = "sqlite",
+    doc = "A daemon whose facts are in SQLite has that for one call inside its own\ntransaction: see [`outbox`]."
+)]
+#![cfg_attr(
+    not(feature = "sqlite"),
+    doc = "A daemon whose facts are in SQLite has that for one call inside its own\ntransaction: see the module `outbox` of the feature `sqlite`."
+)]
 //!
 //! The task ends when the last handle is gone and nothing is unacked.
 //!
@@ -20,21 +33,17 @@
 //! # async fn example() -> Result<(), PublishError> {
 //! let client = Client::new("/home/me/.unbound/falco.sock");
 //!
-//! // One effect, and its ack.
-//! client.publish(r#"{"type":"session_created","session_id":"s1","payload":{"n":1}}"#).await?;
-//!
-//! // Many: submit them all, then wait. Effects of one session stay in order.
+//! // Effects of one session are published in this order, whatever happens.
 //! let mut acks = Vec::new();
-//! for n in 2..100 {
+//! for n in 1..100 {
 //!     let effect = format!(r#"{{"type":"session_updated","session_id":"s1","payload":{{"n":{n}}}}}"#);
-//!     acks.push(client.submit(effect).await?);
+//!     acks.push(client.deliver(effect).await?);
 //! }
 //! for ack in acks {
 //!     match ack.await {
 //!         Ok(()) => {}
-//!         // It can never succeed as it is.
-//!         Err(PublishError::Failed(failed)) if failed.is_rejected() => eprintln!("{failed}"),
-//!         // Later, and in order: send it, and what came after it, again.
+//!         // It can never succeed as it is; what came after it was published.
+//!         Err(PublishError::Failed(failed)) => eprintln!("{failed}"),
 //!         Err(error) => return Err(error),
 //!     }
 //! }
@@ -42,10 +51,12 @@
 //! # }
 //! ```
 
+mod failure;
+#[cfg(feature = "sqlite")]
+pub mod outbox;
 mod task;
 mod window;
 
-use std::fmt;
 use std::future::Future;
 use std::path::PathBuf;
 use std::pin::Pin;
@@ -56,11 +67,14 @@ use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
+use crate::protocol::envelope::{Routing, route};
 use crate::protocol::frame::{HEADER_BYTES, Limits};
+use crate::protocol::id::LaneKey;
 use crate::shutdown::Shutdown;
-use window::SUBMITTED_MAX;
+use window::{Promise, SUBMITTED_MAX};
 
 pub use crate::protocol::id::EffectId;
+pub use failure::{Failed, PublishError};
 pub use window::{UNACKED_BYTES_MAX, UNACKED_MAX};
 
 /// How long an effect may go without an ack, by default.
@@ -69,56 +83,11 @@ pub use window::{UNACKED_BYTES_MAX, UNACKED_MAX};
 /// wins.
 pub const TIMEOUT: Duration = Duration::from_secs(20);
 
-/// Falco's answer that an effect was not published, or may not have been.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Failed {
-    text: String,
-}
-
-impl Failed {
-    /// The machine-readable word the answer starts with: `rejected`,
-    /// `throttled`, `ambiguous`, `lane_full`, `too_large`, `shutting_down`, or
-    /// empty.
-    #[must_use]
-    pub fn class(&self) -> &str {
-        self.text.split_once(':').map_or("", |(class, _)| class)
-    }
-
-    /// Whether the effect can never succeed as it is; sending it again is
-    /// pointless.
-    #[must_use]
-    pub fn is_rejected(&self) -> bool {
-        matches!(self.class(), "rejected" | "too_large")
-    }
-}
-
-impl fmt::Display for Failed {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.text)
-    }
-}
-
-/// Why an effect was not acked as published.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum PublishError {
-    /// Falco says why.
-    #[error("Falco did not publish the effect: {0}")]
-    Failed(Failed),
-    /// No ack came in time; whether it was published is not known.
-    #[error("no ack came in time; the effect may have been published")]
-    TimedOut,
-    /// The same id was submitted before and is not acked yet.
-    #[error("an effect with this id is not acked yet")]
-    AlreadySubmitted,
-    /// The client's task is gone: its runtime was shut down.
-    #[error("the client has stopped")]
-    Stopped,
-}
-
 /// Handle to a connection to Falco; clones share it.
 #[derive(Debug, Clone)]
 pub struct Client {
     submit: mpsc::Sender<Submission>,
+    timeout: Duration,
 }
 
 /// An effect on its way to the client's task.
@@ -126,8 +95,7 @@ pub struct Client {
 struct Submission {
     id: EffectId,
     body: Bytes,
-    /// When its patience began.
-    submitted: Instant,
+    promise: Promise,
     ack: oneshot::Sender<Result<(), PublishError>>,
 }
 
@@ -141,16 +109,59 @@ impl Client {
         Self::with_timeout(socket, TIMEOUT)
     }
 
-    /// The same, with another limit than [`TIMEOUT`] on how long an effect may
-    /// go without an ack, its time without a connection included.
+    /// The same, with another limit than [`TIMEOUT`] on how long a submitted
+    /// effect may go without an ack, its time without a connection included.
     ///
     /// # Panics
     ///
     /// Outside a tokio runtime.
     pub fn with_timeout(socket: impl Into<PathBuf>, timeout: Duration) -> Self {
         let (submit, submissions) = mpsc::channel(SUBMITTED_MAX);
-        Shutdown::new().spawn(task::run(socket.into(), timeout, submissions));
-        Self { submit }
+        Shutdown::new().spawn(task::run(socket.into(), submissions));
+        Self { submit, timeout }
+    }
+
+    /// Hands over one effect that is sent until it is published; the [`Ack`]
+    /// yields its fate, and may be dropped.
+    ///
+    /// When Falco fails it for now (`throttled`, `ambiguous`, `lane_full`, …),
+    /// it is sent again after a pause of 200 ms, growing to 10 s, and before
+    /// what came after it in its session. Its time without a connection counts
+    /// for nothing: it is held until Falco is there.
+    ///
+    /// Waits while too many effects are unacked.
+    ///
+    /// # Errors
+    ///
+    /// When the client has stopped. The [`Ack`] fails when Falco refuses the
+    /// effect for good ([`Failed::is_rejected`]), or the client stops.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped before it returns, nothing was handed over.
+    pub async fn deliver(&self, json: impl Into<Bytes>) -> Result<Ack, PublishError> {
+        self.deliver_as(EffectId::random(), json).await
+    }
+
+    /// The same, under an id the daemon has chosen, and uses again when it
+    /// hands over the effect again, after a crash of its own for example: Falco
+    /// and Ably drop what they have seen under it.
+    ///
+    /// # Errors
+    ///
+    /// As [`deliver`](Self::deliver).
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped before it returns, nothing was handed over.
+    pub async fn deliver_as(
+        &self,
+        id: EffectId,
+        json: impl Into<Bytes>,
+    ) -> Result<Ack, PublishError> {
+        let body = json.into();
+        let lane = lane_of(id, &body);
+        self.hand_over(id, body, Promise::Delivered(lane)).await
     }
 
     /// Publishes one effect and waits for its ack.
@@ -194,23 +205,40 @@ impl Client {
         id: EffectId,
         json: impl Into<Bytes>,
     ) -> Result<Ack, PublishError> {
+        let answered_by = (Instant::now() + self.timeout).into_std();
+        let promise = Promise::AnsweredBy(answered_by);
+        self.hand_over(id, json.into(), promise).await
+    }
+
+    async fn hand_over(
+        &self,
+        id: EffectId,
+        body: Bytes,
+        promise: Promise,
+    ) -> Result<Ack, PublishError> {
         let (ack, fate) = oneshot::channel();
         let permit = self.submit.reserve().await;
         let permit = permit.map_err(|_| PublishError::Stopped)?;
-        let body = json.into();
         if let Some(failed) = too_large(&body) {
             _ = ack.send(Err(PublishError::Failed(failed)));
             return Ok(Ack { id, fate });
         }
-        let submitted = Instant::now();
         permit.send(Submission {
             id,
             body,
-            submitted,
+            promise,
             ack,
         });
         Ok(Ack { id, fate })
     }
+}
+
+/// What an effect must stay in order with. Which device it is does not matter:
+/// all that goes to the device's own channel is one lane. What Falco cannot
+/// read it rejects, so that its lane means nothing.
+fn lane_of(id: EffectId, body: &Bytes) -> LaneKey {
+    let routed = route(id, body, &Routing::for_device(""));
+    routed.map_or_else(|_| LaneKey::new(""), |effect| effect.lane)
 }
 
 /// Falco's own answer to what is over its limit, without the way there: what is
@@ -218,8 +246,9 @@ impl Client {
 fn too_large(body: &Bytes) -> Option<Failed> {
     let bytes = body.len() + HEADER_BYTES as usize;
     let max = Limits::default().frame_bytes_max;
-    (max < bytes).then(|| Failed {
-        text: format!("too_large: frame of {bytes} bytes is over the limit of {max} bytes"),
+    (max < bytes).then(|| {
+        let text = format!("too_large: frame of {bytes} bytes is over the limit of {max} bytes");
+        Failed::new(text)
     })
 }
 

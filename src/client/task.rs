@@ -13,10 +13,10 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 
 use super::window::Window;
-use super::{Failed, PublishError, Submission};
+use super::{Failed, Submission};
 use crate::backoff::Backoff;
 use crate::net::unix::{self, ConnectError};
-use crate::protocol::frame::{self, Decoded, Decoder, Kind, Status};
+use crate::protocol::frame::{self, Decoded, Decoder, FLAG_ORDERED, Kind, Status};
 
 /// How long one attempt to connect may wait for a busy listener.
 const DIAL_PATIENCE: Duration = Duration::from_secs(2);
@@ -34,11 +34,7 @@ const OUT_BYTES_HIGH: usize = 256 * 1024;
 const READ_BYTES: usize = 16 * 1024;
 
 /// Runs until every handle is gone and nothing is unacked.
-pub(super) async fn run(
-    socket: PathBuf,
-    timeout: Duration,
-    mut submissions: mpsc::Receiver<Submission>,
-) {
+pub(super) async fn run(socket: PathBuf, mut submissions: mpsc::Receiver<Submission>) {
     let mut window = Window::default();
     let mut link = Link::new(socket);
     let mut submitted = Vec::new();
@@ -56,13 +52,13 @@ pub(super) async fn run(
         };
         match event {
             Event::Submitted(taken) => may_submit = taken > 0,
-            Event::Link(Happened::Lost) => window.handle_disconnected(),
+            Event::Link(Happened::Lost) => window.handle_disconnected(now()),
             Event::Link(Happened::Read) => link.read(&mut window),
             Event::Link(Happened::Moved) => {}
-            Event::GiveUp => window.handle_timeout(Instant::now().into_std()),
+            Event::GiveUp => window.handle_timeout(now()),
         }
         for submission in submitted.drain(..) {
-            window.push(submission, timeout);
+            window.push(submission);
         }
     }
 }
@@ -82,6 +78,10 @@ enum Happened {
     Moved,
     /// The connection is gone.
     Lost,
+}
+
+fn now() -> std::time::Instant {
+    Instant::now().into_std()
 }
 
 async fn until(moment: Option<Instant>) {
@@ -130,10 +130,11 @@ impl Link {
             return;
         };
         while wire.out.len() < OUT_BYTES_HIGH {
-            let Some((id, body)) = window.next_unsent() else {
+            let Some(next) = window.next_unsent() else {
                 return;
             };
-            frame::encode(Kind::SideEffect, 0, id, body, &mut wire.out);
+            let flags = if next.is_ordered { FLAG_ORDERED } else { 0 };
+            frame::encode(Kind::SideEffect, flags, next.id, next.body, &mut wire.out);
         }
     }
 
@@ -194,13 +195,13 @@ impl Link {
             match wire.decoder.decode(&mut wire.input) {
                 Ok(Some(Decoded::Frame { code, id, body })) => {
                     self.failures = 0;
-                    window.handle_ack(id, fate(code, &body));
+                    window.handle_ack(id, fate(code, &body), now(), rand::random());
                 }
                 Ok(Some(Decoded::Mismatch { .. } | Decoded::TooLarge { .. })) => {}
                 Ok(None) => return,
                 Err(error) => {
                     tracing::debug!(%error, "Falco sent what is no ack; will connect again.");
-                    window.handle_disconnected();
+                    window.handle_disconnected(now());
                     self.lose();
                     return;
                 }
@@ -237,10 +238,9 @@ impl Wire {
 }
 
 /// What an ack says. An unknown status is a failure nobody can name.
-fn fate(code: u8, body: &[u8]) -> Result<(), PublishError> {
+fn fate(code: u8, body: &[u8]) -> Result<(), Failed> {
     if Status::from_code(code) == Some(Status::Success) {
         return Ok(());
     }
-    let text = String::from_utf8_lossy(body).into_owned();
-    Err(PublishError::Failed(Failed { text }))
+    Err(Failed::new(String::from_utf8_lossy(body)))
 }

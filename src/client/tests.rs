@@ -5,19 +5,20 @@ use tokio::net::{UnixListener, UnixStream};
 use super::*;
 use crate::protocol::frame::{self, Decoded, Decoder, Kind, Status};
 
-struct Falco {
-    dir: tempfile::TempDir,
+/// A Falco whose answers a test writes.
+pub(super) struct Falco {
+    pub(super) dir: tempfile::TempDir,
     listener: Option<UnixListener>,
 }
 
-struct Session {
+pub(super) struct Session {
     stream: UnixStream,
     decoder: Decoder,
     input: BytesMut,
 }
 
 impl Falco {
-    fn listening() -> Self {
+    pub(super) fn listening() -> Self {
         let mut falco = Self::absent();
         falco.listen();
         falco
@@ -33,11 +34,11 @@ impl Falco {
         self.listener = Some(UnixListener::bind(self.socket()).unwrap());
     }
 
-    fn socket(&self) -> PathBuf {
+    pub(super) fn socket(&self) -> PathBuf {
         self.dir.path().join("falco.sock")
     }
 
-    async fn accept(&self) -> Session {
+    pub(super) async fn accept(&self) -> Session {
         let listener = self.listener.as_ref().unwrap();
         let (stream, _) = listener.accept().await.unwrap();
         let decoder = Decoder::new(Kind::SideEffect, frame::Limits::default());
@@ -51,7 +52,7 @@ impl Falco {
 }
 
 impl Session {
-    async fn read(&mut self) -> (EffectId, String) {
+    pub(super) async fn read(&mut self) -> (EffectId, String) {
         loop {
             if let Some(decoded) = self.decoder.decode(&mut self.input).unwrap() {
                 let Decoded::Frame { id, body, .. } = decoded else {
@@ -63,7 +64,7 @@ impl Session {
         }
     }
 
-    async fn ack(&mut self, id: EffectId, status: Status, text: &str) {
+    pub(super) async fn ack(&mut self, id: EffectId, status: Status, text: &str) {
         let mut out = BytesMut::new();
         frame::encode(
             Kind::PublishAck,

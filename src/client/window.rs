@@ -1,13 +1,16 @@
-//! The effects that have no ack yet, in order.
+//! The effects that have no final answer yet, in order.
 
-use std::collections::{BTreeMap, HashMap};
-use std::time::{Duration, Instant};
+mod lanes;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::time::Instant;
 
 use bytes::Bytes;
 use tokio::sync::oneshot;
 
-use super::{PublishError, Submission};
-use crate::protocol::id::EffectId;
+use super::{Failed, PublishError, Submission};
+use crate::protocol::id::{EffectId, LaneKey};
+use lanes::Lanes;
 
 /// Effects a client holds without an ack; more make
 /// [`Client::submit`](super::Client::submit) wait.
@@ -19,15 +22,19 @@ pub const UNACKED_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// How many of [`UNACKED_MAX`] may be on their way to the client's task.
 pub(super) const SUBMITTED_MAX: usize = 64;
 
-/// Every effect without an ack, and how many of them this connection has seen.
+/// Every effect without a final answer, and which of them this connection has
+/// seen. Numbers are given in the order of submission.
 #[derive(Debug, Default)]
 pub(super) struct Window {
-    /// By the order of their submission.
     unacked: BTreeMap<u64, Unacked>,
     by_id: HashMap<EffectId, u64>,
     next: u64,
-    /// What has a smaller number is on its way.
-    unsent: u64,
+    /// What may be put on the connection.
+    ready: BTreeSet<u64>,
+    /// What is sent again until it is done, by what must stay in order.
+    lanes: Lanes,
+    /// When to give up what is sent only once.
+    patience: BTreeSet<(Instant, u64)>,
     bytes: usize,
 }
 
@@ -35,8 +42,29 @@ pub(super) struct Window {
 struct Unacked {
     id: EffectId,
     body: Bytes,
-    give_up_at: Instant,
+    promise: Promise,
+    is_sent: bool,
     ack: oneshot::Sender<Result<(), PublishError>>,
+}
+
+/// What was promised about an effect.
+#[derive(Debug, Clone)]
+pub(super) enum Promise {
+    /// Its first answer is its fate, and there is one by then.
+    AnsweredBy(Instant),
+    /// It is sent again, in the order of its lane, until it is published or can
+    /// never be.
+    Delivered(LaneKey),
+}
+
+/// What goes on the connection next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Outgoing<'a> {
+    pub id: EffectId,
+    pub body: &'a Bytes,
+    /// Whether it may only be published after what was sent before it in its
+    /// lane.
+    pub is_ordered: bool,
 }
 
 impl Window {
@@ -52,67 +80,152 @@ impl Window {
         (UNACKED_MAX - SUBMITTED_MAX).saturating_sub(self.unacked.len())
     }
 
-    pub(super) fn push(&mut self, submission: Submission, timeout: Duration) {
+    pub(super) fn push(&mut self, submission: Submission) {
         let Submission {
             id,
             body,
-            submitted,
+            promise,
             ack,
         } = submission;
-        let give_up_at = submitted.into_std() + timeout;
         if self.by_id.contains_key(&id) {
             _ = ack.send(Err(PublishError::AlreadySubmitted));
             return;
         }
-        self.by_id.insert(id, self.next);
+        let number = self.next;
+        self.next += 1;
+        self.by_id.insert(id, number);
         self.bytes += body.len();
+        let may_go = match &promise {
+            Promise::AnsweredBy(moment) => self.patience.insert((*moment, number)),
+            Promise::Delivered(lane) => self.lanes.join(lane, number),
+        };
+        if may_go {
+            self.ready.insert(number);
+        }
         let unacked = Unacked {
             id,
             body,
-            give_up_at,
+            promise,
+            is_sent: false,
             ack,
         };
-        self.unacked.insert(self.next, unacked);
-        self.next += 1;
+        self.unacked.insert(number, unacked);
     }
 
     /// The next effect to put on the connection.
-    pub(super) fn next_unsent(&mut self) -> Option<(EffectId, &Bytes)> {
-        let (number, unacked) = self.unacked.range(self.unsent..).next()?;
-        self.unsent = number + 1;
-        Some((unacked.id, &unacked.body))
+    pub(super) fn next_unsent(&mut self) -> Option<Outgoing<'_>> {
+        let number = self.ready.pop_first()?;
+        let unacked = self.unacked.get_mut(&number)?;
+        unacked.is_sent = true;
+        let is_ordered = match &unacked.promise {
+            Promise::AnsweredBy(_) => false,
+            Promise::Delivered(lane) => {
+                self.lanes.sent(lane);
+                true
+            }
+        };
+        Some(Outgoing {
+            id: unacked.id,
+            body: &unacked.body,
+            is_ordered,
+        })
     }
 
     /// Everything has to be sent again.
-    pub(super) fn handle_disconnected(&mut self) {
-        self.unsent = 0;
-    }
-
-    /// An ack came; one for an unknown effect, or a second one, means nothing.
-    pub(super) fn handle_ack(&mut self, id: EffectId, fate: Result<(), PublishError>) {
-        let number = self.by_id.remove(&id);
-        let unacked = number.and_then(|number| self.unacked.remove(&number));
-        if let Some(unacked) = unacked {
-            self.bytes -= unacked.body.len();
-            _ = unacked.ack.send(fate);
+    pub(super) fn handle_disconnected(&mut self, now: Instant) {
+        self.lanes.handle_disconnected(now);
+        for (number, unacked) in &mut self.unacked {
+            unacked.is_sent = false;
+            if !self.lanes.holds_back(&unacked.promise) {
+                self.ready.insert(*number);
+            }
         }
     }
 
-    /// Gives up what waits for too long. All have the same patience, so the
-    /// oldest comes first.
-    pub(super) fn handle_timeout(&mut self, now: Instant) {
-        while let Some(oldest) = self.unacked.first_entry() {
-            if oldest.get().give_up_at > now {
-                return;
+    /// An answer came; one for an unknown effect, or a second one, means
+    /// nothing.
+    pub(super) fn handle_ack(
+        &mut self,
+        id: EffectId,
+        fate: Result<(), Failed>,
+        now: Instant,
+        jitter: f64,
+    ) {
+        let Some(&number) = self.by_id.get(&id) else {
+            return;
+        };
+        let unacked = self.unacked.get_mut(&number);
+        let Some(unacked) = unacked.filter(|unacked| unacked.is_sent) else {
+            return;
+        };
+        let Promise::Delivered(lane) = &unacked.promise else {
+            self.settle(number, fate.map_err(PublishError::Failed));
+            return;
+        };
+        let lane = lane.clone();
+        match fate {
+            Err(failed) if !failed.is_rejected() => {
+                unacked.is_sent = false;
+                self.lanes.failed(&lane, now, jitter);
+                self.hold_back(&lane);
             }
-            let unacked = oldest.remove();
-            self.by_id.remove(&unacked.id);
-            self.bytes -= unacked.body.len();
-            _ = unacked.ack.send(Err(PublishError::TimedOut));
+            fate => {
+                self.lanes.done(&lane, number);
+                self.settle(number, fate.map_err(PublishError::Failed));
+            }
+        }
+        self.resume(&lane, now);
+    }
+
+    /// Gives up what waits for too long, and lets go on what paused for long
+    /// enough.
+    pub(super) fn handle_timeout(&mut self, now: Instant) {
+        while let Some(&(moment, number)) = self.patience.first().filter(|(at, _)| *at <= now) {
+            self.patience.remove(&(moment, number));
+            self.settle(number, Err(PublishError::TimedOut));
+        }
+        for lane in self.lanes.handle_timeout(now) {
+            self.resume(&lane, now);
         }
     }
 
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
-        self.unacked.values().next().map(|oldest| oldest.give_up_at)
+        let patience = self.patience.first().map(|&(moment, _)| moment);
+        patience.into_iter().chain(self.lanes.poll_timeout()).min()
+    }
+
+    /// What is behind a failure waits with it.
+    fn hold_back(&mut self, lane: &LaneKey) {
+        for number in self.lanes.members(lane) {
+            self.ready.remove(&number);
+        }
+    }
+
+    /// Sends again what a lane held back, if its pause is over.
+    fn resume(&mut self, lane: &LaneKey, now: Instant) {
+        if !self.lanes.resume(lane, now) {
+            return;
+        }
+        let unsent = self.lanes.members(lane).filter(|number| {
+            let unacked = self.unacked.get(number);
+            unacked.is_some_and(|unacked| !unacked.is_sent)
+        });
+        self.ready.extend(unsent);
+    }
+
+    fn settle(&mut self, number: u64, fate: Result<(), PublishError>) {
+        let Some(unacked) = self.unacked.remove(&number) else {
+            return;
+        };
+        self.by_id.remove(&unacked.id);
+        self.ready.remove(&number);
+        self.bytes -= unacked.body.len();
+        if let Promise::AnsweredBy(moment) = unacked.promise {
+            self.patience.remove(&(moment, number));
+        }
+        _ = unacked.ack.send(fate);
     }
 }
+
+#[cfg(test)]
+mod tests;

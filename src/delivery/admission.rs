@@ -8,7 +8,7 @@
 //! ```text
 //!                ┌── published already ──────────────▶ SUCCESS
 //!                ├── its id means something else ────▶ FAILED rejected: id_conflict
-//! effect ────────┼── a message before it failed ─────▶ FAILED gap
+//! effect ────────┼── what must come first failed ────▶ FAILED gap
 //!                ├── on its way already ──▶ joined ───────────┐
 //!                └── let through ────▶ lane ────▶ settled ────┴──▶ one answer to each submission
 //! ```
@@ -21,6 +21,7 @@ use std::collections::VecDeque;
 use super::Producer;
 use super::dedupe::{Dedupe, Done, Known, Ticket, Waiters};
 use super::failure::{Class, Failure};
+use super::fences::Fences;
 use super::gaps::{Gaps, Stream};
 use super::lane::{Outcome, Place, Settled};
 use crate::clock::BootTime;
@@ -50,11 +51,20 @@ pub(crate) struct Answer<T> {
     pub outcome: Outcome,
 }
 
+/// Who submitted an effect, and how.
+#[derive(Debug, Clone, Copy)]
+struct Submitter {
+    producer: Producer,
+    /// Whether it asked for the order of its lane to be kept over failures.
+    is_ordered: bool,
+}
+
 /// See the module.
 #[derive(Debug)]
 pub(crate) struct Admission<T> {
-    dedupe: Dedupe<(Producer, T)>,
+    dedupe: Dedupe<(Submitter, T)>,
     gaps: Gaps,
+    fences: Fences,
     arrivals: u64,
     answers: VecDeque<Answer<T>>,
 }
@@ -65,6 +75,7 @@ impl<T> Admission<T> {
         Self {
             dedupe: Dedupe::new(),
             gaps: Gaps::default(),
+            fences: Fences::default(),
             arrivals: 0,
             answers: VecDeque::new(),
         }
@@ -83,10 +94,14 @@ impl<T> Admission<T> {
         origin: T,
         now: BootTime,
     ) -> Option<Admitted> {
+        let submitter = Submitter {
+            producer,
+            is_ordered: effect.is_ordered,
+        };
         let failed_at = match self.dedupe.look_up(&effect, now) {
             Known::Not { failed_at } => failed_at,
             Known::Open(ticket) => {
-                self.dedupe.join(ticket, effect.id, (producer, origin));
+                self.dedupe.join(ticket, effect.id, (submitter, origin));
                 return None;
             }
             Known::Done => {
@@ -110,11 +125,17 @@ impl<T> Admission<T> {
             self.answer(origin, effect.id, Err(failure));
             return None;
         }
-        let ticket = self.dedupe.begin(&effect, (producer, origin));
-        let place = Place {
-            arrival: failed_at.unwrap_or_else(|| self.next_arrival()),
-            producer,
-        };
+        self.arrivals += 1;
+        let arrival = failed_at.unwrap_or(self.arrivals);
+        if effect.is_ordered
+            && let Some(first) = self.fences.arrive(&stream, effect.id, arrival, now)
+        {
+            let failure = Failure::new(Class::Gap, format!("resend {first}"));
+            self.answer(origin, effect.id, Err(failure));
+            return None;
+        }
+        let ticket = self.dedupe.begin(&effect, (submitter, origin));
+        let place = Place { arrival, producer };
         Some(Admitted {
             effect,
             place,
@@ -128,20 +149,23 @@ impl<T> Admission<T> {
             self.handle_done(settled.origin, now);
             return;
         };
+        let arrival = settled.place.arrival;
         let waiters = if failure.class.is_untried() {
             self.dedupe.forget(settled.origin)
         } else {
-            let arrival = settled.place.arrival;
             self.dedupe.failed(settled.origin, arrival, now)
         };
-        for (id, (producer, origin)) in waiters.into_iter() {
+        for (id, (submitter, origin)) in waiters.into_iter() {
             let stream = Stream {
                 lane: &settled.lane,
                 route: settled.route.as_deref(),
-                producer,
+                producer: submitter.producer,
             };
             if !failure.class.is_final() {
                 self.gaps.fail(&stream, &settled.operation, now);
+                if submitter.is_ordered {
+                    self.fences.fail(&stream, id, arrival, now);
+                }
             }
             self.answer(origin, id, Err(failure.clone()));
         }
@@ -183,6 +207,7 @@ impl<T> Admission<T> {
     /// A connection is closed. What it waits for is settled all the same.
     pub(crate) fn handle_closed(&mut self, producer: Producer) {
         self.gaps.close(producer);
+        self.fences.close(producer);
     }
 
     /// The time [`poll_timeout`](Self::poll_timeout) asked for has come.
@@ -200,7 +225,7 @@ impl<T> Admission<T> {
         self.answers.pop_front()
     }
 
-    fn answer_all(&mut self, waiters: Waiters<(Producer, T)>, outcome: &Outcome) {
+    fn answer_all(&mut self, waiters: Waiters<(Submitter, T)>, outcome: &Outcome) {
         for (id, (_, origin)) in waiters.into_iter() {
             self.answer(origin, id, outcome.clone());
         }
@@ -212,11 +237,6 @@ impl<T> Admission<T> {
             id,
             outcome,
         });
-    }
-
-    fn next_arrival(&mut self) -> u64 {
-        self.arrivals += 1;
-        self.arrivals
     }
 }
 

@@ -43,6 +43,7 @@ mod admission;
 mod config;
 mod dedupe;
 mod failure;
+mod fences;
 mod gaps;
 mod lane;
 mod lanes;

@@ -32,8 +32,9 @@ use tracing::{debug, warn};
 use super::alarm::Alarm;
 use super::dispatcher::{Ack, Refused, Submission};
 use crate::delivery::{Class, Failure, Producer};
+use crate::failpoint::{self, Point};
 use crate::protocol::envelope::{self, RouteError, Routing, SideEffect};
-use crate::protocol::frame::Decoded;
+use crate::protocol::frame::{Decoded, FLAG_ORDERED};
 use crate::protocol::id::EffectId;
 use crate::report::Report;
 use crate::shutdown::Shutdown;
@@ -192,6 +193,7 @@ impl Session {
             permit = submit.reserve(), if !self.routed.is_empty() => {
                 let Ok(permit) = permit else { return Event::Closed };
                 permit.send(Submission::Effects(self.id, std::mem::take(&mut self.routed)));
+                failpoint::reach(Point::EffectsTaken);
                 Event::Submitted
             }
             share = large_frames.share(lacks.unwrap_or(0)), if lacks.is_some() => Event::Granted(share),
@@ -214,6 +216,7 @@ impl Session {
             Event::HungUp => return Err(SessionError::HungUp),
             Event::Wrote(wrote) => {
                 wrote.map_err(SessionError::Write)?;
+                failpoint::reach(Point::AcksWritten);
                 self.outgo.have_written();
             }
             Event::Decided(Some(acks)) => self.have_decided(&acks),
@@ -276,9 +279,10 @@ impl Session {
 
     fn take(&mut self, decoded: Decoded) {
         match decoded {
-            Decoded::Frame { id, body, .. } => {
+            Decoded::Frame { code, id, body } => {
                 match envelope::route(id, &body, &self.shared.routing) {
-                    Ok(effect) => {
+                    Ok(mut effect) => {
+                        effect.is_ordered = code & FLAG_ORDERED != 0;
                         self.unanswered.effects += 1;
                         self.unanswered.bytes += effect.bytes;
                         self.routed.push(effect);
@@ -334,6 +338,7 @@ impl Session {
         if let Ok(permit) = self.shared.submit.try_reserve() {
             let routed = std::mem::take(&mut self.routed);
             permit.send(Submission::Effects(self.id, routed));
+            failpoint::reach(Point::EffectsTaken);
         }
     }
 

@@ -88,6 +88,9 @@ pub struct SideEffect {
     pub operation: Operation,
     /// The memory it holds: its whole frame, however little of that is payload.
     pub bytes: usize,
+    /// Whether it must not overtake what failed before it in its lane: a flag of
+    /// its frame, not of the JSON.
+    pub is_ordered: bool,
 }
 
 /// What a side effect asks for.
@@ -238,6 +241,7 @@ pub fn route(id: EffectId, body: &Bytes, routing: &Routing) -> Result<SideEffect
         key: envelope.key(id, &identity, &operation, routing),
         bytes: body.len() + operation.channel().len() + operation.name().len(),
         operation,
+        is_ordered: false,
     })
 }
 

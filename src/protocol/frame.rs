@@ -32,6 +32,15 @@ pub const HEADER_BYTES: u32 = 24;
 /// Everything in front of a body.
 pub const OVERHEAD_BYTES: usize = PREFIX_BYTES + HEADER_BYTES as usize;
 
+/// A flag of a SideEffect frame: publish it only after what came before it on
+/// this connection in its lane.
+///
+/// While an earlier effect of the lane has failed and was not sent again under
+/// its id, the frame is answered `gap`. An addition of ours: without it a frame
+/// that is on its way while its predecessor fails is published all the same.
+/// Daemons that write 0, as all earlier ones do, are served as before.
+pub const FLAG_ORDERED: u8 = 0x80;
+
 /// What a frame is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[repr(u8)]

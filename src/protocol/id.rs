@@ -61,7 +61,7 @@ impl FromStr for EffectId {
 /// arrived, effects with different keys do not wait for each other.
 ///
 /// A session's id where there is one, else the channel.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct LaneKey(Arc<str>);
 
 impl LaneKey {

@@ -24,6 +24,7 @@ use crate::ably::connection::{self, Connection};
 use crate::ably::event::{Action, ConnectionState, Generation};
 use crate::ably::hosts::Hosts;
 use crate::ably::outbox::{Outcome, Publish};
+use crate::failpoint::{self, Point};
 use crate::net::http;
 use crate::net::tls::Tls;
 use crate::net::websocket::{Incoming, WebSocket};
@@ -217,6 +218,7 @@ impl Realtime {
     fn carry_out(&mut self, now: Instant) {
         loop {
             while let Some((reply, outcome)) = self.connection.poll_settled() {
+                failpoint::reach(Point::AckRead);
                 reply.send(result_of(outcome));
             }
             if let Some(event) = self.connection.poll_event() {
@@ -270,6 +272,7 @@ impl Realtime {
             let messages = publish.messages;
             messages.put_protocol_message(&mut self.encoded, serial, channel);
             feed(socket, self.format, self.encoded.split().freeze());
+            failpoint::reach(Point::PublishFed);
         }
         false
     }

@@ -30,6 +30,7 @@ use super::server::Shared;
 use super::subscriptions::{Delivery, SessionId};
 use super::upstream::{Command, Upstream};
 use super::wire;
+use crate::failpoint::{self, Point};
 use crate::net::lines::{LineBuffer, LineTooLong};
 use crate::protocol::token::Audience;
 use crate::shutdown::Shutdown;
@@ -225,6 +226,7 @@ where
                 continue;
             }
             let read = reader.read(line);
+            failpoint::reach(Point::RequestRead);
             self.take_request(read);
         }
         Ok(())
@@ -257,6 +259,7 @@ where
 
     fn took_output(&mut self, written: usize) {
         self.output.advance(written);
+        failpoint::reach(Point::AnswersWritten);
         self.stalled_since = None;
         if self.output.is_empty() && self.output.capacity() > 4 * OUTPUT_PAUSE {
             self.output = BytesMut::new();

@@ -28,6 +28,8 @@ fn stop_grace(shutdown_timeout: Duration) -> Duration {
 /// What children get of our environment: where things are, how to log, how to
 /// reach the network. Nothing of it is secret.
 const INHERITED: &[&str] = &[
+    #[cfg(feature = "failpoints")]
+    "FALCO_FAILPOINT",
     "FALCO_LOG",
     "HOME",
     "LANG",

@@ -28,6 +28,7 @@ fn message(n: u8, number: u32) -> SideEffect {
             payload: Bytes::from(format!(r#"{{"sequence_number":{number}}}"#)),
         },
         bytes: 1,
+        is_ordered: false,
     }
 }
 
@@ -204,4 +205,28 @@ fn what_a_journal_restored_is_answered_at_once() {
     story.admission.restore(&done, story.boot_time);
     story.submit(message(2, 1), A, 'a');
     story.expect(&[('a', 2, "ok")]);
+}
+
+#[test]
+fn what_asked_for_order_is_refused_until_what_failed_before_it_came_again() {
+    let unnumbered = |n, is_ordered| SideEffect {
+        operation: Operation::ObjectSet {
+            channel: "c".into(),
+            key: "k".into(),
+            value: Bytes::from_static(b"1"),
+        },
+        is_ordered,
+        ..message(n, n.into())
+    };
+    let mut story = Story::new();
+    story.submit(unnumbered(1, true), A, 'a');
+    story.pass(Duration::from_secs(17));
+    story.expect(&[('a', 1, "throttled")]);
+    story.submit(unnumbered(2, true), A, 'a');
+    story.submit(unnumbered(3, false), A, 'a');
+    story.expect(&[('a', 2, "gap: resend 01010101-")]);
+    story.submit(unnumbered(1, true), A, 'a');
+    story.submit(unnumbered(2, true), A, 'a');
+    story.publish();
+    story.expect(&[('a', 1, "ok"), ('a', 3, "ok"), ('a', 2, "ok")]);
 }

@@ -28,6 +28,7 @@ fn effect(n: u32, payload: &'static str) -> SideEffect {
             payload: Bytes::from_static(payload.as_bytes()),
         },
         bytes: 1,
+        is_ordered: false,
     }
 }
 

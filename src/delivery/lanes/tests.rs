@@ -35,6 +35,7 @@ fn publish_to(lane: &str, channel: &str, n: u8, bytes: usize) -> SideEffect {
             payload: Bytes::from(vec![b'x'; bytes]),
         },
         bytes,
+        is_ordered: false,
     }
 }
 

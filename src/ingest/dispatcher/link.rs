@@ -8,6 +8,7 @@ use tokio::time::Instant;
 use tracing::{debug, info, warn};
 
 use crate::delivery::{Effect, Lanes, Peer, Refusal, Request, RequestId};
+use crate::failpoint::{self, Point};
 use crate::net::ipc::{self, Features, IpcClient, Lost};
 use crate::protocol::envelope::Operation;
 use crate::protocol::id::IdempotencyKey;
@@ -106,6 +107,7 @@ impl Link {
             let start = out.len();
             write(&request, out);
             let bytes = out.len() - start - 1;
+            failpoint::reach(Point::RequestFed);
             if bytes > self.line_bytes_max {
                 out.truncate(start);
                 let id = request.id;
@@ -176,6 +178,7 @@ fn answer<T>(line: &[u8], lanes: &mut Lanes<T>, now: std::time::Instant) {
         return;
     };
     if incoming.ok {
+        failpoint::reach(Point::AnswerRead);
         lanes.handle_accepted(id);
         return;
     }

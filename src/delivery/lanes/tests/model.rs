@@ -161,6 +161,7 @@ impl Model {
             key: IdempotencyKey::Uuid(id.as_uuid()),
             operation,
             bytes,
+            is_ordered: false,
         };
         self.open.entry(lane).or_default().push(self.next);
         self.arrived.insert(self.next, self.now);

@@ -1,0 +1,244 @@
+//! The fence: what was sent to come in order does not overtake what failed.
+//!
+//! A daemon that pipelines has more effects of a lane on their way while one of
+//! them fails. Those that wait behind it fail too; those that are still between
+//! the daemon and Falco would be published before the daemon sends the failed
+//! one again. A frame with the flag [`FLAG_ORDERED`] asks for more: while an
+//! effect with that flag has failed and may come again, those after it in its
+//! lane fail with `gap: resend <effect id>`, until what failed, and what was
+//! refused because of it, came again under their ids, in their order.
+//!
+//! A fence belongs to the connection that was told of the failure. It is gone
+//! when the connection closes, since a daemon that comes back begins with what
+//! is not acked; or 30 s after the last failure, since then the effect is not
+//! coming. Failures that are final raise none.
+//!
+//! Holds 65 536 effects at most; beyond, new failures raise no more fences.
+//!
+//! [`FLAG_ORDERED`]: crate::protocol::frame::FLAG_ORDERED
+
+use std::collections::{BTreeMap, HashMap};
+use std::time::Duration;
+
+use super::gaps::Stream;
+use super::lane::Producer;
+use crate::clock::BootTime;
+use crate::protocol::id::{EffectId, LaneKey};
+
+/// How long an effect that failed is waited for; longer than the longest pause
+/// of our own client.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Effects held over all fences.
+const EFFECTS_MAX: usize = 65_536;
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct Path {
+    producer: Producer,
+    route: Option<Box<str>>,
+    lane: LaneKey,
+}
+
+impl Path {
+    fn of(stream: &Stream<'_>) -> Self {
+        Self {
+            producer: stream.producer,
+            route: stream.route.map(Into::into),
+            lane: stream.lane.clone(),
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Fence {
+    until: BootTime,
+    /// What has to come again, by its place; never empty.
+    failed: BTreeMap<u64, EffectId>,
+}
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(super) struct Fences {
+    fences: HashMap<Path, Fence>,
+    effects: usize,
+}
+
+impl Fences {
+    /// An effect arrives, `arrival` being its place if it has to wait; the
+    /// effect that has to come first, if it may not pass.
+    pub(super) fn arrive(
+        &mut self,
+        stream: &Stream<'_>,
+        id: EffectId,
+        arrival: u64,
+        now: BootTime,
+    ) -> Option<EffectId> {
+        if self.fences.is_empty() {
+            return None;
+        }
+        let path = Path::of(stream);
+        let fence = self.fences.get_mut(&path)?;
+        let first = *fence.failed.first_key_value()?.1;
+        if fence.until <= now {
+            self.drop_fence(&path);
+            return None;
+        }
+        if first != id {
+            let is_known = fence.failed.values().any(|failed| *failed == id);
+            if !is_known && self.effects < EFFECTS_MAX {
+                fence.failed.insert(arrival, id);
+                self.effects += 1;
+            }
+            return Some(first);
+        }
+        fence.failed.pop_first();
+        self.effects -= 1;
+        if fence.failed.is_empty() {
+            self.fences.remove(&path);
+        }
+        None
+    }
+
+    /// An effect failed and may come again.
+    pub(super) fn fail(&mut self, stream: &Stream<'_>, id: EffectId, arrival: u64, now: BootTime) {
+        if self.effects >= EFFECTS_MAX {
+            self.drop_old(now);
+        }
+        if self.effects >= EFFECTS_MAX {
+            return;
+        }
+        let until = now.after(PATIENCE);
+        let fence = self.fences.entry(Path::of(stream)).or_insert(Fence {
+            until,
+            failed: BTreeMap::new(),
+        });
+        fence.until = until;
+        if fence.failed.insert(arrival, id).is_none() {
+            self.effects += 1;
+        }
+    }
+
+    /// A connection is closed; its daemon will begin anew.
+    pub(super) fn close(&mut self, producer: Producer) {
+        self.retain(|path, _| path.producer != producer);
+    }
+
+    fn drop_fence(&mut self, path: &Path) {
+        if let Some(fence) = self.fences.remove(path) {
+            self.effects -= fence.failed.len();
+        }
+    }
+
+    fn drop_old(&mut self, now: BootTime) {
+        self.retain(|_, fence| now < fence.until);
+    }
+
+    fn retain(&mut self, is_kept: impl Fn(&Path, &Fence) -> bool) {
+        let effects = &mut self.effects;
+        self.fences.retain(|path, fence| {
+            let is_kept = is_kept(path, fence);
+            if !is_kept {
+                *effects -= fence.failed.len();
+            }
+            is_kept
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Story {
+        fences: Fences,
+        now: BootTime,
+        arrivals: u64,
+    }
+
+    fn id(n: u8) -> EffectId {
+        EffectId::from_bytes([n; 16])
+    }
+
+    fn stream(lane: &LaneKey, producer: u64) -> Stream<'_> {
+        Stream {
+            lane,
+            route: None,
+            producer: Producer(producer),
+        }
+    }
+
+    impl Story {
+        fn with_failed(failed: &[u8]) -> Self {
+            let mut story = Self {
+                fences: Fences::default(),
+                now: BootTime::default(),
+                arrivals: 100,
+            };
+            for n in failed {
+                let lane = LaneKey::new("s");
+                let stream = stream(&lane, 1);
+                story.fences.fail(&stream, id(*n), u64::from(*n), story.now);
+            }
+            story
+        }
+
+        /// Which effect has to come before this one.
+        fn arrive(&mut self, lane: &str, producer: u64, n: u8) -> Option<EffectId> {
+            let lane = LaneKey::new(lane);
+            let stream = stream(&lane, producer);
+            self.arrivals += 1;
+            self.fences.arrive(&stream, id(n), self.arrivals, self.now)
+        }
+
+        fn expect_nothing_held(&self) {
+            assert!(self.fences.fences.is_empty());
+            assert_eq!(self.fences.effects, 0);
+        }
+    }
+
+    #[test]
+    fn what_was_on_its_way_behind_a_failure_waits_until_all_before_it_came_again() {
+        let mut story = Story::with_failed(&[5, 6]);
+        assert_eq!(story.arrive("s", 1, 7), Some(id(5)));
+        assert_eq!(story.arrive("s", 1, 8), Some(id(5)));
+        assert_eq!(story.arrive("s", 1, 6), Some(id(5)), "out of its order");
+        for n in [5, 6] {
+            assert_eq!(story.arrive("s", 1, n), None);
+        }
+        assert_eq!(story.arrive("s", 1, 8), Some(id(7)));
+        for n in [7, 8, 9] {
+            assert_eq!(story.arrive("s", 1, n), None);
+        }
+        story.expect_nothing_held();
+    }
+
+    #[test]
+    fn other_lanes_and_other_connections_pass() {
+        let mut story = Story::with_failed(&[5]);
+        assert_eq!(story.arrive("other", 1, 7), None);
+        assert_eq!(story.arrive("s", 2, 7), None);
+        assert_eq!(story.arrive("s", 1, 7), Some(id(5)));
+    }
+
+    #[test]
+    fn a_fence_is_gone_with_its_connection_and_after_thirty_seconds() {
+        let mut story = Story::with_failed(&[5]);
+        story.fences.close(Producer(1));
+        story.expect_nothing_held();
+
+        let mut story = Story::with_failed(&[5]);
+        story.now = story.now.after(PATIENCE);
+        assert_eq!(story.arrive("s", 1, 7), None);
+        story.expect_nothing_held();
+    }
+
+    #[test]
+    fn no_more_effects_are_held_than_the_bound() {
+        let mut fences = Fences::default();
+        let lane = LaneKey::new("s");
+        for n in 0..70_000 {
+            fences.fail(&stream(&lane, n), id(1), n, BootTime::default());
+        }
+        assert_eq!(fences.effects, EFFECTS_MAX);
+    }
+}
