@@ -1,0 +1,78 @@
+//! The crash matrix: every process of the chain dies at every point that
+//! matters, and afterwards a server's records and a daemon's own list say that
+//! nothing was lost, nothing was reordered and nothing is seen twice.
+//!
+//! Needs the feature `failpoints`.
+
+mod checker;
+mod recorder;
+mod rig;
+#[path = "../chain/server.rs"]
+mod server;
+
+/// What `tests/chain/server.rs` asks for.
+mod falco {
+    pub use crate::rig::PATIENCE;
+}
+
+use crate::checker::{check_copies, check_seen};
+use crate::rig::{Death, Rig, hand_over, wait_until};
+
+/// Points in the transport, which the supervisor starts again.
+const TRANSPORT: [&str; 4] = ["RequestRead", "PublishFed", "AckRead", "AnswersWritten"];
+
+/// Points in Falco; with it the supervisor dies, and all of the chain.
+const FALCO: [&str; 4] = ["EffectsTaken", "RequestFed", "AnswerRead", "AcksWritten"];
+
+const EFFECTS: usize = 900;
+
+#[tokio::main(flavor = "current_thread")]
+async fn crash(death: Death, lanes: usize, settings: &str) {
+    let rig = Rig::new(settings);
+    rig.up(Some(death));
+    let client = rig.client();
+    let (sent, acks) = hand_over(&client, lanes, EFFECTS).await;
+    wait_until("the deaths have come", || rig.deaths_left() < death.times).await;
+    if FALCO.contains(&death.point) {
+        wait_until("the supervisor is gone", || !rig.is_up()).await;
+        rig.up(None);
+    }
+    for ack in acks {
+        assert_eq!(ack.await, Ok(()), "{death:?}");
+    }
+    check_seen(&sent, &rig.seen(&sent));
+    check_copies(&sent, &rig.published(), death.times);
+}
+
+fn deaths(points: &[&'static str], passes: &[u32], times: usize) -> Vec<Death> {
+    let with = |point: &&'static str| {
+        let point = *point;
+        passes.iter().map(move |&passes| Death {
+            point,
+            passes,
+            times,
+        })
+    };
+    points.iter().flat_map(with).collect()
+}
+
+#[test]
+fn a_transport_that_dies_anywhere_costs_one_lane_nothing() {
+    for death in deaths(&TRANSPORT, &[1, 4], 2) {
+        crash(death, 1, "");
+    }
+}
+
+#[test]
+fn a_transport_that_dies_anywhere_costs_many_lanes_nothing() {
+    for death in deaths(&TRANSPORT, &[1, 40], 2) {
+        crash(death, 100, "");
+    }
+}
+
+#[test]
+fn a_falco_that_dies_anywhere_costs_one_lane_nothing() {
+    for death in deaths(&FALCO, &[1, 3], 1) {
+        crash(death, 1, "");
+    }
+}

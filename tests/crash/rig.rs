@@ -1,0 +1,206 @@
+//! A chain in front of a server of its own, whose processes die where a test
+//! wants it.
+
+use std::collections::HashMap;
+use std::net::TcpStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use falco::client::{Ack, Client};
+
+use crate::checker::{Seen, Sent};
+use crate::recorder::Recorder;
+use crate::server;
+
+/// Longer than anything here takes on a busy machine.
+pub const PATIENCE: Duration = Duration::from_secs(120);
+
+/// The emulator as a server that outlives the chain.
+struct Server {
+    child: Child,
+    address: String,
+    key: String,
+}
+
+impl Server {
+    fn start(dir: &Path) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_falco"));
+        command.args(["emulator", "--dir"]).arg(dir);
+        command.stdout(Stdio::null()).stderr(Stdio::null());
+        let child = command.env_clear().spawn().expect("the emulator runs");
+        let deadline = Instant::now() + PATIENCE;
+        let address = loop {
+            assert!(Instant::now() < deadline, "the emulator listens");
+            let port = std::fs::read_to_string(dir.join("port")).unwrap_or_default();
+            let address = format!("127.0.0.1:{}", port.trim());
+            if TcpStream::connect(&address).is_ok() {
+                break address;
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        };
+        let key = std::fs::read_to_string(dir.join("key")).expect("a key");
+        Self {
+            child,
+            address,
+            key: key.trim().to_owned(),
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        _ = self.child.kill();
+        _ = self.child.wait();
+    }
+}
+
+/// See the module.
+pub struct Rig {
+    dir: tempfile::TempDir,
+    server: Server,
+    recorder: Recorder,
+}
+
+/// Where and how often a process dies.
+#[derive(Debug, Clone, Copy)]
+pub struct Death {
+    pub point: &'static str,
+    /// How often a process is there before it dies there.
+    pub passes: u32,
+    pub times: usize,
+}
+
+impl Rig {
+    pub fn new(settings: &str) -> Self {
+        let dir = tempfile::tempdir().expect("a directory");
+        let server = Server::start(&dir.path().join("server"));
+        let recorder = Recorder::before(server.address.clone());
+        let rig = Self {
+            dir,
+            server,
+            recorder,
+        };
+        std::fs::create_dir(rig.base()).expect("a base directory");
+        std::fs::create_dir(rig.kills()).expect("a directory");
+        if !settings.is_empty() {
+            std::fs::write(rig.base().join("falco.toml"), settings).expect("settings");
+        }
+        rig
+    }
+
+    pub fn base(&self) -> PathBuf {
+        self.dir.path().join("base")
+    }
+
+    fn kills(&self) -> PathBuf {
+        self.dir.path().join("kills")
+    }
+
+    fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_falco"));
+        command.args(args).env_clear().stdin(Stdio::null());
+        command.env("UNBOUND_BASE_DIR", self.base());
+        command.env("ABLY_API_KEY", &self.server.key);
+        let endpoint = format!("http://{}", self.recorder.address);
+        command.env("DAEMON_ABLY_ENDPOINT", endpoint);
+        command.env("DAEMON_ABLY_FORMAT", "json");
+        command
+    }
+
+    /// Brings the chain up, to die as `death` says.
+    pub fn up(&self, death: Option<Death>) {
+        let mut command = self.command(&["up", "--quiet"]);
+        if let Some(Death {
+            point,
+            passes,
+            times,
+        }) = death
+        {
+            for n in 0..times {
+                std::fs::write(self.kills().join(n.to_string()), "").expect("a kill");
+            }
+            let kills = self.kills();
+            let spec = format!("{point}:{passes}:{}", kills.display());
+            command.env("FALCO_FAILPOINT", spec);
+        }
+        let output = command.output().expect("falco runs");
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{error}");
+    }
+
+    /// Deaths that have not happened yet.
+    pub fn deaths_left(&self) -> usize {
+        std::fs::read_dir(self.kills())
+            .expect("a directory")
+            .count()
+    }
+
+    /// Whether there is a supervisor.
+    pub fn is_up(&self) -> bool {
+        let status = self.command(&["status"]).output().expect("falco runs");
+        status.status.code() != Some(3)
+    }
+
+    pub fn client(&self) -> Client {
+        Client::new(self.base().join("falco.sock"))
+    }
+
+    /// What a look at the channels of `sent` says.
+    pub fn seen(&self, sent: &Sent) -> Seen {
+        let look = |lane: &String| {
+            let channel = channel(lane);
+            let history = server::history(&self.server.address, &self.server.key, &channel);
+            (lane.clone(), history)
+        };
+        sent.keys().map(look).collect()
+    }
+
+    /// What went to the server, copies included.
+    pub fn published(&self) -> Seen {
+        let mut published = Seen::new();
+        for publish in self.recorder.published() {
+            if let Some(lane) = publish.channel.strip_prefix("session:") {
+                let lane = lane.trim_end_matches(":conversation").to_owned();
+                published.entry(lane).or_default().push(publish.payload);
+            }
+        }
+        published
+    }
+}
+
+impl Drop for Rig {
+    fn drop(&mut self) {
+        _ = self.command(&["stop", "--now"]).output();
+    }
+}
+
+fn channel(lane: &str) -> String {
+    format!("session:{lane}:conversation")
+}
+
+/// Hands over `count` effects, spread over `lanes`.
+pub async fn hand_over(client: &Client, lanes: usize, count: usize) -> (Sent, Vec<Ack>) {
+    let mut sent: Sent = HashMap::new();
+    let mut acks = Vec::new();
+    for n in 0..count {
+        let lane = format!("lane{}", n % lanes);
+        let payload = format!(r#"{{"n":{n}}}"#);
+        let channel = channel(&lane);
+        let effect = format!(
+            r#"{{"type":"t","session_id":"{lane}","channel":"{channel}","payload":{payload}}}"#
+        );
+        acks.push(client.deliver(effect).await.expect("a client"));
+        sent.entry(lane).or_default().push(payload);
+    }
+    (sent, acks)
+}
+
+/// Waits until something is so, for a bounded time.
+pub async fn wait_until(what: &str, holds: impl Fn() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !holds() {
+        assert!(Instant::now() < deadline, "never true: {what}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
