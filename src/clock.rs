@@ -113,6 +113,25 @@ fn civil(days: u64) -> (u64, u64, u64) {
     (year, month, day)
 }
 
+/// How long this machine has slept since it was booted, in all.
+///
+/// The clock of every timer stands still meanwhile; another one does not.
+#[must_use]
+pub fn slept() -> Duration {
+    use nix::time::{ClockId, clock_gettime};
+    #[cfg(target_os = "linux")]
+    let (awake, all) = (ClockId::CLOCK_MONOTONIC, ClockId::CLOCK_BOOTTIME);
+    #[cfg(not(target_os = "linux"))]
+    let (awake, all) = (
+        ClockId::from_raw(nix::libc::CLOCK_UPTIME_RAW),
+        ClockId::CLOCK_MONOTONIC,
+    );
+    match (clock_gettime(awake), clock_gettime(all)) {
+        (Ok(awake), Ok(all)) => Duration::from(all).saturating_sub(awake.into()),
+        _ => Duration::ZERO,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -25,10 +25,10 @@ use crate::ingest;
 use crate::net::unix::Socket;
 use crate::paths::Paths;
 use crate::process::spawn::Spawner;
-use crate::supervisor::chain::{PartId, Plan};
-use crate::supervisor::part::PartSpec;
-use crate::supervisor::task::AskIngest;
-use crate::token_broker::{Identity, Reach, Source};
+use crate::supervisor::chain::Plan;
+use crate::supervisor::sidecar::RestartPolicy;
+use crate::supervisor::task::{AskIngest, Composition};
+use crate::token_broker::{self, Identity, Reach, Source};
 
 /// How long a part may take from start to ready.
 const READY_WITHIN: Duration = Duration::from_secs(10);
@@ -44,46 +44,50 @@ pub(super) struct Ingredients {
     pub(super) falco_socket: Arc<Socket>,
     pub(super) config: Config,
     pub(super) debug: bool,
+    pub(super) handles: Handles,
 }
 
-/// A composed chain.
-pub(super) struct Composed {
-    /// The parts, in starting order.
-    pub(super) parts: Vec<PartSpec>,
-    /// Whether one of them is the emulator.
-    pub(super) has_emulator: bool,
+/// Where the parts inside this process leave their handles, life after life
+/// and reload after reload.
+#[derive(Clone)]
+pub(super) struct Handles {
+    falco: Arc<watch::Sender<Option<ingest::Handle>>>,
+    broker: Arc<watch::Sender<Option<token_broker::Handle>>>,
+}
+
+impl Handles {
+    pub(super) fn new() -> Self {
+        Self {
+            falco: Arc::new(watch::Sender::new(None)),
+            broker: Arc::new(watch::Sender::new(None)),
+        }
+    }
+
     /// Asks Falco how it is.
-    pub(super) ask_ingest: AskIngest,
+    pub(super) fn ask_ingest(&self) -> AskIngest {
+        let falco = self.falco.subscribe();
+        Arc::new(move || {
+            let handle = falco.borrow().clone();
+            Box::pin(async move { Some(handle?.status().await) })
+        })
+    }
 }
 
 /// Composes the chain for what the environment says.
-pub(super) fn compose(with: &Ingredients) -> Result<Composed, Failure> {
+pub(super) fn compose(with: &Ingredients) -> Result<Composition, Failure> {
     let own_program = own_program()?;
     // Wrong credentials fail the start, before any part is started.
-    let has_emulator = matches!(with.source()?, (_, Reach::Local));
-    let (handle, falco_handle) = watch::channel(None);
-    let (broker, broker_handle) = watch::channel(None);
-    let mut parts = vec![servers::broker(with, broker)];
+    let (source, reach) = with.source()?;
+    let has_emulator = matches!(reach, Reach::Local);
+    let mut parts = vec![servers::broker(with, &source)];
     if has_emulator {
         parts.push(children::emulator(with, own_program.clone()));
     }
-    let before_transport = (0..parts.len()).collect();
-    parts.push(children::transport(
-        with,
-        own_program,
-        before_transport,
-        has_emulator,
-        broker_handle,
-    ));
-    let before_falco = vec![parts.len() - 1];
-    parts.push(servers::falco(with, before_falco, handle));
-    Ok(Composed {
+    parts.push(children::transport(with, own_program, has_emulator));
+    parts.push(servers::falco(with));
+    Ok(Composition {
         parts,
-        has_emulator,
-        ask_ingest: Arc::new(move || {
-            let handle: Option<ingest::Handle> = falco_handle.borrow().clone();
-            Box::pin(async move { Some(handle?.status().await) })
-        }),
+        emulator_key_file: has_emulator.then(|| with.paths.emulator().join("key")),
     })
 }
 
@@ -104,12 +108,16 @@ impl Ingredients {
     }
 }
 
-fn plan(name: &'static str, after: Vec<PartId>, stop_grace: Duration) -> Plan {
+fn plan(name: &str, after: &[&str], stop_grace: Duration) -> Plan {
+    let mut restart = RestartPolicy::default();
+    restart.permanent.push(i32::from(Exit::Usage as u8));
     Plan {
-        name,
-        after,
+        name: name.into(),
+        after: after.iter().map(|&name| name.into()).collect(),
         ready_within: READY_WITHIN,
         stop_grace,
+        restart,
+        pace: None,
     }
 }
 

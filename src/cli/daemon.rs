@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
-use super::chain::{self, Composed, Ingredients};
+use super::chain::{self, Handles, Ingredients};
 use super::config::{self, Given};
 use super::exit::{Exit, Failure};
 use super::identity::{self, IdentityArgs};
@@ -34,7 +34,7 @@ use crate::protocol::life::Life;
 use crate::shutdown::Shutdown;
 use crate::supervisor::Until;
 use crate::supervisor::instance::{Holder, Lock, PidFile};
-use crate::supervisor::task::{self, Config, Outcome};
+use crate::supervisor::task::{self, Config, Outcome, Recompose};
 use crate::telemetry::{self, Verbosity};
 use leftovers::Leftovers;
 
@@ -229,12 +229,9 @@ impl Supervisor {
         let falco_socket = leftovers.bind(&paths.falco_socket())?;
         leftovers.clear(&paths.ably_socket())?;
         leftovers.refuse_the_rest();
-        let log_limits = config.log;
-        let Composed {
-            parts,
-            has_emulator,
-            ask_ingest,
-        } = chain::compose(&Ingredients {
+        let handles = Handles::new();
+        let ask_ingest = handles.ask_ingest();
+        let ingredients = Ingredients {
             paths: paths.clone(),
             identity: identity.clone(),
             variables: config::variables(),
@@ -243,20 +240,20 @@ impl Supervisor {
             falco_socket: Arc::clone(&falco_socket),
             config,
             debug: self.setup.logging.debug,
-        })?;
+            handles,
+        };
         Ok(Config {
-            parts,
+            composition: chain::compose(&ingredients)?,
+            recompose: self.recompose(ingredients),
             control,
             sockets: vec![broker_socket, falco_socket],
             holder,
             base_dir: paths.base().to_path_buf(),
             device_id: identity.device().to_string(),
             user_id: identity.user().to_owned(),
-            emulator_key_file: has_emulator.then(|| paths.emulator().join("key")),
             ably_socket: paths.ably_socket(),
             falco_socket: paths.falco_socket(),
             logs,
-            log_limits,
             spawner,
             watchers: vec![watcher],
             ask_ingest,
@@ -265,6 +262,32 @@ impl Supervisor {
             began: self.began,
         })
     }
+}
+
+impl Supervisor {
+    /// Reads the configuration anew, and composes the chain it says.
+    fn recompose(&self, with: Ingredients) -> Recompose {
+        let (paths, given) = (self.paths.clone(), self.setup.given());
+        Arc::new(move || {
+            let read = || {
+                let config = config::load(&paths, &given)?.right()?;
+                let (device, user) = (config.device_id.as_deref(), config.user_id.as_deref());
+                let identity = identity::settle(&paths.identity_file(), device, user)?;
+                if identity != with.identity {
+                    return Err(another_identity());
+                }
+                let with = with.clone();
+                chain::compose(&Ingredients { config, ..with })
+            };
+            read().map_err(|failure| failure.to_string())
+        })
+    }
+}
+
+/// Everybody who is connected knows us by it.
+fn another_identity() -> Failure {
+    let error = "another device_id or user_id takes a falco stop and a falco up";
+    Failure::new(Exit::Config, error)
 }
 
 /// Reaps what our children leave behind, until the shutdown begins.

@@ -20,12 +20,14 @@ mod emit;
 mod emulator;
 mod events;
 mod exit;
+mod follow;
 mod holder;
 mod identity;
 mod logs;
 mod moment;
 mod output;
 mod progress;
+mod reload;
 mod restart;
 mod role;
 mod runtime;
@@ -87,6 +89,7 @@ fn run(command: Command, inherited: Inherited) -> Result<(), Failure> {
         Command::Up(args) => up::run(args, inherited),
         Command::Stop(args) => stop::run(args),
         Command::Restart(args) => restart::run(args),
+        Command::Reload(args) => reload::run(args),
         Command::Status(args) => status::run(args),
         Command::Logs(args) => logs::run(args),
         Command::Events(args) => events::run(args),
@@ -145,8 +148,10 @@ enum Command {
     /// Stop the chain, last part first, and wait until it is gone
     #[command(visible_alias = "down")]
     Stop(stop::Args),
-    /// Restart the whole chain, or some of its sidecars
+    /// Restart the whole chain, or some of its parts
     Restart(restart::Args),
+    /// Read the configuration anew and do what changed in it
+    Reload(reload::Args),
     /// Say what runs and how it is (exit 0 ready, 1 degraded, 3 not running, 4 unknown)
     Status(status::Args),
     /// Print the logs of the chain

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::output;
 use crate::clock;
-use crate::protocol::control::{EmulatorPlace, Event, Summary};
+use crate::protocol::control::{EmulatorPlace, Event, Reloaded, Summary};
 
 /// The emulator's channel of the examples; any would do.
 const EXAMPLE_CHANNEL: &str = "session:demo:conversation";
@@ -95,6 +95,16 @@ impl Progress {
                 let how = if *killed { "killed" } else { "stopped" };
                 self.say(&format!("  {part:<10} {how} {:>6}", seconds(*after_ms)));
             }
+            Event::PartFinished { part } => self.say(&format!("  {good} {part:<10} finished")),
+            Event::Dependents { part, taken, left } => {
+                for (names, what) in [(taken, "goes with it"), (left, "goes on without it")] {
+                    if !names.is_empty() {
+                        let names = names.join(", ");
+                        self.say(&format!("  {part:<10} what comes after it {what}: {names}"));
+                    }
+                }
+            }
+            Event::Reloaded(reloaded) => self.show_reloaded(reloaded),
             Event::PartStuck { part, pids } => {
                 let pids = list(pids);
                 self.say(&format!("  {bad} {part:<10} would not die: pid {pids}"));
@@ -102,6 +112,7 @@ impl Progress {
             Event::Ready(_)
             | Event::Failed(_)
             | Event::Stopped { .. }
+            | Event::Done { .. }
             | Event::Status(_)
             | Event::Refused { .. } => {}
         }
@@ -112,6 +123,20 @@ impl Progress {
 pub(super) fn list(pids: &[u32]) -> String {
     let pids: Vec<_> = pids.iter().map(ToString::to_string).collect();
     pids.join(", ")
+}
+
+impl Progress {
+    fn show_reloaded(&self, reloaded: &Reloaded) {
+        let did = [
+            ("started", &reloaded.started),
+            ("restarted", &reloaded.restarted),
+            ("stopped", &reloaded.stopped),
+            ("kept", &reloaded.kept),
+        ];
+        for (what, names) in did.iter().filter(|(_, names)| !names.is_empty()) {
+            self.say(&format!("  {what:<10} {}", names.join(", ")));
+        }
+    }
 }
 
 /// `0.21 s`.

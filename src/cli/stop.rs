@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::daemon::{once_free, still_held};
 use super::exit::{Exit, Failure};
+use super::follow::follow;
 use super::holder;
 use super::progress::{Progress, list, seconds};
 use super::runtime::block_on;
@@ -28,6 +29,9 @@ const FIRST_WORD: Duration = Duration::from_secs(2);
 pub(super) struct Args {
     #[command(flatten)]
     instance: Instance,
+    /// The parts to stop, until `falco restart` names them [default: all]
+    #[arg(value_name = "PART", conflicts_with = "now")]
+    parts: Vec<String>,
     /// Without grace: kill every part, and a supervisor that does not answer
     #[arg(long)]
     now: bool,
@@ -46,10 +50,19 @@ pub(super) struct Args {
 
 pub(super) fn run(args: Args) -> Result<(), Failure> {
     let paths = args.instance.paths()?;
+    let patience = Duration::from_secs(args.timeout.max(1));
+    if !args.parts.is_empty() {
+        let progress = Progress::new(args.quiet);
+        let (now, parts) = (false, args.parts);
+        let request = Request::Stop { now, parts };
+        return follow(&paths, &request, &progress, patience).map(|took| {
+            progress.say(&format!("stopped in {}", seconds(took)));
+        });
+    }
     let service = args.owner.service(&paths);
     let mut stop = Stop {
         now: args.now,
-        deadline: Instant::now() + Duration::from_secs(args.timeout.max(1)),
+        deadline: Instant::now() + patience,
         began: Instant::now(),
         paths,
         progress: Progress::new(args.quiet),
@@ -200,7 +213,10 @@ impl Stop {
 
     /// Asks the supervisor to stop and follows it to the end; whether it heard.
     async fn ask(&mut self, who: Option<&Holder>) -> Result<bool, Failure> {
-        let request = Request::Stop { now: self.now };
+        let request = Request::Stop {
+            now: self.now,
+            parts: Vec::new(),
+        };
         let Ok(mut exchange) = Exchange::begin(&self.paths.control_socket(), &request).await else {
             // It may be about to listen, or about to be gone.
             tokio::time::sleep(LOOK_AGAIN).await;

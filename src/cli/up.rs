@@ -423,7 +423,10 @@ impl Launch<'_> {
 
     /// Has the supervisor stop what it started.
     async fn abort(&self, daemon: &mut Detached, exit: Exit, error: &str) -> Failure {
-        let stop = Request::Stop { now: true };
+        let stop = Request::Stop {
+            now: true,
+            parts: Vec::new(),
+        };
         let mut answers = false;
         if let Ok(mut exchange) = Exchange::begin(&self.paths.control_socket(), &stop).await {
             while exchange.next(ANSWER_PATIENCE).await.is_ok() {

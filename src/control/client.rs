@@ -125,15 +125,17 @@ mod tests {
         let (commands, mut requests) = mpsc::channel(4);
         server::start(Listener::bind(&path).unwrap(), commands, &shutdown);
 
-        let mut exchange = Exchange::begin(&path, &Request::Stop { now: true })
-            .await
-            .unwrap();
+        let stop = Request::Stop {
+            now: true,
+            parts: Vec::new(),
+        };
+        let mut exchange = Exchange::begin(&path, &stop).await.unwrap();
         let Command {
             request,
             events,
             peer,
         } = requests.recv().await.unwrap();
-        assert_eq!(request, Request::Stop { now: true });
+        assert_eq!(request, stop);
         assert_eq!(peer.unwrap().1, nix::unistd::geteuid().as_raw());
         for after_ms in [1, 2] {
             events.send(Event::Stopped { after_ms }).await.unwrap();

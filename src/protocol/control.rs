@@ -36,14 +36,22 @@ pub enum Request {
     /// Tell how the start goes; ends with `ready`, `failed` or `stopped`.
     #[serde(rename = "attach.v1")]
     Attach,
-    /// Stop the chain; ends with `stopped`.
+    /// Stop the chain, which ends with `stopped`; or these parts of it, which
+    /// ends with `done`, or `failed`.
     #[serde(rename = "stop.v1")]
     Stop {
-        /// Without grace.
+        /// Without grace; only for the whole chain.
         #[serde(default)]
         now: bool,
+        /// Names of parts; none means all.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        parts: Vec<String>,
     },
-    /// Restart these parts, or all; ends with `ready`.
+    /// Read the configuration anew and do what it says; `reloaded` says what
+    /// that is, and it ends with `ready`, or `failed`.
+    #[serde(rename = "reload.v1")]
+    Reload,
+    /// Restart these parts, or all; ends with `ready`, or `failed`.
     #[serde(rename = "restart.v1")]
     Restart {
         /// Names of parts; none means all.
@@ -97,6 +105,22 @@ pub enum Event {
         /// Whether it had to be killed.
         killed: bool,
     },
+    /// A part has done what it was for.
+    PartFinished {
+        /// Its name.
+        part: String,
+    },
+    /// Who comes after a part that is stopped or restarted by name.
+    Dependents {
+        /// The part's name.
+        part: String,
+        /// These go with it.
+        taken: Vec<String>,
+        /// These go on without it.
+        left: Vec<String>,
+    },
+    /// What a reload does with whom.
+    Reloaded(Reloaded),
     /// Processes of a part would not die.
     PartStuck {
         /// Its name.
@@ -113,6 +137,11 @@ pub enum Event {
         /// From request to gone.
         after_ms: u64,
     },
+    /// Final: the parts that were named are gone.
+    Done {
+        /// From request to gone.
+        after_ms: u64,
+    },
     /// Final: how it is.
     Status(Box<Status>),
     /// Final: the request was refused.
@@ -120,6 +149,20 @@ pub enum Event {
         /// Why.
         error: String,
     },
+}
+
+/// What a reload does with whom, by name and in starting order.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Reloaded {
+    /// They go on as they are.
+    pub kept: Vec<String>,
+    /// What they are given changed, or they go with one of those.
+    pub restarted: Vec<String>,
+    /// They are new.
+    pub started: Vec<String>,
+    /// They are gone.
+    pub stopped: Vec<String>,
 }
 
 /// What a ready chain offers.
@@ -316,6 +359,8 @@ pub enum PartState {
     CrashLoop,
     /// It failed for good.
     Failed,
+    /// It has done what it was for.
+    Finished,
     /// It is gone.
     Stopped,
 }
@@ -332,6 +377,7 @@ impl PartState {
             Self::Backoff => "backoff",
             Self::CrashLoop => "crash-loop",
             Self::Failed => "failed",
+            Self::Finished => "finished",
             Self::Stopped => "stopped",
         }
     }
@@ -408,7 +454,11 @@ mod tests {
         let parse = |text: &str| serde_json::from_str::<Request>(text);
         assert_eq!(parse(r#"{"op":"status.v1"}"#).unwrap(), Request::Status);
         let stop = parse(r#"{"op":"stop.v1"}"#).unwrap();
-        assert_eq!(stop, Request::Stop { now: false });
+        let whole = Request::Stop {
+            now: false,
+            parts: Vec::new(),
+        };
+        assert_eq!(stop, whole);
         assert!(parse(r#"{"op":"dance.v1"}"#).is_err());
     }
 

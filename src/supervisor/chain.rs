@@ -1,4 +1,4 @@
-//! The chain: which part to start, stop, restart, give up on.
+//! The chain: which part to start, ask, stop, restart, give up on.
 //!
 //! Owns the state of every part and nothing else: no process, no clock. The
 //! driver reports what happened, asks for actions until there are none, and
@@ -6,32 +6,46 @@
 //!
 //! A part is started once every part it comes `after` has been ready once;
 //! later it does not wait for them, since each part copes with the absence of
-//! the others. Stopping goes from the last part to the first, each after the
-//! one behind it is gone.
+//! the others, unless a part's policy is to take those after it with it. What
+//! ends together ends in order: each after those that come after it are gone.
 //!
 //! ```text
 //!            ┌────────────────────── restarted, delay over ──────────────────────┐
 //!            ▼                                                                    │
 //! Waiting ──start──▶ Starting ──ready──▶ Ready ──ended──▶ BackingOff ─────────────┤
-//!                       │ │                │                  ▲                   │
-//!                       │ └──ended─────────┼──────────────────┤──permanent──▶ GaveUp
-//!                       └──not ready in time──▶ Stopping ─────┘
-//!                                          │       ▲  │ TERM, grace, KILL
-//!                                          └──stop─┘  └──ended──▶ Stopped
+//!                       │ │               │ │                ▲                   │
+//!                       │ └──ended────────┼─┼────────────────┤──permanent──▶ GaveUp
+//!                       │                 │ └─ended with 0, and that was all──▶ Finished
+//!                       └──not ready──▶ Stopping ◀─not alive─┘
+//!                                          │ ▲  │ TERM, grace, KILL, patience ──▶ Stuck
+//!                                          │ └──┘
+//!                                          └──ended──▶ Stopped, Waiting, BackingOff, removed
 //! ```
 //!
 //! The first start is special: a part that fails [`START_ATTEMPTS`] times, or
 //! for good, before the whole chain was ready once fails the start, and the
 //! chain stops itself.
+//!
+//! At most one incarnation of a part lives: the next is started only after the
+//! end of the one before was reported. Every command changes something or says
+//! why it does not.
 
+mod advance;
+mod command;
 mod part;
+mod prospect;
+mod pulse;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
 use super::restart::Verdict;
+use super::sidecar::Scope;
 
+pub use command::{Refused, Reloaded};
 pub use part::{After, Ending, Part, Plan, State};
+pub use prospect::Prospect;
+use pulse::Pulse;
 
 /// How often a part may fail before the first start as a whole has failed.
 const START_ATTEMPTS: u32 = 3;
@@ -39,7 +53,7 @@ const START_ATTEMPTS: u32 = 3;
 /// How long after SIGKILL a part is written off: it hangs in the kernel.
 const KILL_PATIENCE: Duration = Duration::from_secs(5);
 
-/// Index of a part in its chain.
+/// Names a part for as long as it is in its chain; never used again.
 pub type PartId = usize;
 
 /// What the driver is to do.
@@ -47,6 +61,8 @@ pub type PartId = usize;
 pub enum Action {
     /// Start this incarnation.
     Start(PartId, u32),
+    /// Ask it whether it is alive.
+    Ask(PartId, u32),
     /// Ask it to end.
     Terminate(PartId, u32),
     /// End it.
@@ -72,6 +88,11 @@ pub enum Change {
         /// When it is started again; `None` is never.
         retry_in: Option<Duration>,
     },
+    /// A part ended as it was meant to.
+    Finished {
+        /// Which.
+        part: PartId,
+    },
     /// A part is gone as asked, so long after it was asked.
     Stopped {
         /// Which.
@@ -83,6 +104,11 @@ pub enum Change {
     },
     /// A part outlived SIGKILL and was written off.
     Stuck {
+        /// Which.
+        part: PartId,
+    },
+    /// A part is no part any more; always the last that is heard of it.
+    Removed {
         /// Which.
         part: PartId,
     },
@@ -114,17 +140,20 @@ pub enum Outlook {
 enum Goal {
     Up,
     Down,
-    /// Down, and then up again.
-    Again,
 }
 
-/// The state of all parts, in starting order.
+/// The state of all parts.
 #[derive(Debug)]
 pub struct Chain {
-    parts: Vec<Part>,
+    parts: BTreeMap<PartId, Part>,
+    /// The parts in starting order.
+    order: Vec<PartId>,
+    next_id: PartId,
     goal: Goal,
     /// Whether every part was ready at one time.
     was_ready: bool,
+    /// Whether every part is, and that has been said.
+    is_ready: bool,
     actions: VecDeque<Action>,
     changes: VecDeque<Change>,
 }
@@ -134,32 +163,54 @@ impl Chain {
     #[must_use]
     pub fn new(plans: Vec<Plan>, now: Instant) -> Self {
         let mut chain = Self {
-            parts: plans.into_iter().map(Part::new).collect(),
+            parts: BTreeMap::new(),
+            order: Vec::new(),
+            next_id: 0,
             goal: Goal::Up,
             was_ready: false,
+            is_ready: false,
             actions: VecDeque::new(),
             changes: VecDeque::new(),
         };
+        for plan in plans {
+            chain.add(plan);
+        }
         chain.advance(now);
         chain
     }
 
     /// The parts, in starting order.
+    pub fn parts(&self) -> impl Iterator<Item = (PartId, &Part)> {
+        self.order.iter().map(|id| (*id, &self.parts[id]))
+    }
+
+    /// One part.
     #[must_use]
-    pub fn parts(&self) -> &[Part] {
-        &self.parts
+    pub fn part(&self, id: PartId) -> Option<&Part> {
+        self.parts.get(&id)
+    }
+
+    /// The part called `name`.
+    #[must_use]
+    pub fn find(&self, name: &str) -> Option<PartId> {
+        let mut parts = self.parts();
+        parts.find(|(_, p)| &*p.plan.name == name).map(|(id, _)| id)
     }
 
     /// The chain as a whole.
     #[must_use]
     pub fn outlook(&self) -> Outlook {
-        let all = |f: fn(&State) -> bool| self.parts.iter().all(|p| f(&p.state));
+        let mut parts = self.parts.values();
         match self.goal {
-            Goal::Down if all(|s| matches!(s, State::Stopped)) => Outlook::Stopped,
+            Goal::Down
+                if parts.all(|p| matches!(p.state, State::Stopped | State::Stuck { .. })) =>
+            {
+                Outlook::Stopped
+            }
             Goal::Down => Outlook::Stopping,
-            Goal::Up if all(|s| matches!(s, State::Ready { .. })) => Outlook::Ready,
-            Goal::Up | Goal::Again if self.was_ready => Outlook::Degraded,
-            Goal::Up | Goal::Again => Outlook::Starting,
+            Goal::Up if parts.all(Part::is_well) => Outlook::Ready,
+            Goal::Up if self.was_ready => Outlook::Degraded,
+            Goal::Up => Outlook::Starting,
         }
     }
 
@@ -169,14 +220,37 @@ impl Chain {
             return;
         };
         if let State::Starting { since, .. } = part.state {
-            part.state = State::Ready { since: now };
-            part.ever_ready = true;
+            let pulse = part.plan.pace.map(|pace| Pulse::new(pace, now));
+            part.state = State::Ready { since: now, pulse };
+            part.answered = true;
             let after = now.duration_since(since);
             self.changes.push_back(Change::Ready { part: id, after });
-            if self.outlook() == Outlook::Ready {
-                self.was_ready = true;
-                self.changes.push_back(Change::ChainReady);
-            }
+        }
+        self.advance(now);
+    }
+
+    /// A part was asked whether it is alive.
+    pub fn handle_pulse(
+        &mut self,
+        id: PartId,
+        incarnation: u32,
+        answer: Result<(), String>,
+        now: Instant,
+    ) {
+        let Some(part) = self.current(id, incarnation) else {
+            return;
+        };
+        let pace = part.plan.pace;
+        if let State::Ready { since, pulse } = &mut part.state
+            && let (Some(pulse), Some(pace)) = (pulse, pace)
+            && pulse.answered(pace, answer, now)
+        {
+            let why = pulse.trouble().unwrap_or_default().to_owned();
+            let retry = After::Retry {
+                ending: Ending::NotAlive { why },
+                ready_since: Some(*since),
+            };
+            self.begin_stop(id, retry, now);
         }
         self.advance(now);
     }
@@ -195,87 +269,46 @@ impl Chain {
         let Some(part) = self.current(id, incarnation) else {
             return;
         };
-        let was = part.end(&ending, now);
-        match was {
+        part.end(&ending, now);
+        match part.state.clone() {
             State::Stopping {
                 since,
                 killed,
                 after,
                 ..
-            } => {
-                let change = Change::Stopped {
-                    part: id,
-                    after: now.duration_since(since),
-                    killed,
-                };
-                match after {
-                    After::Stay => part.state = State::Stopped,
-                    After::Restart => part.state = State::Waiting,
-                    After::Retry => return self.fail(id, Ending::NotReady, None, now, jitter),
-                }
-                self.changes.push_back(change);
-            }
-            State::Ready { since } => return self.fail(id, ending, Some(since), now, jitter),
-            State::Starting { .. } => return self.fail(id, ending, None, now, jitter),
-            // Written off before; it did end at last.
-            other => part.state = other,
+            } => self.is_gone(id, since, killed, after, now, jitter),
+            State::Stuck { since, after } => self.is_gone(id, since, true, after, now, jitter),
+            State::Ready { since, .. } => self.fail(id, ending, Some(since), now, jitter),
+            State::Starting { .. } => self.fail(id, ending, None, now, jitter),
+            _ => {}
         }
         self.advance(now);
     }
 
     /// The time [`Self::poll_timeout`] asked for has come.
     pub fn handle_timeout(&mut self, now: Instant) {
-        for id in 0..self.parts.len() {
+        for id in self.order.clone() {
             self.part_timeout(id, now);
         }
         self.advance(now);
     }
 
-    /// Stops every part, last first.
-    pub fn stop(&mut self, now: Instant) {
-        self.goal = Goal::Down;
-        self.advance(now);
-    }
-
-    /// Stops every part at once and without grace.
-    pub fn kill(&mut self, now: Instant) {
-        self.goal = Goal::Down;
-        for id in 0..self.parts.len() {
-            if self.parts[id].is_running() {
-                self.begin_stop(id, After::Stay, now);
-                self.kill_part(id, now);
+    /// This machine slept, or we were stopped: deadlines that passed meanwhile
+    /// say nothing about the parts.
+    pub fn handle_resume(&mut self, now: Instant) {
+        for part in self.parts.values_mut() {
+            match &mut part.state {
+                State::Starting { ready_by, .. } => *ready_by = now + part.plan.ready_within,
+                State::Ready {
+                    pulse: Some(pulse), ..
+                } => {
+                    if let Some(pace) = part.plan.pace {
+                        pulse.resumed(pace, now);
+                    }
+                }
+                _ => {}
             }
         }
-        self.advance(now);
-    }
-
-    /// Stops every part, last first, and starts them again in order; forgets
-    /// every failure.
-    pub fn restart_all(&mut self, now: Instant) {
-        if self.goal != Goal::Down {
-            self.goal = Goal::Again;
-            self.advance(now);
-        }
-    }
-
-    /// Restarts one part at once and forgets its failures.
-    pub fn restart(&mut self, id: PartId, now: Instant) {
-        if self.goal != Goal::Up {
-            return;
-        }
-        let part = &mut self.parts[id];
-        part.history.forgive();
-        match part.state {
-            State::Starting { .. } | State::Ready { .. } => {
-                self.begin_stop(id, After::Restart, now);
-            }
-            State::Stopping { ref mut after, .. } => *after = After::Restart,
-            State::BackingOff { .. } | State::GaveUp | State::Stopped => {
-                part.state = State::Waiting;
-            }
-            State::Waiting => {}
-        }
-        self.advance(now);
     }
 
     /// What to do next.
@@ -291,22 +324,47 @@ impl Chain {
     /// When to call [`Self::handle_timeout`].
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
-        let due = |part: &Part| match part.state {
-            State::Starting { ready_by, .. } => Some(ready_by),
-            State::Stopping { kill_at, .. } => Some(kill_at),
-            State::BackingOff { start_at } => Some(start_at),
+        let due = |part: &Part| match &part.state {
+            State::Starting { ready_by, .. } => Some(*ready_by),
+            State::Stopping { kill_at, .. } => Some(*kill_at),
+            State::BackingOff { start_at } => Some(*start_at),
+            State::Ready { pulse, .. } => pulse.as_ref().and_then(Pulse::due),
             _ => None,
         };
-        self.parts.iter().filter_map(due).min()
+        self.parts.values().filter_map(due).min()
     }
 
     fn current(&mut self, id: PartId, incarnation: u32) -> Option<&mut Part> {
-        self.parts
-            .get_mut(id)
-            .filter(|p| p.incarnation == incarnation)
+        let part = self.parts.get_mut(&id);
+        part.filter(|p| p.incarnation == incarnation)
     }
 
-    /// A part ended by itself, or was ended because it never got ready.
+    /// A part that was told to end has ended.
+    fn is_gone(
+        &mut self,
+        id: PartId,
+        since: Instant,
+        killed: bool,
+        after: After,
+        now: Instant,
+        jitter: f64,
+    ) {
+        if let After::Retry {
+            ending,
+            ready_since,
+        } = after
+        {
+            return self.fail(id, ending, ready_since, now, jitter);
+        }
+        self.changes.push_back(Change::Stopped {
+            part: id,
+            after: now.duration_since(since),
+            killed,
+        });
+        self.settle(id, &after);
+    }
+
+    /// A part ended by itself, or was ended because it did not answer.
     fn fail(
         &mut self,
         id: PartId,
@@ -315,18 +373,31 @@ impl Chain {
         now: Instant,
         jitter: f64,
     ) {
-        let part = &mut self.parts[id];
-        let verdict = part.history.failed(&ending, ready_since, now, jitter);
-        let (state, retry_in) = match verdict {
-            Verdict::After(delay) => (
-                State::BackingOff {
-                    start_at: now + delay,
-                },
-                Some(delay),
-            ),
-            Verdict::Never => (State::GaveUp, None),
+        let Some(part) = self.parts.get_mut(&id) else {
+            return;
         };
-        part.state = state;
+        let policy = &part.plan.restart;
+        let verdict = part
+            .history
+            .failed(policy, &ending, ready_since, now, jitter);
+        let retry_in = match verdict {
+            Verdict::Finished => {
+                part.state = State::Finished;
+                part.answered = true;
+                self.changes.push_back(Change::Finished { part: id });
+                return;
+            }
+            Verdict::Never => {
+                part.state = State::GaveUp;
+                None
+            }
+            Verdict::After(delay) => {
+                let start_at = now + delay;
+                part.state = State::BackingOff { start_at };
+                Some(delay)
+            }
+        };
+        let takes_others = policy.scope == Scope::Dependents;
         let hopeless = retry_in.is_none() || START_ATTEMPTS <= part.history.failures();
         let fails_start = self.goal == Goal::Up && !self.was_ready && hopeless;
         let retry_in = retry_in.filter(|_| !fails_start && self.goal == Goal::Up);
@@ -337,125 +408,9 @@ impl Chain {
         });
         if fails_start {
             self.changes.push_back(Change::StartFailed { part: id });
-            self.goal = Goal::Down;
-        }
-        self.advance(now);
-    }
-
-    fn part_timeout(&mut self, id: PartId, now: Instant) {
-        match self.parts[id].state {
-            State::Starting { ready_by, .. } if ready_by <= now => {
-                self.begin_stop(id, After::Retry, now);
-            }
-            State::Stopping {
-                kill_at,
-                killed: false,
-                ..
-            } if kill_at <= now => {
-                self.kill_part(id, now);
-            }
-            State::Stopping {
-                kill_at,
-                killed: true,
-                ..
-            } if kill_at <= now => {
-                self.changes.push_back(Change::Stuck { part: id });
-                self.parts[id].state = match self.goal {
-                    Goal::Up => State::GaveUp,
-                    Goal::Down | Goal::Again => State::Stopped,
-                };
-            }
-            State::BackingOff { start_at } if start_at <= now => {
-                self.parts[id].state = State::Waiting;
-            }
-            _ => {}
-        }
-    }
-
-    fn begin_stop(&mut self, id: PartId, then: After, now: Instant) {
-        let part = &mut self.parts[id];
-        if let State::Stopping { after, .. } = &mut part.state {
-            *after = then;
-            return;
-        }
-        let kill_at = now + part.plan.stop_grace;
-        part.state = State::Stopping {
-            since: now,
-            kill_at,
-            killed: false,
-            after: then,
-        };
-        self.actions
-            .push_back(Action::Terminate(id, part.incarnation));
-    }
-
-    fn kill_part(&mut self, id: PartId, now: Instant) {
-        let part = &mut self.parts[id];
-        if let State::Stopping {
-            kill_at, killed, ..
-        } = &mut part.state
-        {
-            *killed = true;
-            *kill_at = now + KILL_PATIENCE;
-            self.actions.push_back(Action::Kill(id, part.incarnation));
-        }
-    }
-
-    /// Moves every part as far as it can go now.
-    fn advance(&mut self, now: Instant) {
-        match self.goal {
-            Goal::Up => self.advance_up(now),
-            Goal::Down => self.advance_down(now),
-            Goal::Again => self.advance_again(now),
-        }
-    }
-
-    fn advance_again(&mut self, now: Instant) {
-        self.advance_down(now);
-        if self.parts.iter().any(|p| p.state != State::Stopped) {
-            return;
-        }
-        self.goal = Goal::Up;
-        for part in &mut self.parts {
-            part.history.forgive();
-            part.ever_ready = false;
-            part.state = State::Waiting;
-        }
-        self.advance_up(now);
-    }
-
-    fn advance_up(&mut self, now: Instant) {
-        for id in 0..self.parts.len() {
-            if matches!(self.parts[id].state, State::Waiting) && self.may_start(id) {
-                let part = &mut self.parts[id];
-                part.start(now);
-                self.actions.push_back(Action::Start(id, part.incarnation));
-            }
-        }
-    }
-
-    fn may_start(&self, id: PartId) -> bool {
-        let after = &self.parts[id].plan.after;
-        after.iter().all(|&on| self.parts[on].ever_ready)
-    }
-
-    /// From the last part to the first: the next is told to stop when all
-    /// behind it are gone.
-    fn advance_down(&mut self, now: Instant) {
-        for id in (0..self.parts.len()).rev() {
-            match self.parts[id].state {
-                State::Waiting | State::BackingOff { .. } | State::GaveUp => {
-                    self.parts[id].state = State::Stopped;
-                }
-                State::Starting { .. } | State::Ready { .. } => {
-                    return self.begin_stop(id, After::Stay, now);
-                }
-                State::Stopping { ref mut after, .. } => {
-                    *after = After::Stay;
-                    return;
-                }
-                State::Stopped => {}
-            }
+            self.leave_all();
+        } else if takes_others && self.goal == Goal::Up {
+            self.take_along(id);
         }
     }
 }

@@ -9,6 +9,7 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::time::Duration;
 
+use futures_util::future::BoxFuture;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::net::unix::pipe;
 use tokio::sync::mpsc;
@@ -30,12 +31,17 @@ use crate::shutdown::Shutdown;
 /// left the group may hold the pipe for ever.
 const DRAIN_PATIENCE: Duration = Duration::from_millis(500);
 
-/// Orders that may wait; there are two kinds and each is given once.
+/// How long an answer to whether it is alive may take.
+const ALIVE_PATIENCE: Duration = Duration::from_secs(2);
+
+/// Orders that may wait; there are three kinds and each waits once at most.
 pub(super) const ORDERS_MAX: usize = 4;
 
 /// What a life is told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Order {
+    /// Say whether you are alive.
+    Ask,
     /// End in your own time.
     Terminate,
     /// End.
@@ -56,6 +62,8 @@ pub(super) enum News {
     Started { pid: u32 },
     /// It answers, and said this.
     Ready { fact: String },
+    /// It was asked whether it is alive.
+    Pulse { answer: Result<(), String> },
     /// It is gone, but for these processes, which would not die.
     Ended { ending: Ending, left: Vec<u32> },
 }
@@ -159,6 +167,7 @@ fn declare(launch: &mut Launch, lifeline: &OwnedFd) -> io::Result<pipe::Receiver
 enum Event {
     Ended,
     Ready(String),
+    Answered(Result<(), String>),
     Order(Option<Order>),
 }
 
@@ -187,6 +196,8 @@ async fn watch(
     };
     let mut trouble = None;
     let mut is_ready = false;
+    let mut said = String::new();
+    let mut asking: Option<BoxFuture<'_, Result<(), String>>> = None;
     {
         let readiness = readiness(ready, &birth.probe, &mut trouble);
         tokio::pin!(readiness);
@@ -195,12 +206,23 @@ async fn watch(
                 () = end.reached() => Event::Ended,
                 order = orders.recv() => Event::Order(order),
                 fact = &mut readiness, if !is_ready => Event::Ready(fact),
+                answer = answer(&mut asking) => Event::Answered(answer),
             };
             match event {
                 Event::Ended => break,
                 Event::Ready(fact) => {
                     is_ready = true;
+                    said.clone_from(&fact);
                     reporter.say(News::Ready { fact }).await;
+                }
+                Event::Answered(answer) => {
+                    asking = None;
+                    reporter.say(News::Pulse { answer }).await;
+                }
+                Event::Order(Some(Order::Ask)) => {
+                    let (probe, said) = (birth.probe.clone(), said.clone());
+                    let ask = async move { probe.ask_once(&said, ALIVE_PATIENCE).await };
+                    asking = Some(Box::pin(ask));
                 }
                 Event::Order(Some(Order::Terminate)) => {
                     signals.note("SIGTERM", "asked to end");
@@ -224,6 +246,14 @@ async fn watch(
     let (exit, left) = child.reap().await;
     captures.drain(DRAIN_PATIENCE).await;
     (ending(&exit), left)
+}
+
+/// Resolves with the answer to what is being asked; never if nothing is.
+async fn answer(asking: &mut Option<BoxFuture<'_, Result<(), String>>>) -> Result<(), String> {
+    match asking {
+        Some(asking) => asking.await,
+        None => std::future::pending().await,
+    }
 }
 
 /// Tells the journal of every signal that goes to a child's group.

@@ -9,6 +9,7 @@
 //! the process.
 
 use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
@@ -21,7 +22,7 @@ use crate::shutdown::{Drained, Shutdown};
 
 /// What runs, and how long it may take to stop.
 pub(super) struct Server {
-    pub(super) name: &'static str,
+    pub(super) name: Arc<str>,
     pub(super) serve: Serve,
     pub(super) own_thread: bool,
     pub(super) grace: Duration,
@@ -66,7 +67,7 @@ fn run(server: Server, serving: Serving) -> std::io::Result<oneshot::Receiver<Ou
         _ = done.send(outcome);
     };
     std::thread::Builder::new()
-        .name(server.name.into())
+        .name(server.name.to_string())
         .spawn(work)?;
     Ok(ended)
 }
@@ -113,6 +114,8 @@ async fn attend(
                 }
             }
             Event::Order(Some(Order::Terminate)) => shutdown.begin(),
+            // Nobody asks a server of ours whether it is alive: it would tell.
+            Event::Order(Some(Order::Ask)) => {}
             Event::Order(Some(Order::Kill) | None) => {
                 shutdown.begin();
                 return Ending::Failed("abandoned: it did not stop".to_owned());
@@ -131,14 +134,12 @@ fn ending(outcome: Outcome, asked: bool) -> Ending {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::super::incarnation::Report;
     use super::*;
 
     fn server(serve: Serve, own_thread: bool) -> Server {
         Server {
-            name: "server",
+            name: "server".into(),
             serve,
             own_thread,
             grace: Duration::from_millis(100),

@@ -29,6 +29,7 @@ pub mod restart;
 // Composed from by the next change.
 #[allow(dead_code, unused_imports)]
 pub mod sidecar;
+mod sleep;
 pub mod task;
 mod view;
 mod watchers;

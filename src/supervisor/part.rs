@@ -7,10 +7,12 @@ use std::fmt;
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
+use sha2::{Digest, Sha256};
 use tokio::sync::oneshot;
 
 use super::chain::Plan;
 use super::probe::Probe;
+use super::sidecar::LogLimits;
 use crate::net::unix::Socket;
 use crate::process::spawn::Spec;
 use crate::shutdown::Shutdown;
@@ -21,8 +23,28 @@ pub struct PartSpec {
     pub plan: Plan,
     /// Where it listens, for people; what it says of itself goes before.
     pub place: String,
+    /// What it is given; another one means that it has to be started anew.
+    pub essence: Essence,
     /// How it is run.
     pub run: Run,
+}
+
+/// Stands for everything a part is given: two parts with one essence need not
+/// be started for each other. A hash, since some of it is secret.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Essence([u8; 32]);
+
+impl Essence {
+    /// The essence of what is made of these, in this order.
+    pub fn of(made_of: impl IntoIterator<Item = impl AsRef<[u8]>>) -> Self {
+        let mut hash = Sha256::new();
+        for bytes in made_of {
+            let bytes = bytes.as_ref();
+            hash.update(bytes.len().to_le_bytes());
+            hash.update(bytes);
+        }
+        Self(hash.finalize().into())
+    }
 }
 
 /// How a part is run.
@@ -40,8 +62,13 @@ pub type Prepare = Box<dyn Fn(&Facts) -> Result<Launch, String> + Send>;
 pub struct ProcessPart {
     /// Says what to start, from what the parts before it said.
     pub launch: Prepare,
+    /// Whether what the parts before it said decides what it is given: another
+    /// word then means another life.
+    pub heeds_facts: bool,
     /// Whether it is a program of ours, which takes the inherited descriptors.
     pub ours: bool,
+    /// How large its log may get.
+    pub log_limits: LogLimits,
     /// How it is asked whether it answers.
     pub probe: Probe,
 }
@@ -80,7 +107,7 @@ pub struct Serving {
 
 /// What each part said when it became ready; may hold secrets.
 #[derive(Clone, Default)]
-pub struct Facts(BTreeMap<&'static str, String>);
+pub struct Facts(BTreeMap<Arc<str>, String>);
 
 impl Facts {
     /// What the part called `name` said last.
@@ -90,14 +117,30 @@ impl Facts {
     }
 
     /// Notes what a part said; whether that differs from what it said before.
-    pub(super) fn note(&mut self, name: &'static str, fact: &str) -> bool {
-        let before = self.0.insert(name, fact.to_owned());
+    pub(super) fn note(&mut self, name: &Arc<str>, fact: &str) -> bool {
+        let before = self.0.insert(Arc::clone(name), fact.to_owned());
         before.is_some_and(|before| before != fact)
+    }
+
+    /// Forgets a part that is one no more.
+    pub(super) fn forget(&mut self, name: &str) {
+        self.0.remove(name);
     }
 }
 
 impl fmt::Debug for Facts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_set().entries(self.0.keys()).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_essence_tells_apart_what_only_reads_the_same_in_a_row() {
+        assert_eq!(Essence::of(["ab", "c"]), Essence::of(["ab", "c"]));
+        assert_ne!(Essence::of(["ab", "c"]), Essence::of(["a", "bc"]));
     }
 }

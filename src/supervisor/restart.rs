@@ -1,68 +1,68 @@
 //! When a part that failed is started again.
 //!
 //! Pure. The delay doubles with every failure up to a cap, jittered, and starts
-//! over after a minute of readiness. Five failures without such a minute are a
+//! over once the part was ready long enough. Five failures without that are a
 //! crash loop: tried further at the cap, and shown as what it is.
 
 use std::time::{Duration, Instant};
 
 use super::chain::Ending;
+use super::sidecar::{RestartPolicy, RestartWhen};
 use crate::backoff::Backoff;
-
-/// Delays between starts.
-const BACKOFF: Backoff = Backoff {
-    base: Duration::from_millis(200),
-    cap: Duration::from_secs(30),
-};
-
-/// How long a part must have been ready for its failures to be forgotten.
-///
-/// Twice the longest delay: a part that fails right after every start never
-/// gets there.
-const FORGIVEN_AFTER: Duration = Duration::from_secs(60);
 
 /// From this many failures on it is a crash loop.
 const CRASH_LOOP: u32 = 5;
-
-/// Exit codes that say that trying again cannot help: usage (2, 64),
-/// configuration (78), not executable (126), not found (127).
-const PERMANENT: [i32; 5] = [2, 64, 78, 126, 127];
 
 /// What to do after a part ended by itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
     /// Start it again after this long.
     After(Duration),
-    /// Leave it: trying again cannot help.
+    /// Leave it: trying again cannot help, or is not wanted.
     Never,
+    /// Leave it: it has done what it was for.
+    Finished,
 }
 
 /// The failures of one part so far.
 #[derive(Debug, Clone, Default)]
 pub struct History {
     failures: u32,
+    last_delay: Duration,
 }
 
 impl History {
-    /// Counts a failure at `now` of a part that was ready since `ready_since`.
+    /// Counts an ending at `now` of a part that was ready since `ready_since`.
     ///
     /// `jitter` is a random number in `0.0..=1.0`.
     pub fn failed(
         &mut self,
+        policy: &RestartPolicy,
         ending: &Ending,
         ready_since: Option<Instant>,
         now: Instant,
         jitter: f64,
     ) -> Verdict {
-        if is_permanent(ending) {
+        let finished = *ending == Ending::Exited(0) && policy.when != RestartWhen::Always;
+        if finished {
+            return Verdict::Finished;
+        }
+        if policy.when == RestartWhen::Never || is_permanent(policy, ending) {
             return Verdict::Never;
         }
-        if ready_since.is_some_and(|since| FORGIVEN_AFTER <= now.duration_since(since)) {
+        // Twice the last delay: a part that fails right after every start never
+        // gets there.
+        let forgiven_after = policy.reset_after.max(self.last_delay * 2);
+        if ready_since.is_some_and(|since| forgiven_after <= now.duration_since(since)) {
             self.failures = 0;
         }
-        let delay = BACKOFF.delay(self.failures, jitter);
+        let backoff = Backoff {
+            base: policy.base,
+            cap: policy.cap,
+        };
+        self.last_delay = backoff.delay(self.failures, jitter);
         self.failures += 1;
-        Verdict::After(delay)
+        Verdict::After(self.last_delay)
     }
 
     /// How often it failed since it was last forgiven.
@@ -77,15 +77,17 @@ impl History {
 
     /// Forgets every failure, as when a person restarts the part.
     pub fn forgive(&mut self) {
-        self.failures = 0;
+        *self = Self::default();
     }
 }
 
-fn is_permanent(ending: &Ending) -> bool {
+fn is_permanent(policy: &RestartPolicy, ending: &Ending) -> bool {
     match ending {
-        Ending::Exited(code) => PERMANENT.contains(code),
+        Ending::Exited(code) => policy.permanent.contains(code),
         Ending::CannotStart { permanent, .. } => *permanent,
-        Ending::Signaled(_) | Ending::NotReady | Ending::Failed(_) => false,
+        Ending::Signaled(_) | Ending::NotReady | Ending::NotAlive { .. } | Ending::Failed(_) => {
+            false
+        }
     }
 }
 
@@ -96,7 +98,8 @@ mod tests {
     fn crash(history: &mut History, ready_for: Option<Duration>) -> Verdict {
         let now = Instant::now() + Duration::from_secs(3600);
         let ready_since = ready_for.map(|d| now.checked_sub(d).unwrap());
-        history.failed(&Ending::Signaled(11), ready_since, now, 1.0)
+        let policy = RestartPolicy::default();
+        history.failed(&policy, &Ending::Signaled(11), ready_since, now, 1.0)
     }
 
     fn ms(ms: u64) -> Verdict {
@@ -135,13 +138,51 @@ mod tests {
     }
 
     #[test]
+    fn readiness_forgives_only_after_twice_the_last_delay() {
+        let policy = RestartPolicy {
+            base: Duration::from_secs(60),
+            cap: Duration::from_secs(600),
+            reset_after: Duration::from_secs(10),
+            ..RestartPolicy::default()
+        };
+        let now = Instant::now() + Duration::from_secs(3600);
+        let mut history = History::default();
+        let mut crash_after = |secs| {
+            let since = now.checked_sub(Duration::from_secs(secs));
+            history.failed(&policy, &Ending::Signaled(9), since, now, 1.0)
+        };
+        assert_eq!(crash_after(0), ms(60_000));
+        assert_eq!(crash_after(119), ms(120_000));
+        assert_eq!(crash_after(240), ms(60_000));
+    }
+
+    #[test]
     fn a_usage_error_is_not_tried_again() {
         let now = Instant::now();
-        for code in PERMANENT {
-            let verdict = History::default().failed(&Ending::Exited(code), None, now, 0.5);
+        let policy = RestartPolicy::default();
+        for code in RestartPolicy::PERMANENT {
+            let ending = Ending::Exited(code);
+            let verdict = History::default().failed(&policy, &ending, None, now, 0.5);
             assert_eq!(verdict, Verdict::Never);
         }
-        let verdict = History::default().failed(&Ending::Exited(1), None, now, 1.0);
+        let verdict = History::default().failed(&policy, &Ending::Exited(1), None, now, 1.0);
         assert_eq!(verdict, ms(200));
+    }
+
+    #[test]
+    fn what_exits_with_0_has_finished_unless_it_is_to_run_always() {
+        let verdict = |when, code| {
+            let policy = RestartPolicy {
+                when,
+                ..RestartPolicy::default()
+            };
+            let now = Instant::now();
+            History::default().failed(&policy, &Ending::Exited(code), None, now, 1.0)
+        };
+        assert_eq!(verdict(RestartWhen::Always, 0), ms(200));
+        assert_eq!(verdict(RestartWhen::OnFailure, 0), Verdict::Finished);
+        assert_eq!(verdict(RestartWhen::OnFailure, 1), ms(200));
+        assert_eq!(verdict(RestartWhen::Never, 0), Verdict::Finished);
+        assert_eq!(verdict(RestartWhen::Never, 1), Verdict::Never);
     }
 }

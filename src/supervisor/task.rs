@@ -5,34 +5,42 @@
 //! chain and carries out what it asks for. Nothing here waits for a part, a
 //! disk or a client.
 
+mod commands;
 mod config;
+mod lives;
 mod manager;
 mod notes;
+mod reload;
 mod requests;
 mod sockets;
 mod telling;
 
+use std::collections::BTreeMap;
 use std::io;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 
-use super::chain::{Action, Chain, Ending, Outlook, PartId};
-use super::incarnation::{self, Birth, News, ORDERS_MAX, Order, Report, Reporter};
-use super::inside::{self, Server};
+use super::chain::{Chain, Outlook, PartId};
+use super::incarnation::{News, Report};
 use super::part::{Facts, Run};
+use super::sleep::Sleep;
 use super::view::ms;
 use super::watchers::Watchers;
+use crate::clock;
 use crate::control::server::{self, Command};
 use crate::process::capture::Journal;
 use crate::process::family;
 use crate::protocol::control::{Event, StartFailure};
 use crate::protocol::life::Asker;
 use crate::shutdown::Shutdown;
+use lives::Member;
 use manager::Listening;
+use reload::{Composed, Reading};
 
-pub use config::{AskIngest, Config, Manager, Outcome};
+pub use config::{AskIngest, Composition, Config, Manager, Outcome, Recompose};
 use notes::Noted;
 use sockets::Lost;
 
@@ -48,16 +56,10 @@ const FAREWELL_PATIENCE: Duration = Duration::from_millis(500);
 /// How long descendants that got away from their part may take to vanish.
 const STRANGERS_PATIENCE: Duration = Duration::from_secs(2);
 
-/// A life under way.
-struct Life {
-    incarnation: u32,
-    orders: mpsc::Sender<Order>,
-    pid: Option<u32>,
-}
-
 enum Wake {
     Report(Report),
     Command(Command),
+    Composed(Composed),
     Stop(&'static str),
     Hangup,
     /// Names in the base directory have changed.
@@ -68,8 +70,13 @@ enum Wake {
 struct Supervisor {
     config: Config,
     chain: Chain,
-    lives: Vec<Option<Life>>,
+    members: BTreeMap<PartId, Member>,
     facts: Facts,
+    /// The file of the emulator's key, if the chain has an emulator.
+    emulator_key_file: Option<PathBuf>,
+    reading: Reading,
+    sleep: Sleep,
+    composed: mpsc::Sender<Composed>,
     lifeline: io::PipeReader,
     /// Never written to; closed by our end, however it comes.
     _lifeline_end: io::PipeWriter,
@@ -102,15 +109,21 @@ pub async fn run(mut config: Config) -> io::Result<Outcome> {
     let listener = config.control.listener().map_err(io::Error::other)?;
     server::start(listener, commands, &shutdown);
     let (lifeline, lifeline_end) = io::pipe()?;
-    let plans = config.parts.iter().map(|p| p.plan.clone()).collect();
+    let (composed, compositions) = mpsc::channel(1);
+    let specs = std::mem::take(&mut config.composition.parts);
+    let plans = specs.iter().map(|spec| spec.plan.clone()).collect();
     let mut watchers = Watchers::default();
     for (until, watcher) in config.watchers.drain(..) {
         watchers.add(until, watcher);
     }
     let supervisor = Supervisor {
         chain: Chain::new(plans, Instant::now()),
-        lives: config.parts.iter().map(|_| None).collect(),
+        members: lives::members(specs),
         facts: Facts::default(),
+        emulator_key_file: config.composition.emulator_key_file.take(),
+        reading: Reading::default(),
+        sleep: Sleep::new(clock::slept()),
+        composed,
         lifeline,
         _lifeline_end: lifeline_end,
         reports,
@@ -126,7 +139,21 @@ pub async fn run(mut config: Config) -> io::Result<Outcome> {
         lost: Lost::default(),
         config,
     };
-    supervisor.run(inbox, requests, Signals::install()?).await
+    let inbox = Inbox {
+        reports: inbox,
+        requests,
+        compositions,
+        signals: Signals::install()?,
+    };
+    supervisor.run(inbox).await
+}
+
+/// Everything that the supervisor waits for, but for its own timers.
+struct Inbox {
+    reports: mpsc::Receiver<Report>,
+    requests: mpsc::Receiver<Command>,
+    compositions: mpsc::Receiver<Composed>,
+    signals: Signals,
 }
 
 struct Signals {
@@ -146,12 +173,7 @@ impl Signals {
 }
 
 impl Supervisor {
-    async fn run(
-        mut self,
-        mut inbox: mpsc::Receiver<Report>,
-        mut requests: mpsc::Receiver<Command>,
-        mut signals: Signals,
-    ) -> io::Result<Outcome> {
+    async fn run(mut self, mut inbox: Inbox) -> io::Result<Outcome> {
         let mut names = sockets::watch(self.config.base_dir.clone(), &self.shutdown);
         loop {
             self.carry_out();
@@ -161,17 +183,28 @@ impl Supervisor {
             }
             let due = self.due().into_iter().chain(self.rebind_due()).min();
             let wake = tokio::select! {
-                Some(report) = inbox.recv() => Wake::Report(report),
-                Some(command) = requests.recv() => Wake::Command(command),
-                _ = signals.terminate.recv() => Wake::Stop("SIGTERM"),
-                _ = signals.interrupt.recv() => Wake::Stop("SIGINT"),
-                _ = signals.hangup.recv() => Wake::Hangup,
+                Some(report) = inbox.reports.recv() => Wake::Report(report),
+                Some(command) = inbox.requests.recv() => Wake::Command(command),
+                Some(composed) = inbox.compositions.recv() => Wake::Composed(composed),
+                _ = inbox.signals.terminate.recv() => Wake::Stop("SIGTERM"),
+                _ = inbox.signals.interrupt.recv() => Wake::Stop("SIGINT"),
+                _ = inbox.signals.hangup.recv() => Wake::Hangup,
                 Some(()) = names.recv() => Wake::Names,
                 () = sleep_until(due) => Wake::Timeout,
             };
+            self.notice_sleep(due);
             self.handle(wake);
         }
         Ok(self.finish().await)
+    }
+
+    /// What we slept through says nothing about the parts.
+    fn notice_sleep(&mut self, due: Option<Instant>) {
+        let now = Instant::now();
+        if self.sleep.is_over(clock::slept(), due, now) {
+            tracing::info!("Time passed in which nothing ran; no part is blamed for it.");
+            self.chain.handle_resume(now);
+        }
     }
 
     fn handle(&mut self, wake: Wake) {
@@ -179,6 +212,7 @@ impl Supervisor {
         match wake {
             Wake::Report(report) => self.handle_report(report, now),
             Wake::Command(command) => self.handle_command(command, now),
+            Wake::Composed(composed) => self.handle_composed(composed, now),
             Wake::Stop(signal) if self.signaled => {
                 tracing::warn!(signal, "Asked to stop again; killing what is left.");
                 self.note_asked("kill", Vec::new(), by_signal(signal));
@@ -193,7 +227,11 @@ impl Supervisor {
             Wake::Hangup if self.config.foreground => {
                 self.handle(Wake::Stop("SIGHUP"));
             }
-            Wake::Hangup => tracing::info!("A terminal was closed; going on."),
+            Wake::Hangup => {
+                tracing::info!("Asked to reload by SIGHUP.");
+                self.note_asked("reload", Vec::new(), by_signal("SIGHUP"));
+                self.begin_reload(None);
+            }
             Wake::Names => self.look_at_sockets(now),
             Wake::Timeout => {
                 self.chain.handle_timeout(now);
@@ -215,29 +253,36 @@ impl Supervisor {
                 }
             }
             News::Ready { fact } => {
-                let name = self.chain.parts()[part].plan.name;
+                let Some(name) = self.members.get(&part).map(|m| &m.spec.plan.name) else {
+                    return;
+                };
                 let changed = self.facts.note(name, &fact);
                 self.chain.handle_ready(part, incarnation, now);
                 if changed {
                     self.restart_those_after(part, now);
                 }
             }
+            News::Pulse { answer } => self.chain.handle_pulse(part, incarnation, answer, now),
             News::Ended { ending, left } => {
-                if self.life(part, incarnation).is_some() {
-                    self.lives[part] = None;
+                if self.life(part, incarnation).is_some()
+                    && let Some(member) = self.members.get_mut(&part)
+                {
+                    member.life = None;
                 }
                 if !left.is_empty() {
-                    let name = self.name(part);
+                    let name = self.name(part).to_owned();
                     tracing::error!(part = name, ?left, "Processes of a part would not die.");
                     self.watchers.tell(&Event::PartStuck {
-                        part: name.to_owned(),
+                        part: name,
                         pids: left,
                     });
                 }
-                let was = self.chain.parts()[part].state.clone();
+                let was = self.chain.part(part).map(|part| part.state.clone());
                 self.chain
                     .handle_end(part, incarnation, ending, now, rand::random());
-                self.note_end(part, incarnation, &was);
+                if let Some(was) = was {
+                    self.note_end(part, incarnation, &was);
+                }
             }
         }
     }
@@ -245,17 +290,24 @@ impl Supervisor {
     /// A part said something new of itself (another port, another token):
     /// those that were started with the old word start again.
     fn restart_those_after(&mut self, part: PartId, now: Instant) {
-        for other in 0..self.lives.len() {
-            let plan = &self.chain.parts()[other].plan;
-            if plan.after.contains(&part) && self.lives[other].is_some() {
+        let followers: Vec<PartId> = self.chain.followers(part).collect();
+        for other in followers {
+            let has_life = self.members.get(&other).is_some_and(|m| m.life.is_some());
+            if has_life && self.heeds_facts(other) {
                 tracing::info!(
-                    part = plan.name,
+                    part = self.name(other),
                     after = self.name(part),
                     "A part it depends on has changed; restarting."
                 );
-                self.chain.restart(other, now);
+                // One that is being stopped is started with the new word.
+                _ = self.chain.restart(other, now);
             }
         }
+    }
+
+    fn heeds_facts(&self, part: PartId) -> bool {
+        let run = self.members.get(&part).map(|member| &member.spec.run);
+        matches!(run, Some(Run::Process(process)) if process.heeds_facts)
     }
 
     fn stop(&mut self, at_once: bool, now: Instant) {
@@ -265,105 +317,6 @@ impl Supervisor {
         } else {
             self.chain.stop(now);
         }
-    }
-
-    fn carry_out(&mut self) {
-        loop {
-            while let Some(change) = self.chain.poll_change() {
-                self.announce(change);
-            }
-            self.note_states();
-            match self.chain.poll_action() {
-                Some(Action::Start(part, incarnation)) => self.start(part, incarnation),
-                Some(Action::Terminate(part, incarnation)) => {
-                    self.order(part, incarnation, Order::Terminate);
-                }
-                Some(Action::Kill(part, incarnation)) => self.order(part, incarnation, Order::Kill),
-                None => return,
-            }
-        }
-    }
-
-    fn start(&mut self, part: PartId, incarnation: u32) {
-        let (orders, given) = mpsc::channel(ORDERS_MAX);
-        let reporter = Reporter {
-            part,
-            incarnation,
-            reports: self.reports.clone(),
-        };
-        self.lives[part] = Some(Life {
-            incarnation,
-            orders,
-            pid: None,
-        });
-        if let Err(error) = self.begin_life(part, given, reporter.clone()) {
-            let ending = Ending::CannotStart {
-                error,
-                permanent: true,
-            };
-            self.shutdown.spawn(async move {
-                reporter
-                    .say(News::Ended {
-                        ending,
-                        left: Vec::new(),
-                    })
-                    .await;
-            });
-        }
-    }
-
-    fn begin_life(
-        &self,
-        part: PartId,
-        orders: mpsc::Receiver<Order>,
-        reporter: Reporter,
-    ) -> Result<(), String> {
-        let spec = &self.config.parts[part];
-        match &spec.run {
-            Run::Server(server) => {
-                let server = Server {
-                    name: spec.plan.name,
-                    serve: server.serve.clone(),
-                    own_thread: server.own_thread,
-                    grace: spec.plan.stop_grace,
-                    tasks: self.shutdown.clone(),
-                };
-                self.shutdown.spawn(inside::live(server, orders, reporter));
-            }
-            Run::Process(process) => {
-                let launch = (process.launch)(&self.facts)?;
-                let lifeline = process
-                    .ours
-                    .then(|| self.lifeline.try_clone().map(Into::into));
-                let birth = Birth {
-                    spawner: self.config.spawner.clone(),
-                    log: self.config.logs.of(spec.plan.name, self.config.log_limits),
-                    journal: self.journal.clone(),
-                    lifeline: lifeline.transpose().map_err(|e| e.to_string())?,
-                    probe: process.probe.clone(),
-                };
-                self.shutdown
-                    .spawn(incarnation::live(launch, birth, orders, reporter));
-            }
-        }
-        Ok(())
-    }
-
-    fn order(&mut self, part: PartId, incarnation: u32, order: Order) {
-        if let Some(life) = self.life(part, incarnation) {
-            // Room for both kinds; a life that is over needs no order.
-            _ = life.orders.try_send(order);
-        }
-    }
-
-    fn life(&mut self, part: PartId, incarnation: u32) -> Option<&mut Life> {
-        self.lives[part]
-            .as_mut()
-            .filter(|l| l.incarnation == incarnation)
-    }
-
-    fn name(&self, part: PartId) -> &'static str {
-        self.chain.parts()[part].plan.name
     }
 
     /// Ends whoever got away from the part it came from.
@@ -391,7 +344,7 @@ impl Supervisor {
         tracing::info!(after_ms, "Everything is stopped.");
         drop(self.watchers);
         self.config.sockets.clear();
-        self.config.parts.clear();
+        self.members.clear();
         self.shutdown.drain(FAREWELL_PATIENCE).await;
         match self.failure {
             Some(failure) => Outcome::StartFailed(failure),

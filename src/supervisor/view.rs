@@ -33,13 +33,12 @@ pub(super) fn chain_state(chain: &Chain) -> ChainState {
 pub(super) fn line(chain: &Chain) -> String {
     let states = chain
         .parts()
-        .iter()
-        .map(|part| (part.plan.name, part_state(part)));
+        .map(|(_, part)| (&part.plan.name, part_state(part)));
     let others: Vec<_> = states
-        .filter(|(_, state)| *state != PartState::Running)
+        .filter(|(_, state)| !matches!(state, PartState::Running | PartState::Finished))
         .map(|(name, state)| format!("{name} {}", state.as_str()))
         .collect();
-    let all = chain.parts().len();
+    let all = chain.parts().count();
     let ready = all - others.len();
     let word = match chain_state(chain) {
         ChainState::Running => return format!("ready, all {all} parts answer"),
@@ -73,7 +72,7 @@ pub(super) fn part_status(
         (percent * 10.0).round() / 10.0
     });
     PartStatus {
-        name: part.plan.name.to_owned(),
+        name: part.plan.name.to_string(),
         kind,
         state,
         ready: state == PartState::Running,
@@ -138,7 +137,8 @@ pub(super) fn part_state(part: &Part) -> PartState {
         State::Ready { .. } => PartState::Running,
         State::Stopping { .. } => PartState::Stopping,
         State::BackingOff { .. } => PartState::Backoff,
-        State::GaveUp => PartState::Failed,
+        State::GaveUp | State::Stuck { .. } => PartState::Failed,
+        State::Finished => PartState::Finished,
         State::Stopped => PartState::Stopped,
     }
 }

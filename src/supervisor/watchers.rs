@@ -1,7 +1,10 @@
 //! Those who want to know how a start, a stop or a restart goes.
 
+use std::time::Instant;
+
 use tokio::sync::mpsc;
 
+use super::chain::PartId;
 use crate::protocol::control::Event;
 
 /// Until when somebody watches.
@@ -19,11 +22,48 @@ pub enum Until {
 #[derive(Debug, Default)]
 pub(super) struct Watchers {
     all: Vec<(Until, mpsc::Sender<Event>)>,
+    /// Those who wait for some parts only.
+    of_parts: Vec<OfParts>,
+}
+
+#[derive(Debug)]
+struct OfParts {
+    parts: Vec<PartId>,
+    aim: Aim,
+    events: mpsc::Sender<Event>,
+}
+
+/// What somebody waits for some parts to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Aim {
+    /// Ready.
+    Up,
+    /// Gone, as was asked then.
+    Down(Instant),
 }
 
 impl Watchers {
     pub(super) fn add(&mut self, until: Until, events: mpsc::Sender<Event>) {
         self.all.push((until, events));
+    }
+
+    /// Adds somebody who hears everything until [`Self::settle`] finds an end
+    /// for these parts.
+    pub(super) fn add_for(&mut self, parts: Vec<PartId>, aim: Aim, events: mpsc::Sender<Event>) {
+        self.of_parts.push(OfParts { parts, aim, events });
+    }
+
+    /// Lets go with a last event whoever waits for parts that `end` has one
+    /// for.
+    pub(super) fn settle(&mut self, end: impl Fn(&[PartId], Aim) -> Option<Event>) {
+        self.of_parts
+            .retain(|waiting| match end(&waiting.parts, waiting.aim) {
+                Some(event) => {
+                    _ = waiting.events.try_send(event);
+                    false
+                }
+                None => !waiting.events.is_closed(),
+            });
     }
 
     /// Tells everybody; whoever does not keep up is left behind, and whoever
@@ -35,6 +75,11 @@ impl Watchers {
             }
             events.try_send(event.clone()).is_ok() && !is_last(*until, event)
         });
+        // The chain may be ready before these parts are what they are to be.
+        if !matches!(event, Event::Ready(_)) {
+            self.of_parts
+                .retain(|waiting| waiting.events.try_send(event.clone()).is_ok());
+        }
     }
 }
 
@@ -72,5 +117,20 @@ mod tests {
         assert!(start_events.try_recv().is_err(), "closed");
         assert!(matches!(stop_events.try_recv(), Ok(Event::Stopped { .. })));
         assert!(watchers.all.is_empty());
+    }
+
+    #[test]
+    fn who_waits_for_parts_hears_how_it_goes_until_they_have_an_end() {
+        let mut watchers = Watchers::default();
+        let (sender, mut events) = mpsc::channel(4);
+        watchers.add_for(vec![1, 2], Aim::Up, sender);
+        watchers.tell(&Event::Ready(Summary::default()));
+        watchers.settle(|_, _| None);
+        let part = "web".to_owned();
+        watchers.tell(&Event::PartFinished { part });
+        watchers.settle(|parts, _| (parts == [1, 2]).then_some(Event::Done { after_ms: 1 }));
+        assert!(matches!(events.try_recv(), Ok(Event::PartFinished { .. })));
+        assert!(matches!(events.try_recv(), Ok(Event::Done { .. })));
+        assert!(watchers.of_parts.is_empty());
     }
 }

@@ -68,6 +68,23 @@ impl From<&SourceError> for Refusal {
 }
 
 impl Source {
+    /// Everything that makes it this source and no other, secrets included; to
+    /// be hashed and not kept.
+    pub(crate) fn essence(&self) -> Vec<u8> {
+        match self {
+            Self::None => Vec::new(),
+            Self::ApiKey(key) => key.reveal().into_bytes(),
+            Self::Endpoint(endpoint) => {
+                let bearer = endpoint.bearer.as_ref().map(AccessToken::reveal);
+                format!("{:?} {bearer:?}", endpoint.url).into_bytes()
+            }
+            Self::Command(command) => {
+                let program = command.program.display();
+                format!("{program} {:?}", command.args).into_bytes()
+            }
+        }
+    }
+
     pub(super) async fn fetch(&self, order: Order) -> Result<TokenDetails, SourceError> {
         match self {
             Self::None => Err(SourceError::None),

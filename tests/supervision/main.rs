@@ -15,6 +15,8 @@ mod killing;
 mod logging;
 mod outliving;
 mod refusing;
+#[path = "../sidecars/mod.rs"]
+mod sidecars;
 mod starting;
 mod stopping;
 mod telling;

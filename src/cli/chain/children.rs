@@ -4,15 +4,11 @@ use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use tokio::sync::watch;
-
 use super::{Ingredients, plan};
 use crate::process::spawn::Spec;
 use crate::protocol::token::BrokerTokens;
-use crate::supervisor::chain::PartId;
-use crate::supervisor::part::{Facts, Launch, PartSpec, ProcessPart, Run};
+use crate::supervisor::part::{Essence, Facts, Launch, PartSpec, ProcessPart, Run};
 use crate::supervisor::probe::{EmulatorFact, Probe};
-use crate::token_broker;
 
 /// How long a process of the chain has from SIGTERM to SIGKILL.
 const STOP_GRACE: Duration = Duration::from_secs(5);
@@ -71,6 +67,13 @@ impl Ingredients {
         env
     }
 
+    /// Stands for what a child of ours is given besides what others say; not
+    /// for our executable, which an upgrade may have moved.
+    fn essence(&self, settings: &[&str], more: &str) -> Essence {
+        let env = self.child_environment(settings);
+        Essence::of([format!("{env:?} {} {more}", self.debug)])
+    }
+
     fn spec(&self, part: &str, program: PathBuf, settings: &[&str]) -> Spec {
         Spec {
             program,
@@ -85,6 +88,8 @@ impl Ingredients {
 }
 
 pub(super) fn emulator(with: &Ingredients, program: PathBuf) -> PartSpec {
+    let essence = with.essence(&[], &with.config.emulator.to_args().join(" "));
+    let log_limits = with.config.log;
     let with = with.clone();
     let launch = move |_: &Facts| {
         let mut spec = with.spec("emulator", program.clone(), &[]);
@@ -105,23 +110,20 @@ pub(super) fn emulator(with: &Ingredients, program: PathBuf) -> PartSpec {
         })
     };
     PartSpec {
-        plan: plan("emulator", Vec::new(), STOP_GRACE),
+        plan: plan("emulator", &["broker"], STOP_GRACE),
         place: "127.0.0.1".to_owned(),
+        essence,
         run: Run::Process(ProcessPart {
             launch: Box::new(launch),
+            heeds_facts: false,
+            log_limits,
             ours: true,
             probe: Probe::Emulator,
         }),
     }
 }
 
-pub(super) fn transport(
-    with: &Ingredients,
-    own_program: PathBuf,
-    after: Vec<PartId>,
-    has_emulator: bool,
-    broker: watch::Receiver<Option<token_broker::Handle>>,
-) -> PartSpec {
+pub(super) fn transport(with: &Ingredients, own_program: PathBuf, has_emulator: bool) -> PartSpec {
     let foreign = with.config.transport.binary.clone();
     let stop_grace = stop_grace(with.config.transport.shutdown_timeout);
     let socket = with.paths.ably_socket();
@@ -129,7 +131,12 @@ pub(super) fn transport(
         Some(_) => (false, Probe::ForeignTransport(socket.clone())),
         None => (true, Probe::Transport(socket.clone())),
     };
+    let log_limits = with.config.log;
+    let set = &with.config.transport.variables;
+    let given = format!("{foreign:?} {has_emulator} {:?} {set:?}", with.identity);
+    let essence = with.essence(TRANSPORT_SETTINGS, &given);
     let program = foreign.unwrap_or(own_program);
+    let broker = with.handles.broker.subscribe();
     let with = with.clone();
     let launch = move |facts: &Facts| {
         let endpoint = has_emulator.then(|| emulator_endpoint(facts)).transpose()?;
@@ -142,10 +149,13 @@ pub(super) fn transport(
         })
     };
     PartSpec {
-        plan: plan("transport", after, stop_grace),
+        plan: plan("transport", &["broker", "emulator"], stop_grace),
         place: socket.display().to_string(),
+        essence,
         run: Run::Process(ProcessPart {
             launch: Box::new(launch),
+            heeds_facts: true,
+            log_limits,
             ours,
             probe,
         }),

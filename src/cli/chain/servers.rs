@@ -10,9 +10,8 @@ use crate::delivery;
 use crate::ingest;
 use crate::net::unix::Socket;
 use crate::report::Report;
-use crate::supervisor::chain::PartId;
-use crate::supervisor::part::{PartSpec, Run, ServerPart, Serving};
-use crate::token_broker;
+use crate::supervisor::part::{Essence, PartSpec, Run, ServerPart, Serving};
+use crate::token_broker::{self, Source};
 
 /// How long Falco may take to find the transport that is ready before it.
 const LINK_PATIENCE: Duration = Duration::from_secs(1);
@@ -20,19 +19,17 @@ const LINK_PATIENCE: Duration = Duration::from_secs(1);
 /// Beyond the grace of what is on its way: the last acks.
 const LAST_ACKS: Duration = Duration::from_millis(1500);
 
-pub(super) fn broker(
-    with: &Ingredients,
-    handle: watch::Sender<Option<token_broker::Handle>>,
-) -> PartSpec {
+pub(super) fn broker(with: &Ingredients, source: &Source) -> PartSpec {
     let ingredients = with.clone();
-    let handle = Arc::new(handle);
     let serve = move |serving: Serving| {
-        let (with, handle) = (ingredients.clone(), handle.clone());
-        Box::pin(async move { serve_broker(&with, &handle, serving).await }) as _
+        let with = ingredients.clone();
+        Box::pin(async move { serve_broker(&with, serving).await }) as _
     };
+    let identity = format!("{:?}", with.identity);
     PartSpec {
-        plan: plan("broker", Vec::new(), Duration::from_secs(1)),
+        plan: plan("broker", &[], Duration::from_secs(1)),
         place: with.broker_socket.path().display().to_string(),
+        essence: Essence::of([&source.essence(), identity.as_bytes()]),
         run: Run::Server(ServerPart {
             serve: Arc::new(serve),
             own_thread: false,
@@ -42,11 +39,7 @@ pub(super) fn broker(
 }
 
 /// Says the broker tokens, which only the transport may know.
-async fn serve_broker(
-    with: &Ingredients,
-    handle: &watch::Sender<Option<token_broker::Handle>>,
-    serving: Serving,
-) -> Result<(), String> {
+async fn serve_broker(with: &Ingredients, serving: Serving) -> Result<(), String> {
     let (source, reach) = with.source().map_err(|e| e.to_string())?;
     let config = token_broker::Config {
         identity: with.identity.clone(),
@@ -59,30 +52,28 @@ async fn serve_broker(
         .map_err(|e| Report(&e).to_string())?;
     let broker = token_broker::start(config, listener, &serving.shutdown);
     let tokens = serde_json::to_string(&broker.broker_tokens).map_err(|e| e.to_string())?;
-    handle.send_replace(Some(broker));
+    with.handles.broker.send_replace(Some(broker));
     _ = serving.ready.send(tokens);
     serving.shutdown.begun().await;
     Ok(())
 }
 
-pub(super) fn falco(
-    with: &Ingredients,
-    after: Vec<PartId>,
-    handle: watch::Sender<Option<ingest::Handle>>,
-) -> PartSpec {
+pub(super) fn falco(with: &Ingredients) -> PartSpec {
     let device = with.identity.device().to_string();
     let mut config = ingest::Config::new(&device, with.paths.ably_socket());
     config.delivery = delivery::Config::with_attempt_timeout(with.config.publish_timeout);
     let grace = config.shutdown_grace + LAST_ACKS;
     let socket = Arc::clone(&with.falco_socket);
-    let handle = Arc::new(handle);
+    let handle = Arc::clone(&with.handles.falco);
+    let essence = Essence::of([format!("{device} {:?}", with.config.publish_timeout)]);
     let serve = move |serving: Serving| {
         let (socket, config, handle) = (socket.clone(), config.clone(), handle.clone());
         Box::pin(async move { serve_falco(&socket, config, &handle, serving).await }) as _
     };
     PartSpec {
-        plan: plan("falco", after, grace),
+        plan: plan("falco", &["transport"], grace),
         place: with.falco_socket.path().display().to_string(),
+        essence,
         run: Run::Server(ServerPart {
             serve: Arc::new(serve),
             own_thread: true,

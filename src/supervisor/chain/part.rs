@@ -1,21 +1,28 @@
 //! One part of the chain: its plan and its state.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::super::restart::History;
-use super::PartId;
+use super::super::sidecar::RestartPolicy;
+use super::pulse::{Pace, Pulse};
 
-/// What is fixed about a part.
+/// What is fixed about a part, until the next reload.
 #[derive(Debug, Clone)]
 pub struct Plan {
     /// Its name, unique in the chain.
-    pub name: &'static str,
-    /// Parts that must have been ready once before its first start.
-    pub after: Vec<PartId>,
+    pub name: Arc<str>,
+    /// Parts that must have been ready once before its first start; those that
+    /// are not in the chain do not count.
+    pub after: Vec<Arc<str>>,
     /// How long it may take from start to ready.
     pub ready_within: Duration,
     /// How long it may take to end after it was asked to.
     pub stop_grace: Duration,
+    /// When it is started again.
+    pub restart: RestartPolicy,
+    /// How often it is asked whether it is alive.
+    pub pace: Option<Pace>,
 }
 
 /// Where a part stands.
@@ -34,6 +41,8 @@ pub enum State {
     Ready {
         /// Since when.
         since: Instant,
+        /// How it is asked whether it still does.
+        pulse: Option<Pulse>,
     },
     /// It was asked to end.
     Stopping {
@@ -46,6 +55,13 @@ pub enum State {
         /// What comes then.
         after: After,
     },
+    /// It outlived SIGKILL; never is another started beside it.
+    Stuck {
+        /// When it was asked to end.
+        since: Instant,
+        /// What comes should it end after all.
+        after: After,
+    },
     /// It failed and waits for its next start.
     BackingOff {
         /// When that is.
@@ -53,19 +69,28 @@ pub enum State {
     },
     /// It failed for good.
     GaveUp,
-    /// It is gone.
+    /// It has done what it was for.
+    Finished,
+    /// It is gone, as asked.
     Stopped,
 }
 
 /// What follows once a part that is being stopped is gone.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum After {
     /// Nothing.
     Stay,
     /// It is started again at once.
-    Restart,
-    /// It did not get ready in time, which is a failure.
-    Retry,
+    Again,
+    /// It was ended for this reason, which is a failure.
+    Retry {
+        /// Why.
+        ending: Ending,
+        /// Since when it had been ready.
+        ready_since: Option<Instant>,
+    },
+    /// It is no part of the chain any more.
+    Remove,
 }
 
 /// How a part ended.
@@ -77,6 +102,11 @@ pub enum Ending {
     Signaled(i32),
     /// It did not get ready in time.
     NotReady,
+    /// It was ready and did not answer any more.
+    NotAlive {
+        /// What was wrong the last time.
+        why: String,
+    },
     /// It never ran.
     CannotStart {
         /// Why not.
@@ -95,6 +125,7 @@ impl std::fmt::Display for Ending {
             Self::Exited(code) => write!(f, "{}", Exit::Code(*code)),
             Self::Signaled(signal) => write!(f, "{}", Exit::Signal(*signal)),
             Self::NotReady => f.write_str("not ready in time"),
+            Self::NotAlive { why } => write!(f, "not alive: {why}"),
             Self::CannotStart { error, .. } | Self::Failed(error) => f.write_str(error),
         }
     }
@@ -120,14 +151,17 @@ pub struct Part {
     pub state: State,
     /// Counts its starts; 0 before the first.
     pub incarnation: u32,
-    /// Whether it was ready at any time.
-    pub ever_ready: bool,
+    /// Whether those that come after it may start: it was ready, or has
+    /// finished.
+    pub answered: bool,
     /// When the current incarnation was started.
     pub started: Option<Instant>,
     /// How the incarnation before ended.
     pub last_end: Option<LastEnd>,
     /// Its failures.
     pub history: History,
+    /// It is to end once those after it that end too are gone; then this.
+    pub(super) leaving: Option<After>,
 }
 
 impl Part {
@@ -136,10 +170,11 @@ impl Part {
             plan,
             state: State::Waiting,
             incarnation: 0,
-            ever_ready: false,
+            answered: false,
             started: None,
             last_end: None,
             history: History::default(),
+            leaving: None,
         }
     }
 
@@ -152,21 +187,31 @@ impl Part {
         };
     }
 
-    /// Notes how the current incarnation ended; yields the state it was in.
-    pub(super) fn end(&mut self, ending: &Ending, now: Instant) -> State {
+    /// Notes how the current incarnation ended.
+    pub(super) fn end(&mut self, ending: &Ending, now: Instant) {
         let uptime = self.started.take().map(|s| now.duration_since(s));
         self.last_end = Some(LastEnd {
             ending: ending.clone(),
             at: now,
             uptime: uptime.unwrap_or_default(),
         });
-        std::mem::replace(&mut self.state, State::Waiting)
     }
 
     /// Whether a process or server of it may exist.
     pub fn is_running(&self) -> bool {
         use State::{Ready, Starting, Stopping};
         matches!(self.state, Starting { .. } | Ready { .. } | Stopping { .. })
+    }
+
+    /// Whether it runs and is to end, now or soon.
+    pub(super) fn is_going(&self) -> bool {
+        let stopping = matches!(self.state, State::Stopping { .. });
+        stopping || (self.leaving.is_some() && self.is_running())
+    }
+
+    /// Whether it is as it should be.
+    pub fn is_well(&self) -> bool {
+        matches!(self.state, State::Ready { .. } | State::Finished)
     }
 
     /// Starts after the first.

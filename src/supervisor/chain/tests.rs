@@ -1,15 +1,22 @@
+mod life;
+mod model;
+mod reload;
+
+use super::super::sidecar::RestartPolicy;
 use super::*;
 
 const BROKER: PartId = 0;
 const TRANSPORT: PartId = 1;
 const FALCO: PartId = 2;
 
-fn plan(name: &'static str, after: &[PartId]) -> Plan {
+fn plan(name: &str, after: &[&str]) -> Plan {
     Plan {
-        name,
-        after: after.to_vec(),
+        name: name.into(),
+        after: after.iter().map(|&name| name.into()).collect(),
         ready_within: Duration::from_secs(10),
         stop_grace: Duration::from_secs(5),
+        restart: RestartPolicy::default(),
+        pace: None,
     }
 }
 
@@ -17,8 +24,8 @@ fn plan(name: &'static str, after: &[PartId]) -> Plan {
 fn chain(now: Instant) -> Chain {
     let plans = vec![
         plan("broker", &[]),
-        plan("transport", &[BROKER]),
-        plan("falco", &[TRANSPORT]),
+        plan("transport", &["broker"]),
+        plan("falco", &["transport"]),
     ];
     Chain::new(plans, now)
 }
@@ -91,7 +98,7 @@ fn a_part_that_dies_is_started_again_after_its_delay_and_the_others_stay() {
     assert_eq!(actions(&mut chain), [Action::Start(TRANSPORT, 2)]);
     chain.handle_ready(TRANSPORT, 2, due);
     assert_eq!(chain.outlook(), Outlook::Ready);
-    assert_eq!(chain.parts()[TRANSPORT].restarts(), 1);
+    assert_eq!(chain.part(TRANSPORT).unwrap().restarts(), 1);
 }
 
 #[test]
@@ -200,7 +207,7 @@ fn once_ready_a_chain_never_stops_itself() {
         chain.handle_timeout(now);
     }
     assert_eq!(chain.outlook(), Outlook::Degraded);
-    assert!(chain.parts()[TRANSPORT].history.is_crash_loop());
+    assert!(chain.part(TRANSPORT).unwrap().history.is_crash_loop());
 }
 
 #[test]
@@ -214,7 +221,7 @@ fn what_an_earlier_incarnation_reports_changes_nothing() {
     chain.handle_end(TRANSPORT, 1, crash(), now + secs(1), 1.0);
     assert_eq!(drain(&mut chain), (Vec::new(), Vec::new()));
     assert!(matches!(
-        chain.parts()[TRANSPORT].state,
+        chain.part(TRANSPORT).unwrap().state,
         State::Starting { .. }
     ));
 }
@@ -224,11 +231,11 @@ fn a_restart_asked_for_has_no_delay_and_forgives() {
     let now = Instant::now();
     let mut chain = ready_chain(now);
     chain.handle_end(FALCO, 1, Ending::Exited(78), now, 1.0);
-    assert_eq!(chain.parts()[FALCO].state, State::GaveUp);
+    assert_eq!(chain.part(FALCO).unwrap().state, State::GaveUp);
     drain(&mut chain);
-    chain.restart(FALCO, now);
+    chain.restart(FALCO, now).unwrap();
     assert_eq!(actions(&mut chain), [Action::Start(FALCO, 2)]);
-    chain.restart(TRANSPORT, now);
+    chain.restart(TRANSPORT, now).unwrap();
     assert_eq!(actions(&mut chain), [Action::Terminate(TRANSPORT, 1)]);
     chain.handle_end(TRANSPORT, 1, Ending::Exited(0), now, 1.0);
     assert_eq!(actions(&mut chain), [Action::Start(TRANSPORT, 2)]);
@@ -252,7 +259,7 @@ fn a_stop_during_the_start_leaves_nothing() {
 fn restarting_all_goes_down_from_last_to_first_and_up_from_first_to_last() {
     let now = Instant::now();
     let mut chain = ready_chain(now);
-    chain.restart_all(now);
+    chain.restart_all(now).unwrap();
     for part in [FALCO, TRANSPORT, BROKER] {
         assert_eq!(actions(&mut chain), [Action::Terminate(part, 1)]);
         assert_eq!(chain.outlook(), Outlook::Degraded);
@@ -269,7 +276,7 @@ fn restarting_all_goes_down_from_last_to_first_and_up_from_first_to_last() {
 fn a_stop_goes_before_a_restart() {
     let now = Instant::now();
     let mut chain = ready_chain(now);
-    chain.restart_all(now);
+    chain.restart_all(now).unwrap();
     chain.stop(now);
     for part in [FALCO, TRANSPORT, BROKER] {
         chain.handle_end(part, 1, Ending::Exited(0), now, 1.0);

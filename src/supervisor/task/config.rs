@@ -9,7 +9,6 @@ use tokio::sync::mpsc;
 
 use super::super::instance::Holder;
 use super::super::part::PartSpec;
-use super::super::sidecar::LogLimits;
 use super::super::watchers::Until;
 use crate::net::notify::Notifier;
 use crate::net::unix::Socket;
@@ -20,10 +19,24 @@ use crate::protocol::control::{Event, IngestStatus, StartFailure};
 /// Asks Falco how it is.
 pub type AskIngest = Arc<dyn Fn() -> BoxFuture<'static, Option<IngestStatus>> + Send + Sync>;
 
-/// Everything a supervisor is made of.
-pub struct Config {
+/// What a configuration makes of a chain.
+pub struct Composition {
     /// The parts, in starting order.
     pub parts: Vec<PartSpec>,
+    /// The file of the emulator's key, if the chain has an emulator.
+    pub emulator_key_file: Option<PathBuf>,
+}
+
+/// Reads the configuration anew; may wait for a disk. An error says what is
+/// wrong, and where.
+pub type Recompose = Arc<dyn Fn() -> Result<Composition, String> + Send + Sync>;
+
+/// Everything a supervisor is made of.
+pub struct Config {
+    /// The chain to begin with.
+    pub composition: Composition,
+    /// Makes another one, for a reload.
+    pub recompose: Recompose,
     /// The control socket.
     pub control: Arc<Socket>,
     /// The sockets of the parts inside this process.
@@ -36,16 +49,12 @@ pub struct Config {
     pub device_id: String,
     /// The user.
     pub user_id: String,
-    /// The file of the emulator's key, if the chain has an emulator.
-    pub emulator_key_file: Option<PathBuf>,
     /// The transport's socket.
     pub ably_socket: PathBuf,
     /// Falco's socket.
     pub falco_socket: PathBuf,
     /// Where the output of the parts goes.
     pub logs: Logs,
-    /// How large each of them may get.
-    pub log_limits: LogLimits,
     /// Spawns the children.
     pub spawner: Spawner,
     /// Who hears how it goes, from the first event on.

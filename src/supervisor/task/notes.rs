@@ -32,8 +32,11 @@ impl Noted {
 impl Supervisor {
     /// Notes every part whose state is another one than before.
     pub(super) fn note_states(&mut self) {
-        for id in 0..self.lives.len() {
-            let part = &self.chain.parts()[id];
+        let ids: Vec<PartId> = self.chain.parts().map(|(id, _)| id).collect();
+        for id in ids {
+            let Some(part) = self.chain.part(id) else {
+                continue;
+            };
             let now = (part.incarnation, view::part_state(part));
             let name = part.plan.name.to_string();
             let before = self.noted.states.insert(name.clone(), now);
@@ -60,8 +63,8 @@ impl Supervisor {
             let part = part.clone();
             self.journal.note(Life::CrashLoopOver { part, incarnation });
         }
-        let retry_in_ms = match self.chain.parts()[id].state {
-            State::BackingOff { start_at } => Some(ms(
+        let retry_in_ms = match self.chain.part(id).map(|part| &part.state) {
+            Some(State::BackingOff { start_at }) => Some(ms(
                 start_at.saturating_duration_since(std::time::Instant::now())
             )),
             _ => None,
@@ -70,19 +73,16 @@ impl Supervisor {
             part,
             incarnation,
             state,
-            pid: self.lives[id].as_ref().and_then(|life| life.pid),
+            pid: self.pid(id),
             retry_in_ms,
         });
     }
 
     /// Notes how a life ended that was in state `was`.
     pub(super) fn note_end(&mut self, id: PartId, incarnation: u32, was: &State) {
-        let part = &self.chain.parts()[id];
-        let Some(end) = part
-            .last_end
-            .as_ref()
-            .filter(|_| part.incarnation == incarnation)
-        else {
+        let part = self.chain.part(id);
+        let part = part.filter(|part| part.incarnation == incarnation);
+        let Some((part, end)) = part.and_then(|part| Some((part, part.last_end.as_ref()?))) else {
             return;
         };
         let code = match end.ending {
@@ -115,7 +115,7 @@ impl Supervisor {
 
     /// Notes that somebody asked for something.
     pub(super) fn note_asked(&mut self, request: &str, parts: Vec<String>, by: Asker) {
-        if request == "stop" {
+        if matches!(request, "stop" | "kill") && parts.is_empty() {
             self.noted.stop_asked.get_or_insert_with(|| by.clone());
         }
         let request = request.to_owned();
@@ -127,12 +127,19 @@ fn cause(was: &State, ending: &Ending) -> Cause {
     match (was, ending) {
         (
             State::Stopping {
-                after: After::Retry,
+                after: After::Retry { ending, .. },
                 ..
             },
             _,
-        )
-        | (_, Ending::NotReady) => Cause::NeverReady,
+        ) if *ending == Ending::NotReady => Cause::NeverReady,
+        (
+            State::Stopping {
+                after: After::Retry { .. },
+                ..
+            },
+            _,
+        ) => Cause::Liveness,
+        (_, Ending::NotReady) => Cause::NeverReady,
         (State::Stopping { .. }, _) => Cause::Requested,
         (_, Ending::CannotStart { .. }) => Cause::ExecFailed,
         _ => Cause::Crash,

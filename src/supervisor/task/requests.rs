@@ -9,17 +9,19 @@ use std::time::{Duration, Instant};
 use futures_util::future::join_all;
 use tokio::sync::mpsc;
 
-use super::super::chain::{Outlook, PartId, State};
+use super::super::chain::{Outlook, Part, PartId, State};
 use super::super::part::Run;
 use super::super::view::{self, ms};
 use super::super::watchers::Until;
 use super::Supervisor;
+use super::commands::Deed;
 use crate::control::server::Command;
 use crate::net::ask::ask;
 use crate::net::unix::Socket;
 use crate::process::usage::Usage;
 use crate::protocol::control::{
-    ChainState, Event, LastExit, PartKind, PartStatus, Request, STATUS_SCHEMA, SocketStatus, Status,
+    ChainState, Event, LastExit, PartKind, PartState, PartStatus, Request, STATUS_SCHEMA,
+    SocketStatus, Status,
 };
 use crate::protocol::ipc::{TransportStatus, UpstreamStatus};
 use crate::protocol::life::Asker;
@@ -45,42 +47,33 @@ impl Supervisor {
                     refuse(&events, "the chain is being stopped");
                 }
             },
-            Request::Stop { now: at_once } => {
-                tracing::info!(?peer, at_once, "Asked to stop.");
-                self.note_asked("stop", Vec::new(), asker(peer));
-                self.watchers.add(Until::Stopped, events);
-                self.stop(at_once, now);
+            Request::Stop {
+                now: at_once,
+                parts,
+            } => {
+                tracing::info!(?peer, at_once, ?parts, "Asked to stop.");
+                self.note_asked("stop", parts.clone(), asker(peer));
+                if parts.is_empty() {
+                    self.command_all(Deed::Stop, at_once, events, now);
+                } else {
+                    self.command_parts(Deed::Stop, &parts, events, now);
+                }
+            }
+            Request::Reload => {
+                tracing::info!(?peer, "Asked to reload.");
+                self.note_asked("reload", Vec::new(), asker(peer));
+                self.begin_reload(Some(events));
             }
             Request::Restart { parts } => {
                 tracing::info!(?peer, ?parts, "Asked to restart.");
                 self.note_asked("restart", parts.clone(), asker(peer));
-                match self.select(&parts) {
-                    Ok(ids) => {
-                        self.watchers.add(Until::Ready, events);
-                        if ids.is_empty() {
-                            self.chain.restart_all(now);
-                        }
-                        for id in ids {
-                            self.chain.restart(id, now);
-                        }
-                    }
-                    Err(error) => refuse(&events, &error),
+                if parts.is_empty() {
+                    self.command_all(Deed::Restart, false, events, now);
+                } else {
+                    self.command_parts(Deed::Restart, &parts, events, now);
                 }
             }
         }
-    }
-
-    fn select(&self, names: &[String]) -> Result<Vec<PartId>, String> {
-        if matches!(self.chain.outlook(), Outlook::Stopping | Outlook::Stopped) {
-            return Err("the chain is being stopped".to_owned());
-        }
-        let known = || self.chain.parts().iter().map(|p| p.plan.name);
-        let find = |name: &String| {
-            let all = known().collect::<Vec<_>>().join(", ");
-            let error = || format!("there is no part {name:?}; there are {all}");
-            known().position(|n| n == name).ok_or_else(error)
-        };
-        names.iter().map(find).collect()
     }
 
     /// Answers in a task of its own: Falco and the transport are asked too.
@@ -98,9 +91,9 @@ impl Supervisor {
                 transport,
                 ..status
             };
-            for (id, answer) in answers {
-                status.parts[id].ready &= answer.is_ok();
-                status.parts[id].trouble = answer.err();
+            for (at, answer) in answers {
+                status.parts[at].ready &= answer.is_ok();
+                status.parts[at].trouble = answer.err();
             }
             if status.state == ChainState::Running && !is_well(&status) {
                 status.state = ChainState::Degraded;
@@ -109,22 +102,21 @@ impl Supervisor {
         });
     }
 
-    /// Asks every process that should answer whether it does: one that is
-    /// suspended or hangs is still there for the kernel.
-    fn probes(&self) -> Vec<impl Future<Output = (PartId, Result<(), String>)> + use<>> {
-        let ready = |id: &PartId| matches!(self.chain.parts()[*id].state, State::Ready { .. });
-        let probe = |id: PartId| match &self.config.parts[id].run {
+    /// Asks every process that should answer whether it does, each by its place
+    /// in the order: one that is suspended or hangs is still there for the
+    /// kernel.
+    fn probes(&self) -> Vec<impl Future<Output = (usize, Result<(), String>)> + use<>> {
+        let parts = self.chain.parts().enumerate();
+        let ready = parts.filter(|(_, (_, part))| matches!(part.state, State::Ready { .. }));
+        let probe = |(at, (id, _))| match &self.members.get(&id)?.spec.run {
             Run::Process(process) => {
                 let fact = self.facts.of(self.name(id)).unwrap_or_default().to_owned();
                 let probe = process.probe.clone();
-                Some(async move { (id, probe.ask_once(&fact, STATUS_PATIENCE).await) })
+                Some(async move { (at, probe.ask_once(&fact, STATUS_PATIENCE).await) })
             }
             Run::Server(_) => None,
         };
-        (0..self.lives.len())
-            .filter(ready)
-            .filter_map(probe)
-            .collect()
+        ready.filter_map(probe).collect()
     }
 
     fn status(&self, now: Instant) -> Status {
@@ -147,8 +139,10 @@ impl Supervisor {
             base_dir: self.config.base_dir.display().to_string(),
             device_id: self.config.device_id.clone(),
             user_id: self.config.user_id.clone(),
-            parts: (0..self.lives.len())
-                .map(|id| self.part_status(id, now))
+            parts: self
+                .chain
+                .parts()
+                .map(|(id, part)| self.part_status(id, part, now))
                 .collect(),
             sockets,
             ingest: None,
@@ -162,21 +156,22 @@ impl Supervisor {
     fn transport_socket(&self) -> Option<SocketStatus> {
         let path = &self.config.ably_socket;
         let place = path.display().to_string();
-        let parts = self.config.parts.iter().zip(self.chain.parts());
-        let mut ready = parts.filter(|(_, part)| matches!(part.state, State::Ready { .. }));
-        ready.find(|(spec, _)| spec.place == place)?;
+        let mut parts = self.chain.parts();
+        let (_, _) = parts.find(|(id, part)| {
+            matches!(part.state, State::Ready { .. })
+                && self.members.get(id).is_some_and(|m| m.spec.place == place)
+        })?;
         let meta = std::fs::symlink_metadata(path);
         let is_socket = meta.is_ok_and(|meta| meta.file_type().is_socket());
         Some(view::socket_status(path, is_socket))
     }
 
-    fn part_status(&self, id: PartId, now: Instant) -> PartStatus {
-        let kind = match self.config.parts[id].run {
-            Run::Process(_) => PartKind::Process,
-            Run::Server(_) => PartKind::Server,
+    fn part_status(&self, id: PartId, part: &Part, now: Instant) -> PartStatus {
+        let kind = match self.members.get(&id).map(|member| &member.spec.run) {
+            Some(Run::Server(_)) => PartKind::Server,
+            _ => PartKind::Process,
         };
-        let pid = self.lives[id].as_ref().and_then(|l| l.pid);
-        let status = view::part_status(&self.chain.parts()[id], kind, pid, self.place(id), now);
+        let status = view::part_status(part, kind, self.pid(id), self.place(id), now);
         let trouble = self.unreachable(id).filter(|_| status.ready);
         PartStatus {
             ready: status.ready && trouble.is_none(),
@@ -196,7 +191,7 @@ impl Supervisor {
 
     /// Why nobody can reach a server of ours, however well it is.
     pub(super) fn unreachable(&self, id: PartId) -> Option<String> {
-        match &self.config.parts[id].run {
+        match &self.members.get(&id)?.spec.run {
             Run::Server(server) if !server.socket.is_in_place() => {
                 let path = server.socket.path().display();
                 Some(format!("{path} was removed or replaced"))
@@ -217,12 +212,13 @@ fn asker(peer: Option<(i32, u32)>) -> Asker {
 /// Whether everything is as it should be.
 fn is_well(status: &Status) -> bool {
     let refused = status.transport.iter().flat_map(|t| &t.connections);
-    status.parts.iter().all(|part| part.ready)
+    let well = |part: &PartStatus| part.ready || part.state == PartState::Finished;
+    status.parts.iter().all(well)
         && status.sockets.iter().all(|socket| socket.in_place)
         && !refused.into_iter().any(UpstreamStatus::is_broken)
 }
 
-fn refuse(events: &mpsc::Sender<Event>, error: &str) {
+pub(super) fn refuse(events: &mpsc::Sender<Event>, error: &str) {
     let error = error.to_owned();
     _ = events.try_send(Event::Refused { error });
 }

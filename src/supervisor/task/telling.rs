@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use super::super::chain::{Change, PartId, State};
+use super::super::chain::{Change, Part, PartId};
 use super::super::probe::EmulatorFact;
 use super::super::view::ms;
 use super::Supervisor;
@@ -16,7 +16,7 @@ impl Supervisor {
     pub(super) fn announce(&mut self, change: Change) {
         let event = match change {
             Change::Ready { part, after } => {
-                let pid = self.lives[part].as_ref().and_then(|l| l.pid);
+                let pid = self.pid(part);
                 tracing::info!(
                     part = self.name(part),
                     pid,
@@ -62,12 +62,18 @@ impl Supervisor {
             }
             Change::Stuck { part } => {
                 tracing::error!(part = self.name(part), "Part outlived SIGKILL.");
-                let pids = self.lives[part].as_ref().and_then(|l| l.pid);
                 Event::PartStuck {
                     part: self.name(part).to_owned(),
-                    pids: pids.into_iter().collect(),
+                    pids: self.pid(part).into_iter().collect(),
                 }
             }
+            Change::Finished { part } => {
+                tracing::info!(part = self.name(part), "Part has finished.");
+                Event::PartFinished {
+                    part: self.name(part).to_owned(),
+                }
+            }
+            Change::Removed { part } => return self.forget(part),
             Change::ChainReady => {
                 tracing::info!("The whole chain is ready.");
                 self.journal.note(Life::Ready);
@@ -83,37 +89,37 @@ impl Supervisor {
         self.watchers.tell(&event);
     }
 
+    /// It is no part any more.
+    fn forget(&mut self, part: PartId) {
+        if let Some(member) = self.members.remove(&part) {
+            self.facts.forget(&member.spec.plan.name);
+        }
+    }
+
     pub(super) fn failure(&self, id: PartId) -> StartFailure {
-        let part = &self.chain.parts()[id];
-        let name = part.plan.name;
-        let how = part.last_end.as_ref().map(|e| e.ending.to_string());
-        let error = format!(
-            "{name} never became ready: {} (attempt {})",
-            how.unwrap_or_default(),
-            part.incarnation
-        );
-        let hint = format!("falco logs {name} says more; every part was ended");
+        let name = self.name(id);
+        let part = self.chain.part(id);
+        let how = part.and_then(|part| part.last_end.as_ref());
+        let how = how.map_or("it never ran".to_owned(), |end| end.ending.to_string());
+        let attempt = part.map_or(0, |part| part.incarnation);
         StartFailure {
             exit: EXIT_UNAVAILABLE,
-            error,
-            hint: Some(hint),
+            error: format!("{name} never became ready: {how} (attempt {attempt})"),
+            hint: Some(format!("falco logs {name} says more; every part was ended")),
             part: Some(name.to_owned()),
         }
     }
 
     pub(super) fn summary(&self, now: Instant) -> Summary {
         let up = now.duration_since(self.config.began);
-        let ready = |id: &PartId| {
-            let is_ready = matches!(self.chain.parts()[*id].state, State::Ready { .. });
-            is_ready && self.unreachable(*id).is_none()
-        };
+        let well = |(id, part): &(PartId, &Part)| part.is_well() && self.unreachable(*id).is_none();
         Summary {
             pid: self.config.holder.identity.pid,
             instance: self.config.holder.instance.clone(),
             took_ms: ms(self.took.unwrap_or(up)),
             up_ms: ms(up),
-            parts: self.lives.len(),
-            parts_ready: (0..self.lives.len()).filter(ready).count(),
+            parts: self.chain.parts().count(),
+            parts_ready: self.chain.parts().filter(well).count(),
             falco_socket: self.config.falco_socket.display().to_string(),
             ably_socket: self.config.ably_socket.display().to_string(),
             device_id: self.config.device_id.clone(),
@@ -123,7 +129,7 @@ impl Supervisor {
     }
 
     pub(super) fn emulator(&self) -> Option<EmulatorPlace> {
-        let key_file = self.config.emulator_key_file.as_ref()?;
+        let key_file = self.emulator_key_file.as_ref()?;
         let fact = EmulatorFact::parse(self.facts.of("emulator")?).ok()?;
         Some(EmulatorPlace {
             address: fact.address,
@@ -134,9 +140,10 @@ impl Supervisor {
     /// Where a part listens: what it said of itself, else what is planned.
     pub(super) fn place(&self, part: PartId) -> String {
         let fact = self.facts.of(self.name(part)).unwrap_or_default();
-        match EmulatorFact::parse(fact) {
-            Ok(EmulatorFact { address }) => format!("http://{address}"),
-            Err(_) => self.config.parts[part].place.clone(),
+        if let Ok(EmulatorFact { address }) = EmulatorFact::parse(fact) {
+            return format!("http://{address}");
         }
+        let member = self.members.get(&part);
+        member.map_or(String::new(), |member| member.spec.place.clone())
     }
 }

@@ -1,0 +1,71 @@
+//! Asks a chain that runs for something, and follows it to the end.
+
+use std::time::{Duration, Instant};
+
+use super::exit::{Exit, Failure};
+use super::holder;
+use super::progress::Progress;
+use super::runtime::block_on;
+use super::status::not_running;
+use crate::control::client::{ControlError, Exchange};
+use crate::paths::Paths;
+use crate::process::identity::Fate;
+use crate::protocol::control::{Event, Request};
+use crate::supervisor::instance::{Asked, Lock};
+
+/// Asks, and shows how it goes; yields after how many milliseconds it was done.
+pub(super) fn follow(
+    paths: &Paths,
+    request: &Request,
+    progress: &Progress,
+    patience: Duration,
+) -> Result<u64, Failure> {
+    let began = Instant::now();
+    block_on(async {
+        let begun = Exchange::begin(&paths.control_socket(), request).await;
+        let exchange = begun.map_err(|e| not_running(paths, &e))?;
+        let following = to_the_end(exchange, paths, progress, patience);
+        tokio::time::timeout(patience, following)
+            .await
+            .unwrap_or_else(|_| Err(late(paths)))
+    })?;
+    Ok(u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX))
+}
+
+async fn to_the_end(
+    mut exchange: Exchange,
+    paths: &Paths,
+    progress: &Progress,
+    patience: Duration,
+) -> Result<(), Failure> {
+    loop {
+        match exchange.next(patience).await {
+            Ok(Event::Ready(_) | Event::Done { .. }) => return Ok(()),
+            Ok(Event::Refused { error }) => return Err(refused(error)),
+            Ok(Event::Failed(failure)) => return Err(Failure::from_start(failure)),
+            Ok(Event::Stopped { .. }) => {
+                return Err(Failure::new(
+                    Exit::Failed,
+                    "the chain was stopped meanwhile",
+                ));
+            }
+            Ok(event) => progress.show(&event),
+            Err(ControlError::TimedOut { .. }) => return Err(late(paths)),
+            Err(error) => return Err(Failure::of(Exit::Unknown, &error)),
+        }
+    }
+}
+
+fn refused(error: String) -> Failure {
+    Failure::new(Exit::Usage, error)
+}
+
+fn late(paths: &Paths) -> Failure {
+    let lock = paths.lock_file();
+    if let Ok(Asked::Held(Some(who))) = Lock::ask_existing(&lock)
+        && who.identity.fate() == Fate::Suspended
+    {
+        return holder::unresponsive(&lock, Some(&who), Exit::TimedOut);
+    }
+    Failure::new(Exit::TimedOut, "it was not done in time").hint("falco status")
+}

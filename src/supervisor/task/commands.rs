@@ -1,0 +1,135 @@
+//! Stopping and restarting parts by name, and when that is done.
+
+use std::time::Instant;
+
+use tokio::sync::mpsc;
+
+use super::super::chain::{PartId, Prospect, Refused};
+use super::super::view::ms;
+use super::super::watchers::{Aim, Until};
+use super::Supervisor;
+use super::requests::refuse;
+use crate::protocol::control::{Event, StartFailure};
+
+/// What is done to parts by name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Deed {
+    Stop,
+    Restart,
+}
+
+impl Supervisor {
+    pub(super) fn command_all(
+        &mut self,
+        deed: Deed,
+        at_once: bool,
+        events: mpsc::Sender<Event>,
+        now: Instant,
+    ) {
+        match deed {
+            Deed::Stop => {
+                self.watchers.add(Until::Stopped, events);
+                self.stop(at_once, now);
+            }
+            Deed::Restart => match self.chain.restart_all(now) {
+                Ok(()) => self.watchers.add(Until::Ready, events),
+                Err(refused) => refuse(&events, &refused.to_string()),
+            },
+        }
+    }
+
+    /// Does it to each of the parts called `names`, or to none if there is a
+    /// name that is nobody's.
+    pub(super) fn command_parts(
+        &mut self,
+        deed: Deed,
+        names: &[String],
+        events: mpsc::Sender<Event>,
+        now: Instant,
+    ) {
+        let parts = match self.select(names) {
+            Ok(parts) => parts,
+            Err(error) => return refuse(&events, &error),
+        };
+        let mut touched = Vec::new();
+        for part in parts {
+            match self.command(deed, part, now) {
+                Ok(with) => {
+                    self.tell_dependents(part, &with, &events);
+                    touched.push(part);
+                    touched.extend(with);
+                }
+                // It is as it was wanted.
+                Err(Refused::NotRunning { .. }) => {}
+                Err(refused) => return refuse(&events, &refused.to_string()),
+            }
+        }
+        let aim = match deed {
+            Deed::Stop => Aim::Down(now),
+            Deed::Restart => Aim::Up,
+        };
+        self.watchers.add_for(touched, aim, events);
+    }
+
+    fn command(&mut self, deed: Deed, part: PartId, now: Instant) -> Result<Vec<PartId>, Refused> {
+        match deed {
+            Deed::Stop => self.chain.stop_part(part, now),
+            Deed::Restart => self.chain.restart(part, now),
+        }
+    }
+
+    fn tell_dependents(&self, part: PartId, taken: &[PartId], events: &mpsc::Sender<Event>) {
+        let after = self.chain.followers(part);
+        let left: Vec<PartId> = after.filter(|id| !taken.contains(id)).collect();
+        if taken.is_empty() && left.is_empty() {
+            return;
+        }
+        _ = events.try_send(Event::Dependents {
+            part: self.name(part).to_owned(),
+            taken: self.names(taken),
+            left: self.names(&left),
+        });
+    }
+
+    fn select(&self, names: &[String]) -> Result<Vec<PartId>, String> {
+        let find = |name: &String| {
+            let error = || {
+                let all = self.chain.parts().map(|(id, _)| self.name(id));
+                let all = all.collect::<Vec<_>>().join(", ");
+                format!("there is no part {name:?}; there are {all}")
+            };
+            self.chain.find(name).ok_or_else(error)
+        };
+        names.iter().map(find).collect()
+    }
+
+    /// Lets go whoever waits for parts that are what they are to be, or will
+    /// not be.
+    pub(super) fn let_go(&mut self) {
+        let now = Instant::now();
+        let mut watchers = std::mem::take(&mut self.watchers);
+        watchers.settle(|parts, aim| {
+            let under_way = |id: &PartId| self.chain.prospect(*id) == Prospect::UnderWay;
+            let failed = |id: &&PartId| self.chain.prospect(**id) == Prospect::Failed;
+            if parts.iter().any(under_way) {
+                return None;
+            }
+            Some(match (parts.iter().find(failed), aim) {
+                (Some(id), _) => Event::Failed(self.part_failure(*id)),
+                (None, Aim::Up) => Event::Ready(self.summary(now)),
+                (None, Aim::Down(since)) => Event::Done {
+                    after_ms: ms(now.duration_since(since)),
+                },
+            })
+        });
+        self.watchers = watchers;
+    }
+
+    fn part_failure(&self, id: PartId) -> StartFailure {
+        let hint = format!("falco logs {} says more", self.name(id));
+        StartFailure {
+            hint: Some(hint),
+            ..self.failure(id)
+        }
+    }
+}

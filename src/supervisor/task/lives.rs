@@ -1,0 +1,148 @@
+//! The parts as the driver has them: what they are made of, and their lives.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+
+use super::super::chain::{Action, Ending, PartId};
+use super::super::incarnation::{self, Birth, News, ORDERS_MAX, Order, Reporter};
+use super::super::inside::{self, Server};
+use super::super::part::{PartSpec, Run};
+use super::Supervisor;
+
+/// A part, and its life while it has one.
+pub(super) struct Member {
+    pub(super) spec: PartSpec,
+    pub(super) life: Option<Life>,
+}
+
+/// A life under way.
+pub(super) struct Life {
+    pub(super) incarnation: u32,
+    orders: mpsc::Sender<Order>,
+    pub(super) pid: Option<u32>,
+}
+
+/// Members without a life, for a chain that has just been made of `specs`.
+pub(super) fn members(specs: Vec<PartSpec>) -> BTreeMap<PartId, Member> {
+    let member = |spec| Member { spec, life: None };
+    specs.into_iter().map(member).enumerate().collect()
+}
+
+impl Supervisor {
+    pub(super) fn carry_out(&mut self) {
+        loop {
+            while let Some(change) = self.chain.poll_change() {
+                self.announce(change);
+            }
+            self.note_states();
+            match self.chain.poll_action() {
+                Some(Action::Start(part, incarnation)) => self.start(part, incarnation),
+                Some(Action::Ask(part, incarnation)) => self.order(part, incarnation, Order::Ask),
+                Some(Action::Terminate(part, incarnation)) => {
+                    self.order(part, incarnation, Order::Terminate);
+                }
+                Some(Action::Kill(part, incarnation)) => self.order(part, incarnation, Order::Kill),
+                None => return self.let_go(),
+            }
+        }
+    }
+
+    fn start(&mut self, part: PartId, incarnation: u32) {
+        let (orders, given) = mpsc::channel(ORDERS_MAX);
+        let reporter = Reporter {
+            part,
+            incarnation,
+            reports: self.reports.clone(),
+        };
+        let begun = self.begin_life(part, given, reporter.clone());
+        if let Some(member) = self.members.get_mut(&part) {
+            member.life = Some(Life {
+                incarnation,
+                orders,
+                pid: None,
+            });
+        }
+        if let Err(error) = begun {
+            let ending = Ending::CannotStart {
+                error,
+                permanent: true,
+            };
+            self.shutdown.spawn(async move {
+                reporter
+                    .say(News::Ended {
+                        ending,
+                        left: Vec::new(),
+                    })
+                    .await;
+            });
+        }
+    }
+
+    fn begin_life(
+        &self,
+        part: PartId,
+        orders: mpsc::Receiver<Order>,
+        reporter: Reporter,
+    ) -> Result<(), String> {
+        let Some(Member { spec, .. }) = self.members.get(&part) else {
+            return Err("it is no part any more".to_owned());
+        };
+        match &spec.run {
+            Run::Server(server) => {
+                let server = Server {
+                    name: Arc::clone(&spec.plan.name),
+                    serve: server.serve.clone(),
+                    own_thread: server.own_thread,
+                    grace: spec.plan.stop_grace,
+                    tasks: self.shutdown.clone(),
+                };
+                self.shutdown.spawn(inside::live(server, orders, reporter));
+            }
+            Run::Process(process) => {
+                let launch = (process.launch)(&self.facts)?;
+                let lifeline = process
+                    .ours
+                    .then(|| self.lifeline.try_clone().map(Into::into));
+                let birth = Birth {
+                    spawner: self.config.spawner.clone(),
+                    log: self.config.logs.of(&spec.plan.name, process.log_limits),
+                    journal: self.journal.clone(),
+                    lifeline: lifeline.transpose().map_err(|e| e.to_string())?,
+                    probe: process.probe.clone(),
+                };
+                self.shutdown
+                    .spawn(incarnation::live(launch, birth, orders, reporter));
+            }
+        }
+        Ok(())
+    }
+
+    fn order(&mut self, part: PartId, incarnation: u32, order: Order) {
+        if let Some(life) = self.life(part, incarnation) {
+            // Room for every kind; a life that is over needs no order.
+            _ = life.orders.try_send(order);
+        }
+    }
+
+    pub(super) fn life(&mut self, part: PartId, incarnation: u32) -> Option<&mut Life> {
+        let life = self.members.get_mut(&part)?.life.as_mut();
+        life.filter(|l| l.incarnation == incarnation)
+    }
+
+    /// The process of a part, if it has one of its own.
+    pub(super) fn pid(&self, part: PartId) -> Option<u32> {
+        self.members.get(&part)?.life.as_ref()?.pid
+    }
+
+    pub(super) fn name(&self, part: PartId) -> &str {
+        let member = self.members.get(&part);
+        member.map_or("?", |member| &member.spec.plan.name)
+    }
+
+    /// The names of `parts`, as they are told.
+    pub(super) fn names(&self, parts: &[PartId]) -> Vec<String> {
+        parts.iter().map(|id| self.name(*id).to_owned()).collect()
+    }
+}

@@ -1,0 +1,3 @@
+//! Sidecars beside the built-in parts.
+
+mod commanding;
