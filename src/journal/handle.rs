@@ -32,7 +32,7 @@ pub struct Appended {
 /// What the thread is asked for; the permit is the room it takes in the queue.
 pub(super) struct Command {
     pub(super) ask: Ask,
-    pub(super) _room: OwnedSemaphorePermit,
+    pub(super) room: OwnedSemaphorePermit,
 }
 
 /// The kinds of asking.
@@ -189,7 +189,7 @@ impl Journal {
 
     /// Never waits: whoever has room for its charge has a place in the queue.
     fn send(&self, ask: Ask, room: OwnedSemaphorePermit) -> Result<(), Ask> {
-        let command = Command { ask, _room: room };
+        let command = Command { ask, room };
         self.commands.try_send(command).map_err(|error| {
             use std::sync::mpsc::TrySendError::{Disconnected, Full};
             let (Full(command) | Disconnected(command)) = error;

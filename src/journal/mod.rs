@@ -5,26 +5,71 @@
 //! key, place in the order of arrival, and the very bytes of its payload.
 //!
 //! ```text
-//! append ──queue──▶ thread ──one write, one sync per batch──▶ segment ──▶ receipts
+//! append ──queue──▶ thread ──one write, one sync a batch──▶ segment ──▶ receipts
+//!                     │
+//!                     └─ in between: rotate, empty old segments, watch the disk
 //! ```
 //!
-//! Not yet on disk: this thread keeps in memory what the interface promises.
+//! | file | what |
+//! |---|---|
+//! | `LOCK` | locked while it is open; says by whom |
+//! | `seg-<first number, 16 hex>.jsonl` | records, one a line; the highest is written, the others never again |
+//! | `next-<uuid>.tmp` | the next segment's file, still without a record |
+//! | `reserve.bin` | space kept back for what settles effects on a full disk |
+//! | `quarantine/` | damaged bytes, each with a report |
+//! | `inbox/` | other programs' business |
+//!
+//! The list of files is all there is to know: no pointer, ledger or checkpoint
+//! can disagree with it. [`record`] has the format byte for byte, [`recovery`]
+//! how it is read, [`writer`] how it is written and what happens when that
+//! fails.
+//!
+//! Promises that what is read after a crash is what some beginning of the log
+//! comes to, with at least everything that was durable in it; that a record is
+//! the whole and unaltered, or not at all; that a failed sync is never taken for
+//! a success by trying again; that the same files always give the same answer.
+//!
+//! | bound | when it is reached |
+//! |---|---|
+//! | 8192 records or 32 MiB queued | [`Journal::append`] waits |
+//! | 4 MiB a record | [`Unrecorded::TooLarge`] |
+//! | [`Config::bytes_max`] in all segments | no effect is taken; settling goes on |
+//! | low water of the disk | no effect is taken; settling goes on, from the reserve if need be |
+//!
+//! Never publishes, never evicts what is not settled, never changes a record
+//! that was written, never follows a link.
+//!
+//! Stops by [`Journal::close`], or when the last handle is gone: the queue is
+//! written, its end marked and synced, the lock released.
 
 mod config;
 mod entry;
 mod error;
+mod fold;
 mod handle;
+mod lines;
+mod quarantine;
+mod record;
+mod recovery;
 mod report;
+mod scan;
+mod segment;
 mod stats;
+mod storage;
 mod writer;
 
-use std::collections::HashMap;
-use std::fs::DirBuilder;
-use std::os::unix::fs::DirBuilderExt;
+#[cfg(fuzzing)]
+pub mod fuzz;
+
+#[cfg(test)]
+mod tests;
+
 use std::path::Path;
 use std::sync::mpsc;
+use std::time::Instant;
 
 use tokio::sync::watch;
+use tracing::{error, info};
 
 pub use config::{Config, OnFailure, Sync};
 pub use entry::{DeadLetter, Done, Effect, Entry, Live, Note, Recovered, State, Stored};
@@ -33,7 +78,9 @@ pub use handle::{Appended, Journal, Receipt};
 pub use report::{Class, Damage, Report};
 pub use stats::{BUCKETS_US, Health, Histogram, Progress, Stats};
 
-use writer::Writer;
+use fold::Fold;
+use storage::{Disk, Storage};
+use writer::{Core, Ends, Now};
 
 /// Where other programs leave effects; the journal never looks there.
 pub const INBOX: &str = "inbox";
@@ -46,50 +93,111 @@ impl Journal {
     ///
     /// See [`OpenError`]; nothing was changed then.
     pub fn open(directory: &Path, config: &Config) -> Result<(Self, Recovered), OpenError> {
-        DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(directory)
-            .map_err(|source| OpenError::Io {
-                doing: "make journal",
-                path: directory.to_owned(),
-                source,
-            })?;
-        let (commands, queue) = mpsc::sync_channel(handle::COMMANDS_MAX);
-        let (progress, progress_seen) = watch::channel(Progress::default());
-        let (_, health_seen) = watch::channel(Health::Ok);
-        let (stats, stats_seen) = watch::channel(Stats {
-            bytes_max: config.bytes_max,
-            ..Stats::default()
-        });
-        let writer = Writer {
-            commands: queue,
-            progress,
-            stats,
-            held: HashMap::new(),
-            seq: 0,
-        };
-        std::thread::Builder::new()
-            .name("journal".into())
-            .spawn(move || writer.run())
-            .map_err(OpenError::Thread)?;
-        let recovered = Recovered {
-            live: Vec::new(),
-            done: Vec::new(),
-            notes: Vec::new(),
-            report: Report::default(),
-        };
-        let journal = Self::new(commands, progress_seen, health_seen, stats_seen);
-        Ok((journal, recovered))
+        let (core, recovered) = open_on(Disk::open(directory)?, config, Now::read())?;
+        Ok((start(core)?, recovered))
     }
 }
 
 /// Reads the journal in `directory` as [`Journal::open`] would, and changes
-/// nothing; it may be open meanwhile.
+/// nothing; it may be open meanwhile, and then its end may look torn.
 ///
 /// # Errors
 ///
 /// See [`OpenError`].
-pub fn verify(_directory: &Path) -> Result<Report, OpenError> {
-    Ok(Report::default())
+pub fn verify(directory: &Path, config: &Config) -> Result<Report, OpenError> {
+    let since = done_since(config, Now::read());
+    let read = recovery::read(&Disk::look(directory)?, since, scan::OLDER)?;
+    Ok(read.report)
+}
+
+fn done_since(config: &Config, now: Now) -> u64 {
+    let horizon = config.dedupe_horizon.as_millis();
+    now.ms
+        .saturating_sub(u64::try_from(horizon).unwrap_or(u64::MAX))
+}
+
+/// Recovers what `storage` holds, repairs it, and makes it ready to go on.
+fn open_on<S: Storage>(
+    storage: S,
+    config: &Config,
+    now: Now,
+) -> Result<(Core<S>, Recovered), OpenError> {
+    let begun = Instant::now();
+    let mut read = recovery::read(&storage, done_since(config, now), scan::OLDER)?;
+    let repaired = recovery::repair(&storage, &mut read, now.ms);
+    let report = read.report.clone();
+    tell(&report, &repaired, begun);
+    let (core, fold) = Core::new(storage, config.clone(), read, &repaired, now);
+    Ok((core, recovered(fold, report)))
+}
+
+fn tell(report: &Report, repaired: &recovery::Repaired, begun: Instant) {
+    let ms = begun.elapsed().as_millis();
+    let missing: Vec<_> = report.damage.iter().filter_map(|d| d.missing).collect();
+    let (records, live, done, dead) = (report.records, report.live, report.done, report.dead);
+    let (torn_bytes, quarantined) = (report.torn_bytes, repaired.quarantined);
+    if report.is_corrupt() {
+        error!(
+            records,
+            live,
+            done,
+            dead,
+            torn_bytes,
+            quarantined,
+            ?missing,
+            ms,
+            "The journal lost records that were on disk; see its quarantine."
+        );
+    } else {
+        info!(
+            records,
+            live,
+            done,
+            dead,
+            torn_bytes,
+            quarantined,
+            ?missing,
+            ms,
+            "The journal is read."
+        );
+    }
+}
+
+fn recovered(fold: Fold, report: Report) -> Recovered {
+    let done = fold.done(recovery::DONE_MAX);
+    let mut live: Vec<Live> = fold.live.into_values().map(|held| held.live).collect();
+    live.sort_unstable_by_key(|live| live.n);
+    let notes = fold.notes.into_iter();
+    let mut notes: Vec<Note> = notes.map(|(id, (text, _))| Note { id, text }).collect();
+    notes.sort_unstable_by_key(|note| note.id);
+    Recovered {
+        live,
+        done,
+        notes,
+        report,
+    }
+}
+
+/// Starts the thread.
+fn start<S: Storage>(mut core: Core<S>) -> Result<Journal, OpenError> {
+    let (commands, queue) = mpsc::sync_channel(handle::COMMANDS_MAX);
+    let (progress, progress_seen) = watch::channel(core.progress());
+    let (health, health_seen) = watch::channel(core.health());
+    let (stats, stats_seen) = watch::channel(core.stats().clone());
+    let ends = Ends {
+        commands: queue,
+        progress,
+        health,
+        stats,
+    };
+    std::thread::Builder::new()
+        .name("journal".into())
+        .spawn(move || writer::run(core, ends))
+        .map_err(OpenError::Thread)?;
+    Ok(Journal::new(
+        commands,
+        progress_seen,
+        health_seen,
+        stats_seen,
+    ))
 }

@@ -1,0 +1,193 @@
+//! What a row of records comes to.
+//!
+//! ```text
+//!            E                    F
+//! unknown ───────▶ open ◀──────────────▶ dead letter
+//!    ▲              │     R requeue          │
+//!    └── forgotten ─┴── D, R discard ────────┴──▶ done
+//! ```
+//!
+//! A second `E` of an effect that is not settled changes nothing, unless it is
+//! a copy (the same `n`): then it is where the effect stands now. A copy of a
+//! settled effect is settled. An `E` with another `n` after that is a new one.
+//!
+//! Pure: knows records, no files.
+
+use std::collections::HashMap;
+
+use uuid::Uuid;
+
+use super::entry::{DeadLetter, Done, Live, State};
+use super::record::Payload;
+use super::scan::Found;
+use crate::protocol::id::{EffectId, LaneKey};
+
+/// Where a record stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Place {
+    /// Which segment, counted over the life of this process.
+    pub(super) segment: u32,
+    pub(super) offset: u32,
+    /// Without the LF.
+    pub(super) length: u32,
+}
+
+/// An effect that is not settled, and where its records stand.
+#[derive(Debug)]
+pub(super) struct Held {
+    pub(super) live: Live,
+    pub(super) place: Place,
+    /// Where it says why it was given up.
+    pub(super) failed: Option<Place>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Settled {
+    at_ms: u64,
+    /// Tells a copy from a new effect; `None` if it was never seen.
+    n: Option<u64>,
+    /// When it was settled, among others.
+    seq: u64,
+}
+
+/// A failure that was read before the copy of its effect.
+#[derive(Debug)]
+struct Early {
+    letter: DeadLetter,
+    place: Place,
+    seq: u64,
+}
+
+/// The state after the records so far.
+#[derive(Debug, Default)]
+pub(super) struct Fold {
+    pub(super) live: HashMap<EffectId, Held>,
+    pub(super) notes: HashMap<Uuid, (Box<str>, Place)>,
+    done: HashMap<EffectId, Settled>,
+    /// Failures whose effect comes only now: it was copied, they were not yet.
+    early: HashMap<EffectId, Early>,
+    /// Effects settled before this are not remembered.
+    done_since_ms: u64,
+}
+
+impl Fold {
+    pub(super) fn remembering_since(done_since_ms: u64) -> Self {
+        Self {
+            done_since_ms,
+            ..Self::default()
+        }
+    }
+
+    /// Takes the next record, which stands in `segment`.
+    pub(super) fn apply(&mut self, found: Found<'_>, segment: u32) {
+        let place = Place {
+            segment,
+            offset: u32::try_from(found.offset).unwrap_or(u32::MAX),
+            length: found.length,
+        };
+        let id = EffectId::from(found.frame.id);
+        let (t, seq) = (found.record.t, found.frame.q);
+        match found.record.payload {
+            Payload::Header { .. } | Payload::Close => {}
+            Payload::Effect(effect) => {
+                if self.may_open(id, effect.n, seq, place) {
+                    let live = Live {
+                        id,
+                        lane: LaneKey::new(effect.lane.as_ref()),
+                        route: effect.route.as_deref().map(Into::into),
+                        n: effect.n,
+                        seq,
+                        fingerprint: effect.fingerprint,
+                        arrived_ms: t,
+                        bytes: effect.bytes(),
+                        key: effect.key,
+                        state: State::Open,
+                    };
+                    self.open(live, place);
+                }
+            }
+            Payload::Done(ids) => ids.into_iter().for_each(|id| self.settle(id, t, seq)),
+            Payload::Discard => self.settle(id, t, seq),
+            Payload::Failed(letter) => self.fail(id, Early { letter, place, seq }),
+            Payload::Requeue => self.requeue(id),
+            Payload::Note(text) if text.is_empty() => _ = self.notes.remove(&found.frame.id),
+            Payload::Note(text) => {
+                self.notes.insert(found.frame.id, (text.into(), place));
+            }
+        }
+    }
+
+    /// Whether this `E` opens its effect.
+    fn may_open(&mut self, id: EffectId, n: u64, seq: u64, place: Place) -> bool {
+        if let Some(held) = self.live.get_mut(&id) {
+            if held.live.n == n {
+                held.place = place;
+                held.live.seq = seq;
+            }
+            return false;
+        }
+        self.done.get(&id).is_none_or(|done| done.n != Some(n))
+    }
+
+    fn open(&mut self, mut live: Live, place: Place) {
+        let id = live.id;
+        // A failure older than the effect is another's.
+        let early = self.early.remove(&id).filter(|early| live.n < early.seq);
+        let failed = early.map(|early| {
+            live.state = State::Dead(early.letter);
+            early.place
+        });
+        let held = Held {
+            live,
+            place,
+            failed,
+        };
+        self.live.insert(id, held);
+    }
+
+    fn settle(&mut self, id: EffectId, at_ms: u64, seq: u64) {
+        let held = self.live.remove(&id);
+        self.early.remove(&id);
+        if self.done_since_ms <= at_ms {
+            let n = held.map(|held| held.live.n);
+            let n = n.or_else(|| self.done.get(&id).and_then(|done| done.n));
+            self.done.insert(id, Settled { at_ms, n, seq });
+        }
+    }
+
+    fn fail(&mut self, id: EffectId, failure: Early) {
+        let Some(held) = self.live.get_mut(&id) else {
+            self.early.insert(id, failure);
+            return;
+        };
+        held.live.state = State::Dead(failure.letter);
+        held.failed = Some(failure.place);
+    }
+
+    fn requeue(&mut self, id: EffectId) {
+        self.early.remove(&id);
+        if let Some(held) = self.live.get_mut(&id) {
+            held.live.state = State::Open;
+            held.failed = None;
+        }
+    }
+
+    /// What was settled and is remembered, oldest first.
+    pub(super) fn done(&self, most: usize) -> Vec<Done> {
+        let mut done: Vec<(u64, Done)> = self
+            .done
+            .iter()
+            .filter(|(id, _)| !self.live.contains_key(id))
+            .map(|(&id, settled)| {
+                let at_ms = settled.at_ms;
+                (settled.seq, Done { id, at_ms })
+            })
+            .collect();
+        done.sort_unstable_by_key(|(seq, done)| (*seq, done.id));
+        let skipped = done.len().saturating_sub(most);
+        done.into_iter()
+            .skip(skipped)
+            .map(|(_, done)| done)
+            .collect()
+    }
+}

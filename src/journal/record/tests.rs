@@ -1,0 +1,217 @@
+//! A record's bytes, and back.
+
+use bytes::Bytes;
+use proptest::prelude::*;
+use uuid::Uuid;
+
+use super::*;
+use crate::journal::entry::{DeadLetter, Effect};
+use crate::protocol::envelope::Operation;
+use crate::protocol::id::{EffectId, IdempotencyKey, LaneKey};
+
+const SALT: u64 = 0x0123_4567_89ab_cdef;
+
+fn line(body: Body<'_>, durable: Option<u64>) -> Vec<u8> {
+    let mut out = Vec::new();
+    encode(
+        &mut out,
+        Salt::new(SALT),
+        42,
+        durable,
+        1_800_000_000_000,
+        body,
+    );
+    assert_eq!(out.pop(), Some(b'\n'));
+    out
+}
+
+fn published(payload: &[u8]) -> Effect {
+    Effect {
+        id: EffectId::from(Uuid::from_u128(7)),
+        lane: LaneKey::new("lane"),
+        route: None,
+        key: IdempotencyKey::Uuid(Uuid::from_u128(7)),
+        fingerprint: 9,
+        arrived_ms: 5,
+        operation: Operation::Publish {
+            channel: "ch".into(),
+            event: "ev".into(),
+            payload: Bytes::copy_from_slice(payload),
+        },
+    }
+}
+
+#[test]
+fn the_checksum_is_crc32c() {
+    assert_eq!(crc32c::crc32c(b"123456789"), 0xe306_9283);
+}
+
+#[test]
+fn offsets_are_where_the_table_says() {
+    let effect = published(b"{}");
+    let line = line(
+        Body::Effect {
+            effect: &effect,
+            n: 40,
+        },
+        Some(41),
+    );
+    assert_eq!(&line[Q], b"000000000000002a");
+    assert_eq!(line[KIND], b'E');
+    assert_eq!(&line[ID], b"00000000-0000-0000-0000-000000000007");
+    let text = String::from_utf8(line).unwrap();
+    let (fields, _) = text.split_at(text.len() - TRAILER);
+    assert_eq!(
+        &fields[ID.end..],
+        r#"","l":"lane","n":40,"t":5,"s":"0000000000000029","h":"0000000000000009","ch":"ch","ev":"ev","p":{}"#
+    );
+    let json: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(json["p"], serde_json::json!({}));
+}
+
+#[test]
+fn a_header_tells_its_salt_where_the_table_says() {
+    let header = Body::Header {
+        segment: Uuid::from_u128(1),
+        prev_last: 41,
+        prev_crc: 0xdead_beef,
+    };
+    let line = line(header, Some(41));
+    assert_eq!(header_salt(&line), Some(Salt::new(SALT)));
+    assert_eq!(&line[super::SALT], b"0123456789abcdef");
+    let frame = frame(&line, Salt::new(SALT)).unwrap();
+    let record = parse(&line, &frame).unwrap();
+    assert!(matches!(
+        record.payload,
+        Payload::Header {
+            prev_last: 41,
+            prev_crc: 0xdead_beef
+        }
+    ));
+}
+
+#[test]
+fn a_payload_that_would_break_its_line_is_base64() {
+    for payload in [&b"{\n}"[..], b"", b"not json", b"\"\xff\"", b"{} {}"] {
+        let effect = published(payload);
+        let line = line(
+            Body::Effect {
+                effect: &effect,
+                n: 1,
+            },
+            None,
+        );
+        assert!(!line.contains(&b'\n'));
+        assert!(memchr::memmem::find(&line, b"\"pb\":").is_some());
+        serde_json::from_slice::<serde_json::Value>(&line).expect("JSON");
+    }
+}
+
+#[test]
+fn a_record_of_another_segment_does_not_fit() {
+    let line = line(Body::Close, None);
+    assert!(frame(&line, Salt::new(SALT)).is_some());
+    assert!(frame(&line, Salt::new(SALT + 1)).is_none());
+}
+
+#[test]
+fn a_stamped_copy_says_the_same_under_its_new_number() {
+    let effect = published(b"[1, 2]");
+    let mut line = line(
+        Body::Effect {
+            effect: &effect,
+            n: 42,
+        },
+        Some(3),
+    );
+    restamp(&mut line, Salt::new(1), 99);
+    let frame = frame(&line, Salt::new(1)).unwrap();
+    assert_eq!(frame.q, 99);
+    let Payload::Effect(stored) = parse(&line, &frame).unwrap().payload else {
+        panic!("an effect");
+    };
+    assert_eq!(stored.n, 42);
+    assert_eq!(stored.to_effect(effect.id, 5), Some(effect));
+}
+
+fn names() -> impl Strategy<Value = String> {
+    prop_oneof![
+        "[a-z:]{1,12}",
+        "\\PC{1,8}",
+        Just("a\"\\\n\u{0}é".to_owned())
+    ]
+}
+
+fn payloads() -> impl Strategy<Value = Vec<u8>> {
+    prop_oneof![
+        proptest::collection::vec(any::<u8>(), 0..64),
+        Just(br#"{"a": [1, 2.50, "x"] }"#.to_vec()),
+        Just(br#" {"v":1,"q":"0","c":"00000000"} "#.to_vec()),
+    ]
+}
+
+prop_compose! {
+    fn effects()(
+        (id, key, given) in (any::<u128>(), any::<u128>(), proptest::option::of(names())),
+        lane in names(),
+        route in proptest::option::of(names()),
+        fingerprint: u64,
+        arrived_ms: u64,
+        (channel, name, is_object) in (names(), names(), any::<bool>()),
+        payload in payloads(),
+    ) -> Effect {
+        let body = Bytes::from(payload);
+        let operation = if is_object {
+            Operation::ObjectSet { channel: channel.into(), key: name.into(), value: body }
+        } else {
+            Operation::Publish { channel: channel.into(), event: name.into(), payload: body }
+        };
+        Effect {
+            id: EffectId::from(Uuid::from_u128(id)),
+            lane: LaneKey::new(lane),
+            route: route.map(Into::into),
+            key: match given {
+                Some(text) => IdempotencyKey::Given(text.into()),
+                None => IdempotencyKey::Uuid(Uuid::from_u128(key)),
+            },
+            fingerprint,
+            arrived_ms,
+            operation,
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn any_effect_comes_back_as_it_was(effect in effects(), n: u64, durable: Option<u64>) {
+        let line = line(Body::Effect { effect: &effect, n }, durable);
+        prop_assert!(!line.contains(&b'\n') && !line.contains(&0));
+        let frame = frame(&line, Salt::new(SALT)).expect("valid");
+        let record = parse(&line, &frame).expect("ours");
+        prop_assert_eq!(record.durable, durable);
+        let Payload::Effect(stored) = record.payload else { panic!("an effect") };
+        prop_assert_eq!(stored.n, n);
+        prop_assert_eq!(stored.bytes(), effect.operation.body().len());
+        prop_assert_eq!(stored.to_effect(effect.id, record.t), Some(effect));
+    }
+
+    #[test]
+    fn any_dead_letter_comes_back_as_it_was(
+        class in names(), error in names(), code: Option<u32>, attempts: u32, at_ms: u64,
+    ) {
+        let letter = DeadLetter { class: class.into(), code, error: error.into(), attempts, at_ms };
+        let line = line(Body::Failed(EffectId::from(Uuid::nil()), &letter), None);
+        let frame = frame(&line, Salt::new(SALT)).expect("valid");
+        let Payload::Failed(read) = parse(&line, &frame).expect("ours").payload else { panic!("F") };
+        prop_assert_eq!(read, letter);
+    }
+
+    #[test]
+    fn settled_ids_come_back_in_order(ids in proptest::collection::vec(any::<u128>(), 1..=IDS_MAX)) {
+        let ids: Vec<EffectId> = ids.into_iter().map(|id| Uuid::from_u128(id).into()).collect();
+        let line = line(Body::Done(&ids), Some(1));
+        let frame = frame(&line, Salt::new(SALT)).expect("valid");
+        let Payload::Done(read) = parse(&line, &frame).expect("ours").payload else { panic!("D") };
+        prop_assert_eq!(read, ids);
+    }
+}

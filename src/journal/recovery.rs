@@ -1,0 +1,437 @@
+//! What a journal holds, read from its files alone.
+//!
+//! [`read`] changes nothing; [`repair`] does what reading asked for. Both give
+//! the same answer however often they run, and whenever the one before was cut
+//! short.
+//!
+//! 1. The segments are read in the order of their numbers; a failing disk ends
+//!    the attempt, for it is no end of a log.
+//! 2. Records of a segment from the next segment's first number on were
+//!    written again there, because their sync had failed: they do not count.
+//! 3. `W`, the highest `s` anywhere, divides loss from what a crash may do. A
+//!    range at the end of the last segment is torn. So is everything from a
+//!    hole on, a range the disk never filled, if it is above `W`: what follows
+//!    it was never promised, and without it would be no beginning of the log.
+//!    Any other damage costs what it covers and no more.
+//! 4. Damaged bytes are copied aside before the torn end is cut off. Damage
+//!    elsewhere stays where it is; a new segment is begun in any case.
+
+use std::io;
+
+use sha2::{Digest as _, Sha256};
+
+use super::error::OpenError;
+use super::fold::Fold;
+use super::record::Payload;
+use super::report::{Class, Damage, Report};
+use super::scan::{self, Bounds, Gap, OlderFormat, ScanError, Scanned};
+use super::segment::{self, Segment};
+use super::storage::{Storage, StoredFile};
+
+/// Settled ids that are remembered at most.
+pub(super) const DONE_MAX: usize = 262_144;
+
+/// Bytes hashed or copied at once.
+const CHUNK: usize = 256 << 10;
+
+/// A journal that was read, and what to do about its end.
+#[derive(Debug)]
+pub(super) struct Read {
+    pub(super) fold: Fold,
+    /// In order; the last may have a torn end.
+    pub(super) segments: Vec<Segment>,
+    pub(super) report: Report,
+    /// The checksum of the last record.
+    pub(super) last_crc: u32,
+    /// Where the last segment has to be cut.
+    cut: Option<u64>,
+}
+
+/// One segment as it was read.
+struct Part {
+    segment: Segment,
+    scanned: Scanned,
+    /// Where reading stopped, and its file ends.
+    read_to: u64,
+}
+
+/// Reads the whole journal.
+pub(super) fn read<S: Storage>(
+    storage: &S,
+    done_since_ms: u64,
+    older: &[OlderFormat],
+) -> Result<Read, OpenError> {
+    let files = segment_files(storage)?;
+    let mut cut = None;
+    loop {
+        let mut fold = Fold::remembering_since(done_since_ms);
+        let parts = read_parts(storage, &files, cut, older, &mut fold)?;
+        let durable = parts.iter().map(|p| p.scanned.durable).max().unwrap_or(0);
+        let hole = parts.last().and_then(|last| hole(last, durable));
+        if let Some(hole) = hole {
+            // Nothing behind it counts: read again, up to there.
+            cut = Some(hole);
+            continue;
+        }
+        return finish(storage, fold, parts, durable);
+    }
+}
+
+fn hole(last: &Part, durable: u64) -> Option<u64> {
+    let gaps = &last.scanned.gaps;
+    let hole = gaps.iter().find(|g| g.is_hole && durable < g.expected)?;
+    hole.next.is_some().then_some(hole.offset)
+}
+
+fn segment_files<S: Storage>(storage: &S) -> Result<Vec<Segment>, OpenError> {
+    let listed = storage
+        .list("")
+        .map_err(|source| io_error(storage, "list journal", "", source))?;
+    let mut files: Vec<Segment> = listed
+        .iter()
+        .filter_map(|file| {
+            let (first, bytes) = (segment::first_of(&file.name)?, file.bytes);
+            let segment = Segment::default();
+            Some(Segment {
+                first,
+                bytes,
+                ..segment
+            })
+        })
+        .collect();
+    files.sort_by_key(|file| file.first);
+    for (id, file) in (0..).zip(&mut files) {
+        file.id = id;
+    }
+    Ok(files)
+}
+
+fn io_error<S: Storage>(
+    storage: &S,
+    doing: &'static str,
+    name: &str,
+    source: io::Error,
+) -> OpenError {
+    let path = storage.path(name);
+    OpenError::Io {
+        doing,
+        path,
+        source,
+    }
+}
+
+fn read_parts<S: Storage>(
+    storage: &S,
+    files: &[Segment],
+    cut: Option<u64>,
+    older: &[OlderFormat],
+    fold: &mut Fold,
+) -> Result<Vec<Part>, OpenError> {
+    let mut parts = Vec::with_capacity(files.len());
+    for (at, file) in files.iter().enumerate() {
+        let next = files.get(at + 1).map(|next| next.first);
+        let end = match next {
+            None => cut.unwrap_or(file.bytes),
+            Some(_) => file.bytes,
+        };
+        let bounds = Bounds {
+            first: file.first,
+            superseded_from: next.unwrap_or(u64::MAX),
+            end,
+        };
+        parts.push(read_part(storage, file, bounds, older, fold)?);
+    }
+    Ok(parts)
+}
+
+fn read_part<S: Storage>(
+    storage: &S,
+    file: &Segment,
+    bounds: Bounds,
+    older: &[OlderFormat],
+    fold: &mut Fold,
+) -> Result<Part, OpenError> {
+    let name = file.name();
+    let path = || storage.path(&name);
+    let open = storage
+        .open(&name)
+        .map_err(|source| io_error(storage, "open journal segment", &name, source))?;
+    let mut segment = file.clone();
+    let scanned = scan::scan(&open, bounds, older, &mut |found| {
+        let bytes = u64::from(found.length);
+        match &found.record.payload {
+            Payload::Done(ids) => segment.settle(ids.len(), bytes, found.record.t),
+            Payload::Discard => segment.settle(1, bytes, found.record.t),
+            _ => {}
+        }
+        fold.apply(found, file.id);
+    })
+    .map_err(|error| match error {
+        ScanError::Read(offset, source) => OpenError::Read {
+            path: path(),
+            offset,
+            source,
+        },
+        ScanError::Newer(offset, version) => OpenError::NewerVersion {
+            path: path(),
+            offset,
+            version,
+        },
+    })?;
+    segment.salt = scanned.salt.unwrap_or(0);
+    Ok(Part {
+        segment,
+        scanned,
+        read_to: bounds.end,
+    })
+}
+
+fn finish<S: Storage>(
+    storage: &S,
+    fold: Fold,
+    parts: Vec<Part>,
+    durable: u64,
+) -> Result<Read, OpenError> {
+    let mut report = Report {
+        durable_seq: durable,
+        ..Report::default()
+    };
+    for (at, part) in parts.iter().enumerate() {
+        report.segments += 1;
+        report.bytes += part.segment.bytes;
+        report.records += part.scanned.records;
+        report.superseded += part.scanned.superseded;
+        damage_of(storage, &parts, at, &mut report)?;
+    }
+    let last = parts.last();
+    let torn = report.damage.last().filter(|d| {
+        let is_last = last.is_some_and(|last| *d.seg == *last.segment.name());
+        is_last && d.class == Class::Torn && d.next_q.is_none()
+    });
+    let cut = torn.map(|torn| torn.off);
+    report.torn_bytes = torn.map_or(0, |torn| torn.len);
+    report.last_seq = last.map_or(0, |last| last.scanned.expected.saturating_sub(1));
+    report.clean = last.is_some_and(|last| last.scanned.is_closed) && cut.is_none();
+    let dead = |held: &&super::fold::Held| held.failed.is_some();
+    report.live = fold.live.len() as u64;
+    report.dead = fold.live.values().filter(dead).count() as u64;
+    report.done = fold.done(DONE_MAX).len() as u64;
+    let with_records = parts.iter().rev().find(|part| 0 < part.scanned.records);
+    let last_crc = with_records.map_or(0, |part| part.scanned.last_crc);
+    let mut segments: Vec<Segment> = parts.into_iter().map(|part| part.segment).collect();
+    keep_live(&fold, &mut segments);
+    Ok(Read {
+        fold,
+        segments,
+        report,
+        last_crc,
+        cut,
+    })
+}
+
+fn keep_live(fold: &Fold, segments: &mut [Segment]) {
+    let places = fold.live.values().flat_map(|h| [Some(h.place), h.failed]);
+    let notes = fold.notes.values().map(|(_, place)| Some(*place));
+    for place in places.chain(notes).flatten() {
+        segments[place.segment as usize].keep(place);
+    }
+}
+
+/// What is wrong with one segment and with its joint to the next.
+fn damage_of<S: Storage>(
+    storage: &S,
+    parts: &[Part],
+    at: usize,
+    report: &mut Report,
+) -> Result<(), OpenError> {
+    let part = &parts[at];
+    let next = parts.get(at + 1);
+    for gap in &part.scanned.gaps {
+        let at_end = gap.next.is_none();
+        let following = gap.next.or(next.map(|next| next.segment.first));
+        let missing = following
+            .filter(|following| gap.expected < *following)
+            .map(|following| (gap.expected, following - 1));
+        let class = match (missing, next) {
+            (None, None) if at_end => Class::Torn,
+            (None, _) => Class::Stray,
+            (Some((first, _)), _) if at_end && report.durable_seq < first => Class::Torn,
+            (Some(_), _) => Class::Corrupt,
+        };
+        let damage = damage(storage, part, gap, missing, class)?;
+        report.damage.push(damage);
+    }
+    // Cut at a hole: everything from there on is torn.
+    if part.read_to < part.segment.bytes {
+        let gap = Gap {
+            offset: part.read_to,
+            length: part.segment.bytes - part.read_to,
+            expected: part.scanned.expected,
+            next: None,
+            is_hole: true,
+        };
+        let damage = damage(storage, part, &gap, None, Class::Torn)?;
+        report.damage.push(damage);
+    }
+    if let Some(next) = next {
+        report.damage.extend(joint(part, next, report.durable_seq));
+    }
+    Ok(())
+}
+
+/// What is wrong between two segments, though no byte is.
+fn joint(part: &Part, next: &Part, durable: u64) -> Option<Damage> {
+    let scanned = &part.scanned;
+    let has_end_gap = scanned.gaps.last().is_some_and(|gap| gap.next.is_none());
+    let (expected, following) = (scanned.expected, next.segment.first);
+    let missing = (expected < following).then(|| (expected, following - 1));
+    let is_foreign = next.scanned.before.is_some_and(|(last, crc)| {
+        last + 1 == expected && 0 < scanned.records && crc != scanned.last_crc
+    });
+    if has_end_gap || (missing.is_none() && !is_foreign) {
+        return None;
+    }
+    let class = match missing {
+        Some((first, _)) if durable < first => Class::Torn,
+        _ => Class::Corrupt,
+    };
+    Some(Damage {
+        seg: part.segment.name().into(),
+        off: part.segment.bytes,
+        len: 0,
+        expected_q: expected,
+        next_q: Some(following),
+        missing,
+        sha256: "".into(),
+        class,
+    })
+}
+
+fn damage<S: Storage>(
+    storage: &S,
+    part: &Part,
+    gap: &Gap,
+    missing: Option<(u64, u64)>,
+    class: Class,
+) -> Result<Damage, OpenError> {
+    let name = part.segment.name();
+    let sha256 = match gap.length {
+        0 => String::new(),
+        _ => hash(storage, &name, gap.offset, gap.length).map_err(|source| OpenError::Read {
+            path: storage.path(&name),
+            offset: gap.offset,
+            source,
+        })?,
+    };
+    Ok(Damage {
+        seg: name.into(),
+        off: gap.offset,
+        len: gap.length,
+        expected_q: gap.expected,
+        next_q: gap.next,
+        missing,
+        sha256: sha256.into(),
+        class,
+    })
+}
+
+fn hash<S: Storage>(storage: &S, name: &str, offset: u64, length: u64) -> io::Result<String> {
+    let mut hasher = Sha256::new();
+    let file = storage.open(name)?;
+    each_chunk(&file, offset, length, |bytes| {
+        hasher.update(bytes);
+        Ok(())
+    })?;
+    let digest = hasher.finalize();
+    let digits = digest.iter().flat_map(|byte| [byte >> 4, byte & 15]);
+    Ok(digits
+        .filter_map(|digit| char::from_digit(digit.into(), 16))
+        .collect())
+}
+
+/// Hands a range of a file over in pieces.
+pub(super) fn each_chunk<F: StoredFile>(
+    file: &F,
+    offset: u64,
+    length: u64,
+    mut each: impl FnMut(&[u8]) -> io::Result<()>,
+) -> io::Result<()> {
+    let mut buffer = vec![0; CHUNK];
+    let mut done = 0;
+    while done < length {
+        let left = usize::try_from(length - done).unwrap_or(usize::MAX);
+        let part = left.min(CHUNK);
+        match file.read_at(&mut buffer[..part], offset + done) {
+            Ok(0) => return Ok(()),
+            Ok(count) => {
+                each(&buffer[..count])?;
+                done += count as u64;
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+/// What [`repair`] did, and could not do.
+#[derive(Debug, Default)]
+pub(super) struct Repaired {
+    /// Ranges kept aside, now or before.
+    pub(super) quarantined: u64,
+    /// Whether everything that was read is on stable storage.
+    pub(super) is_durable: bool,
+    /// What the disk refused.
+    pub(super) error: Option<io::Error>,
+}
+
+/// Keeps damaged bytes aside, cuts the torn end, and makes what is left durable.
+///
+/// A disk that refuses is no reason not to start: the same damage is found, and
+/// the same repair tried, next time.
+pub(super) fn repair<S: Storage>(storage: &S, read: &mut Read, now_ms: u64) -> Repaired {
+    let mut repaired = Repaired::default();
+    let result = super::quarantine::keep_all(storage, &read.report.damage, now_ms)
+        .map(|kept| repaired.quarantined = kept)
+        .and_then(|()| cut(storage, read));
+    repaired.error = result.err();
+    remove_unfinished(storage);
+    match sync_last(storage, read) {
+        Ok(()) => repaired.is_durable = true,
+        Err(error) => repaired.error = repaired.error.or(Some(error)),
+    }
+    repaired
+}
+
+fn cut<S: Storage>(storage: &S, read: &mut Read) -> io::Result<()> {
+    let (Some(cut), Some(last)) = (read.cut.take(), read.segments.last_mut()) else {
+        return Ok(());
+    };
+    let name = last.name();
+    if cut == 0 {
+        // Not even its header is whole; the next segment needs its name.
+        storage.remove(&name)?;
+        read.segments.pop();
+        return storage.sync_folder("");
+    }
+    storage.open_to_change(&name)?.truncate(cut)?;
+    last.bytes = cut;
+    Ok(())
+}
+
+/// What a crash let through may be in memory only.
+fn sync_last<S: Storage>(storage: &S, read: &Read) -> io::Result<()> {
+    match read.segments.last() {
+        Some(last) => storage.open_to_change(&last.name())?.sync(),
+        None => Ok(()),
+    }
+}
+
+/// Removes segments that were never begun; that they stay is harmless.
+fn remove_unfinished<S: Storage>(storage: &S) {
+    for file in storage.list("").unwrap_or_default() {
+        if file.name.starts_with("next-") {
+            _ = storage.remove(&file.name);
+        }
+    }
+}

@@ -1,0 +1,305 @@
+//! A real directory: private, and locked while it is open.
+//!
+//! Everything in it is 0600 inside 0700 and belongs to the user the program
+//! runs as; a link in the way is refused, not followed.
+
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{self, Read as _, Write as _};
+use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use nix::libc;
+use nix::sys::statvfs::fstatvfs;
+use tracing::warn;
+
+use super::{Listed, Space, Storage, StoredFile};
+use crate::clock;
+use crate::journal::error::OpenError;
+
+/// The file whose lock says that the journal is in use.
+const LOCK: &str = "LOCK";
+
+/// A journal's directory.
+#[derive(Debug)]
+pub(in crate::journal) struct Disk {
+    path: PathBuf,
+    /// Open to sync it and to ask for space.
+    directory: File,
+    /// Locked as long as this is open; `None` when only read.
+    lock: Option<File>,
+}
+
+impl Disk {
+    /// Makes the directory if there is none, checks that it is private, and
+    /// locks it.
+    pub(in crate::journal) fn open(path: &Path) -> Result<Self, OpenError> {
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(path)
+            .map_err(|source| io_error("make journal", path, source))?;
+        let mut disk = Self::look(path)?;
+        disk.lock = Some(lock(path)?);
+        warn_of_filesystem(path);
+        Ok(disk)
+    }
+
+    /// The directory, unlocked, to be read only.
+    pub(in crate::journal) fn look(path: &Path) -> Result<Self, OpenError> {
+        let directory = OpenOptions::new()
+            .read(true)
+            .custom_flags(libc::O_NOFOLLOW | libc::O_DIRECTORY)
+            .open(path)
+            .map_err(|source| io_error("open journal", path, source))?;
+        let meta = directory
+            .metadata()
+            .map_err(|source| io_error("look at journal", path, source))?;
+        check_private(path, &meta)?;
+        Ok(Self {
+            path: path.to_owned(),
+            directory,
+            lock: None,
+        })
+    }
+
+    fn file(&self, name: &str, options: &mut OpenOptions) -> io::Result<File> {
+        let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK;
+        let file = options.custom_flags(flags).open(self.path.join(name))?;
+        let is_file = file.metadata()?.is_file();
+        is_file.then_some(file).ok_or_else(|| {
+            let reason = "not a regular file";
+            io::Error::new(io::ErrorKind::InvalidInput, reason)
+        })
+    }
+}
+
+fn io_error(doing: &'static str, path: &Path, source: io::Error) -> OpenError {
+    let path = path.to_owned();
+    OpenError::Io {
+        doing,
+        path,
+        source,
+    }
+}
+
+fn check_private(path: &Path, meta: &fs::Metadata) -> Result<(), OpenError> {
+    let insecure = |reason| OpenError::Insecure {
+        path: path.to_owned(),
+        reason,
+    };
+    if meta.uid() != nix::unistd::geteuid().as_raw() {
+        return Err(insecure("it belongs to another user"));
+    }
+    if meta.mode() & 0o077 != 0 {
+        return Err(insecure("others may enter it; chmod 700 it"));
+    }
+    Ok(())
+}
+
+fn lock(path: &Path) -> Result<File, OpenError> {
+    let path = path.join(LOCK);
+    let mut file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .custom_flags(libc::O_NOFOLLOW)
+        .open(&path)
+        .map_err(|source| io_error("open journal lock", &path, source))?;
+    match file.try_lock() {
+        Ok(()) => {}
+        Err(fs::TryLockError::WouldBlock) => {
+            let mut holder = String::new();
+            // What it says helps a person only.
+            _ = (&file).take(256).read_to_string(&mut holder);
+            let holder = holder.trim_end().into();
+            return Err(OpenError::Locked { path, holder });
+        }
+        Err(fs::TryLockError::Error(source)) => {
+            return Err(io_error("lock journal", &path, source));
+        }
+    }
+    let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+    let (pid, boot, at) = (std::process::id(), boot.trim(), clock::now_ms());
+    // On a full disk nobody can read who we are; the lock holds all the same.
+    _ = file.set_len(0);
+    _ = file.write_all(format!("pid {pid} boot {boot} since_ms {at}\n").as_bytes());
+    Ok(file)
+}
+
+/// Some filesystems keep less than they promise.
+fn warn_of_filesystem(path: &Path) {
+    if let Some(filesystem) = doubtful_filesystem(path) {
+        warn!(path = %path.display(), filesystem, "The journal's filesystem may not keep what it has synced.");
+    }
+}
+
+#[cfg(target_os = "linux")]
+fn doubtful_filesystem(path: &Path) -> Option<&'static str> {
+    use nix::sys::statfs::{NFS_SUPER_MAGIC, OVERLAYFS_SUPER_MAGIC, TMPFS_MAGIC, statfs};
+    let kind = statfs(path).ok()?.filesystem_type();
+    [
+        (NFS_SUPER_MAGIC, "nfs"),
+        (TMPFS_MAGIC, "tmpfs"),
+        (OVERLAYFS_SUPER_MAGIC, "overlay"),
+    ]
+    .into_iter()
+    .find_map(|(magic, name)| (magic == kind).then_some(name))
+}
+
+#[cfg(not(target_os = "linux"))]
+fn doubtful_filesystem(path: &Path) -> Option<&'static str> {
+    let kind = nix::sys::statfs::statfs(path).ok()?;
+    let kind = kind.filesystem_type_name().to_owned();
+    ["nfs", "smbfs", "webdav"]
+        .into_iter()
+        .find(|name| *name == kind)
+}
+
+impl Storage for Disk {
+    type File = File;
+
+    fn list(&self, folder: &str) -> io::Result<Vec<Listed>> {
+        let entries = match fs::read_dir(self.path.join(folder)) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => return Err(error),
+        };
+        let mut listed = Vec::new();
+        for entry in entries {
+            let entry = entry?;
+            let meta = match entry.metadata() {
+                Ok(meta) => meta,
+                // Removed meanwhile.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                Err(error) => return Err(error),
+            };
+            if let Ok(name) = entry.file_name().into_string()
+                && meta.is_file()
+            {
+                let bytes = meta.len();
+                listed.push(Listed { name, bytes });
+            }
+        }
+        Ok(listed)
+    }
+
+    fn make_folder(&self, folder: &str) -> io::Result<()> {
+        let path = self.path.join(folder);
+        DirBuilder::new().recursive(true).mode(0o700).create(path)
+    }
+
+    fn open(&self, name: &str) -> io::Result<File> {
+        self.file(name, OpenOptions::new().read(true))
+    }
+
+    fn open_to_change(&self, name: &str) -> io::Result<File> {
+        self.file(name, OpenOptions::new().read(true).write(true))
+    }
+
+    fn create(&self, name: &str) -> io::Result<File> {
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create_new(true).mode(0o600);
+        self.file(name, &mut options)
+    }
+
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        let (from, to) = (self.path.join(from), self.path.join(to));
+        rename_new(&from, &to)
+    }
+
+    fn remove(&self, name: &str) -> io::Result<()> {
+        fs::remove_file(self.path.join(name))
+    }
+
+    fn sync_folder(&self, folder: &str) -> io::Result<()> {
+        if folder.is_empty() {
+            return self.directory.sync_all();
+        }
+        File::open(self.path.join(folder))?.sync_all()
+    }
+
+    #[allow(clippy::useless_conversion, reason = "narrower elsewhere")]
+    fn space(&self) -> io::Result<Space> {
+        let stat = fstatvfs(&self.directory)?;
+        let block = u64::from(stat.fragment_size());
+        Ok(Space {
+            free: u64::from(stat.blocks_available()).saturating_mul(block),
+            total: u64::from(stat.blocks()).saturating_mul(block),
+        })
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.path.join(name)
+    }
+}
+
+/// Renames without replacing.
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
+    use nix::errno::Errno;
+    use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
+    match renameat2(AT_FDCWD, from, AT_FDCWD, to, RenameFlags::RENAME_NOREPLACE) {
+        // Not every filesystem can; see below.
+        Err(Errno::EINVAL | Errno::ENOSYS) => rename_checked(from, to),
+        result => Ok(result?),
+    }
+}
+
+#[cfg(not(all(target_os = "linux", target_env = "gnu")))]
+fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
+    rename_checked(from, to)
+}
+
+/// Nobody but the lock's holder makes names here, so looking first is enough.
+fn rename_checked(from: &Path, to: &Path) -> io::Result<()> {
+    match fs::symlink_metadata(to) {
+        Ok(_) => Err(io::ErrorKind::AlreadyExists.into()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => fs::rename(from, to),
+        Err(error) => Err(error),
+    }
+}
+
+impl StoredFile for File {
+    fn bytes(&self) -> io::Result<u64> {
+        self.metadata().map(|meta| meta.len())
+    }
+
+    fn read_at(&self, into: &mut [u8], offset: u64) -> io::Result<usize> {
+        FileExt::read_at(self, into, offset)
+    }
+
+    fn write_at(&mut self, bytes: &[u8], offset: u64) -> io::Result<usize> {
+        FileExt::write_at(self, bytes, offset)
+    }
+
+    fn truncate(&mut self, bytes: u64) -> io::Result<()> {
+        self.set_len(bytes)
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        self.sync_data()
+    }
+
+    #[cfg(target_os = "linux")]
+    fn reserve(&mut self, bytes: u64) -> io::Result<()> {
+        use nix::fcntl::{FallocateFlags, fallocate};
+        let length = libc::off_t::try_from(bytes).unwrap_or(libc::off_t::MAX);
+        Ok(fallocate(&*self, FallocateFlags::empty(), 0, length)?)
+    }
+
+    /// Bytes that are written are taken.
+    #[cfg(not(target_os = "linux"))]
+    fn reserve(&mut self, bytes: u64) -> io::Result<()> {
+        let block = [0xff; 64 * 1024];
+        let mut at = 0;
+        while at < bytes {
+            let part =
+                usize::try_from(bytes - at).map_or(block.len(), |left| left.min(block.len()));
+            super::write_all(self, &block[..part], at)?;
+            at += part as u64;
+        }
+        Ok(())
+    }
+}

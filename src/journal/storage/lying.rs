@@ -1,0 +1,463 @@
+//! A disk that lies, for tests: what was not synced may be gone after a power
+//! cut, whole sectors of it, in any combination; a failed sync drops what it
+//! was asked to keep and the next one succeeds; any call may fail.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use nix::libc;
+
+use super::{Listed, Space, Storage, StoredFile};
+
+/// What a disk writes whole or not at all.
+const SECTOR: usize = 512;
+
+/// What can be made to fail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(in crate::journal) enum Op {
+    List,
+    Open,
+    Create,
+    Rename,
+    Remove,
+    SyncFolder,
+    Read,
+    Write,
+    Truncate,
+    Sync,
+    Reserve,
+}
+
+/// Fails the `nth` call of `op`, counted from 0, and `times` in all.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::journal) struct Fault {
+    pub(in crate::journal) op: Op,
+    pub(in crate::journal) nth: u64,
+    pub(in crate::journal) times: u64,
+    pub(in crate::journal) errno: i32,
+}
+
+#[derive(Debug, Default, Clone)]
+struct Inode {
+    /// What reading gives.
+    seen: Vec<u8>,
+    /// What surely survives.
+    durable: Vec<u8>,
+    /// Sectors written since the last sync, whether that succeeded or not.
+    dirty: BTreeSet<usize>,
+    /// The shortest it has been since the last sync.
+    cut: Option<usize>,
+}
+
+#[derive(Debug, Default)]
+struct World {
+    names: BTreeMap<String, u64>,
+    durable_names: BTreeMap<String, u64>,
+    inodes: BTreeMap<u64, Inode>,
+    next_inode: u64,
+    calls: BTreeMap<Op, u64>,
+    faults: Vec<Fault>,
+    /// Calls that change something, so far.
+    changes: u64,
+    /// The power goes with this change.
+    cut_at: Option<u64>,
+    /// At most this many bytes go with one write.
+    write_max: Option<usize>,
+    /// Bytes the disk holds.
+    capacity: Option<u64>,
+}
+
+/// Handle to a disk; clones see the same one.
+#[derive(Debug, Clone, Default)]
+pub(in crate::journal) struct Lying(Arc<Mutex<World>>);
+
+/// A cheap source of choices (splitmix64).
+#[derive(Debug, Clone, Copy)]
+pub(in crate::journal) struct Dice(pub(in crate::journal) u64);
+
+impl Dice {
+    pub(in crate::journal) fn roll(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    pub(in crate::journal) fn below(&mut self, bound: usize) -> usize {
+        usize::try_from(self.roll() % bound.max(1) as u64).unwrap_or(0)
+    }
+
+    fn coin(&mut self) -> bool {
+        self.roll() & 1 == 1
+    }
+}
+
+impl Lying {
+    fn world(&self) -> MutexGuard<'_, World> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A disk with these files, all durable.
+    pub(in crate::journal) fn holding(files: &BTreeMap<String, Vec<u8>>) -> Self {
+        let disk = Self::default();
+        let mut world = disk.world();
+        for (name, bytes) in files {
+            let inode = world.next_inode;
+            world.next_inode += 1;
+            let (seen, durable) = (bytes.clone(), bytes.clone());
+            let kept = Inode {
+                seen,
+                durable,
+                ..Inode::default()
+            };
+            world.inodes.insert(inode, kept);
+            world.names.insert(name.clone(), inode);
+            world.durable_names.insert(name.clone(), inode);
+        }
+        drop(world);
+        disk
+    }
+
+    /// What is there to be read.
+    pub(in crate::journal) fn files(&self) -> BTreeMap<String, Vec<u8>> {
+        let world = self.world();
+        let read =
+            |(name, inode): (&String, &u64)| (name.clone(), world.inodes[inode].seen.clone());
+        world.names.iter().map(read).collect()
+    }
+
+    pub(in crate::journal) fn fail(&self, fault: Fault) {
+        let mut world = self.world();
+        let nth = fault.nth + world.calls.get(&fault.op).copied().unwrap_or(0);
+        world.faults.push(Fault { nth, ..fault });
+    }
+
+    pub(in crate::journal) fn heal(&self) {
+        let mut world = self.world();
+        world.faults.clear();
+        world.capacity = None;
+    }
+
+    /// Cuts the power with the change after `changes` more.
+    pub(in crate::journal) fn cut_after(&self, changes: u64) {
+        let mut world = self.world();
+        world.cut_at = Some(world.changes + changes);
+    }
+
+    pub(in crate::journal) fn set_write_max(&self, bytes: usize) {
+        self.world().write_max = Some(bytes);
+    }
+
+    pub(in crate::journal) fn set_capacity(&self, bytes: Option<u64>) {
+        self.world().capacity = bytes;
+    }
+
+    pub(in crate::journal) fn changes(&self) -> u64 {
+        self.world().changes
+    }
+
+    pub(in crate::journal) fn used(&self) -> u64 {
+        self.world().used()
+    }
+
+    /// The disk after a power cut; the dice choose what survived.
+    pub(in crate::journal) fn after_power_cut(&self, dice: &mut Dice) -> Self {
+        let world = self.world();
+        let mut files = BTreeMap::new();
+        let all: BTreeSet<&String> = world
+            .names
+            .keys()
+            .chain(world.durable_names.keys())
+            .collect();
+        for name in all {
+            let (seen, durable) = (world.names.get(name), world.durable_names.get(name));
+            let kept = if dice.coin() { seen } else { durable };
+            if let Some(inode) = kept {
+                files.insert(name.clone(), world.inodes[inode].survivors(dice));
+            }
+        }
+        Self::holding(&files)
+    }
+
+    /// Counts the call; fails it if that was asked for.
+    fn call(&self, op: Op) -> io::Result<MutexGuard<'_, World>> {
+        let mut world = self.world();
+        let count = world.calls.entry(op).or_default();
+        let now = *count;
+        *count += 1;
+        if world.is_dark() {
+            return Err(io::Error::from_raw_os_error(libc::EIO));
+        }
+        let hit = |f: &&Fault| f.op == op && (f.nth..f.nth.saturating_add(f.times)).contains(&now);
+        if let Some(fault) = world.faults.iter().find(hit) {
+            return Err(io::Error::from_raw_os_error(fault.errno));
+        }
+        Ok(world)
+    }
+
+    fn change(&self, op: Op) -> io::Result<MutexGuard<'_, World>> {
+        let mut world = self.call(op)?;
+        world.changes += 1;
+        if world.is_dark() {
+            return Err(io::Error::from_raw_os_error(libc::EIO));
+        }
+        Ok(world)
+    }
+}
+
+impl World {
+    fn is_dark(&self) -> bool {
+        self.cut_at.is_some_and(|at| at < self.changes)
+    }
+
+    fn used(&self) -> u64 {
+        let named = self.names.values().map(|inode| &self.inodes[inode]);
+        named.map(|inode| inode.seen.len() as u64).sum()
+    }
+
+    fn inode(&self, name: &str) -> io::Result<u64> {
+        let inode = self.names.get(name).copied();
+        inode.ok_or_else(|| io::Error::from_raw_os_error(libc::ENOENT))
+    }
+}
+
+impl Inode {
+    fn write(&mut self, bytes: &[u8], at: usize) {
+        let end = at + bytes.len();
+        if self.seen.len() < end {
+            self.seen.resize(end, 0);
+        }
+        self.seen[at..end].copy_from_slice(bytes);
+        self.dirty
+            .extend(at / SECTOR..=end.saturating_sub(1) / SECTOR);
+    }
+
+    fn flush(&mut self) {
+        if let Some(cut) = self.cut.take() {
+            self.durable.truncate(cut);
+        }
+        self.durable.resize(self.seen.len(), 0);
+        for sector in std::mem::take(&mut self.dirty) {
+            copy_sector(&self.seen, &mut self.durable, sector);
+        }
+    }
+
+    /// What a power cut leaves of it.
+    fn survivors(&self, dice: &mut Dice) -> Vec<u8> {
+        let mut kept = self.durable.clone();
+        if let Some(cut) = self.cut
+            && dice.coin()
+        {
+            kept.truncate(cut);
+        }
+        if kept.len() < self.seen.len() {
+            let more = self.seen.len() - kept.len();
+            kept.resize(kept.len() + dice.below(more + 1), 0);
+        }
+        for &sector in &self.dirty {
+            if dice.coin() {
+                copy_sector(&self.seen, &mut kept, sector);
+            }
+        }
+        kept
+    }
+}
+
+fn copy_sector(from: &[u8], to: &mut [u8], sector: usize) {
+    let start = sector * SECTOR;
+    let end = (start + SECTOR).min(from.len()).min(to.len());
+    if start < end {
+        to[start..end].copy_from_slice(&from[start..end]);
+    }
+}
+
+/// An open file of a lying disk.
+#[derive(Debug)]
+pub(in crate::journal) struct LyingFile {
+    disk: Lying,
+    inode: u64,
+}
+
+impl Storage for Lying {
+    type File = LyingFile;
+
+    fn list(&self, folder: &str) -> io::Result<Vec<Listed>> {
+        let world = self.call(Op::List)?;
+        let within = |name: &str| match name.rsplit_once('/') {
+            None => folder.is_empty().then(|| name.to_owned()),
+            Some((parent, name)) => (parent == folder).then(|| name.to_owned()),
+        };
+        let mut listed = Vec::new();
+        // Backwards: a directory has no order.
+        for (name, inode) in world.names.iter().rev() {
+            if let Some(name) = within(name) {
+                let bytes = world.inodes[inode].seen.len() as u64;
+                listed.push(Listed { name, bytes });
+            }
+        }
+        Ok(listed)
+    }
+
+    fn make_folder(&self, _: &str) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn open(&self, name: &str) -> io::Result<LyingFile> {
+        let inode = self.call(Op::Open)?.inode(name)?;
+        let disk = self.clone();
+        Ok(LyingFile { disk, inode })
+    }
+
+    fn open_to_change(&self, name: &str) -> io::Result<LyingFile> {
+        self.open(name)
+    }
+
+    fn create(&self, name: &str) -> io::Result<LyingFile> {
+        let mut world = self.change(Op::Create)?;
+        if world.names.contains_key(name) {
+            return Err(io::Error::from_raw_os_error(libc::EEXIST));
+        }
+        let inode = world.next_inode;
+        world.next_inode += 1;
+        world.inodes.insert(inode, Inode::default());
+        world.names.insert(name.to_owned(), inode);
+        drop(world);
+        let disk = self.clone();
+        Ok(LyingFile { disk, inode })
+    }
+
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        let mut world = self.change(Op::Rename)?;
+        let inode = world.inode(from)?;
+        if world.names.contains_key(to) {
+            return Err(io::Error::from_raw_os_error(libc::EEXIST));
+        }
+        world.names.remove(from);
+        world.names.insert(to.to_owned(), inode);
+        Ok(())
+    }
+
+    fn remove(&self, name: &str) -> io::Result<()> {
+        let mut world = self.change(Op::Remove)?;
+        world.inode(name)?;
+        world.names.remove(name);
+        Ok(())
+    }
+
+    fn sync_folder(&self, folder: &str) -> io::Result<()> {
+        let mut world = self.change(Op::SyncFolder)?;
+        let within = |name: &str| name.rsplit_once('/').map_or("", |(parent, _)| parent) == folder;
+        let names = world.names.clone();
+        world.durable_names.retain(|name, _| !within(name));
+        let within = names.into_iter().filter(|(name, _)| within(name));
+        world.durable_names.extend(within);
+        Ok(())
+    }
+
+    fn space(&self) -> io::Result<Space> {
+        let world = self.world();
+        let total = world.capacity.unwrap_or(1 << 40);
+        let free = total.saturating_sub(world.used());
+        Ok(Space { free, total })
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        PathBuf::from("lying").join(name)
+    }
+}
+
+impl LyingFile {
+    fn room(world: &World, inode: u64, end: u64) -> u64 {
+        let length = world.inodes[&inode].seen.len() as u64;
+        let others = world.used().saturating_sub(length);
+        let most = world
+            .capacity
+            .map_or(u64::MAX, |all| all.saturating_sub(others));
+        most.max(length).min(end)
+    }
+}
+
+impl StoredFile for LyingFile {
+    fn bytes(&self) -> io::Result<u64> {
+        Ok(self.disk.world().inodes[&self.inode].seen.len() as u64)
+    }
+
+    fn read_at(&self, into: &mut [u8], offset: u64) -> io::Result<usize> {
+        let world = self.disk.call(Op::Read)?;
+        let seen = &world.inodes[&self.inode].seen;
+        let at = usize::try_from(offset)
+            .unwrap_or(usize::MAX)
+            .min(seen.len());
+        let count = into.len().min(seen.len() - at);
+        into[..count].copy_from_slice(&seen[at..at + count]);
+        Ok(count)
+    }
+
+    fn write_at(&mut self, bytes: &[u8], offset: u64) -> io::Result<usize> {
+        let mut world = match self.disk.change(Op::Write) {
+            Ok(world) => world,
+            Err(error) => {
+                // What fails may have written a part of it all the same.
+                let mut world = self.disk.world();
+                let part = &bytes[..bytes.len() / 2];
+                let at = usize::try_from(offset).unwrap_or(usize::MAX);
+                let is_cut = world.is_dark() && world.cut_at == world.changes.checked_sub(1);
+                if is_cut || !world.is_dark() {
+                    world.inodes.entry(self.inode).or_default().write(part, at);
+                }
+                return Err(error);
+            }
+        };
+        let most = world.write_max.unwrap_or(bytes.len()).min(bytes.len());
+        let room = Self::room(&world, self.inode, offset + most as u64).saturating_sub(offset);
+        let count = usize::try_from(room).unwrap_or(usize::MAX).min(most);
+        if count == 0 && !bytes.is_empty() {
+            return Err(io::Error::from_raw_os_error(libc::ENOSPC));
+        }
+        let at = usize::try_from(offset).unwrap_or(usize::MAX);
+        let inode = world.inodes.entry(self.inode).or_default();
+        inode.write(&bytes[..count], at);
+        Ok(count)
+    }
+
+    fn truncate(&mut self, bytes: u64) -> io::Result<()> {
+        let mut world = self.disk.change(Op::Truncate)?;
+        let inode = world.inodes.entry(self.inode).or_default();
+        let length = usize::try_from(bytes).unwrap_or(usize::MAX);
+        inode.seen.resize(length, 0);
+        inode.cut = Some(inode.cut.unwrap_or(length).min(length));
+        inode.dirty.retain(|sector| sector * SECTOR < length);
+        Ok(())
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        match self.disk.change(Op::Sync) {
+            Ok(mut world) => world.inodes.entry(self.inode).or_default().flush(),
+            Err(error) => {
+                let mut world = self.disk.world();
+                if !world.is_dark() {
+                    // The pages count as clean now; nothing will write them.
+                    world.inodes.entry(self.inode).or_default().dirty.clear();
+                }
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+
+    fn reserve(&mut self, bytes: u64) -> io::Result<()> {
+        let mut world = self.disk.change(Op::Reserve)?;
+        if Self::room(&world, self.inode, bytes) < bytes {
+            return Err(io::Error::from_raw_os_error(libc::ENOSPC));
+        }
+        let length = usize::try_from(bytes).unwrap_or(usize::MAX);
+        let inode = world.inodes.entry(self.inode).or_default();
+        if inode.seen.len() < length {
+            inode.seen.resize(length, 0);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,105 @@
+//! What the journal asks of a disk, and no more: so that tests can lie to it.
+
+mod disk;
+#[cfg(any(test, fuzzing))]
+pub(super) mod lying;
+
+use std::io;
+use std::path::PathBuf;
+
+pub(super) use disk::Disk;
+
+/// The folder that keeps damaged bytes.
+pub(super) const QUARANTINE: &str = "quarantine";
+
+/// A file of the directory.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Listed {
+    pub(super) name: String,
+    pub(super) bytes: u64,
+}
+
+/// The filesystem's sizes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Space {
+    pub(super) free: u64,
+    pub(super) total: u64,
+}
+
+/// One directory. Names are relative to it; the only folder is
+/// [`QUARANTINE`], the main directory is `""`.
+pub(super) trait Storage: Send + 'static {
+    /// An open file.
+    type File: StoredFile;
+
+    /// The plain files of `folder`, in no order; none if it does not exist.
+    fn list(&self, folder: &str) -> io::Result<Vec<Listed>>;
+    /// Makes `folder` if there is none.
+    fn make_folder(&self, folder: &str) -> io::Result<()>;
+    /// Opens a file for reading.
+    fn open(&self, name: &str) -> io::Result<Self::File>;
+    /// Opens a file for reading and changing.
+    fn open_to_change(&self, name: &str) -> io::Result<Self::File>;
+    /// Makes a file that must not exist.
+    fn create(&self, name: &str) -> io::Result<Self::File>;
+    /// Gives a file a name that must be free.
+    fn rename(&self, from: &str, to: &str) -> io::Result<()>;
+    /// Removes a file.
+    fn remove(&self, name: &str) -> io::Result<()>;
+    /// Makes what happened to names in `folder` durable.
+    fn sync_folder(&self, folder: &str) -> io::Result<()>;
+    /// How much room there is.
+    fn space(&self) -> io::Result<Space>;
+    /// Where a file is, for messages.
+    fn path(&self, name: &str) -> PathBuf;
+}
+
+/// An open file.
+pub(super) trait StoredFile: Send {
+    /// Its length.
+    fn bytes(&self) -> io::Result<u64>;
+    /// Reads some bytes at `offset`; none at its end.
+    fn read_at(&self, into: &mut [u8], offset: u64) -> io::Result<usize>;
+    /// Writes some of `bytes` at `offset`.
+    fn write_at(&mut self, bytes: &[u8], offset: u64) -> io::Result<usize>;
+    /// Cuts it.
+    fn truncate(&mut self, bytes: u64) -> io::Result<()>;
+    /// Makes its bytes and length durable. After an error nothing is known of
+    /// what was written since the last success, and asking again tells lies.
+    fn sync(&mut self) -> io::Result<()>;
+    /// Takes `bytes` of disk space for it.
+    fn reserve(&mut self, bytes: u64) -> io::Result<()>;
+}
+
+/// Reads exactly `length` bytes at `offset`.
+pub(super) fn read_exact<F: StoredFile>(
+    file: &F,
+    offset: u64,
+    length: usize,
+) -> io::Result<Vec<u8>> {
+    let mut bytes = vec![0; length];
+    let mut read = 0;
+    while read < length {
+        match file.read_at(&mut bytes[read..], offset + read as u64) {
+            Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+            Ok(count) => read += count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(bytes)
+}
+
+/// Writes all of `bytes` at `offset`.
+pub(super) fn write_all<F: StoredFile>(file: &mut F, bytes: &[u8], offset: u64) -> io::Result<()> {
+    let mut written = 0;
+    while written < bytes.len() {
+        match file.write_at(&bytes[written..], offset + written as u64) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(count) => written += count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,141 @@
+//! Giving space back never changes what the journal tells.
+
+use super::*;
+
+/// Records that come and go; every tenth stays, dead.
+fn churn(rig: &mut Rig, from: u64, to: u64) {
+    for i in from..to {
+        if rig.commit(vec![Entry::Effect(effect(i))]).is_err() {
+            return;
+        }
+        let end = match i % 10 {
+            0 => Entry::Failed(id(i), letter(i)),
+            _ => Entry::Done(vec![id(i)]),
+        };
+        if rig.commit(vec![end]).is_err() {
+            return;
+        }
+    }
+}
+
+fn idle(rig: &mut Rig, ticks: usize) {
+    (0..ticks).for_each(|_| rig.tick());
+}
+
+fn segments(rig: &Rig) -> usize {
+    let files = rig.disk.files();
+    files.keys().filter(|name| name.starts_with("seg-")).count()
+}
+
+#[test]
+fn what_nobody_needs_goes_and_what_is_told_stays() {
+    let config = small(Sync::Always);
+    let mut rig = Rig::new(&config);
+    churn(&mut rig, 0, 60);
+    let before = segments(&rig);
+    idle(&mut rig, 200);
+    assert!(segments(&rig) < before, "{before} then {}", segments(&rig));
+    let (told, recovered) = Rig::reopened(&rig.disk, &config);
+    assert_eq!(told, Told::by(&rig.entries));
+    assert_eq!(recovered.report.damage, []);
+    assert!(rig.core.stats().compactions > 0);
+}
+
+#[test]
+fn segments_go_once_their_ids_are_beyond_the_horizon() {
+    let config = small(Sync::Always);
+    let mut rig = Rig::new(&config);
+    for i in 0..30 {
+        rig.commit(vec![Entry::Effect(effect(i))])
+            .expect("recorded");
+        rig.commit(vec![Entry::Done(vec![id(i)])])
+            .expect("recorded");
+    }
+    let before = segments(&rig);
+    rig.now.ms += 16 * 60 * 1000;
+    rig.tick();
+    assert!(before > 3);
+    assert_eq!(segments(&rig), 1);
+}
+
+#[test]
+fn a_crash_anywhere_in_compaction_keeps_what_is_told() {
+    let config = small(Sync::Always);
+    let mut rig = Rig::new(&config);
+    // No time passes for compaction until the ticks begin.
+    churn(&mut rig, 0, 40);
+    let image = rig.disk.files();
+    let entries = rig.entries;
+    let ticks = 120;
+    let (mut rig, _) = Rig::open(&Lying::holding(&image), &config).expect("it opens");
+    let from = rig.disk.changes();
+    idle(&mut rig, ticks);
+    let changes = rig.disk.changes() - from;
+    assert!(rig.core.stats().compactions > 2);
+    for cut in 0..=changes {
+        let (mut rig, _) = Rig::open(&Lying::holding(&image), &config).expect("it opens");
+        rig.disk.cut_after(cut);
+        idle(&mut rig, ticks);
+        for dice in 0..2 {
+            let disk = rig.disk.after_power_cut(&mut Dice(cut * 7 + dice));
+            let (told, recovered) = Rig::reopened(&disk, &config);
+            assert_eq!(told, Told::by(&entries), "cut {cut}");
+            assert!(
+                !recovered.report.is_corrupt(),
+                "cut {cut}: {:?}",
+                recovered.report
+            );
+        }
+    }
+}
+
+#[test]
+fn effects_go_on_coming_while_space_is_given_back() {
+    for seed in 0..20 {
+        let config = small(Sync::Always);
+        let mut rig = Rig::new(&config);
+        let mut dice = Dice(seed);
+        for _ in 0..150 {
+            let entries = some_entries(&mut dice, &rig.entries);
+            rig.commit(entries).expect("recorded");
+            if dice.below(3) == 0 {
+                rig.tick();
+            }
+        }
+        rig.core.compact(rig.now);
+        idle(&mut rig, 100);
+        let (told, recovered) = Rig::reopened(&rig.disk, &config);
+        assert_eq!(told, Told::by(&rig.entries), "seed {seed}");
+        assert_eq!(recovered.report.damage, []);
+    }
+}
+
+#[test]
+fn a_backlog_that_is_all_live_is_not_copied_over_and_over() {
+    let config = Config {
+        bytes_max: 1 << 20,
+        ..small(Sync::Always)
+    };
+    let mut rig = Rig::new(&config);
+    for i in 0..100 {
+        rig.commit(vec![Entry::Effect(effect(i))])
+            .expect("recorded");
+    }
+    assert!(segments(&rig) > 10);
+    let records = rig.core.stats().records;
+    idle(&mut rig, 100);
+    assert_eq!(rig.core.stats().records, records);
+}
+
+#[test]
+fn nothing_is_copied_without_room_for_it() {
+    let config = small(Sync::Always);
+    let mut rig = Rig::new(&config);
+    churn(&mut rig, 0, 40);
+    let used = rig.disk.used();
+    rig.disk.set_capacity(Some(used + 300));
+    rig.pass(Duration::from_secs(2));
+    let records = rig.core.stats().records;
+    rig.core.tick(rig.now);
+    assert_eq!(rig.core.stats().records, records);
+}

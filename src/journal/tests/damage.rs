@@ -1,0 +1,359 @@
+//! Damaged files: what is lost, what is told, and that nothing is made up.
+
+use std::collections::BTreeMap;
+
+use super::super::recovery;
+use super::super::report::Class;
+use super::super::scan;
+use super::*;
+
+type Files = BTreeMap<String, Vec<u8>>;
+
+const FIRST: &str = "seg-0000000000000001.jsonl";
+
+/// Roomy segments: one file holds it all.
+fn roomy() -> Config {
+    Config {
+        segment_bytes_max: 1 << 20,
+        bytes_max: 1 << 30,
+        ..small(Sync::Always)
+    }
+}
+
+/// A closed journal of these entries, one a batch, and its files.
+fn closed(entries: &[Entry], config: &Config) -> Files {
+    let mut rig = Rig::new(config);
+    for entry in entries {
+        rig.commit(vec![entry.clone()]).expect("recorded");
+    }
+    rig.core.close(rig.now).expect("closed");
+    segments(&rig.disk)
+}
+
+fn segments(disk: &Lying) -> Files {
+    let files = disk.files().into_iter();
+    files.filter(|(name, _)| name.starts_with("seg-")).collect()
+}
+
+fn few() -> Vec<Entry> {
+    let mut entries: Vec<Entry> = (0..7).map(|i| Entry::Effect(effect(i))).collect();
+    entries.insert(3, Entry::Done(vec![id(0)]));
+    entries.insert(5, Entry::Failed(id(1), letter(1)));
+    entries.push(Entry::Done(vec![id(2), id(3)]));
+    entries.push(Entry::Requeue(id(1)));
+    entries
+}
+
+/// Only reads, as the exhaustive tests do thousands of times.
+fn read(files: &Files) -> recovery::Read {
+    recovery::read(&Lying::holding(files), 0, scan::OLDER).expect("it is read")
+}
+
+/// The ids that are live, and whether dead.
+fn live(read: &recovery::Read) -> BTreeMap<EffectId, bool> {
+    let held = read.fold.live.iter();
+    held.map(|(id, held)| (*id, held.failed.is_some()))
+        .collect()
+}
+
+fn modelled(entries: &[Entry]) -> BTreeMap<EffectId, bool> {
+    let live = Told::by(entries).live;
+    let one = |(effect, letter): (Effect, Option<DeadLetter>)| (effect.id, letter.is_some());
+    live.into_iter().map(one).collect()
+}
+
+#[test]
+fn any_flipped_bit_costs_one_record_at_most_and_is_told() {
+    let entries = few();
+    let files = closed(&entries, &roomy());
+    let bytes = &files[FIRST];
+    assert!((3000..6000).contains(&bytes.len()), "{}", bytes.len());
+    let whole = modelled(&entries);
+    let without: Vec<_> = (0..entries.len())
+        .map(|lost| {
+            let mut entries = entries.clone();
+            entries.remove(lost);
+            modelled(&entries)
+        })
+        .collect();
+    for bit in 0..bytes.len() * 8 {
+        let mut damaged = files.clone();
+        damaged.get_mut(FIRST).unwrap()[bit / 8] ^= 1 << (bit % 8);
+        let read = read(&damaged);
+        let found = live(&read);
+        let is_lf = bytes[bit / 8] == b'\n';
+        assert!(
+            found == whole || without.contains(&found),
+            "bit {bit}: {:?}",
+            read.report
+        );
+        assert!(read.report.lost() <= 1, "bit {bit}: {:?}", read.report);
+        if found != whole {
+            assert!(!read.report.damage.is_empty(), "bit {bit} is not told");
+        }
+        if !is_lf {
+            assert!(!read.report.damage.is_empty(), "bit {bit} is not told");
+        }
+    }
+}
+
+#[test]
+fn any_truncation_leaves_what_was_before_it() {
+    let mut entries = Vec::new();
+    for i in 0..50 {
+        entries.push(Entry::Effect(effect(i)));
+        entries.push(Entry::Done(vec![id(i)]));
+        entries.push(Entry::Discard(id(i)));
+        entries.push(Entry::Requeue(id(i)));
+    }
+    let config = Config {
+        segment_bytes_max: 2500,
+        ..roomy()
+    };
+    let files = closed(&entries, &config);
+    let mut records = 0;
+    for (name, bytes) in &files {
+        // Alone it is a journal whose older segments were not needed any more.
+        records += any_truncation_of(name, bytes);
+    }
+    let headers = 2 * files.len();
+    assert_eq!(records, entries.len() + headers + 1);
+}
+
+/// Every effect is settled by the record after it, so only a last one is live.
+fn any_truncation_of(name: &str, bytes: &[u8]) -> usize {
+    let ends: Vec<usize> = memchr::memchr_iter(b'\n', bytes).collect();
+    for cut in 0..=bytes.len() {
+        let read = read(&[(name.to_owned(), bytes[..cut].to_vec())].into());
+        let whole = ends.iter().filter(|end| **end <= cut).count();
+        assert_eq!(read.report.records, whole as u64, "cut {cut}");
+        let last = whole.checked_sub(1);
+        let start = last.map_or(0, |last| last.checked_sub(1).map_or(0, |l| ends[l] + 1));
+        let is_effect = last.is_some() && bytes[start + 35] == b'E';
+        assert_eq!(read.fold.live.len(), usize::from(is_effect), "cut {cut}");
+        assert!(!read.report.is_corrupt(), "cut {cut}: {:?}", read.report);
+        let torn = cut.saturating_sub(last.map_or(0, |last| ends[last] + 1));
+        assert_eq!(read.report.torn_bytes, torn as u64, "cut {cut}");
+    }
+    ends.len()
+}
+
+/// Opens what `spoil` left of a closed journal of [`few`].
+fn spoiled(config: &Config, spoil: impl FnOnce(&mut Files)) -> (Lying, Told, Recovered) {
+    let mut files = closed(&few(), config);
+    spoil(&mut files);
+    let disk = Lying::holding(&files);
+    let (told, recovered) = Rig::reopened(&disk, config);
+    (disk, told, recovered)
+}
+
+fn lines(bytes: &[u8]) -> Vec<Vec<u8>> {
+    bytes
+        .split_inclusive(|byte| *byte == b'\n')
+        .map(<[u8]>::to_vec)
+        .collect()
+}
+
+fn classes(recovered: &Recovered) -> Vec<Class> {
+    recovered
+        .report
+        .damage
+        .iter()
+        .map(|damage| damage.class)
+        .collect()
+}
+
+#[test]
+fn a_tail_of_nothing_or_of_garbage_is_cut_and_kept_aside() {
+    for tail in [
+        vec![0; 5000],
+        b"garbage".to_vec(),
+        vec![0; 1],
+        vec![b'\n'; 3],
+    ] {
+        let (disk, told, recovered) = spoiled(&roomy(), |files| {
+            files.get_mut(FIRST).unwrap().extend_from_slice(&tail);
+        });
+        assert_eq!(told, Told::by(&few()));
+        assert_eq!(classes(&recovered), [Class::Torn], "{tail:?}");
+        assert_eq!(recovered.report.torn_bytes, tail.len() as u64);
+        let kept = disk.files();
+        let mut aside = kept
+            .iter()
+            .filter(|(name, _)| name.starts_with("quarantine/"));
+        let (bin, bytes) = aside.next().expect("kept aside");
+        assert_eq!(*bytes, tail, "{bin}");
+        let (json, report) = aside.next().expect("with a report");
+        let report: serde_json::Value = serde_json::from_slice(report).expect(json);
+        assert_eq!(report["class"], "torn");
+        assert_eq!(report["len"], tail.len());
+    }
+}
+
+#[test]
+fn a_line_written_twice_counts_once() {
+    let (_, told, recovered) = spoiled(&roomy(), |files| {
+        let bytes = files.get_mut(FIRST).unwrap();
+        let mut lines = lines(bytes);
+        lines.insert(4, lines[4].clone());
+        *bytes = lines.concat();
+    });
+    assert_eq!(told, Told::by(&few()));
+    assert_eq!(classes(&recovered), [Class::Stray]);
+}
+
+#[test]
+fn of_swapped_lines_the_earlier_is_missed_and_told() {
+    let (_, _, recovered) = spoiled(&roomy(), |files| {
+        let bytes = files.get_mut(FIRST).unwrap();
+        let mut lines = lines(bytes);
+        lines.swap(4, 5);
+        *bytes = lines.concat();
+    });
+    assert_eq!(recovered.report.lost(), 1);
+    assert!(recovered.report.is_corrupt());
+}
+
+#[test]
+fn a_line_that_is_gone_without_a_trace_is_missed_by_its_number() {
+    let (_, _, recovered) = spoiled(&roomy(), |files| {
+        let bytes = files.get_mut(FIRST).unwrap();
+        let mut lines = lines(bytes);
+        lines.remove(4);
+        *bytes = lines.concat();
+    });
+    let damage = &recovered.report.damage[0];
+    assert_eq!((damage.missing, damage.len), (Some((5, 5)), 0));
+    assert!(recovered.report.is_corrupt());
+}
+
+#[test]
+fn a_missing_segment_is_missed_and_the_others_count() {
+    let config = Config {
+        segment_bytes_max: 600,
+        bytes_max: 1 << 30,
+        ..small(Sync::Always)
+    };
+    let names: Vec<String> = closed(&few(), &config).into_keys().collect();
+    assert!(names.len() > 3);
+    let spoils: [fn(&mut Files, &str); 3] = [
+        |files, name| _ = files.remove(name),
+        |files, name| files.get_mut(name).unwrap().clear(),
+        |files, name| files.get_mut(name).unwrap().truncate(100),
+    ];
+    for spoil in spoils {
+        let (_, _, recovered) = spoiled(&config, |files| spoil(files, &names[1]));
+        assert!(recovered.report.is_corrupt());
+        assert!(recovered.report.lost() > 2, "{:?}", recovered.report);
+        let (_, told, recovered) = spoiled(&config, |files| {
+            let last = names.last().unwrap();
+            spoil(files, last);
+        });
+        // Nobody can tell an end that is gone from one that never was.
+        assert!(!recovered.report.is_corrupt(), "{:?}", recovered.report);
+        assert!(beginning(&told, &few(), 1).is_some());
+    }
+}
+
+#[test]
+fn a_segment_of_another_journal_is_not_believed() {
+    let config = Config {
+        segment_bytes_max: 600,
+        bytes_max: 1 << 30,
+        ..small(Sync::Always)
+    };
+    let foreign = closed(&few(), &config);
+    let names: Vec<&String> = foreign.keys().collect();
+    let (_, _, recovered) = spoiled(&config, |files| {
+        *files.get_mut(names[2]).unwrap() = foreign[names[2]].clone();
+    });
+    assert!(recovered.report.is_corrupt(), "{:?}", recovered.report);
+    // A lone record of it is no record here.
+    let line = lines(&foreign[FIRST])[2].clone();
+    let (_, told, _) = spoiled(&roomy(), |files| {
+        files.get_mut(FIRST).unwrap().extend_from_slice(&line);
+    });
+    assert_eq!(told, Told::by(&few()));
+}
+
+#[test]
+fn a_hole_among_what_was_never_synced_ends_the_log_there() {
+    let config = Config {
+        sync: Sync::Interval(Duration::from_secs(3600)),
+        ..roomy()
+    };
+    let mut rig = Rig::new(&config);
+    for entry in few() {
+        rig.commit(vec![entry]).expect("written");
+    }
+    let mut files = segments(&rig.disk);
+    let bytes = files.get_mut(FIRST).unwrap();
+    let ends: Vec<usize> = memchr::memchr_iter(b'\n', bytes).collect();
+    // The ninth entry's bytes were never written out; what follows it was.
+    bytes[ends[9] + 1..ends[10]].fill(0);
+    let (told, recovered) = Rig::reopened(&Lying::holding(&files), &config);
+    assert_eq!(told, Told::by(&few()[..8]));
+    assert_eq!(classes(&recovered), [Class::Torn]);
+}
+
+#[test]
+fn a_record_of_a_later_version_is_refused_and_nothing_is_touched() {
+    let mut files = closed(&few(), &roomy());
+    let bytes = files.get_mut(FIRST).unwrap();
+    let mut lines = lines(bytes);
+    let salt = lines[0][90..106].to_vec();
+    let salt = u64::from_str_radix(std::str::from_utf8(&salt).unwrap(), 16).unwrap();
+    let mut later = lines[4].clone();
+    later.pop();
+    later[5] = b'2';
+    super::super::record::restamp(&mut later, super::super::record::Salt::new(salt), 5);
+    later.push(b'\n');
+    lines[4] = later;
+    *bytes = lines.concat();
+    let disk = Lying::holding(&files);
+    let refused = Rig::open(&disk, &roomy()).err();
+    assert!(
+        matches!(refused, Some(OpenError::NewerVersion { version: 2, .. })),
+        "{refused:?}"
+    );
+    assert_eq!(disk.files(), files);
+    // A flipped digit is damage, not a version.
+    files.get_mut(FIRST).unwrap()[5] = b'3';
+    assert!(matches!(
+        Rig::open(&Lying::holding(&files), &roomy()),
+        Err(OpenError::NewerVersion { version: 2, .. })
+    ));
+}
+
+#[test]
+fn a_format_before_ours_is_read_as_ours() {
+    /// A made-up version 0, which called itself so and is otherwise ours.
+    fn upgrade(line: &[u8], salt: Option<super::super::record::Salt>) -> Option<Vec<u8>> {
+        line.starts_with(b"{\"v\":0,").then_some(())?;
+        let salt = salt.or_else(|| {
+            let digits = std::str::from_utf8(line.get(90..106)?).ok()?;
+            let value = u64::from_str_radix(digits, 16).ok()?;
+            Some(super::super::record::Salt::new(value))
+        })?;
+        let q = std::str::from_utf8(line.get(12..28)?).ok()?;
+        let q = u64::from_str_radix(q, 16).ok()?;
+        let mut line = line.to_vec();
+        line[5] = b'1';
+        super::super::record::restamp(&mut line, salt, q);
+        Some(line)
+    }
+    let entries = few();
+    let mut files = closed(&entries, &roomy());
+    let bytes = files.get_mut(FIRST).unwrap();
+    for start in memchr::memmem::find_iter(&bytes.clone(), b"{\"v\":1,\"q\":\"0") {
+        bytes[start + 5] = b'0';
+    }
+    let disk = Lying::holding(&files);
+    let older = [scan::OlderFormat { upgrade }];
+    let read = recovery::read(&disk, 0, &older).expect("it is read");
+    assert_eq!(live(&read), modelled(&entries));
+    assert_eq!(read.report.damage, []);
+    // Who does not know it takes it for damage, and loses nothing of it.
+    let unknown = recovery::read(&disk, 0, scan::OLDER).expect("it is read");
+    assert_eq!(unknown.report.records, 0);
+}

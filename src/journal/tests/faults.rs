@@ -1,0 +1,296 @@
+//! Calls that fail: each once, and each for good.
+
+use nix::libc::{EFBIG, EIO, ENOSPC, EROFS};
+
+use super::super::storage::lying::{Fault, Op};
+use super::*;
+
+const OPS: [Op; 7] = [
+    Op::Create,
+    Op::Rename,
+    Op::Remove,
+    Op::SyncFolder,
+    Op::Write,
+    Op::Truncate,
+    Op::Sync,
+];
+
+/// What was recorded, as far as receipts tell: entries of calls that were
+/// refused may only be missing as effects.
+fn history(rig: &mut Rig, seed: u64, steps: usize) -> Vec<Entry> {
+    let mut dice = Dice(seed);
+    let mut recorded: Vec<Entry> = Vec::new();
+    for _ in 0..steps {
+        let entry = some_entries(&mut dice, &recorded).remove(0);
+        if rig.commit(vec![entry.clone()]).is_ok() {
+            recorded.push(entry);
+        }
+        rig.tick();
+    }
+    recorded
+}
+
+#[test]
+fn one_failing_call_loses_nothing_that_was_said_to_be_recorded() {
+    for op in OPS {
+        for nth in 0..25 {
+            for errno in [EIO, ENOSPC] {
+                let config = small(Sync::Always);
+                let mut rig = Rig::new(&config);
+                let times = 1;
+                rig.disk.fail(Fault {
+                    op,
+                    nth,
+                    times,
+                    errno,
+                });
+                let recorded = history(&mut rig, nth, 40);
+                let (told, recovered) = Rig::reopened(&rig.disk, &config);
+                let what = format!("{op:?} {nth} {errno}: {:?}", recovered.report);
+                assert_eq!(told, Told::by(&recorded), "{what}");
+                assert!(!recovered.report.is_corrupt(), "{what}");
+            }
+        }
+    }
+}
+
+#[test]
+fn after_a_failed_sync_what_was_promised_survives_a_power_cut() {
+    for nth in 0..40 {
+        for sync in [Sync::Always, Sync::INTERVAL] {
+            let config = small(sync);
+            let mut rig = Rig::new(&config);
+            let (op, times, errno) = (Op::Sync, 1, EIO);
+            rig.disk.fail(Fault {
+                op,
+                nth,
+                times,
+                errno,
+            });
+            let mut dice = Dice(nth);
+            for _ in 0..70 {
+                let entries = some_entries(&mut dice, &rig.entries);
+                rig.commit(entries).expect("one failure is survived");
+            }
+            for dice in 0..3 {
+                let disk = rig.disk.after_power_cut(&mut Dice(dice));
+                let (told, recovered) = Rig::reopened(&disk, &config);
+                let found = beginning(&told, &rig.entries, rig.durable);
+                assert!(found.is_some(), "{nth} {sync:?}: {:?}", recovered.report);
+                assert!(!recovered.report.is_corrupt(), "{:?}", recovered.report);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_second_failure_in_a_row_ends_or_bypasses_as_configured() {
+    for on_failure in [OnFailure::Exit, OnFailure::Bypass] {
+        let config = Config {
+            on_failure,
+            ..small(Sync::Always)
+        };
+        let mut rig = Rig::new(&config);
+        rig.commit(vec![Entry::Effect(effect(0))])
+            .expect("recorded");
+        let (op, nth, times, errno) = (Op::Sync, 0, u64::MAX, EIO);
+        rig.disk.fail(Fault {
+            op,
+            nth,
+            times,
+            errno,
+        });
+        let refused = rig.commit(vec![Entry::Effect(effect(1))]);
+        match on_failure {
+            OnFailure::Exit => {
+                assert!(
+                    matches!(refused, Err(Unrecorded::Failed { .. })),
+                    "{refused:?}"
+                );
+                assert!(rig.core.has_failed());
+            }
+            OnFailure::Bypass => {
+                assert_eq!(refused, Err(Unrecorded::Bypassed));
+                assert!(matches!(rig.core.health(), Health::Bypass { .. }));
+            }
+        }
+        assert!(!rig.core.health().admits());
+    }
+}
+
+#[test]
+fn a_bypassed_journal_comes_back_by_itself_and_owes_nothing() {
+    let config = small(Sync::Always);
+    let mut rig = Rig::new(&config);
+    rig.commit(vec![Entry::Effect(effect(0))])
+        .expect("recorded");
+    let (op, nth, times, errno) = (Op::Sync, 0, u64::MAX, EROFS);
+    rig.disk.fail(Fault {
+        op,
+        nth,
+        times,
+        errno,
+    });
+    rig.commit(vec![Entry::Effect(effect(1))])
+        .expect_err("no disk");
+    _ = rig.commit(vec![Entry::Done(vec![id(0)])]);
+    assert_eq!(rig.core.stats().owed, 1);
+    rig.disk.heal();
+    rig.pass(Duration::from_secs(11));
+    rig.commit(vec![Entry::Effect(effect(2))])
+        .expect("recorded");
+    assert_eq!(rig.core.health(), Health::Ok);
+    let (told, recovered) = Rig::reopened(&rig.disk, &config);
+    let expected = [
+        Entry::Effect(effect(0)),
+        Entry::Done(vec![id(0)]),
+        Entry::Effect(effect(2)),
+    ];
+    assert_eq!(told, Told::by(&expected));
+    assert!(!recovered.report.is_corrupt(), "{:?}", recovered.report);
+}
+
+#[test]
+fn on_a_full_disk_settling_goes_on_and_effects_are_refused() {
+    for errno_by_capacity in [true, false] {
+        let config = small(Sync::Always);
+        let mut rig = Rig::new(&config);
+        for i in 0..5 {
+            rig.commit(vec![Entry::Effect(effect(i))])
+                .expect("recorded");
+        }
+        if errno_by_capacity {
+            rig.disk.set_capacity(Some(rig.disk.used()));
+        } else {
+            let (op, nth, times, errno) = (Op::Write, 0, 1, EFBIG);
+            rig.disk.fail(Fault {
+                op,
+                nth,
+                times,
+                errno,
+            });
+            rig.disk.set_capacity(Some(rig.disk.used() + 1));
+        }
+        let mut recorded = rig.entries.clone();
+        for i in 5..30 {
+            let entry = Entry::Effect(effect(i));
+            if rig.commit(vec![entry.clone()]).is_ok() {
+                recorded.push(entry);
+            }
+        }
+        assert!(matches!(rig.core.health(), Health::Bypass { .. }));
+        assert!(rig.core.stats().unrecorded > 5);
+        for i in 0..3 {
+            let done = Entry::Done(vec![id(i)]);
+            rig.commit(vec![done.clone()]).expect("from the reserve");
+            recorded.push(done);
+        }
+        let (told, _) = Rig::reopened(&rig.disk, &config);
+        assert_eq!(told, Told::by(&recorded));
+    }
+}
+
+#[test]
+fn it_opens_with_no_room_at_all_and_goes_on_when_there_is_some() {
+    let config = small(Sync::Always);
+    let mut rig = Rig::new(&config);
+    rig.commit(vec![Entry::Effect(effect(0))])
+        .expect("recorded");
+    let mut image = rig.disk.files();
+    image.remove("reserve.bin");
+    // A torn end, that cannot be kept aside now.
+    let name = image
+        .keys()
+        .find(|n| n.starts_with("seg-"))
+        .cloned()
+        .expect("one");
+    image.get_mut(&name).expect("it").extend_from_slice(b"torn");
+    let disk = Lying::holding(&image);
+    disk.set_capacity(Some(disk.used()));
+    let (mut rig, recovered) = Rig::open(&disk, &config).expect("it opens");
+    assert_eq!(recovered.live.len(), 1);
+    assert!(!rig.core.health().admits());
+    rig.commit(vec![Entry::Effect(effect(1))])
+        .expect_err("no room");
+    rig.disk.set_capacity(None);
+    rig.pass(Duration::from_secs(11));
+    rig.commit(vec![Entry::Effect(effect(2))])
+        .expect("recorded");
+    let (told, recovered) = Rig::reopened(&disk, &config);
+    assert_eq!(
+        told,
+        Told::by(&[Entry::Effect(effect(0)), Entry::Effect(effect(2))])
+    );
+    assert!(!recovered.report.is_corrupt(), "{:?}", recovered.report);
+}
+
+#[test]
+fn a_disk_that_cannot_be_read_is_no_end_of_the_log() {
+    let config = small(Sync::Always);
+    let mut rig = Rig::new(&config);
+    for i in 0..20 {
+        rig.commit(vec![Entry::Effect(effect(i))])
+            .expect("recorded");
+    }
+    let image = rig.disk.files();
+    for nth in 0..3 {
+        let disk = Lying::holding(&image);
+        let (op, times, errno) = (Op::Read, 1, EIO);
+        disk.fail(Fault {
+            op,
+            nth,
+            times,
+            errno,
+        });
+        let refused = Rig::open(&disk, &config).err();
+        assert!(
+            matches!(refused, Some(OpenError::Read { .. })),
+            "{refused:?}"
+        );
+        assert_eq!(disk.files(), image, "nothing was touched");
+    }
+}
+
+#[test]
+fn a_full_journal_refuses_effects_until_enough_are_settled() {
+    let config = Config {
+        bytes_max: 8000,
+        ..small(Sync::Always)
+    };
+    let mut rig = Rig::new(&config);
+    let mut held = 0;
+    while rig.commit(vec![Entry::Effect(effect(held))]).is_ok() {
+        held += 1;
+        assert!(held < 1000);
+    }
+    assert_eq!(rig.core.health(), Health::Full);
+    for i in 0..held {
+        rig.commit(vec![Entry::Done(vec![id(i)])])
+            .expect("recorded");
+    }
+    rig.now.ms += 16 * 60 * 1000;
+    (0..100).for_each(|_| rig.tick());
+    assert_eq!(rig.core.health(), Health::Ok);
+    rig.commit(vec![Entry::Effect(effect(held))])
+        .expect("recorded");
+}
+
+#[test]
+fn an_effect_that_is_there_is_not_taken_twice() {
+    let config = small(Sync::Always);
+    let mut rig = Rig::new(&config);
+    let other = Effect {
+        fingerprint: 7,
+        ..effect(0)
+    };
+    let twice = vec![Entry::Effect(effect(0)), Entry::Effect(other.clone())];
+    rig.commit(twice).expect("recorded");
+    rig.commit(vec![Entry::Effect(other.clone())])
+        .expect("recorded");
+    assert_eq!(rig.core.stats().live, 1);
+    // Once it is settled, the same id is a new effect; also within one batch.
+    rig.commit(vec![Entry::Done(vec![id(0)]), Entry::Effect(other.clone())])
+        .expect("recorded");
+    let (told, _) = Rig::reopened(&rig.disk, &config);
+    assert_eq!(told.live, [(other, None)]);
+}

@@ -1,0 +1,190 @@
+//! The segment that is written.
+
+use std::io;
+use std::time::{Duration, Instant};
+
+use uuid::Uuid;
+
+use super::super::record::{self, Body, Salt};
+use super::super::segment;
+use super::super::storage::{Storage, StoredFile, write_all};
+use super::batch::{Batch, Stamp};
+
+/// The headers of a segment.
+pub(super) const HEADERS: u64 = 2;
+
+/// An open segment; what was written ends at `end`.
+#[derive(Debug)]
+pub(super) struct Active<F> {
+    pub(super) id: u32,
+    pub(super) salt: Salt,
+    pub(super) begun: Instant,
+    /// Where the next record goes.
+    pub(super) end: u64,
+    /// The checksum of the record before it, when it was begun.
+    pub(super) begun_crc: u32,
+    file: F,
+}
+
+/// Why nothing was written.
+#[derive(Debug)]
+pub(super) struct WriteError {
+    pub(super) source: io::Error,
+    /// Whether the segment ends where it did before.
+    pub(super) is_whole: bool,
+}
+
+impl<F: StoredFile> Active<F> {
+    /// Writes all of `bytes`, or nothing.
+    pub(super) fn write(&mut self, bytes: &[u8]) -> Result<(), WriteError> {
+        match write_all(&mut self.file, bytes, self.end) {
+            Ok(()) => {
+                self.end += bytes.len() as u64;
+                Ok(())
+            }
+            // Else the next line would be glued to the torn one.
+            Err(source) => Err(WriteError {
+                source,
+                is_whole: self.file.truncate(self.end).is_ok(),
+            }),
+        }
+    }
+
+    pub(super) fn sync(&mut self) -> (io::Result<()>, Duration) {
+        let begun = Instant::now();
+        (self.file.sync(), begun.elapsed())
+    }
+}
+
+/// Why no segment was begun.
+#[derive(Debug)]
+pub(super) struct BeginError {
+    pub(super) source: io::Error,
+    /// Whether it may be there after a crash all the same: then nothing may be
+    /// added to the segment before it, or that would not count.
+    pub(super) is_named: bool,
+}
+
+impl From<io::Error> for BeginError {
+    fn from(source: io::Error) -> Self {
+        let is_named = false;
+        Self { source, is_named }
+    }
+}
+
+/// What a new segment is told of the one before it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Before {
+    /// The number of the last record that counts.
+    pub(super) last: u64,
+    /// Its checksum.
+    pub(super) crc: u32,
+    /// The last that is known to be on stable storage.
+    pub(super) durable: u64,
+}
+
+/// Files of segments to be.
+#[derive(Debug, Default)]
+pub(super) struct Nursery<F> {
+    /// Made beforehand: its name, and an empty file.
+    next: Option<(String, F)>,
+    /// A segment that got its name and was given up before it was used.
+    leftover: Option<String>,
+}
+
+impl<F: StoredFile> Nursery<F> {
+    pub(super) fn new() -> Self {
+        Self {
+            next: None,
+            leftover: None,
+        }
+    }
+
+    pub(super) fn is_ready(&self) -> bool {
+        self.next.is_some()
+    }
+
+    /// Makes the file of the next segment, for when there is nothing to do.
+    pub(super) fn prepare<S: Storage<File = F>>(&mut self, storage: &S) -> io::Result<()> {
+        let name = format!("next-{}.tmp", Uuid::new_v4());
+        let file = storage.create(&name)?;
+        self.next = Some((name, file));
+        Ok(())
+    }
+
+    /// Begins the segment after `before`, with the records of `replay` in it
+    /// from the start: it is there whole and durable, or not at all.
+    pub(super) fn begin<S: Storage<File = F>>(
+        &mut self,
+        storage: &S,
+        before: Before,
+        replay: &mut Batch,
+        now_ms: u64,
+    ) -> Result<Active<F>, BeginError> {
+        if let Some(leftover) = self.leftover.take() {
+            _ = storage.remove(&leftover);
+        }
+        if !self.is_ready() {
+            self.prepare(storage)?;
+        }
+        let Some((name, mut file)) = self.next.take() else {
+            return Err(io::Error::from(io::ErrorKind::NotFound).into());
+        };
+        let (salt, bytes) = headers(before, now_ms);
+        replay.restamp(salt, before.last + 1 + HEADERS);
+        let written = write_all(&mut file, &bytes, 0)
+            .and_then(|()| write_all(&mut file, &replay.bytes, bytes.len() as u64))
+            .and_then(|()| file.sync());
+        let to = segment::name(before.last + 1);
+        let named = written.and_then(|()| storage.rename(&name, &to));
+        if let Err(error) = named {
+            _ = storage.remove(&name);
+            return Err(error.into());
+        }
+        if let Err(source) = storage.sync_folder("") {
+            self.leftover = Some(to);
+            let is_named = true;
+            return Err(BeginError { source, is_named });
+        }
+        let begun_crc = if replay.is_empty() {
+            last_line_crc(&bytes)
+        } else {
+            replay.last_crc()
+        };
+        Ok(Active {
+            id: 0,
+            salt,
+            begun: Instant::now(),
+            end: (bytes.len() + replay.bytes.len()) as u64,
+            begun_crc,
+            file,
+        })
+    }
+}
+
+fn last_line_crc(bytes: &[u8]) -> u32 {
+    record::crc_of(bytes.strip_suffix(b"\n").unwrap_or(bytes))
+}
+
+/// The salt and the two header lines of a new segment.
+fn headers(before: Before, now_ms: u64) -> (Salt, Vec<u8>) {
+    let segment = Uuid::new_v4();
+    let (_, value) = Uuid::new_v4().as_u64_pair();
+    let salt = Salt::new(value);
+    let stamp = Stamp {
+        salt,
+        first: before.last + 1,
+        durable: before.durable,
+        now_ms,
+    };
+    let mut bytes = Vec::with_capacity(512);
+    for q in stamp.first..stamp.first + HEADERS {
+        let header = Body::Header {
+            segment,
+            prev_last: before.last,
+            prev_crc: before.crc,
+        };
+        record::encode(&mut bytes, salt, q, Some(stamp.durable), now_ms, header);
+    }
+    (salt, bytes)
+}

@@ -1,0 +1,237 @@
+//! Records on their way to a segment, and what each of them changes.
+
+use std::collections::HashSet;
+
+use uuid::Uuid;
+
+use super::super::entry::{Effect, Entry};
+use super::super::error::Unrecorded;
+use super::super::fold::Place;
+use super::super::record::{self, Body, IDS_MAX, RECORD_BYTES_MAX, Salt};
+use crate::protocol::id::EffectId;
+
+/// What a record means for the index.
+#[derive(Debug, Clone)]
+pub(super) enum Change {
+    /// The effect stands here now.
+    Open(EffectId),
+    /// These are settled.
+    Settle(Vec<EffectId>),
+    /// The effect is a dead letter; here is why.
+    Fail(EffectId),
+    Requeue(EffectId),
+    Note {
+        id: Uuid,
+        is_gone: bool,
+    },
+    /// What stood there stands here now.
+    Move(Moved, Place),
+    /// Ids settled earlier are told here now.
+    Retell {
+        ids: usize,
+        at_ms: u64,
+    },
+    Nothing,
+}
+
+/// What compaction moves.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Moved {
+    Effect(EffectId),
+    Failure(EffectId),
+    Note(Uuid),
+}
+
+/// One record of a batch.
+#[derive(Debug, Clone)]
+pub(super) struct Written {
+    /// Where its line begins in the batch.
+    pub(super) at: usize,
+    /// Without the LF.
+    pub(super) length: usize,
+    pub(super) change: Change,
+    /// Where the index knows it to be, once it was written.
+    pub(super) place: Option<Place>,
+}
+
+/// Whole lines with consecutive numbers.
+#[derive(Debug, Default)]
+pub(super) struct Batch {
+    pub(super) bytes: Vec<u8>,
+    pub(super) written: Vec<Written>,
+    opened: HashSet<EffectId>,
+    settled: HashSet<EffectId>,
+}
+
+/// What every record of a batch is encoded with.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Stamp {
+    pub(super) salt: Salt,
+    /// The number of the batch's first record.
+    pub(super) first: u64,
+    pub(super) durable: u64,
+    pub(super) now_ms: u64,
+}
+
+impl Batch {
+    pub(super) fn is_empty(&self) -> bool {
+        self.written.is_empty()
+    }
+
+    pub(super) fn len(&self) -> u64 {
+        self.written.len() as u64
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.bytes.clear();
+        self.written.clear();
+        self.opened.clear();
+        self.settled.clear();
+    }
+
+    /// Whether `id` is open after this batch, if it was before.
+    pub(super) fn leaves_open(&self, id: EffectId, before: bool) -> bool {
+        self.opened.contains(&id) || (before && !self.settled.contains(&id))
+    }
+
+    /// Whether a FAILED answer depends on this batch.
+    pub(super) fn has_failure(&self) -> bool {
+        let fails = |written: &Written| matches!(written.change, Change::Fail(_));
+        self.written.iter().any(fails)
+    }
+
+    /// Adds an effect.
+    pub(super) fn effect(&mut self, effect: &Effect, stamp: Stamp) -> Result<(), Unrecorded> {
+        let n = stamp.first + self.len();
+        self.put(Body::Effect { effect, n }, Change::Open(effect.id), stamp)?;
+        self.opened.insert(effect.id);
+        self.settled.remove(&effect.id);
+        Ok(())
+    }
+
+    /// Adds settled ids, in as many records as they take.
+    pub(super) fn settle(&mut self, ids: &[EffectId], stamp: Stamp) {
+        for ids in ids.chunks(IDS_MAX) {
+            let change = Change::Settle(ids.to_vec());
+            // 64 ids are far below the limit.
+            _ = self.put(Body::Done(ids), change, stamp);
+            for id in ids {
+                self.close_one(*id);
+            }
+        }
+    }
+
+    /// Adds anything that is no effect.
+    pub(super) fn entry(&mut self, entry: &Entry, stamp: Stamp) -> Result<(), Unrecorded> {
+        match entry {
+            Entry::Effect(effect) => self.effect(effect, stamp),
+            Entry::Done(ids) => {
+                self.settle(ids, stamp);
+                Ok(())
+            }
+            Entry::Failed(id, letter) => {
+                self.put(Body::Failed(*id, letter), Change::Fail(*id), stamp)
+            }
+            Entry::Requeue(id) => self.put(Body::Requeue(*id), Change::Requeue(*id), stamp),
+            Entry::Discard(id) => {
+                self.close_one(*id);
+                self.put(Body::Discard(*id), Change::Settle(vec![*id]), stamp)
+            }
+            Entry::Note { id, text } => {
+                let (id, is_gone) = (*id, text.is_empty());
+                self.put(Body::Note(id, text), Change::Note { id, is_gone }, stamp)
+            }
+        }
+    }
+
+    fn close_one(&mut self, id: EffectId) {
+        self.opened.remove(&id);
+        self.settled.insert(id);
+    }
+
+    pub(super) fn close(&mut self, stamp: Stamp) {
+        _ = self.put(Body::Close, Change::Nothing, stamp);
+    }
+
+    /// Adds a copy of a whole line.
+    pub(super) fn copy(&mut self, line: &[u8], change: Change, stamp: Stamp) {
+        let (at, length) = (self.bytes.len(), line.len());
+        self.bytes.extend_from_slice(line);
+        let q = stamp.first + self.len();
+        record::restamp(&mut self.bytes[at..], stamp.salt, q);
+        self.bytes.push(b'\n');
+        self.push(at, length, change);
+    }
+
+    fn put(&mut self, body: Body<'_>, change: Change, stamp: Stamp) -> Result<(), Unrecorded> {
+        let at = self.bytes.len();
+        let q = stamp.first + self.len();
+        let durable = self.is_empty().then_some(stamp.durable);
+        let bytes = &mut self.bytes;
+        record::encode(bytes, stamp.salt, q, durable, stamp.now_ms, body);
+        let length = bytes.len() - at - 1;
+        if RECORD_BYTES_MAX < length {
+            bytes.truncate(at);
+            return Err(Unrecorded::TooLarge { bytes: length });
+        }
+        self.push(at, length, change);
+        Ok(())
+    }
+
+    fn push(&mut self, at: usize, length: usize, change: Change) {
+        self.written.push(Written {
+            at,
+            length,
+            change,
+            place: None,
+        });
+    }
+
+    /// The same records for another segment, or with other numbers.
+    pub(super) fn restamp(&mut self, salt: Salt, first: u64) {
+        for (q, written) in (first..).zip(&self.written) {
+            let line = &mut self.bytes[written.at..written.at + written.length];
+            record::restamp(line, salt, q);
+        }
+    }
+
+    /// Drops the effects from the record at `from` on, and keeps the rest.
+    pub(super) fn drop_effects(&mut self, from: usize) -> Vec<EffectId> {
+        let mut dropped = Vec::new();
+        let mut kept = Self::default();
+        for (at, written) in self.written.iter().enumerate() {
+            if let (Change::Open(id), true) = (&written.change, from <= at) {
+                dropped.push(*id);
+                continue;
+            }
+            kept.carry(self, written);
+        }
+        *self = kept;
+        dropped
+    }
+
+    /// Adds what `other` holds, as it is.
+    pub(super) fn append(&mut self, other: &Self) {
+        for written in &other.written {
+            self.carry(other, written);
+        }
+    }
+
+    fn carry(&mut self, from: &Self, written: &Written) {
+        let at = self.bytes.len();
+        let line = written.at..=written.at + written.length;
+        self.bytes.extend_from_slice(&from.bytes[line]);
+        self.written.push(Written {
+            at,
+            ..written.clone()
+        });
+    }
+
+    /// The checksum of the last record.
+    pub(super) fn last_crc(&self) -> u32 {
+        let Some(last) = self.written.last() else {
+            return 0;
+        };
+        record::crc_of(&self.bytes[last.at..last.at + last.length])
+    }
+}

@@ -1,0 +1,280 @@
+//! Giving space back: segments nobody needs go, oldest first.
+//!
+//! A segment is needed as long as it holds the record of something that is not
+//! settled, or ids settled within the dedupe horizon. It goes only when all
+//! older ones are gone: so numbers stay without a gap, and no id outlives the
+//! record that settled it.
+//!
+//! An old segment with little left in it is emptied first: what is needed is
+//! copied to the active one, in pieces, so that nobody waits for it. The source
+//! goes when the copies are durable; a crash in between leaves copies that
+//! fold into one.
+
+use std::io;
+use std::time::{Duration, Instant};
+
+use tracing::{debug, warn};
+
+use super::super::fold::Place;
+use super::super::record::{self, Kind, Payload, RECORD_BYTES_MAX, Salt};
+use super::super::recovery::DONE_MAX;
+use super::super::scan;
+use super::super::segment::Segment;
+use super::super::storage::{Storage, StoredFile, read_exact};
+use super::batch::{Change, Moved};
+use super::core::{Core, Mode, Now};
+
+/// Bytes read between two looks at the queue.
+const CHUNK: usize = 256 << 10;
+
+/// The pause after a chunk: 16 MiB a second.
+const PAUSE: Duration = Duration::from_micros(15_625);
+
+/// A journal below this is not worth copying.
+const WORTH_IT: u64 = 128 << 20;
+
+/// More closed segments than this are worth copying together.
+const SEALED_MAX: usize = 8;
+
+/// Where emptying a segment has come to.
+#[derive(Debug, Default)]
+pub(super) struct Compaction {
+    source: Option<Source>,
+    /// Segments up to this one were asked to be emptied.
+    forced_to: Option<u32>,
+    /// A segment that cannot be read whole; it stays.
+    stuck: Option<u32>,
+}
+
+#[derive(Debug)]
+struct Source {
+    id: u32,
+    offset: u64,
+    again_at: Instant,
+}
+
+impl<S: Storage> Core<S> {
+    /// Empties what can be emptied, whatever it is worth.
+    pub(in crate::journal) fn compact(&mut self, now: Now) {
+        self.rotate(now);
+        let sealed = self.sealed();
+        self.compaction.forced_to = sealed.checked_sub(1).map(|at| self.index.segments[at].id);
+        self.maintain(now);
+    }
+
+    pub(super) fn compaction_due(&self) -> Option<Instant> {
+        self.compaction
+            .source
+            .as_ref()
+            .map(|source| source.again_at)
+    }
+
+    /// Removes what nobody needs, and copies a piece if there is one to copy.
+    pub(super) fn maintain(&mut self, now: Now) {
+        self.drop_dead(now);
+        if self.mode != Mode::Working || self.watch.is_low {
+            self.compaction.source = None;
+            return;
+        }
+        if self.compaction.source.is_none() {
+            self.compaction.source = self.choose(now);
+        }
+        let Some(source) = &self.compaction.source else {
+            return;
+        };
+        if source.again_at <= now.at {
+            self.step(now);
+        }
+    }
+
+    /// The segments that are written no more.
+    fn sealed(&self) -> usize {
+        let active = usize::from(self.active.is_some());
+        self.index.segments.len().saturating_sub(active)
+    }
+
+    /// Removes the oldest segments as long as they are not needed.
+    pub(super) fn drop_dead(&mut self, now: Now) -> bool {
+        let mut dropped = false;
+        while 0 < self.sealed() && self.is_dead(now) {
+            let name = self.index.segments[0].name();
+            let removed = self.storage.remove(&name);
+            // In this order on the disk too, or a crash could leave a gap.
+            if let Err(error) = removed.and_then(|()| self.storage.sync_folder("")) {
+                self.note_error(&error);
+                return dropped;
+            }
+            debug!(segment = %name, "A journal segment was no longer needed.");
+            self.index.segments.pop_front();
+            dropped = true;
+        }
+        dropped
+    }
+
+    fn is_dead(&self, now: Now) -> bool {
+        let front = &self.index.segments[0];
+        front.live == 0 && !self.is_remembered(front, now)
+    }
+
+    /// Whether ids that this segment settles are still within the horizon.
+    fn is_remembered(&self, segment: &Segment, now: Now) -> bool {
+        let horizon = u64::try_from(self.config.dedupe_horizon.as_millis()).unwrap_or(u64::MAX);
+        let later = self.index.segments.iter().filter(|s| segment.id < s.id);
+        let later: u64 = later.map(|s| s.done).sum();
+        0 < segment.done
+            && now.ms < segment.done_ms.saturating_add(horizon)
+            && later < DONE_MAX as u64
+    }
+
+    /// What emptying the segment would copy.
+    fn to_copy(&self, segment: &Segment, now: Now) -> u64 {
+        if self.is_remembered(segment, now) {
+            segment.live_bytes + segment.done_bytes
+        } else {
+            segment.live_bytes
+        }
+    }
+
+    /// The oldest segment, if emptying it is worth it and there is room.
+    fn choose(&self, now: Now) -> Option<Source> {
+        let sealed = self.sealed();
+        let front = self.index.segments.front().filter(|_| 0 < sealed)?;
+        if self.compaction.stuck == Some(front.id) {
+            return None;
+        }
+        let copied = self.to_copy(front, now);
+        let has_room = 2 * copied <= self.watch.space.free;
+        (has_room && self.is_worth_it(front, sealed, now)).then_some(Source {
+            id: front.id,
+            offset: 0,
+            again_at: now.at,
+        })
+    }
+
+    fn is_worth_it(&self, front: &Segment, sealed: usize, now: Now) -> bool {
+        if self.compaction.forced_to.is_some_and(|to| front.id <= to) {
+            return self.to_copy(front, now) < front.bytes / 2;
+        }
+        let all = self.index.segments.iter();
+        let needed: u64 = all.map(|segment| self.to_copy(segment, now)).sum();
+        let total = self.index.bytes();
+        let worth_it = WORTH_IT.min(self.config.bytes_max / 4);
+        let is_hollow = worth_it < total && needed * 5 < total * 2;
+        // A long queue of live segments is no waste: copying it gains nothing.
+        let is_scattered = SEALED_MAX < sealed && needed * 5 < total * 4;
+        is_hollow || is_scattered
+    }
+
+    /// Copies what is needed of the next piece of the source.
+    fn step(&mut self, now: Now) {
+        let Some(mut source) = self.compaction.source.take() else {
+            return;
+        };
+        let result = self.copy_piece(&mut source, now);
+        match result {
+            Ok(true) => {
+                source.again_at = now.at + PAUSE;
+                self.compaction.source = Some(source);
+            }
+            Ok(false) => self.emptied(source.id, now),
+            Err(error) => {
+                warn!(%error, "A journal segment cannot be emptied; it stays.");
+                self.note_error(&error);
+                self.compaction.stuck = Some(source.id);
+            }
+        }
+    }
+
+    /// Whether there is more.
+    fn copy_piece(&mut self, source: &mut Source, now: Now) -> io::Result<bool> {
+        let Some(segment) = self.index.segment(source.id).cloned() else {
+            return Ok(false);
+        };
+        let left = segment.bytes.saturating_sub(source.offset);
+        if left == 0 {
+            return Ok(false);
+        }
+        let file = self.storage.open(&segment.name())?;
+        let piece = whole_lines(&file, source.offset, left)?;
+        self.batch.clear();
+        let mut at = 0;
+        for line in piece.split_inclusive(|byte| *byte == b'\n') {
+            let offset = source.offset + at as u64;
+            at += line.len();
+            let line = line.strip_suffix(b"\n").unwrap_or(line);
+            self.copy_line(&segment, offset, line, now);
+        }
+        source.offset += at as u64;
+        let written = self.write(now);
+        // With `Sync::Always` whatever is written is synced.
+        written.and(self.sync(now)).map_err(io::Error::other)?;
+        Ok(true)
+    }
+
+    /// Copies one line if it is needed.
+    fn copy_line(&mut self, segment: &Segment, offset: u64, line: &[u8], now: Now) {
+        let current = scan::current(line, Salt::new(segment.salt), scan::OLDER);
+        let Some((line, frame)) = current else {
+            return;
+        };
+        let place = Place {
+            segment: segment.id,
+            offset: u32::try_from(offset).unwrap_or(u32::MAX),
+            length: u32::try_from(line.len()).unwrap_or(u32::MAX),
+        };
+        let change = match frame.kind {
+            Kind::Effect | Kind::Failed | Kind::Note => self
+                .index
+                .needed_at(frame.id, place)
+                .map(|moved: Moved| Change::Move(moved, place)),
+            Kind::Done | Kind::Operator if self.is_remembered(segment, now) => {
+                record::parse(&line, &frame).and_then(|record| {
+                    let ids = match record.payload {
+                        Payload::Done(ids) => ids.len(),
+                        Payload::Discard => 1,
+                        _ => return None,
+                    };
+                    let at_ms = record.t;
+                    Some(Change::Retell { ids, at_ms })
+                })
+            }
+            _ => None,
+        };
+        if let Some(change) = change {
+            let stamp = self.stamp(now);
+            self.batch.copy(&line, change, stamp);
+        }
+    }
+
+    /// All of it was copied, and the copies are durable.
+    fn emptied(&mut self, id: u32, now: Now) {
+        let Some(segment) = self.index.segment(id) else {
+            return;
+        };
+        if 0 < segment.live {
+            // Records that stand where no line begins; they stay there.
+            self.compaction.stuck = Some(id);
+            return;
+        }
+        (segment.done, segment.done_bytes) = (0, 0);
+        self.stats.compactions += 1;
+        self.drop_dead(now);
+    }
+}
+
+/// The whole lines from `offset` on, as many as one piece has; the last line of
+/// the file counts as whole.
+fn whole_lines<F: StoredFile>(file: &F, offset: u64, left: u64) -> io::Result<Vec<u8>> {
+    for size in [CHUNK, RECORD_BYTES_MAX + 1] {
+        let size = usize::try_from(left).unwrap_or(usize::MAX).min(size);
+        let mut piece = read_exact(file, offset, size)?;
+        if size as u64 == left {
+            return Ok(piece);
+        }
+        if let Some(end) = memchr::memrchr(b'\n', &piece) {
+            piece.truncate(end + 1);
+            return Ok(piece);
+        }
+    }
+    Err(io::Error::other("a line is longer than any record"))
+}

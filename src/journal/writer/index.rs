@@ -1,0 +1,213 @@
+//! What is not settled, and where it stands: 44 bytes an effect and the
+//! table's own slack; payloads stay on disk.
+
+use std::collections::{HashMap, VecDeque};
+
+use uuid::Uuid;
+
+use super::super::fold::{Fold, Place};
+use super::super::segment::Segment;
+use super::batch::{Batch, Change, Moved, Written};
+use crate::protocol::id::EffectId;
+
+/// Where the records of an effect stand.
+#[derive(Debug, Clone, Copy)]
+struct Slot {
+    place: Place,
+    failed: Option<Place>,
+}
+
+/// The index over all segments.
+#[derive(Debug, Default)]
+pub(super) struct Index {
+    effects: HashMap<EffectId, Slot>,
+    notes: HashMap<Uuid, Place>,
+    dead: u64,
+    /// Oldest first; their ids follow one another.
+    pub(super) segments: VecDeque<Segment>,
+}
+
+impl Index {
+    pub(super) fn of(fold: &Fold, segments: Vec<Segment>) -> Self {
+        let slot = |held: &super::super::fold::Held| Slot {
+            place: held.place,
+            failed: held.failed,
+        };
+        let effects: HashMap<_, _> = fold.live.iter().map(|(id, h)| (*id, slot(h))).collect();
+        let dead = effects.values().filter(|s| s.failed.is_some()).count() as u64;
+        let notes = fold.notes.iter().map(|(id, (_, place))| (*id, *place));
+        Self {
+            effects,
+            notes: notes.collect(),
+            dead,
+            segments: segments.into(),
+        }
+    }
+
+    pub(super) fn live(&self) -> u64 {
+        self.effects.len() as u64
+    }
+
+    pub(super) fn dead(&self) -> u64 {
+        self.dead
+    }
+
+    pub(super) fn holds(&self, id: EffectId) -> bool {
+        self.effects.contains_key(&id)
+    }
+
+    pub(super) fn place(&self, id: EffectId) -> Option<Place> {
+        self.effects.get(&id).map(|slot| slot.place)
+    }
+
+    pub(super) fn bytes(&self) -> u64 {
+        self.segments.iter().map(|segment| segment.bytes).sum()
+    }
+
+    /// What is needed at `place`, if anything is.
+    pub(super) fn needed_at(&self, id: Uuid, place: Place) -> Option<Moved> {
+        let effect = EffectId::from(id);
+        if let Some(slot) = self.effects.get(&effect) {
+            if slot.place == place {
+                return Some(Moved::Effect(effect));
+            }
+            if slot.failed == Some(place) {
+                return Some(Moved::Failure(effect));
+            }
+        }
+        (self.notes.get(&id) == Some(&place)).then_some(Moved::Note(id))
+    }
+
+    pub(super) fn segment(&mut self, id: u32) -> Option<&mut Segment> {
+        let front = self.segments.front()?.id;
+        self.segments.get_mut(id.checked_sub(front)? as usize)
+    }
+
+    /// Takes over a batch that was written at `base` of segment `segment`; what
+    /// stood elsewhere before, because that segment was given up, moves.
+    pub(super) fn apply(&mut self, batch: &mut Batch, segment: u32, base: u64, now_ms: u64) {
+        for written in &mut batch.written {
+            let to = place(written, segment, base);
+            match written.place.replace(to) {
+                None => self.change(&written.change, to, now_ms),
+                Some(from) => self.replace(&written.change, from, to, now_ms),
+            }
+        }
+    }
+
+    fn change(&mut self, change: &Change, place: Place, now_ms: u64) {
+        match change {
+            Change::Nothing => {}
+            Change::Open(id) => {
+                let slot = Slot {
+                    place,
+                    failed: None,
+                };
+                self.effects.insert(*id, slot);
+                self.keep(place);
+            }
+            Change::Settle(ids) => {
+                for id in ids {
+                    self.settle(*id);
+                }
+                self.settled(place, ids.len(), now_ms);
+            }
+            Change::Retell { ids, at_ms } => self.settled(place, *ids, *at_ms),
+            Change::Fail(id) => self.fail(*id, place),
+            Change::Requeue(id) => self.requeue(*id),
+            Change::Note { id, is_gone } => {
+                if let Some(old) = self.notes.remove(id) {
+                    self.let_go(old);
+                }
+                if !is_gone {
+                    self.notes.insert(*id, place);
+                    self.keep(place);
+                }
+            }
+            Change::Move(moved, from) => self.relocate(*moved, *from, place),
+        }
+    }
+
+    /// Forgets an effect.
+    pub(super) fn settle(&mut self, id: EffectId) {
+        let Some(slot) = self.effects.remove(&id) else {
+            return;
+        };
+        self.let_go(slot.place);
+        if let Some(failed) = slot.failed {
+            self.dead -= 1;
+            self.let_go(failed);
+        }
+    }
+
+    fn fail(&mut self, id: EffectId, place: Place) {
+        let Some(slot) = self.effects.get_mut(&id) else {
+            return;
+        };
+        match slot.failed.replace(place) {
+            Some(old) => self.let_go(old),
+            None => self.dead += 1,
+        }
+        self.keep(place);
+    }
+
+    fn requeue(&mut self, id: EffectId) {
+        let failed = self.effects.get_mut(&id).and_then(|s| s.failed.take());
+        if let Some(failed) = failed {
+            self.dead -= 1;
+            self.let_go(failed);
+        }
+    }
+
+    /// What stood at `from` stands at `to`, unless it changed meanwhile.
+    fn relocate(&mut self, moved: Moved, from: Place, to: Place) {
+        let slot = match moved {
+            Moved::Effect(id) => self.effects.get_mut(&id).map(|slot| &mut slot.place),
+            Moved::Failure(id) => self.effects.get_mut(&id).and_then(|s| s.failed.as_mut()),
+            Moved::Note(id) => self.notes.get_mut(&id),
+        };
+        if let Some(place) = slot.filter(|place| **place == from) {
+            *place = to;
+            self.let_go(from);
+            self.keep(to);
+        }
+    }
+
+    fn replace(&mut self, change: &Change, from: Place, to: Place, now_ms: u64) {
+        match change {
+            Change::Open(id) => self.relocate(Moved::Effect(*id), from, to),
+            Change::Fail(id) => self.relocate(Moved::Failure(*id), from, to),
+            Change::Note { id, .. } => self.relocate(Moved::Note(*id), from, to),
+            Change::Move(moved, _) => self.relocate(*moved, from, to),
+            Change::Settle(ids) => self.settled(to, ids.len(), now_ms),
+            Change::Retell { ids, at_ms } => self.settled(to, *ids, *at_ms),
+            Change::Requeue(_) | Change::Nothing => {}
+        }
+    }
+
+    fn keep(&mut self, place: Place) {
+        if let Some(segment) = self.segment(place.segment) {
+            segment.keep(place);
+        }
+    }
+
+    fn let_go(&mut self, place: Place) {
+        if let Some(segment) = self.segment(place.segment) {
+            segment.let_go(place);
+        }
+    }
+
+    fn settled(&mut self, place: Place, ids: usize, at_ms: u64) {
+        if let Some(segment) = self.segment(place.segment) {
+            segment.settle(ids, u64::from(place.length), at_ms);
+        }
+    }
+}
+
+fn place(written: &Written, segment: u32, base: u64) -> Place {
+    Place {
+        segment,
+        offset: u32::try_from(base + written.at as u64).unwrap_or(u32::MAX),
+        length: u32::try_from(written.length).unwrap_or(u32::MAX),
+    }
+}

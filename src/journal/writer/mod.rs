@@ -1,0 +1,166 @@
+//! The journal's thread: takes what was queued, in batches, and does what is
+//! due.
+//!
+//! One write and one sync serve all that waited meanwhile. While syncs are slow
+//! and batches small, a batch waits up to a millisecond for company.
+//!
+//! Stops when it is told to close, when all handles are gone, or when the disk
+//! has failed for good.
+
+mod active;
+mod batch;
+mod compaction;
+mod core;
+mod index;
+mod pace;
+mod space;
+
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::Instant;
+
+use tokio::sync::{OwnedSemaphorePermit, watch};
+
+use self::core::Job;
+pub(super) use self::core::{Core, Now};
+use super::entry::Entry;
+use super::handle::{Ask, Command};
+use super::stats::{Health, Progress, Stats};
+use super::storage::Storage;
+
+/// Entries that one write may hold.
+const BATCH_ENTRIES_MAX: usize = 4096;
+
+/// Payload bytes that one write may hold, but for a single append of more.
+const BATCH_BYTES_MAX: usize = 1 << 20;
+
+/// The thread's ends of the handle's channels.
+pub(super) struct Ends {
+    pub(super) commands: Receiver<Command>,
+    pub(super) progress: watch::Sender<Progress>,
+    pub(super) health: watch::Sender<Health>,
+    pub(super) stats: watch::Sender<Stats>,
+}
+
+/// What one turn of the loop has to do.
+#[derive(Default)]
+struct Turn {
+    jobs: Vec<Job>,
+    entries: usize,
+    bytes: usize,
+    rooms: Vec<OwnedSemaphorePermit>,
+    then: Option<Then>,
+}
+
+/// What comes after the jobs.
+enum Then {
+    Ask(Ask),
+    /// All handles are gone.
+    End,
+}
+
+/// Works until there is nothing more to do.
+#[expect(clippy::needless_pass_by_value, reason = "gone when the thread is")]
+pub(super) fn run<S: Storage>(mut core: Core<S>, ends: Ends) {
+    let mut closing = None;
+    loop {
+        publish(&mut core, &ends);
+        if core.has_failed() {
+            return;
+        }
+        let mut turn = Turn::default();
+        turn.gather(&core, &ends.commands);
+        let now = Now::read();
+        if !turn.jobs.is_empty() {
+            core.commit(std::mem::take(&mut turn.jobs), now);
+        }
+        match turn.then {
+            Some(Then::Ask(Ask::Read(ids, answer))) => _ = answer.send(core.read(&ids)),
+            Some(Then::Ask(Ask::Compact)) => core.compact(now),
+            Some(Then::Ask(Ask::Close(answer))) => {
+                closing = Some(answer);
+                break;
+            }
+            Some(Then::End) => break,
+            Some(Then::Ask(Ask::Append(..))) | None => {}
+        }
+        core.tick(now);
+    }
+    let closed = core.close(Now::read());
+    publish(&mut core, &ends);
+    // Its lock is gone before anybody hears of it.
+    drop(core);
+    if let Some(answer) = closing {
+        _ = answer.send(closed);
+    }
+}
+
+fn publish<S: Storage>(core: &mut Core<S>, ends: &Ends) {
+    let (progress, health) = (core.progress(), core.health());
+    let change = |old: &mut Progress| std::mem::replace(old, progress) != progress;
+    ends.progress.send_if_modified(change);
+    ends.health.send_if_modified(|old| {
+        let is_new = *old != health;
+        *old = health;
+        is_new
+    });
+    ends.stats.send_replace(core.stats().clone());
+}
+
+impl Turn {
+    /// Waits for something to do, and takes what else is there.
+    fn gather<S: Storage>(&mut self, core: &Core<S>, commands: &Receiver<Command>) {
+        let now = Now::read();
+        let due = core.due(now).saturating_duration_since(now.at);
+        match commands.recv_timeout(due) {
+            Ok(command) => self.take(command),
+            Err(RecvTimeoutError::Timeout) => return,
+            Err(RecvTimeoutError::Disconnected) => return self.then = Some(Then::End),
+        }
+        self.drain(commands);
+        let Some(hold) = core.hold(self.entries) else {
+            return;
+        };
+        let until = Instant::now() + hold;
+        while self.has_room() {
+            let left = until.saturating_duration_since(Instant::now());
+            let Ok(command) = commands.recv_timeout(left) else {
+                return;
+            };
+            self.take(command);
+        }
+    }
+
+    fn drain(&mut self, commands: &Receiver<Command>) {
+        while self.has_room() {
+            let Ok(command) = commands.try_recv() else {
+                return;
+            };
+            self.take(command);
+        }
+    }
+
+    fn has_room(&self) -> bool {
+        let is_full = BATCH_ENTRIES_MAX <= self.entries || BATCH_BYTES_MAX <= self.bytes;
+        self.then.is_none() && !is_full
+    }
+
+    fn take(&mut self, command: Command) {
+        let Command { ask, room } = command;
+        self.rooms.push(room);
+        match ask {
+            Ask::Append(entries, answer) => {
+                self.entries += entries.len();
+                self.bytes += entries.iter().map(bytes_of).sum::<usize>();
+                self.jobs.push((entries, answer));
+            }
+            other => self.then = Some(Then::Ask(other)),
+        }
+    }
+}
+
+fn bytes_of(entry: &Entry) -> usize {
+    match entry {
+        Entry::Effect(effect) => effect.operation.body().len(),
+        _ => 0,
+    }
+}
