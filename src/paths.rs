@@ -82,6 +82,12 @@ impl Paths {
         self.base.join("falco.toml")
     }
 
+    /// What `falco login` keeps.
+    #[must_use]
+    pub fn credentials_file(&self) -> PathBuf {
+        self.base.join("credentials.json")
+    }
+
     /// Device and user id, generated once and kept.
     #[must_use]
     pub fn identity_file(&self) -> PathBuf {

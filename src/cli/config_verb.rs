@@ -3,11 +3,14 @@
 use clap::Subcommand;
 use serde::Serialize;
 
-use super::config::{self, Loaded, Origin, Row};
+use super::config::{self, Config, Loaded, Origin, Row};
+use super::credentials::{Choice, Places};
 use super::daemon::Setup;
 use super::exit::{Exit, Failure};
 use super::output;
 use super::settings::Instance;
+use crate::paths::Paths;
+use crate::process::spawn::Spawner;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -53,7 +56,37 @@ pub(super) fn run(args: Args) -> Result<(), Failure> {
 }
 
 fn load(instance: &Instance, setup: &Setup) -> Result<Loaded, Failure> {
-    config::load(&instance.paths()?, &setup.given())
+    let paths = instance.paths()?;
+    let mut loaded = config::load(&paths, &setup.given())?;
+    if loaded.mistakes.is_empty() {
+        loaded.rows.push(credentials(&paths, &loaded.config)?);
+    }
+    Ok(loaded)
+}
+
+/// That there are credentials, and who gave them; never what they are.
+fn credentials(paths: &Paths, config: &Config) -> Result<Row, Failure> {
+    let spawner = Spawner::start().map_err(|e| Failure::of(Exit::Internal, &e))?;
+    let places = Places {
+        variables: &config::variables(),
+        stored: &paths.credentials_file(),
+        files: &config.credentials,
+        spawner: &spawner,
+        directory: paths.base(),
+    };
+    let (value, origin) = match places.choose()? {
+        Choice::Ably(chosen) => (format!("({}, set)", chosen.how), Origin::Named(chosen.from)),
+        Choice::LoggedOut => (
+            "(none)".to_owned(),
+            Origin::Named("falco logout".to_owned()),
+        ),
+        Choice::Nobody => ("(none)".to_owned(), Origin::Default),
+    };
+    Ok(Row {
+        key: "credentials".to_owned(),
+        value,
+        origin,
+    })
 }
 
 fn check(loaded: &Loaded) -> Result<(), Failure> {
@@ -103,17 +136,18 @@ struct Shown<'a> {
     value: &'a str,
     origin: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
-    name: Option<&'static str>,
+    name: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     line: Option<usize>,
 }
 
 impl<'a> Shown<'a> {
     fn of(row: &'a Row) -> Self {
-        let (origin, name, line) = match row.origin {
-            Origin::Flag(name) => ("flag", Some(name), None),
-            Origin::Variable(name) => ("environment", Some(name), None),
-            Origin::File { line } => ("file", None, Some(line)),
+        let (origin, name, line) = match &row.origin {
+            Origin::Flag(name) => ("flag", Some(*name), None),
+            Origin::Variable(name) => ("environment", Some(*name), None),
+            Origin::File { line } => ("file", None, Some(*line)),
+            Origin::Named(name) => ("credentials", Some(name.as_str()), None),
             Origin::Default => ("default", None, None),
         };
         Self {

@@ -7,11 +7,15 @@
 //! | `FALCO_TOKEN_COMMAND` | a shell command |
 //! | `ABLY_API_KEY` | that key |
 //! | credential `ably-api-key` | the key in that file |
+//! | `falco login` | what it was given; after `falco logout` there is nothing |
 //! | `[credentials]` in `falco.toml` | the same, in the same order |
 //! | nothing | the emulator and its own key |
 //!
 //! A credential is a file in `$CREDENTIALS_DIRECTORY`, as systemd hands them
 //! to a service. An empty variable counts as unset.
+
+mod check;
+mod store;
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
@@ -22,8 +26,12 @@ use std::path::{Path, PathBuf};
 
 use super::config::Credentials;
 use super::exit::{Exit, Failure};
+pub(super) use check::{Verdict, check};
+pub(super) use store::Stored;
+
 use crate::net::http::{Client, Url};
 use crate::net::tls::Tls;
+use crate::paths::Paths;
 use crate::process::spawn::Spawner;
 use crate::protocol::ably::auth::{AccessToken, ApiKey};
 use crate::token_broker::{Source, TokenCommand, TokenEndpoint};
@@ -31,60 +39,191 @@ use crate::token_broker::{Source, TokenCommand, TokenEndpoint};
 /// The environment, as it was when the program started.
 pub(super) type Variables = BTreeMap<OsString, OsString>;
 
+/// Where tokens come from, and who says so.
+#[derive(Debug)]
+pub(super) enum Choice {
+    /// From here.
+    Ably(Chosen),
+    /// From nowhere: somebody logged out.
+    LoggedOut,
+    /// Nobody ever said anything.
+    Nobody,
+}
+
+/// A source of tokens.
+#[derive(Debug)]
+pub(super) struct Chosen {
+    /// It itself.
+    pub(super) source: Source,
+    /// What it is, for people.
+    pub(super) how: &'static str,
+    /// Who chose it: a variable, a file, or `falco login`.
+    pub(super) from: String,
+}
+
+/// Where a choice is looked for.
+pub(super) struct Places<'a> {
+    /// Goes before everything.
+    pub(super) variables: &'a Variables,
+    /// What `falco login` keeps goes next.
+    pub(super) stored: &'a Path,
+    /// `[credentials]` of the configuration goes last.
+    pub(super) files: &'a Credentials,
+    /// Runs a token command,
+    pub(super) spawner: &'a Spawner,
+    /// and where.
+    pub(super) directory: &'a Path,
+}
+
+impl Places<'_> {
+    /// The source the user chose.
+    ///
+    /// # Errors
+    ///
+    /// When what is set cannot be used; a key is never quoted.
+    pub(super) fn choose(&self) -> Result<Choice, Failure> {
+        if let Some(chosen) = self.in_environment()? {
+            return Ok(Choice::Ably(chosen));
+        }
+        match Stored::read(self.stored)? {
+            Some(Stored::LoggedOut) => return Ok(Choice::LoggedOut),
+            Some(stored) => return self.read(&stored).map(Choice::Ably),
+            None => {}
+        }
+        let chosen = self.in_files()?;
+        Ok(chosen.map_or(Choice::Nobody, Choice::Ably))
+    }
+
+    fn in_environment(&self) -> Result<Option<Chosen>, Failure> {
+        let environment = Environment(self.variables);
+        if let Some(url) = environment.text("FALCO_TOKEN_ENDPOINT")? {
+            let from = "FALCO_TOKEN_ENDPOINT";
+            return endpoint(from, url, self.bearer(None)?).map(Some);
+        }
+        if let Some(command) = environment.text("FALCO_TOKEN_COMMAND")? {
+            return Ok(Some(self.command("FALCO_TOKEN_COMMAND", command)));
+        }
+        let key = environment.secret("ABLY_API_KEY", "ably-api-key")?;
+        key.map(|(key, from)| api_key(&key, from)).transpose()
+    }
+
+    /// What `falco login` has just been given, or gave once.
+    pub(super) fn read(&self, stored: &Stored) -> Result<Chosen, Failure> {
+        let from = "falco login";
+        match stored {
+            Stored::ApiKey { api_key: key } => api_key(key, from.to_owned()),
+            Stored::TokenEndpoint {
+                token_endpoint,
+                token_bearer,
+            } => endpoint(from, token_endpoint, token_bearer.clone()),
+            Stored::TokenCommand { token_command } => Ok(self.command(from, token_command)),
+            Stored::LoggedOut => Err(Failure::new(Exit::Internal, "nobody is logged in")),
+        }
+    }
+
+    fn in_files(&self) -> Result<Option<Chosen>, Failure> {
+        let from = "falco.toml";
+        if let Some(url) = &self.files.token_endpoint {
+            let bearer = self.bearer(self.files.token_bearer_file.as_deref())?;
+            return endpoint(from, url, bearer).map(Some);
+        }
+        if let Some(command) = &self.files.token_command {
+            return Ok(Some(self.command(from, command)));
+        }
+        let Some(path) = &self.files.api_key_file else {
+            return Ok(None);
+        };
+        api_key(&secret_file(path)?, path.display().to_string()).map(Some)
+    }
+
+    fn bearer(&self, file: Option<&Path>) -> Result<Option<String>, Failure> {
+        let found = Environment(self.variables).secret("FALCO_TOKEN_BEARER", "token-bearer")?;
+        match (found, file) {
+            (Some((bearer, _)), _) => Ok(Some(bearer)),
+            (None, Some(path)) => secret_file(path).map(Some),
+            (None, None) => Ok(None),
+        }
+    }
+
+    fn command(&self, from: &str, script: &str) -> Chosen {
+        Chosen {
+            source: Source::Command(TokenCommand {
+                program: "/bin/sh".into(),
+                args: vec!["-c".into(), script.into()],
+                env: self.variables.clone().into_iter().collect(),
+                directory: self.directory.to_owned(),
+                spawner: self.spawner.clone(),
+            }),
+            how: "token command",
+            from: from.to_owned(),
+        }
+    }
+}
+
+/// A server that gives tokens, as `from` says.
+fn endpoint(from: &str, url: &str, bearer: Option<String>) -> Result<Chosen, Failure> {
+    let url: Url = url
+        .parse()
+        .map_err(|error| Failure::new(Exit::Config, format!("{from}: {error}")))?;
+    Ok(Chosen {
+        source: Source::Endpoint(TokenEndpoint {
+            url,
+            bearer: bearer.map(AccessToken::new),
+            client: Client::new(Tls::system()),
+        }),
+        how: "token endpoint",
+        from: from.to_owned(),
+    })
+}
+
 /// The source the user chose; `None` for the emulator.
+///
+/// Who logged out has a source that gives nothing: the emulator would ack what
+/// is then lost.
 ///
 /// # Errors
 ///
-/// When what is set cannot be used; a key is never quoted.
+/// See [`Places::choose`].
 pub(super) fn source(
     variables: &Variables,
     files: &Credentials,
     spawner: &Spawner,
     directory: &Path,
 ) -> Result<Option<Source>, Failure> {
-    let environment = Environment(variables);
-    if let Some(url) = environment.text("FALCO_TOKEN_ENDPOINT")? {
-        return environment
-            .endpoint("FALCO_TOKEN_ENDPOINT", url, None)
-            .map(Some);
-    }
-    if let Some(command) = environment.text("FALCO_TOKEN_COMMAND")? {
-        let command = shell(command, variables, spawner, directory);
-        return Ok(Some(Source::Command(command)));
-    }
-    if let Some((key, from)) = environment.secret("ABLY_API_KEY", "ably-api-key")? {
-        return api_key(&key, &from).map(Some);
-    }
-    if let Some(url) = &files.token_endpoint {
-        let bearer = files.token_bearer_file.as_deref();
-        return environment.endpoint("falco.toml", url, bearer).map(Some);
-    }
-    if let Some(command) = &files.token_command {
-        let command = shell(command, variables, spawner, directory);
-        return Ok(Some(Source::Command(command)));
-    }
-    let Some(path) = &files.api_key_file else {
-        return Ok(None);
+    let places = Places {
+        variables,
+        stored: &Paths::new(directory).credentials_file(),
+        files,
+        spawner,
+        directory,
     };
-    api_key(&secret_file(path)?, &path.display().to_string()).map(Some)
+    Ok(match places.choose()? {
+        Choice::Ably(chosen) => Some(chosen.source),
+        Choice::LoggedOut => Some(Source::None),
+        Choice::Nobody => None,
+    })
 }
 
-fn api_key(text: &str, from: &str) -> Result<Source, Failure> {
+/// Which variable, or credential of a service, decides where tokens come from.
+pub(super) fn set_in(variables: &Variables) -> Option<String> {
+    let environment = Environment(variables);
+    let named = ["FALCO_TOKEN_ENDPOINT", "FALCO_TOKEN_COMMAND"];
+    let set = |name: &&str| environment.get(name).is_some();
+    let key = || environment.secret("ABLY_API_KEY", "ably-api-key").ok()?;
+    let named = named.into_iter().find(set).map(str::to_owned);
+    named.or_else(|| key().map(|(_, from)| from))
+}
+
+fn api_key(text: &str, from: String) -> Result<Chosen, Failure> {
     let key: ApiKey = text.parse().map_err(|error| {
         Failure::new(Exit::Config, format!("{from}: {error}"))
             .hint("copy the whole key from the Ably dashboard, under API keys")
     })?;
-    Ok(Source::ApiKey(key))
-}
-
-fn shell(script: &str, variables: &Variables, spawner: &Spawner, directory: &Path) -> TokenCommand {
-    TokenCommand {
-        program: "/bin/sh".into(),
-        args: vec!["-c".into(), script.into()],
-        env: variables.clone().into_iter().collect(),
-        directory: directory.to_owned(),
-        spawner: spawner.clone(),
-    }
+    Ok(Chosen {
+        source: Source::ApiKey(key),
+        how: "API key",
+        from,
+    })
 }
 
 /// A secret that the configuration points at: it must be there, and nobody
@@ -128,23 +267,6 @@ impl Environment<'_> {
         Ok((!text.is_empty()).then_some(text))
     }
 
-    fn endpoint(&self, from: &str, url: &str, file: Option<&Path>) -> Result<Source, Failure> {
-        let url: Url = url
-            .parse()
-            .map_err(|error| Failure::new(Exit::Config, format!("{from}: {error}")))?;
-        let bearer = self.secret("FALCO_TOKEN_BEARER", "token-bearer")?;
-        let bearer = match (bearer, file) {
-            (Some((bearer, _)), _) => Some(bearer),
-            (None, Some(path)) => Some(secret_file(path)?),
-            (None, None) => None,
-        };
-        Ok(Source::Endpoint(TokenEndpoint {
-            url,
-            bearer: bearer.map(AccessToken::new),
-            client: Client::new(Tls::system()),
-        }))
-    }
-
     /// A secret and where it was found: the variable, else the credential.
     fn secret(
         &self,
@@ -174,13 +296,25 @@ impl Environment<'_> {
 mod tests {
     use super::*;
 
-    fn chosen(variables: &[(&str, &str)]) -> Result<Option<Source>, Failure> {
+    fn choice_in(dir: &Path, variables: &[(&str, &str)]) -> Result<Choice, Failure> {
         let variables = variables
             .iter()
             .map(|(name, value)| (name.into(), value.into()));
-        let spawner = Spawner::start().expect("a thread");
-        let files = Credentials::default();
-        source(&variables.collect(), &files, &spawner, Path::new("/"))
+        Places {
+            variables: &variables.collect(),
+            stored: &dir.join("credentials.json"),
+            files: &Credentials::default(),
+            spawner: &Spawner::start().expect("a thread"),
+            directory: Path::new("/"),
+        }
+        .choose()
+    }
+
+    fn chosen(variables: &[(&str, &str)]) -> Result<Option<Source>, Failure> {
+        Ok(match choice_in(Path::new("/nonexistent"), variables)? {
+            Choice::Ably(chosen) => Some(chosen.source),
+            Choice::LoggedOut | Choice::Nobody => None,
+        })
     }
 
     fn failure(variables: &[(&str, &str)]) -> String {
@@ -227,5 +361,30 @@ mod tests {
         assert!(text.contains("ABLY_API_KEY") && !text.contains("s3cret"));
         let text = failure(&[("FALCO_TOKEN_ENDPOINT", "http://example.com/")]);
         assert!(text.contains("use https"));
+    }
+
+    #[test]
+    fn who_logged_out_stays_out_unless_the_environment_says_otherwise() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let stored = dir.path().join("credentials.json");
+        let choice = |variables| choice_in(dir.path(), variables).expect("fine");
+        assert!(matches!(choice(&[]), Choice::Nobody));
+        let key = Stored::ApiKey {
+            api_key: "app.key:secret".to_owned(),
+        };
+        key.write(&stored).expect("writes");
+        let Choice::Ably(chosen) = choice(&[]) else {
+            panic!("logged in");
+        };
+        assert_eq!(
+            (chosen.how, chosen.from.as_str()),
+            ("API key", "falco login")
+        );
+        Stored::LoggedOut.write(&stored).expect("writes");
+        assert!(matches!(choice(&[]), Choice::LoggedOut));
+        let Choice::Ably(chosen) = choice(&[("FALCO_TOKEN_COMMAND", "true")]) else {
+            panic!("the environment goes first");
+        };
+        assert_eq!(chosen.from, "FALCO_TOKEN_COMMAND");
     }
 }

@@ -57,20 +57,6 @@ struct Environment {
         hide = true
     )]
     broker_socket: Option<OsString>,
-    #[arg(
-        long,
-        env = "UNBOUND_ABLY_BROKER_TOKEN_FALCO",
-        hide_env_values = true,
-        hide = true
-    )]
-    broker_token_falco: Option<String>,
-    #[arg(
-        long,
-        env = "UNBOUND_ABLY_BROKER_TOKEN_NAGATO",
-        hide_env_values = true,
-        hide = true
-    )]
-    broker_token_nagato: Option<String>,
     #[arg(long, env = "DAEMON_ABLY_ENDPOINT", hide = true)]
     endpoint: Option<String>,
     #[arg(long, env = "DAEMON_ABLY_FORMAT", hide = true)]
@@ -85,13 +71,6 @@ struct Environment {
     shutdown_timeout: Option<String>,
     #[arg(long, env = "UNBOUND_PRESENCE_DO_HEARTBEAT_URL", hide = true)]
     presence_url: Option<String>,
-    #[arg(
-        long,
-        env = "UNBOUND_PRESENCE_DO_TOKEN",
-        hide_env_values = true,
-        hide = true
-    )]
-    presence_token: Option<String>,
     #[arg(long, env = "UNBOUND_PRESENCE_DO_TTL_MS", hide = true)]
     presence_ttl_ms: Option<String>,
 }
@@ -152,7 +131,7 @@ fn configure(args: &Args, secrets: Option<Secrets>) -> Result<Config, Failure> {
         tokens: TokenClient {
             socket: broker_socket,
             device_id: args.device_id.trim().to_lowercase(),
-            broker_tokens: broker_tokens(env, secrets)?,
+            broker_tokens: broker_tokens(secrets)?,
         },
         line_max: line_max(env)?,
         publish_timeout: seconds(
@@ -179,22 +158,29 @@ fn line_max(env: &Environment) -> Result<usize, Failure> {
     }
 }
 
+/// A secret of the environment. There is no flag for one: anybody on this
+/// machine can read arguments.
+fn secret(name: &str) -> Option<String> {
+    let text = std::env::var(name).ok()?;
+    given(Some(&text)).map(str::to_owned)
+}
+
 /// From the supervisor's pipe, else from the environment.
-fn broker_tokens(env: &Environment, secrets: Option<Secrets>) -> Result<BrokerTokens, Failure> {
+fn broker_tokens(secrets: Option<Secrets>) -> Result<BrokerTokens, Failure> {
     if let Some(secrets) = secrets {
         return serde_json::from_str(secrets.expose())
             .map_err(|_| Failure::new(Exit::Config, "the inherited secrets are no broker tokens"));
     }
-    let token = |name: &str, value: &Option<String>| {
-        let text = given(value.as_ref()).ok_or_else(|| {
+    let token = |name: &str| {
+        let text = secret(name).ok_or_else(|| {
             Failure::new(Exit::Usage, format!("{name} is not set"))
                 .hint("the daemon that starts this program sets it; try `falco up` instead")
         })?;
         Ok(BrokerToken::new(text))
     };
     Ok(BrokerTokens {
-        daemon_falco: token("UNBOUND_ABLY_BROKER_TOKEN_FALCO", &env.broker_token_falco)?,
-        daemon_nagato: token("UNBOUND_ABLY_BROKER_TOKEN_NAGATO", &env.broker_token_nagato)?,
+        daemon_falco: token("UNBOUND_ABLY_BROKER_TOKEN_FALCO")?,
+        daemon_nagato: token("UNBOUND_ABLY_BROKER_TOKEN_NAGATO")?,
     })
 }
 
@@ -255,7 +241,7 @@ fn heartbeat_endpoint(env: &Environment) -> Result<Option<HeartbeatEndpoint>, Fa
     })?;
     Ok(Some(HeartbeatEndpoint {
         url,
-        bearer: given(env.presence_token.as_ref()).map(AccessToken::new),
+        bearer: secret("UNBOUND_PRESENCE_DO_TOKEN").map(AccessToken::new),
         client: http::Client::new(Tls::system()),
     }))
 }

@@ -23,10 +23,12 @@ mod exit;
 mod follow;
 mod holder;
 mod identity;
+mod login;
 mod logs;
 mod moment;
 mod output;
 mod progress;
+mod prompt;
 mod reload;
 mod restart;
 mod role;
@@ -96,6 +98,8 @@ fn run(command: Command, inherited: Inherited) -> Result<(), Failure> {
         Command::Emit(args) => emit::run(args),
         Command::Tail(args) => tail::run(args),
         Command::Emulator(args) => emulator::run(args, inherited),
+        Command::Login(args) => login::run(args),
+        Command::Logout(args) => login::logout(args),
         Command::Config(args) => config_verb::run(args),
         Command::Service(args) => service::run(args),
         Command::Doctor(args) => doctor::run(args),
@@ -164,6 +168,10 @@ enum Command {
     Tail(tail::Args),
     /// Run the local Ably emulator
     Emulator(emulator::Args),
+    /// Log in to Ably
+    Login(login::Args),
+    /// Log out: nothing is published any more
+    Logout(login::LogoutArgs),
     /// Check the configuration, or show what it comes to
     Config(config_verb::Args),
     /// Install the chain as a service of systemd or launchd

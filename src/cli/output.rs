@@ -28,6 +28,12 @@ pub(super) fn message(text: &str) {
     _ = writeln!(io::stderr().lock(), "{text}");
 }
 
+/// Asks the person watching; the answer comes on the same line.
+pub(super) fn question(text: &str) {
+    let mut stderr = io::stderr().lock();
+    _ = write!(stderr, "{text} ").and_then(|()| stderr.flush());
+}
+
 /// A panic is our bug: one line, no backtrace, and the log has it too.
 pub(super) fn report_panics_in_one_line() {
     std::panic::set_hook(Box::new(|info| {

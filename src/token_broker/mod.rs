@@ -27,8 +27,9 @@ mod scope;
 mod server;
 mod source;
 
+use crate::clock;
 use crate::net::unix::Listener;
-use crate::protocol::token::{BrokerToken, BrokerTokens};
+use crate::protocol::token::{Audience, BrokerToken, BrokerTokens, Refusal};
 use crate::shutdown::Shutdown;
 
 use issuer::Issuer;
@@ -82,6 +83,22 @@ pub(crate) fn start(config: Config, listener: Listener, shutdown: &Shutdown) -> 
         broker_tokens,
         issuer: handle,
     }
+}
+
+/// Gets one token and drops it: whether `config` can give any.
+///
+/// # Errors
+///
+/// As the transport would be told.
+pub(crate) async fn try_once(config: &Config) -> Result<(), Refusal> {
+    let order = source::Order {
+        audience: Audience::DaemonFalco,
+        capability: scope::capability(Audience::DaemonFalco, &config.identity, config.reach),
+        identity: config.identity.clone(),
+        now_ms: clock::wire_ms(),
+    };
+    let token = config.source.fetch(order).await;
+    token.map(drop).map_err(|error| Refusal::from(&error))
 }
 
 impl Handle {

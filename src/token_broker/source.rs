@@ -17,13 +17,6 @@ const LIFE_MS: i64 = 60 * 60 * 1000;
 #[derive(Debug)]
 pub(crate) enum Source {
     /// Nowhere: nobody is logged in.
-    #[cfg_attr(
-        not(test),
-        expect(
-            dead_code,
-            reason = "a chain without credentials has the emulator's key"
-        )
-    )]
     None,
     /// Signed here, without asking anyone.
     ApiKey(ApiKey),

@@ -118,6 +118,8 @@ pub(super) fn up(top: &mut Section) -> Duration {
 pub(in super::super) struct Transport {
     /// Another program than ours.
     pub(in super::super) binary: Option<PathBuf>,
+    /// Where Ably is.
+    pub(in super::super) endpoint: String,
     /// How long it may take to end what it has begun.
     pub(in super::super) shutdown_timeout: Duration,
     /// Its settings of the contract, by the variables that carry them.
@@ -155,7 +157,8 @@ pub(super) fn transport(top: &mut Section) -> Transport {
     let day = Span::whole_seconds(86_400);
     let seconds = |span: &Duration| span.as_secs().to_string();
     let word = |format: &Format| FORMAT.show(format).replace('"', "");
-    child.setting(keys::ENDPOINT, &ENDPOINT, "main".to_owned(), Clone::clone);
+    let main = "main".to_owned();
+    let endpoint = child.setting(keys::ENDPOINT, &ENDPOINT, main, Clone::clone);
     child.setting(keys::FORMAT, &FORMAT, Format::Msgpack, word);
     child.setting(keys::HEARTBEAT, &day, Duration::from_secs(20), seconds);
     child.setting(keys::PUBLISH, &day, Duration::from_secs(5), seconds);
@@ -168,6 +171,7 @@ pub(super) fn transport(top: &mut Section) -> Transport {
     child.section.finish();
     Transport {
         binary,
+        endpoint,
         shutdown_timeout,
         variables: child.variables,
     }

@@ -3,7 +3,7 @@
 use std::fmt;
 
 /// Who decided a value; each goes before those behind it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(in super::super) enum Origin {
     /// A flag of the command line.
     Flag(&'static str),
@@ -11,6 +11,8 @@ pub(in super::super) enum Origin {
     Variable(&'static str),
     /// A line of the file.
     File { line: usize },
+    /// Credentials: by a variable, a file, `falco login` or `falco logout`.
+    Named(String),
     /// Nobody said anything.
     Default,
 }
@@ -21,6 +23,7 @@ impl fmt::Display for Origin {
             Self::Flag(name) => write!(f, "flag {name}"),
             Self::Variable(name) => write!(f, "env {name}"),
             Self::File { line } => write!(f, "falco.toml:{line}"),
+            Self::Named(name) => f.write_str(name),
             Self::Default => f.write_str("default"),
         }
     }

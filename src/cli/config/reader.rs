@@ -133,7 +133,7 @@ impl<'a> Section<'_, 'a> {
     ) -> (K::Value, Origin) {
         let found = self.find(key, variable, kind);
         let (value, origin) = found.unwrap_or((default, Origin::Default));
-        self.note(key, kind.show(&value), origin);
+        self.note(key, kind.show(&value), origin.clone());
         (value, origin)
     }
 
@@ -159,7 +159,7 @@ impl<'a> Section<'_, 'a> {
     ) -> Option<(K::Value, Origin)> {
         let found = self.find(key, variable, kind);
         match &found {
-            Some((value, origin)) => self.note(key, kind.show(value), *origin),
+            Some((value, origin)) => self.note(key, kind.show(value), origin.clone()),
             None => self.note(key, format!("({absent})"), Origin::Default),
         }
         found

@@ -1,0 +1,200 @@
+//! `falco login` and `falco logout`: who the chain publishes for.
+
+use std::fs;
+use std::io::Write;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::process::{Child, Stdio};
+
+use super::base::{Base, Said, eventually, said};
+use super::server::Server;
+
+/// Runs `falco` with `text` on its standard input.
+fn fed(base: &Base, args: &[&str], text: &str) -> Said {
+    let mut command = base.falco(args);
+    command.stdin(Stdio::piped());
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    // Whoever needs no input may be gone already.
+    _ = child.stdin.take().unwrap().write_all(text.as_bytes());
+    said(&child.wait_with_output().unwrap())
+}
+
+fn kept(base: &Base) -> String {
+    fs::read_to_string(base.dir().join("credentials.json")).unwrap_or_default()
+}
+
+/// An emulator in the place of Ably, and the key it takes.
+struct Ably {
+    child: Child,
+    endpoint: String,
+    key: String,
+}
+
+impl Ably {
+    fn start(base: &Base) -> Self {
+        let dir = base.home().join("ably");
+        fs::create_dir(&dir).unwrap();
+        fs::set_permissions(&dir, fs::Permissions::from_mode(0o700)).unwrap();
+        let mut command = base.falco(&["emulator"]);
+        command.arg("--dir").arg(&dir).stderr(Stdio::null());
+        let child = command.spawn().unwrap();
+        let read = |name: &str| fs::read_to_string(dir.join(name)).unwrap_or_default();
+        eventually("the emulator listens", || !read("port").is_empty());
+        Self {
+            child,
+            endpoint: format!("http://127.0.0.1:{}", read("port").trim()),
+            key: read("key").trim().to_owned(),
+        }
+    }
+}
+
+impl Drop for Ably {
+    fn drop(&mut self) {
+        _ = self.child.kill();
+        _ = self.child.wait();
+    }
+}
+
+/// A base whose Ably is an emulator of its own.
+fn with_ably() -> (Base, Ably) {
+    let base = Base::new();
+    let ably = Ably::start(&base);
+    let endpoint = ably.endpoint.clone();
+    (base.with_env("DAEMON_ABLY_ENDPOINT", endpoint), ably)
+}
+
+#[test]
+fn a_key_that_ably_takes_is_kept_for_us_alone() {
+    let (base, ably) = with_ably();
+    let said = fed(&base, &["login"], &format!("{}\n", ably.key));
+    assert_eq!(said.code, 0, "{}", said.stderr);
+    assert!(said.stderr.contains("falco up"), "{}", said.stderr);
+    let file = base.dir().join("credentials.json");
+    assert!(kept(&base).contains(&ably.key));
+    assert_eq!(fs::metadata(&file).unwrap().mode() & 0o777, 0o600);
+    let secret = ably.key.split_once(':').unwrap().1;
+    assert!(!said.stderr.contains(secret) && !said.stdout.contains(secret));
+
+    let said = base.run(&["config", "show", "--origin"]);
+    let last = said.stdout.lines().last().unwrap();
+    assert!(last.starts_with("credentials "), "{last}");
+    assert!(
+        last.contains("(API key, set)") && last.ends_with("# falco login"),
+        "{last}"
+    );
+    assert!(!said.stdout.contains(secret));
+}
+
+#[test]
+fn a_key_that_ably_refuses_is_told_at_login_and_not_kept() {
+    let (base, ably) = with_ably();
+    let name = ably.key.split_once(':').unwrap().0;
+    let said = fed(
+        &base,
+        &["login", "--api-key-stdin"],
+        &format!("{name}:wr0ng"),
+    );
+    assert_eq!(said.code, 77, "{}", said.stderr);
+    assert!(
+        said.stderr.contains("there is no token with this API key"),
+        "{}",
+        said.stderr
+    );
+    assert!(!said.stderr.contains("wr0ng"), "{}", said.stderr);
+    assert_eq!(kept(&base), "");
+    let said = fed(&base, &["login"], "no key at all");
+    assert_eq!(said.code, 78, "{}", said.stderr);
+    assert_eq!(fed(&base, &["login"], "").code, 2);
+}
+
+#[test]
+fn without_a_network_a_key_is_kept_with_a_warning() {
+    let base = Base::new().with_env("DAEMON_ABLY_ENDPOINT", "http://127.0.0.1:9");
+    let said = fed(&base, &["login"], "app.key:secret");
+    assert_eq!(said.code, 0, "{}", said.stderr);
+    assert!(
+        said.stderr.contains("nobody could say whether"),
+        "{}",
+        said.stderr
+    );
+    assert!(kept(&base).contains("app.key:secret"));
+}
+
+#[test]
+fn a_token_endpoint_is_asked_with_the_bearer_of_standard_input() {
+    let server = Server::answering(200, r#"{"token":"t0k"}"#);
+    let base = Base::new();
+    let said = fed(
+        &base,
+        &["login", "--token-endpoint", &server.url()],
+        "b3arer\n",
+    );
+    assert_eq!(said.code, 0, "{}", said.stderr);
+    let asked = server.asked().join("\n");
+    assert!(
+        asked.contains("Bearer b3arer") && asked.contains("daemon_falco"),
+        "{asked}"
+    );
+    assert!(kept(&base).contains("b3arer") && !said.stderr.contains("b3arer"));
+
+    let server = Server::answering(401, "who are you");
+    let said = fed(&base, &["login", "--token-endpoint", &server.url()], "");
+    assert_eq!(said.code, 77, "{}", said.stderr);
+    assert!(kept(&base).contains("b3arer"), "what was kept is lost");
+}
+
+#[test]
+fn a_token_command_is_run_once_before_it_is_kept() {
+    let base = Base::new();
+    let said = base.run(&["login", "--token-command", "echo please log in >&2; exit 1"]);
+    assert_eq!(said.code, 77, "{}", said.stderr);
+    assert!(said.stderr.contains("please log in"), "{}", said.stderr);
+    assert_eq!(kept(&base), "");
+    let said = base.run(&["login", "--token-command", "echo t0k"]);
+    assert_eq!(said.code, 0, "{}", said.stderr);
+    assert!(kept(&base).contains("echo t0k"));
+}
+
+#[test]
+fn the_environment_goes_before_what_is_kept_and_login_says_so() {
+    let base = Base::new().with_env("FALCO_TOKEN_COMMAND", "echo t0k");
+    let said = fed(&base, &["login", "--no-check"], "app.key:secret");
+    assert_eq!(said.code, 0, "{}", said.stderr);
+    assert!(
+        said.stderr.contains("FALCO_TOKEN_COMMAND is set here"),
+        "{}",
+        said.stderr
+    );
+}
+
+#[test]
+fn who_logged_out_is_not_given_to_the_emulator() {
+    let (base, ably) = with_ably();
+    assert_eq!(fed(&base, &["login"], &ably.key).code, 0);
+    base.up();
+    base.emit();
+    base.run(&["stop"]);
+    let said = base.run(&["logout"]);
+    assert_eq!(said.code, 0, "{}", said.stderr);
+    assert!(!kept(&base).contains(&ably.key));
+
+    base.up();
+    assert!(base.status()["emulator"].is_null());
+    base.run(&["stop"]);
+    let said = base.run(&["up", "--emulator"]);
+    assert_eq!(said.code, 0, "{}", said.stderr);
+    base.emit();
+}
+
+#[test]
+fn who_never_logged_in_has_nothing_to_log_out_of() {
+    let base = Base::new();
+    let said = base.run(&["logout"]);
+    assert_eq!(
+        (said.code, said.stderr.as_str()),
+        (0, "nobody is logged in\n")
+    );
+    base.up();
+    assert_eq!(base.run(&["logout"]).code, 0);
+    base.emit();
+}

@@ -1,0 +1,66 @@
+//! A little HTTP server: one answer for every request, and what it was asked.
+
+use std::io::{BufRead, BufReader, Write};
+use std::net::{SocketAddr, TcpListener};
+use std::sync::{Arc, Mutex};
+
+pub struct Server {
+    pub address: SocketAddr,
+    asked: Arc<Mutex<Vec<String>>>,
+}
+
+impl Server {
+    /// Answers `status` and `body`, again and again, until the test ends.
+    pub fn answering(status: u16, body: &str) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let asked = Arc::new(Mutex::new(Vec::new()));
+        let (seen, body) = (Arc::clone(&asked), body.to_owned());
+        std::thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let mut reader = BufReader::new(stream);
+                let Some(request) = read(&mut reader) else {
+                    continue;
+                };
+                seen.lock().unwrap().push(request);
+                let answer = format!(
+                    "HTTP/1.1 {status} Said\r\ncontent-type: application/json\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}",
+                    body.len()
+                );
+                _ = reader.get_mut().write_all(answer.as_bytes());
+            }
+        });
+        Self { address, asked }
+    }
+
+    pub fn url(&self) -> String {
+        format!("http://{}/token", self.address)
+    }
+
+    pub fn asked(&self) -> Vec<String> {
+        self.asked.lock().unwrap().clone()
+    }
+}
+
+/// A request with its body.
+fn read(reader: &mut impl BufRead) -> Option<String> {
+    let mut text = String::new();
+    let mut length = 0;
+    loop {
+        let mut line = String::new();
+        if reader.read_line(&mut line).ok()? == 0 {
+            return None;
+        }
+        if let Some(value) = line.to_ascii_lowercase().strip_prefix("content-length:") {
+            length = value.trim().parse().ok()?;
+        }
+        text.push_str(&line);
+        if line == "\r\n" {
+            break;
+        }
+    }
+    let mut body = vec![0; length];
+    reader.read_exact(&mut body).ok()?;
+    text.push_str(&String::from_utf8(body).ok()?);
+    Some(text)
+}
