@@ -69,8 +69,8 @@
 //!
 //! ```text
 //! falco up ──detaches──▶ supervisor ─┬─ token broker        ably-auth.sock   a task
-//!                                    ├─ emulator            127.0.0.1:PORT   a child, without credentials only
-//!                                    ├─ transport           ably.sock        a child called daemon-ably
+//!                                    ├─ emulator            127.0.0.1:PORT   a child, unless there were credentials
+//!                                    ├─ transport           ably.sock        a child called daemon-ably, unless logged out
 //!                                    └─ Falco               falco.sock       a thread with a runtime of its own
 //! ```
 //!

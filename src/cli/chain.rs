@@ -6,10 +6,12 @@
 //! emulator ──┘                            before it answer; stopped right to left
 //! ```
 //!
-//! The emulator is there only when there are no credentials for Ably.
+//! The emulator is there only when there are no credentials for Ably, and the
+//! transport only unless somebody has logged out.
 
 mod children;
 mod servers;
+mod upstream;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -17,10 +19,9 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-use super::config::{Config, Upstream};
-use super::credentials::{self, Variables};
+use super::config::Config;
+use super::credentials::Variables;
 use super::exit::{Exit, Failure};
-use crate::emulator;
 use crate::ingest;
 use crate::net::unix::Socket;
 use crate::paths::Paths;
@@ -28,7 +29,7 @@ use crate::process::spawn::Spawner;
 use crate::supervisor::chain::Plan;
 use crate::supervisor::sidecar::RestartPolicy;
 use crate::supervisor::task::{AskIngest, Composition};
-use crate::token_broker::{self, Identity, Reach, Source};
+use crate::token_broker::{self, Identity};
 
 /// How long a part may take from start to ready.
 const READY_WITHIN: Duration = Duration::from_secs(10);
@@ -43,6 +44,8 @@ pub(super) struct Ingredients {
     pub(super) broker_socket: Arc<Socket>,
     pub(super) falco_socket: Arc<Socket>,
     pub(super) config: Config,
+    /// Tells Falco why there is no transport, if there is none.
+    pub(super) closed: Arc<watch::Sender<Option<&'static str>>>,
     pub(super) debug: bool,
     pub(super) handles: Handles,
 }
@@ -77,35 +80,23 @@ impl Handles {
 pub(super) fn compose(with: &Ingredients) -> Result<Composition, Failure> {
     let own_program = own_program()?;
     // Wrong credentials fail the start, before any part is started.
-    let (source, reach) = with.source()?;
-    let has_emulator = matches!(reach, Reach::Local);
-    let mut parts = vec![servers::broker(with, &source)];
+    let end = with.end()?;
+    let has_emulator = end.is_emulator();
+    let closed = end.closed();
+    with.closed.send_replace(closed);
+    let mut parts = vec![servers::broker(with, &end.source)];
     if has_emulator {
         parts.push(children::emulator(with, own_program.clone()));
     }
-    parts.push(children::transport(with, own_program, has_emulator));
+    if closed.is_none() {
+        parts.push(children::transport(with, own_program, has_emulator));
+    }
     parts.push(servers::falco(with));
     Ok(Composition {
         parts,
         emulator_key_file: has_emulator.then(|| with.paths.emulator().join("key")),
+        login: end.login,
     })
-}
-
-impl Ingredients {
-    /// Where tokens come from and how far they reach; read anew by every life
-    /// of the broker.
-    fn source(&self) -> Result<(Source, Reach), Failure> {
-        if self.config.upstream != Upstream::Emulator {
-            let (variables, directory) = (&self.variables, self.paths.base());
-            let files = &self.config.credentials;
-            if let Some(source) = credentials::source(variables, files, &self.spawner, directory)? {
-                return Ok((source, Reach::Contract));
-            }
-        }
-        let key = emulator::key::load_or_create(&self.paths.emulator());
-        let key = key.map_err(|e| Failure::of(Exit::CannotCreate, &e))?;
-        Ok((Source::ApiKey(key), Reach::Local))
-    }
 }
 
 fn plan(name: &str, after: &[&str], stop_grace: Duration) -> Plan {

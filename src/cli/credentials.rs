@@ -31,7 +31,6 @@ pub(super) use store::Stored;
 
 use crate::net::http::{Client, Url};
 use crate::net::tls::Tls;
-use crate::paths::Paths;
 use crate::process::spawn::Spawner;
 use crate::protocol::ably::auth::{AccessToken, ApiKey};
 use crate::token_broker::{Source, TokenCommand, TokenEndpoint};
@@ -173,34 +172,6 @@ fn endpoint(from: &str, url: &str, bearer: Option<String>) -> Result<Chosen, Fai
         }),
         how: "token endpoint",
         from: from.to_owned(),
-    })
-}
-
-/// The source the user chose; `None` for the emulator.
-///
-/// Who logged out has a source that gives nothing: the emulator would ack what
-/// is then lost.
-///
-/// # Errors
-///
-/// See [`Places::choose`].
-pub(super) fn source(
-    variables: &Variables,
-    files: &Credentials,
-    spawner: &Spawner,
-    directory: &Path,
-) -> Result<Option<Source>, Failure> {
-    let places = Places {
-        variables,
-        stored: &Paths::new(directory).credentials_file(),
-        files,
-        spawner,
-        directory,
-    };
-    Ok(match places.choose()? {
-        Choice::Ably(chosen) => Some(chosen.source),
-        Choice::LoggedOut => Some(Source::None),
-        Choice::Nobody => None,
     })
 }
 

@@ -239,6 +239,7 @@ impl Supervisor {
             broker_socket: Arc::clone(&broker_socket),
             falco_socket: Arc::clone(&falco_socket),
             config,
+            closed: Arc::default(),
             debug: self.setup.logging.debug,
             handles,
         };

@@ -4,17 +4,21 @@
 //! told. They come from a prompt or from standard input, never from an
 //! argument, which anybody on this machine could read.
 
+use std::time::Duration;
+
 use super::config::{self, Config};
 use super::credentials::{self, Places, Stored, Verdict, check};
 use super::daemon::Setup;
 use super::exit::{Exit, Failure};
-use super::progress::Progress;
+use super::follow::follow;
+use super::progress::{Progress, seconds};
 use super::runtime::block_on;
 use super::settings::Instance;
-use super::{holder, identity, output, prompt};
+use super::{holder, identity, output, prompt, status};
 use crate::ably::hosts::Hosts;
 use crate::paths::Paths;
 use crate::process::spawn::Spawner;
+use crate::protocol::control::{LoginState, Request, Status};
 use crate::supervisor::instance::{Asked, Lock};
 use crate::token_broker::{self, Identity, Reach};
 
@@ -36,6 +40,9 @@ pub(super) struct Args {
     /// Keep them without trying whether they are good
     #[arg(long)]
     no_check: bool,
+    /// Give up waiting for the chain after this many seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 30)]
+    timeout: u64,
 }
 
 pub(super) fn run(args: Args) -> Result<(), Failure> {
@@ -56,7 +63,7 @@ pub(super) fn run(args: Args) -> Result<(), Failure> {
         file.display()
     ));
     login.warn_of_environment();
-    login.tell_chain();
+    login.tell_chain(Duration::from_secs(args.timeout.max(1)))?;
     Ok(())
 }
 
@@ -92,6 +99,9 @@ pub(super) struct LogoutArgs {
     instance: Instance,
     #[command(flatten)]
     setup: Setup,
+    /// Give up waiting for the chain after this many seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 30)]
+    timeout: u64,
 }
 
 pub(super) fn logout(args: LogoutArgs) -> Result<(), Failure> {
@@ -106,15 +116,16 @@ pub(super) fn logout(args: LogoutArgs) -> Result<(), Failure> {
         config: &config,
         progress: Progress::new(false),
     };
-    if !login.is_anybody_in() {
+    let before = login.status();
+    if !login.is_anybody_in(before.as_ref()) {
         output::message("nobody is logged in");
         return Ok(());
     }
     Stored::LoggedOut.write(&paths.credentials_file())?;
     output::message("logged out; what was kept is gone");
     login.warn_of_environment();
-    login.tell_chain();
-    Ok(())
+    login.tell_chain(Duration::from_secs(args.timeout.max(1)))?;
+    login.stays_out()
 }
 
 struct Login<'a> {
@@ -172,15 +183,18 @@ impl Login<'_> {
         identity::settle(&self.paths.identity_file(), device, user)
     }
 
-    /// Says when what is kept now counts.
-    fn tell_chain(&self) {
+    /// Has a chain that runs take up what is kept now.
+    fn tell_chain(&self, patience: Duration) -> Result<(), Failure> {
         let asked = Lock::ask_existing(&self.paths.lock_file());
         if let Ok(Asked::Ours(_) | Asked::Absent) = asked {
             self.progress.say("the chain does not run; falco up");
-        } else {
-            let text = "the chain that runs goes on as before; falco stop, then falco up";
-            self.progress.warn(text);
+            return Ok(());
         }
+        let took = follow(self.paths, &Request::Reload, &self.progress, patience)?;
+        let took = seconds(took);
+        self.progress
+            .say(&format!("the chain has followed in {took}"));
+        Ok(())
     }
 
     /// The environment goes before what is kept; the one of the chain may be
@@ -192,18 +206,44 @@ impl Login<'_> {
         }
     }
 
+    /// How a chain that runs is; `None` if none does.
+    fn status(&self) -> Option<Status> {
+        let asked = async {
+            let status = status::ask(self.paths).await;
+            status.map_err(|_| Failure::already_printed(Exit::Ok))
+        };
+        block_on(asked).ok().map(|status| *status)
+    }
+
     /// Whether there is anything to log out of.
-    fn is_anybody_in(&self) -> bool {
+    fn is_anybody_in(&self, status: Option<&Status>) -> bool {
         let kept = Stored::read(&self.paths.credentials_file());
         let named = &self.config.credentials;
         let in_file = named.token_endpoint.is_some()
             || named.token_command.is_some()
             || named.api_key_file.is_some();
         match kept {
-            Ok(Some(Stored::LoggedOut)) => false,
-            Ok(None) => in_file || credentials::set_in(&config::variables()).is_some(),
+            Ok(Some(Stored::LoggedOut)) => is_in(status),
+            Ok(None) => {
+                in_file || is_in(status) || credentials::set_in(&config::variables()).is_some()
+            }
             // What cannot be read is gone afterwards.
             Ok(Some(_)) | Err(_) => true,
         }
     }
+
+    /// Whether the chain has really let go.
+    fn stays_out(&self) -> Result<(), Failure> {
+        let Some(status) = self.status().filter(|status| is_in(Some(status))) else {
+            return Ok(());
+        };
+        let how = status.login.how.unwrap_or_default();
+        let text =
+            format!("the chain is still logged in: it was started with {how}, which goes first");
+        Err(Failure::new(Exit::Failed, text).hint("falco stop, unset it, falco up"))
+    }
+}
+
+fn is_in(status: Option<&Status>) -> bool {
+    status.is_some_and(|status| status.login.state == LoginState::LoggedIn)
 }

@@ -168,7 +168,7 @@ enum Command {
     Tail(tail::Args),
     /// Run the local Ably emulator
     Emulator(emulator::Args),
-    /// Log in to Ably
+    /// Log in to Ably; the chain follows by itself
     Login(login::Args),
     /// Log out: nothing is published any more
     Logout(login::LogoutArgs),

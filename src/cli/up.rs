@@ -30,7 +30,7 @@ use crate::control::client::Exchange;
 use crate::paths::Paths;
 use crate::process::inherited::{Inherited, LOCK_FD, STARTUP_FD};
 use crate::process::spawn::{Detached, Spec, detach};
-use crate::protocol::control::{Event, Request, Summary};
+use crate::protocol::control::{Event, LoginState, Request, Summary};
 use crate::supervisor::Until;
 use crate::supervisor::instance::{Asked, Holder, Lock};
 
@@ -264,6 +264,9 @@ fn print_json(args: &Args, summary: &Summary) -> Result<(), Failure> {
 async fn warn_of_upstream(paths: &Paths, progress: &Progress) {
     let deadline = Instant::now() + UPSTREAM_PATIENCE;
     while let Ok(status) = status::ask(paths).await {
+        if status.login.state == LoginState::LoggedOut {
+            return progress.warn("nobody is logged in: every effect is refused; falco login");
+        }
         let connections = status.transport.iter().flat_map(|t| &t.connections);
         let Some(up) = connections.into_iter().find(|c| c.audience == FALCO) else {
             return;

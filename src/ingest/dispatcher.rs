@@ -31,7 +31,7 @@ use crate::shutdown::Shutdown;
 
 use outboxes::Outboxes;
 use sums::Sums;
-use ways::{WayId, Ways};
+use ways::{OWN, WayId, Ways};
 
 /// What sessions tell the dispatcher.
 #[derive(Debug)]
@@ -73,6 +73,7 @@ struct Origin {
 pub(super) struct Dispatcher {
     admission: Admission<Origin>,
     ways: Ways,
+    closed: watch::Receiver<Option<&'static str>>,
     outboxes: Outboxes,
     submissions: mpsc::Receiver<Submission>,
     queries: mpsc::Receiver<oneshot::Sender<IngestStatus>>,
@@ -109,6 +110,7 @@ impl Dispatcher {
         Self {
             admission: Admission::new(),
             ways: Ways::new(config),
+            closed: config.closed.clone(),
             outboxes: Outboxes::default(),
             submissions,
             queries,
@@ -228,6 +230,10 @@ impl Dispatcher {
         let Some(admitted) = admitted else {
             return;
         };
+        if let (true, Some(why)) = (way == OWN, *self.closed.borrow()) {
+            let failure = Failure::new(Class::Throttled, why);
+            return self.admission.handle_refused(admitted, failure, now);
+        }
         let way = self.ways.way(way);
         if !way.lanes.has_room() {
             let text = "its route has as many effects waiting as it may";

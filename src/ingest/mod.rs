@@ -82,6 +82,9 @@ pub(crate) struct Config {
     pub transport_socket: PathBuf,
     /// Further transports, which effects may name.
     pub routes: Vec<Route>,
+    /// Why the chain has no transport of its own, for as long as it has none:
+    /// what would go there is refused at once.
+    pub closed: watch::Receiver<Option<&'static str>>,
     /// Attempts, deadlines and bounds.
     pub delivery: delivery::Config,
     /// How long a stop waits for answers that are on their way. The task group
@@ -96,6 +99,7 @@ impl Config {
             routing: Routing::for_device(device_id),
             transport_socket,
             routes: Vec::new(),
+            closed: watch::channel(None).1,
             delivery: delivery::Config::default(),
             shutdown_grace: Duration::from_secs(2),
         }

@@ -257,8 +257,33 @@ pub struct Status {
     pub transport: Option<TransportStatus>,
     /// Where the emulator is, when there is one.
     pub emulator: Option<EmulatorPlace>,
+    /// Whether somebody is logged in.
+    pub login: Login,
     /// All logs together.
     pub logs: LogStatus,
+}
+
+/// Whether there is somebody to publish for.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Login {
+    /// Whether there is.
+    pub state: LoginState,
+    /// How, and who said so; never the secret.
+    pub how: Option<String>,
+}
+
+/// Whether somebody is logged in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LoginState {
+    /// Nobody has to be: it is the emulator.
+    #[default]
+    Emulator,
+    /// Somebody is.
+    LoggedIn,
+    /// Nobody is: nothing can be published.
+    LoggedOut,
 }
 
 /// How large a log is, and what is missing in it.

@@ -33,7 +33,7 @@ use crate::clock;
 use crate::control::server::{self, Command};
 use crate::process::capture::Journal;
 use crate::process::family;
-use crate::protocol::control::{Event, StartFailure};
+use crate::protocol::control::{Event, Login, StartFailure};
 use crate::protocol::life::Asker;
 use crate::shutdown::Shutdown;
 use lives::Member;
@@ -74,6 +74,8 @@ struct Supervisor {
     facts: Facts,
     /// The file of the emulator's key, if the chain has an emulator.
     emulator_key_file: Option<PathBuf>,
+    /// Whether somebody is logged in.
+    login: Login,
     reading: Reading,
     sleep: Sleep,
     composed: mpsc::Sender<Composed>,
@@ -121,6 +123,7 @@ pub async fn run(mut config: Config) -> io::Result<Outcome> {
         members: lives::members(specs),
         facts: Facts::default(),
         emulator_key_file: config.composition.emulator_key_file.take(),
+        login: std::mem::take(&mut config.composition.login),
         reading: Reading::default(),
         sleep: Sleep::new(clock::slept()),
         composed,

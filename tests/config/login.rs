@@ -5,8 +5,12 @@ use std::io::Write;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::process::{Child, Stdio};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::Value;
+
 use super::base::{Base, Said, eventually, said};
-use super::server::Server;
+use super::server::{Server, get};
 
 /// Runs `falco` with `text` on its standard input.
 fn fed(base: &Base, args: &[&str], text: &str) -> Said {
@@ -171,15 +175,31 @@ fn the_environment_goes_before_what_is_kept_and_login_says_so() {
 fn who_logged_out_is_not_given_to_the_emulator() {
     let (base, ably) = with_ably();
     assert_eq!(fed(&base, &["login"], &ably.key).code, 0);
-    base.up();
-    base.emit();
-    base.run(&["stop"]);
     let said = base.run(&["logout"]);
     assert_eq!(said.code, 0, "{}", said.stderr);
     assert!(!kept(&base).contains(&ably.key));
 
-    base.up();
-    assert!(base.status()["emulator"].is_null());
+    let said = base.run(&["up"]);
+    assert_eq!(said.code, 0, "{}", said.stderr);
+    assert!(
+        said.stderr.contains("nobody is logged in"),
+        "{}",
+        said.stderr
+    );
+    let status = base.status();
+    assert_eq!(status["login"]["state"], "logged_out");
+    let parts = status["parts"].as_array().unwrap();
+    let names: Vec<_> = parts
+        .iter()
+        .map(|part| part["name"].as_str().unwrap())
+        .collect();
+    assert_eq!(names, ["broker", "falco"]);
+
+    let said = base.run(&["emit", "--event", "hello", "--payload", "{}"]);
+    assert_ne!(said.code, 0);
+    let text = format!("{}{}", said.stdout, said.stderr);
+    assert!(text.contains("throttled: nobody is logged in"), "{text}");
+
     base.run(&["stop"]);
     let said = base.run(&["up", "--emulator"]);
     assert_eq!(said.code, 0, "{}", said.stderr);
@@ -197,4 +217,82 @@ fn who_never_logged_in_has_nothing_to_log_out_of() {
     base.up();
     assert_eq!(base.run(&["logout"]).code, 0);
     base.emit();
+    assert_eq!(base.status()["login"]["state"], "emulator");
+}
+
+/// What the last heartbeat said.
+fn last_heartbeat(base: &Base, ably: &Ably) -> Value {
+    let user = base.status()["user_id"].as_str().unwrap().to_owned();
+    let authority = ably.endpoint.trim_start_matches("http://");
+    let path = format!("/channels/presence:{user}/messages");
+    let answer = get(authority, &path, &ably.key);
+    let (_, body) = answer.split_once("\r\n\r\n").unwrap();
+    let messages: Vec<Value> = serde_json::from_str(body).unwrap_or_else(|_| panic!("{answer}"));
+    let data = messages[0]["data"].as_str().unwrap();
+    serde_json::from_slice(&STANDARD.decode(data).unwrap()).unwrap()
+}
+
+#[test]
+fn a_chain_that_runs_follows_a_logout_and_keeps_taking_effects() {
+    let (base, ably) = with_ably();
+    assert_eq!(fed(&base, &["login"], &ably.key).code, 0);
+    base.up();
+    base.emit();
+    let inode = || fs::metadata(base.dir().join("falco.sock")).unwrap().ino();
+    let before = inode();
+
+    let said = base.run(&["logout"]);
+    assert_eq!(said.code, 0, "{}", said.stderr);
+    assert!(
+        said.stderr.contains("the chain has followed"),
+        "{}",
+        said.stderr
+    );
+    assert!(!base.dir().join("ably.sock").exists());
+    assert_eq!(inode(), before);
+    assert_eq!(last_heartbeat(&base, &ably)["status"], "offline");
+    let status = base.status();
+    assert_eq!(status["login"]["state"], "logged_out");
+    assert!(status["emulator"].is_null(), "{status}");
+    let said = base.run(&["emit", "--event", "hello", "--payload", "{}"]);
+    let text = format!("{}{}", said.stdout, said.stderr);
+    assert!(text.contains("throttled: nobody is logged in"), "{text}");
+
+    let said = fed(&base, &["login"], &ably.key);
+    assert_eq!(said.code, 0, "{}", said.stderr);
+    assert_eq!(inode(), before);
+    base.emit();
+    let said = base.run(&["status"]);
+    assert!(
+        said.stdout.contains("API key, falco login"),
+        "{}",
+        said.stdout
+    );
+}
+
+#[test]
+fn a_chain_on_the_emulator_follows_a_login() {
+    let (base, ably) = with_ably();
+    base.up();
+    assert_eq!(base.status()["login"]["state"], "emulator");
+    assert_eq!(fed(&base, &["login"], &ably.key).code, 0);
+    let status = base.status();
+    assert_eq!(status["login"]["state"], "logged_in");
+    let parts = status["parts"].as_array().unwrap();
+    assert!(
+        parts.iter().all(|part| part["name"] != "emulator"),
+        "{status}"
+    );
+    base.emit();
+}
+
+#[test]
+fn a_logout_that_the_environment_of_the_chain_undoes_says_so() {
+    let (base, ably) = with_ably();
+    let base = base.with_env("ABLY_API_KEY", &ably.key);
+    base.up();
+    let said = base.run(&["logout"]);
+    assert_eq!(said.code, 1, "{}", said.stderr);
+    assert!(said.stderr.contains("still logged in"), "{}", said.stderr);
+    assert!(said.stderr.contains("ABLY_API_KEY"), "{}", said.stderr);
 }

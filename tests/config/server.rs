@@ -1,7 +1,7 @@
 //! A little HTTP server: one answer for every request, and what it was asked.
 
-use std::io::{BufRead, BufReader, Write};
-use std::net::{SocketAddr, TcpListener};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 
 pub struct Server {
@@ -63,4 +63,18 @@ fn read(reader: &mut impl BufRead) -> Option<String> {
     reader.read_exact(&mut body).ok()?;
     text.push_str(&String::from_utf8(body).ok()?);
     Some(text)
+}
+
+/// What a server answers to a GET with an API key.
+pub fn get(authority: &str, path: &str, key: &str) -> String {
+    use base64::Engine as _;
+    let basic = base64::engine::general_purpose::STANDARD.encode(key);
+    let request = format!(
+        "GET {path} HTTP/1.1\r\nhost: {authority}\r\nauthorization: Basic {basic}\r\nconnection: close\r\n\r\n"
+    );
+    let mut stream = TcpStream::connect(authority).unwrap();
+    stream.write_all(request.as_bytes()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer
 }

@@ -40,11 +40,11 @@ pub(super) fn broker(with: &Ingredients, source: &Source) -> PartSpec {
 
 /// Says the broker tokens, which only the transport may know.
 async fn serve_broker(with: &Ingredients, serving: Serving) -> Result<(), String> {
-    let (source, reach) = with.source().map_err(|e| e.to_string())?;
+    let end = with.end().map_err(|e| e.to_string())?;
     let config = token_broker::Config {
         identity: with.identity.clone(),
-        source,
-        reach,
+        source: end.source,
+        reach: end.reach,
     };
     let listener = with
         .broker_socket
@@ -61,6 +61,7 @@ async fn serve_broker(with: &Ingredients, serving: Serving) -> Result<(), String
 pub(super) fn falco(with: &Ingredients) -> PartSpec {
     let device = with.identity.device().to_string();
     let mut config = ingest::Config::new(&device, with.paths.ably_socket());
+    config.closed = with.closed.subscribe();
     config.delivery = delivery::Config::with_attempt_timeout(with.config.publish_timeout);
     let grace = config.shutdown_grace + LAST_ACKS;
     let socket = Arc::clone(&with.falco_socket);
@@ -91,7 +92,9 @@ async fn serve_falco(
     let listener = socket.listener().map_err(|e| Report(&e).to_string())?;
     let falco = ingest::start(&config, listener, &serving.shutdown);
     handle.send_replace(Some(falco.clone()));
-    _ = tokio::time::timeout(LINK_PATIENCE, falco.linked()).await;
+    if config.closed.borrow().is_none() {
+        _ = tokio::time::timeout(LINK_PATIENCE, falco.linked()).await;
+    }
     _ = serving.ready.send(String::new());
     serving.shutdown.begun().await;
     Ok(())

@@ -6,15 +6,14 @@ use std::time::Duration;
 use super::finding::Finding;
 use crate::ably::hosts::{Host, Hosts};
 use crate::cli::config::{self, Config, Loaded};
-use crate::cli::credentials;
-use crate::cli::exit::Failure;
+use crate::cli::credentials::{Choice, Chosen, Places};
+use crate::cli::exit::{Exit, Failure};
 use crate::clock;
 use crate::net::http::{Client, Request, Url};
 use crate::net::tls::Tls;
 use crate::paths::Paths;
 use crate::process::spawn::Spawner;
 use crate::report::Report;
-use crate::token_broker::Source;
 
 /// How long Ably may take to say what time it is.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -36,9 +35,15 @@ pub(super) async fn examine(paths: &Paths, loaded: Result<Loaded, Failure>) -> V
         Err(failure) => found.push(
             Finding::fail("credentials", failure.to_string()).fix("mend it, or log in again"),
         ),
-        Ok(None) => found.push(Finding::ok("credentials", "none: the emulator is used")),
-        Ok(Some(kind)) => {
-            found.push(Finding::ok("credentials", kind));
+        Ok(Choice::Nobody) => {
+            found.push(Finding::ok("credentials", "none: the emulator is used"));
+        }
+        Ok(Choice::LoggedOut) => {
+            let text = "logged out: nothing is published";
+            found.push(Finding::warn("credentials", text).fix("falco login"));
+        }
+        Ok(Choice::Ably(Chosen { how, from, .. })) => {
+            found.push(Finding::ok("credentials", format!("{how}, {from}")));
             found.extend(upstream(&config).await);
         }
     }
@@ -46,18 +51,17 @@ pub(super) async fn examine(paths: &Paths, loaded: Result<Loaded, Failure>) -> V
 }
 
 /// What kind of credentials there are; never what they are.
-fn source(paths: &Paths, config: &Config) -> Result<Option<&'static str>, Failure> {
-    let Ok(spawner) = Spawner::start() else {
-        return Ok(None);
-    };
-    let variables = config::variables();
-    let source = credentials::source(&variables, &config.credentials, &spawner, paths.base())?;
-    Ok(source.map(|source| match source {
-        Source::ApiKey(_) => "an API key, well formed",
-        Source::Endpoint(_) => "a token endpoint",
-        Source::Command(_) => "a token command",
-        Source::None => "none",
-    }))
+fn source(paths: &Paths, config: &Config) -> Result<Choice, Failure> {
+    let spawner = Spawner::start();
+    let spawner = spawner.map_err(|error| Failure::of(Exit::Internal, &error))?;
+    Places {
+        variables: &config::variables(),
+        stored: &paths.credentials_file(),
+        files: &config.credentials,
+        spawner: &spawner,
+        directory: paths.base(),
+    }
+    .choose()
 }
 
 async fn upstream(config: &Config) -> Vec<Finding> {

@@ -15,7 +15,8 @@ use crate::cli::moment::Local;
 use crate::cli::progress;
 use crate::clock;
 use crate::protocol::control::{
-    ChainState, IngestStatus, LastExit, LogStatus, PartStatus, SocketStatus, Status,
+    ChainState, IngestStatus, LastExit, LogStatus, Login, LoginState, PartStatus, SocketStatus,
+    Status,
 };
 use crate::protocol::ipc::TransportStatus;
 use crate::protocol::life::Cause;
@@ -42,6 +43,7 @@ impl Render {
         if let Some(ingest) = &status.ingest {
             text.push_str(&effects(ingest));
         }
+        text.push_str(&login(&status.login));
         if let Some(emulator) = &status.emulator {
             _ = writeln!(
                 text,
@@ -210,6 +212,18 @@ impl Render {
             _ = writeln!(text, "{}", self.paint.with(Color::Red, &line));
         }
         text
+    }
+}
+
+fn login(login: &Login) -> String {
+    match (login.state, &login.how) {
+        (LoginState::Emulator, _) => String::new(),
+        (LoginState::LoggedIn, how) => {
+            format!("login     {}\n", how.as_deref().unwrap_or("yes"))
+        }
+        (LoginState::LoggedOut, _) => {
+            "login     none; every effect is refused until falco login\n".to_owned()
+        }
     }
 }
 

@@ -14,7 +14,7 @@ use crate::net::notify::Notifier;
 use crate::net::unix::Socket;
 use crate::process::capture::Logs;
 use crate::process::spawn::Spawner;
-use crate::protocol::control::{Event, IngestStatus, StartFailure};
+use crate::protocol::control::{Event, IngestStatus, Login, StartFailure};
 
 /// Asks Falco how it is.
 pub type AskIngest = Arc<dyn Fn() -> BoxFuture<'static, Option<IngestStatus>> + Send + Sync>;
@@ -25,6 +25,8 @@ pub struct Composition {
     pub parts: Vec<PartSpec>,
     /// The file of the emulator's key, if the chain has an emulator.
     pub emulator_key_file: Option<PathBuf>,
+    /// Whether somebody is logged in.
+    pub login: Login,
 }
 
 /// Reads the configuration anew; may wait for a disk. An error says what is

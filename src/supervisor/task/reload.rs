@@ -102,6 +102,7 @@ impl Supervisor {
             }
         }
         self.emulator_key_file = new.emulator_key_file;
+        self.login = new.login;
         self.tell_reloaded(&done, asker);
         Ok(())
     }

@@ -148,6 +148,7 @@ impl Supervisor {
             ingest: None,
             transport: None,
             emulator: self.emulator(),
+            login: self.login.clone(),
             logs: view::log_status(self.config.logs.usage()),
         }
     }
