@@ -83,6 +83,11 @@
 //! of its own, so that neither can starve the other, and keeps its listening
 //! socket when it has to be started again.
 //!
+//! Every line a child writes is read at once and kept in a log of bounded size;
+//! what happens to the chain is kept beside it, in a journal of life events.
+//! One thread writes them all and nobody waits for it: what a disk does not
+//! take in time is dropped and counted.
+//!
 //! # Promises
 //!
 //! - **G1** SUCCESS for an effect means Ably accepted it.

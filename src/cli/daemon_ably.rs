@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Parser;
+use tokio::sync::mpsc;
 use tracing::{info, warn};
 
 use super::exit::{Exit, Failure};
@@ -15,16 +16,20 @@ use crate::ably::hosts::Hosts;
 use crate::net::http::{self, Url};
 use crate::net::tls::Tls;
 use crate::net::unix::{BindError, Listener};
-use crate::process::inherited::{Inherited, Secrets};
+use crate::process::inherited::{Inherited, ReadySender, Secrets};
 use crate::protocol::ably::auth::AccessToken;
 use crate::protocol::ably::codec::Format;
-use crate::protocol::ipc::LINE_BYTES_MAX;
+use crate::protocol::ipc::{LINE_BYTES_MAX, UpstreamStatus};
+use crate::protocol::life::Told;
 use crate::protocol::token::{BrokerToken, BrokerTokens};
 use crate::shutdown::Shutdown;
 use crate::telemetry;
 use crate::transport::heartbeat::{Form, Heartbeat, HeartbeatEndpoint, first_seq, interval_within};
 use crate::transport::token::TokenClient;
 use crate::transport::{self, Config};
+
+/// Changes of the connections to Ably that may wait to be told.
+const CHANGES_MAX: usize = 16;
 
 /// The transport: takes requests on ably.sock, keeps the connections to Ably.
 #[derive(Debug, Parser)]
@@ -80,17 +85,32 @@ pub(super) fn run(args: Args, inherited: Inherited) -> Result<(), Failure> {
     runtime::block_on(serve(args, inherited))
 }
 
+/// Says that we are ready, and from then on how the connections to Ably are.
+fn tell_changes(ready: ReadySender, shutdown: &Shutdown) -> Option<mpsc::Sender<UpstreamStatus>> {
+    let teller = ready.send_and_keep(r#"{"ready":true}"#)?;
+    let (changes, mut changed) = mpsc::channel(CHANGES_MAX);
+    shutdown.spawn(async move {
+        while let Some(upstream) = changed.recv().await {
+            let upstream = Some(upstream);
+            if let Ok(line) = serde_json::to_string(&Told { upstream }) {
+                teller.say(&line);
+            }
+        }
+    });
+    Some(changes)
+}
+
 async fn serve(args: Args, inherited: Inherited) -> Result<(), Failure> {
     let socket = match path(args.env.ably_socket.as_ref()) {
         Some(socket) => socket,
         None => args.instance.create()?.ably_socket(),
     };
-    let config = configure(&args, inherited.secrets)?;
+    let mut config = configure(&args, inherited.secrets)?;
     let signals = Signals::new()?;
     let listener = Listener::bind(&socket).map_err(|error| cannot_bind(&error))?;
     let shutdown = Shutdown::new();
     if let Some(ready) = inherited.ready {
-        ready.send(r#"{"ready":true}"#);
+        config.changes = tell_changes(ready, &shutdown);
     }
     let stopping = shutdown.clone();
     shutdown.spawn(async move {
@@ -126,6 +146,7 @@ fn configure(args: &Args, secrets: Option<Secrets>) -> Result<Config, Failure> {
         None => args.instance.paths()?.broker_socket(),
     };
     Ok(Config {
+        changes: None,
         hosts,
         format: format(given(env.format.as_ref()))?,
         tokens: TokenClient {

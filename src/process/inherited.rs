@@ -84,6 +84,35 @@ impl ReadySender {
     }
 }
 
+/// What a child says of itself after it was ready, on the same pipe.
+#[derive(Debug)]
+pub struct Teller {
+    pipe: pipe::Sender,
+}
+
+impl ReadySender {
+    /// As [`Self::send`], and keeps the pipe, on the runtime this is called in;
+    /// `None` if that cannot be.
+    pub fn send_and_keep(mut self, line: &str) -> Option<Teller> {
+        _ = self.pipe.write_all(format!("{line}\n").as_bytes());
+        let pipe = pipe::Sender::from_owned_fd(self.pipe.into()).ok()?;
+        Some(Teller { pipe })
+    }
+}
+
+impl Teller {
+    /// The longest line that a pipe takes as a whole or not at all.
+    const LINE_BYTES_MAX: usize = 4096;
+
+    /// Writes `line`, unless nobody reads or has read for long; never waits.
+    pub fn say(&self, line: &str) {
+        let line = format!("{line}\n");
+        if line.len() <= Self::LINE_BYTES_MAX {
+            _ = self.pipe.try_write(line.as_bytes());
+        }
+    }
+}
+
 /// The read end of the lifeline pipe, which the supervisor never writes to.
 #[derive(Debug)]
 pub struct Lifeline {

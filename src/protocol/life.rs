@@ -10,6 +10,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::control::PartState;
+use super::ipc::UpstreamStatus;
 
 /// One line of the journal of life events.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -19,6 +20,14 @@ pub struct Entry {
     /// What.
     #[serde(flatten)]
     pub life: Life,
+}
+
+/// What our transport says of itself after its ready line, on the same pipe.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Told {
+    /// A connection to Ably that is in another state than before.
+    pub upstream: Option<UpstreamStatus>,
 }
 
 /// Who asked for something.

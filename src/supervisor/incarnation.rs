@@ -3,14 +3,15 @@
 //! A task of its own owns each life and with it the child, so that a signal
 //! goes to a child that is not reaped yet or to nobody. It takes orders from
 //! the supervisor task and reports back; the last report is always `Ended`,
-//! after the last process of the child's group has gone.
+//! after the last process of the child's group has gone and what the child
+//! wrote is in its log.
 
 use std::io;
 use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
-use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
 use tokio::net::unix::pipe;
 use tokio::sync::mpsc;
 
@@ -22,7 +23,7 @@ use crate::process::capture::{Journal, LifeLog, Log};
 use crate::process::child::{Child, Exit};
 use crate::process::inherited::{LIFELINE_FD, READY_FD, SECRETS_FD};
 use crate::process::spawn::Spawner;
-use crate::protocol::life::Life;
+use crate::protocol::life::{Life, Told};
 use crate::protocol::log::Stream;
 use crate::report::Report as Causes;
 use crate::shutdown::Shutdown;
@@ -199,7 +200,11 @@ async fn watch(
     let mut said = String::new();
     let mut asking: Option<BoxFuture<'_, Result<(), String>>> = None;
     {
-        let readiness = readiness(ready, &birth.probe, &mut trouble);
+        let hearing = Hearing {
+            tasks: &captures,
+            journal: &birth.journal,
+        };
+        let readiness = readiness(ready, hearing, &birth.probe, &mut trouble);
         tokio::pin!(readiness);
         loop {
             let event = tokio::select! {
@@ -294,24 +299,54 @@ fn capture(child: &mut Child, log: &LifeLog, captures: &Shutdown) -> io::Result<
 /// Resolves with what the child said once it also answers its own protocol.
 async fn readiness(
     ready: Option<pipe::Receiver>,
+    hearing: Hearing<'_>,
     probe: &Probe,
     trouble: &mut Option<String>,
 ) -> String {
     let fact = match ready {
-        Some(pipe) => first_line(pipe).await,
+        Some(pipe) => {
+            let mut reader = BufReader::new(pipe);
+            let fact = next_line(&mut reader).await.unwrap_or_default();
+            hearing.begin(reader);
+            fact
+        }
         None => String::new(),
     };
     probe.answered(&fact, trouble).await;
     fact
 }
 
-/// The first line; a pipe closed without one says nothing, and the probe
+/// The next line; a pipe closed without one says nothing, and the probe
 /// decides.
-async fn first_line(pipe: pipe::Receiver) -> String {
-    /// A ready line is a small object.
+async fn next_line(reader: &mut BufReader<pipe::Receiver>) -> Option<String> {
+    /// What is said there are small objects.
     const BYTES_MAX: u64 = 4096;
     let mut line = String::new();
-    let mut reader = BufReader::new(tokio::io::AsyncReadExt::take(pipe, BYTES_MAX));
-    _ = reader.read_line(&mut line).await;
-    line.trim_end().to_owned()
+    let read = reader.take(BYTES_MAX).read_line(&mut line).await;
+    matches!(read, Ok(1..)).then(|| line.trim_end().to_owned())
+}
+
+/// Notes what a child of ours says of itself after it was ready.
+struct Hearing<'a> {
+    tasks: &'a Shutdown,
+    journal: &'a Journal,
+}
+
+impl Hearing<'_> {
+    /// Until the child closes its end.
+    fn begin(self, mut reader: BufReader<pipe::Receiver>) {
+        let journal = self.journal.clone();
+        self.tasks.spawn(async move {
+            while let Some(line) = next_line(&mut reader).await {
+                let told = serde_json::from_str::<Told>(&line).ok();
+                if let Some(upstream) = told.and_then(|told| told.upstream) {
+                    journal.note(Life::Upstream {
+                        audience: upstream.audience,
+                        state: upstream.state,
+                        error: upstream.last_error.map(|error| error.to_string()),
+                    });
+                }
+            }
+        });
+    }
 }

@@ -42,6 +42,7 @@ mod wire;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
+use tokio::sync::mpsc;
 use tracing::{info, warn};
 
 use crate::ably::hosts::Hosts;
@@ -49,6 +50,7 @@ use crate::net::http;
 use crate::net::tls::Tls;
 use crate::net::unix::Listener;
 use crate::protocol::ably::codec::Format;
+use crate::protocol::ipc::UpstreamStatus;
 use crate::protocol::token::Audience;
 use crate::shutdown::{Drained, Shutdown};
 use heartbeat::{Heartbeat, HeartbeatEndpoint};
@@ -84,6 +86,9 @@ pub(crate) struct Config {
     pub(crate) heartbeat: Heartbeat,
     /// Where to, if not as an Ably message.
     pub(crate) heartbeat_endpoint: Option<HeartbeatEndpoint>,
+    /// Who hears of every change of a connection's state; a listener that does
+    /// not keep up misses some.
+    pub(crate) changes: Option<mpsc::Sender<UpstreamStatus>>,
 }
 
 /// When a stop must be over; unknown until it begins.
@@ -146,6 +151,7 @@ fn start(config: Config, stages: &Stages) -> Arc<Shared> {
         http,
         tls,
         stop_by: stages.stop_by.clone(),
+        changes: config.changes,
     };
     let (objects, sets) = Objects::channel();
     let setting = objects::run(sets, setter, stages.upstreams.clone());

@@ -55,6 +55,8 @@ pub(super) struct Config {
     pub(super) http: Arc<http::Client>,
     /// When CLOSED must have come.
     pub(super) stop_by: StopBy,
+    /// Who hears of every change of state.
+    pub(super) changes: Option<mpsc::Sender<UpstreamStatus>>,
 }
 
 /// Where requests come in.

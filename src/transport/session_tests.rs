@@ -24,6 +24,7 @@ struct Client {
 
 fn shared(tasks: &Shutdown) -> Arc<Shared> {
     let config = realtime::Config {
+        changes: None,
         hosts: Hosts::parse("http://127.0.0.1:1").expect("an endpoint"),
         format: Format::Msgpack,
         agent: "test".to_owned(),

@@ -106,6 +106,24 @@ impl Upstreams {
     }
 }
 
+/// Tells every change of state, until the connection's task has ended.
+async fn tell_changes(
+    mut status: watch::Receiver<UpstreamStatus>,
+    changes: mpsc::Sender<UpstreamStatus>,
+) {
+    let mut told = String::new();
+    loop {
+        let now = status.borrow_and_update().clone();
+        if now.state != told {
+            told.clone_from(&now.state);
+            _ = changes.try_send(now);
+        }
+        if status.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
 fn spawn(
     audience: Audience,
     config: &realtime::Config,
@@ -126,6 +144,9 @@ fn spawn(
     });
     let task = Realtime::new(audience, config.clone(), inlet, report, subscriptions);
     tasks.spawn(task.run(tasks.clone()));
+    if let Some(changes) = config.changes.clone() {
+        tasks.spawn(tell_changes(status.clone(), changes));
+    }
     Upstream {
         commands,
         urgent,

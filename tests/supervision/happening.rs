@@ -203,3 +203,20 @@ fn a_socket_that_is_taken_away_is_noticed_and_bound_again_where_the_path_is_free
     assert_eq!(base.run(&["stop"]).code, 0);
     base.assert_nothing_left();
 }
+
+#[test]
+fn that_the_connection_to_ably_comes_and_goes_is_an_event() {
+    let base = Base::new();
+    base.up();
+    let count = |state: &str| {
+        let about = |e: &&Value| e["event"] == "upstream" && e["state"] == state;
+        events(&base).iter().filter(about).count()
+    };
+    eventually("it is connected", || count("connected") == 1);
+    kill(base.pid_of("emulator"), "KILL");
+    eventually("it was lost and came back", || {
+        0 < count("disconnected") && 1 < count("connected")
+    });
+    let text = base.run(&["events", "falco"]).stdout;
+    assert!(text.contains("daemon_falco is connected"), "{text}");
+}
