@@ -97,7 +97,7 @@ fn lines_are_chosen_by_stream_life_pattern_and_time() {
 
 #[test]
 fn what_a_child_said_last_is_in_the_log_before_status_tells_of_its_end() {
-    let base = base_with("test -e \"$HOME/broken\" && { echo last words; exit 3; }");
+    let base = base_with("test -e \"$HOME/broken\" && { seq 4000; echo last words; exit 3; }");
     base.up();
     fs::write(base.home().join("broken"), "").unwrap();
     kill(base.pid_of("transport"), "KILL");

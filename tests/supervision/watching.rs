@@ -79,6 +79,12 @@ fn watching_in_a_pipe_is_one_plain_block_a_change_and_ends_with_the_chain() {
         .unwrap();
     let text = || fs::read_to_string(&file).unwrap();
     eventually("it shows the first", || text().contains("running"));
+    base.emit();
+    let up = || base.status()["up_ms"].as_u64().unwrap();
+    let first = up();
+    // Three looks at least, and nothing has changed but counts.
+    eventually("it has looked again", || first + 1500 < up());
+    assert!(!text().contains("\n\n"), "{}", text());
     assert_eq!(base.run(&["stop"]).code, 0);
     assert!(watch.wait().unwrap().success());
     let text = text();

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::writer;
 use crate::clock;
@@ -42,7 +42,7 @@ pub struct LogUsage {
 /// Shared between those who write to a log and the thread that writes it out.
 #[derive(Debug)]
 pub(super) struct Sink {
-    name: Arc<str>,
+    name: String,
     path: PathBuf,
     kind: Kind,
     settings: Mutex<Settings>,
@@ -84,10 +84,6 @@ impl Sink {
 
     pub(super) fn name(&self) -> &str {
         &self.name
-    }
-
-    pub(super) fn shared_name(&self) -> Arc<str> {
-        Arc::clone(&self.name)
     }
 
     pub(super) fn path(&self) -> &Path {

@@ -5,6 +5,7 @@
 //! is written where the lines would have been.
 
 use std::collections::HashMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
@@ -52,7 +53,8 @@ pub(super) fn run(queue: &Receiver<Job>, journal: &Arc<Sink>) {
 }
 
 struct Writer {
-    logs: HashMap<Arc<str>, Kept>,
+    /// By path: a child may be called what a log of ours is called.
+    logs: HashMap<PathBuf, Kept>,
     journal: Arc<Sink>,
 }
 
@@ -91,8 +93,8 @@ impl Writer {
     }
 
     fn log(&mut self, sink: &Arc<Sink>) -> &mut Kept {
-        let name = sink.shared_name();
-        let kept = self.logs.entry(name).or_insert_with(|| Kept::new(sink));
+        let path = sink.path().to_path_buf();
+        let kept = self.logs.entry(path).or_insert_with(|| Kept::new(sink));
         kept.file.limit(sink.limits());
         kept
     }
@@ -258,6 +260,22 @@ mod tests {
         assert!(text.lines().next().unwrap().contains("dropped 6 lines"));
         assert_eq!(text.lines().count(), 1025);
         assert_eq!(sink.usage().dropped, 6);
+    }
+
+    #[test]
+    fn a_child_that_is_called_as_the_journal_has_a_log_of_its_own() {
+        let dir = tempfile::tempdir().unwrap();
+        let journal = Arc::new(Sink::new(dir.path(), "events", Kind::Journal));
+        let child = Arc::new(Sink::new(dir.path(), "events", Kind::Child));
+        let mut writer = Writer {
+            logs: HashMap::new(),
+            journal: Arc::clone(&journal),
+        };
+        writer.write(&journal, b"happened\n".to_vec());
+        writer.write(&child, b"said\n".to_vec());
+        let read = |name| fs::read_to_string(dir.path().join(name)).unwrap();
+        assert_eq!(read("events.jsonl"), "happened\n");
+        assert_eq!(read("events.log"), "said\n");
     }
 
     #[test]
