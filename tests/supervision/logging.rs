@@ -145,9 +145,19 @@ fn following_shows_what_comes_also_over_a_log_that_was_removed() {
 fn a_flood_stays_under_the_cap_and_what_is_missing_is_counted() {
     const CAP: u64 = 5 * 10 * 1024 * 1024;
     const LONGEST_RECORD: u64 = 64 * 1024 + 1024;
-    let flood = "head -c 70000000 /dev/zero | tr '\\0' x | fold -w 1000; echo; echo the end";
-    let base = base_with(flood);
+    let flood = "head -c 56000000 /dev/zero | tr '\\0' x | fold -w 1000; echo";
+    let end = "while :; do echo the end; sleep 0.1; done";
+    let base = base_with(&format!("({flood}; {end}) &"));
     base.up();
+    for file in [
+        "transport.log.1",
+        "transport.log.2",
+        "transport.log.3",
+        "transport.log.4",
+    ] {
+        let file = base.dir().join("logs").join(file);
+        eventually("it is rotated", || file.exists());
+    }
     eventually("the end is in the log", || {
         !records(&base, &["transport", "--grep", "^the end$"]).is_empty()
     });
