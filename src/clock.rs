@@ -45,7 +45,6 @@ impl BootTime {
 
     /// So much earlier.
     #[must_use]
-    #[cfg_attr(not(test), expect(dead_code, reason = "the outbox comes next"))]
     pub fn before(self, time: Duration) -> Self {
         let ms = self.ms.saturating_sub(millis(time));
         Self { ms }

@@ -27,6 +27,7 @@
 //! |---|---|---|
 //! | `ably::connection::Connection` | what to send Ably next: connect, resume, attach, publish, re-authenticate | `transport::realtime` |
 //! | `delivery::Lanes` | which effect may go out now, what a failure means, when to answer | `ingest::dispatcher` |
+//! | `delivery::Outbox` | which kept effect is brought to the lanes next | `ingest::dispatcher::keeper` |
 //! | `supervisor::chain::Chain` | which part to start, probe, restart, stop, give up on | `supervisor::task` |
 //! | `emulator::channel::Channel`, one each | serials, history, fan-out, presence | the emulator's sessions |
 //!
@@ -45,6 +46,7 @@
 //! | frame → effect | session task | 4 MiB a frame | FAILED `too_large`, its bytes are drained; over 16 MiB the connection ends | daemon resends |
 //! | session → dispatcher | session task | effects and bytes unanswered, per connection | that socket is not read | daemon resends |
 //! | dispatcher → lanes | dispatcher task | effects and bytes, per lane and in all; every route has lanes of its own | lane: FAILED `lane_full`; in all: no socket is read | daemon resends |
+//! | dispatcher → journal → dispatcher, with an outbox | journal's thread | one batch of records; a part of each lane in memory | no socket is read | what was acked is read again, the rest the daemon resends |
 //! | lane → ably.sock | dispatcher task | one publish or one batch in flight per lane; in all, a window that grows with answers and shrinks with limits | nothing is offered | sent again, same message id |
 //! | ably.sock → realtime | transport session | publishes waiting, and the rate Ably allows | that client is not read | the lane sends it again, same message id |
 //! | realtime → Ably | realtime task | publishes not acknowledged | nothing is offered | sent again on resume, same message id |
@@ -90,7 +92,8 @@
 //!
 //! # Promises
 //!
-//! - **G1** SUCCESS for an effect means Ably accepted it.
+//! - **G1** SUCCESS for an effect means Ably accepted it; with an outbox, that it
+//!   is on disk and will be published.
 //! - **G2** An effect resent until acked ends in SUCCESS, or in a FAILED that
 //!   says why.
 //! - **G3** First publications of one lane appear in arrival order.
@@ -105,8 +108,9 @@
 //!   file that is not ours is ever signalled or removed. **G11** `stop` returns
 //!   when everything is gone, `up` when everything answers.
 //!
-//! Falco keeps nothing on disk: the daemon owns durability and resends what was
-//! not acked.
+//! Without an outbox Falco keeps nothing on disk: the daemon owns durability and
+//! resends what was not acked. With one, what was acked is published after any
+//! crash, or waits as a dead letter that says why.
 
 // Leaves: they import nothing of ours.
 mod backoff;

@@ -94,6 +94,12 @@ impl Paths {
         self.base.join("identity.json")
     }
 
+    /// Effects that are kept until they are published.
+    #[must_use]
+    pub fn outbox(&self) -> PathBuf {
+        self.base.join("outbox")
+    }
+
     /// Logs of the supervisor and of every sidecar.
     #[must_use]
     pub fn logs(&self) -> PathBuf {

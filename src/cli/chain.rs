@@ -10,6 +10,7 @@
 //! transport only unless somebody has logged out.
 
 mod children;
+mod keeping;
 mod servers;
 mod upstream;
 
@@ -28,7 +29,7 @@ use crate::paths::Paths;
 use crate::process::spawn::Spawner;
 use crate::supervisor::chain::Plan;
 use crate::supervisor::sidecar::RestartPolicy;
-use crate::supervisor::task::{AskIngest, Composition};
+use crate::supervisor::task::{AskIngest, AskOutbox, Composition};
 use crate::token_broker::{self, Identity};
 
 /// How long a part may take from start to ready.
@@ -74,11 +75,21 @@ impl Handles {
             Box::pin(async move { Some(handle?.status().await) })
         })
     }
+
+    /// Asks Falco about what it keeps on disk.
+    pub(super) fn ask_outbox(&self) -> AskOutbox {
+        let falco = self.falco.subscribe();
+        Arc::new(move |request| {
+            let handle = falco.borrow().clone();
+            Box::pin(async move { handle?.outbox(request).await })
+        })
+    }
 }
 
 /// Composes the chain for what the environment says.
 pub(super) fn compose(with: &Ingredients) -> Result<Composition, Failure> {
     let own_program = own_program()?;
+    keeping::check(&with.config)?;
     // Wrong credentials fail the start, before any part is started.
     let end = with.end()?;
     let has_emulator = end.is_emulator();

@@ -231,6 +231,7 @@ impl Supervisor {
         leftovers.refuse_the_rest();
         let handles = Handles::new();
         let ask_ingest = handles.ask_ingest();
+        let ask_outbox = handles.ask_outbox();
         let ingredients = Ingredients {
             paths: paths.clone(),
             identity: identity.clone(),
@@ -258,6 +259,7 @@ impl Supervisor {
             spawner,
             watchers: vec![watcher],
             ask_ingest,
+            ask_outbox,
             foreground: matches!(until, Until::End),
             manager: listening(&self.manager),
             began: self.began,

@@ -29,6 +29,8 @@ pub(super) enum Exit {
     Internal = 70,
     /// A lock, socket or directory could not be made.
     CannotCreate = 73,
+    /// A disk cannot be read or written.
+    Disk = 74,
     /// Out of time; trying again may help.
     TimedOut = 75,
     /// Not allowed.
@@ -47,12 +49,15 @@ impl Exit {
 
     /// The exit with this code; a code of another version is a plain failure.
     fn from_code(code: u8) -> Self {
-        use Exit::{CannotCreate, Config, Internal, Permission, TimedOut, Unavailable, Usage};
+        use Exit::{
+            CannotCreate, Config, Disk, Internal, Permission, TimedOut, Unavailable, Usage,
+        };
         let all = [
             Usage,
             Unavailable,
             Internal,
             CannotCreate,
+            Disk,
             TimedOut,
             Permission,
             Config,

@@ -26,6 +26,7 @@ mod identity;
 mod login;
 mod logs;
 mod moment;
+mod outbox;
 mod output;
 mod progress;
 mod prompt;
@@ -95,6 +96,7 @@ fn run(command: Command, inherited: Inherited) -> Result<(), Failure> {
         Command::Status(args) => status::run(args),
         Command::Logs(args) => logs::run(args),
         Command::Events(args) => events::run(args),
+        Command::Outbox(args) => outbox::run(args),
         Command::Emit(args) => emit::run(args),
         Command::Tail(args) => tail::run(args),
         Command::Emulator(args) => emulator::run(args, inherited),
@@ -162,6 +164,8 @@ enum Command {
     Logs(logs::Args),
     /// Print what happened to the chain: starts, ends, signals, who asked
     Events(events::Args),
+    /// See and mend what is kept on disk until it is published
+    Outbox(outbox::Args),
     /// Send side effects to Falco and print their acks
     Emit(emit::Args),
     /// Subscribe to channels and print messages as they come

@@ -114,6 +114,7 @@ impl Progress {
             | Event::Stopped { .. }
             | Event::Done { .. }
             | Event::Status(_)
+            | Event::Outbox(_)
             | Event::Refused { .. } => {}
         }
     }

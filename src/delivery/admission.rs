@@ -199,7 +199,6 @@ impl<T> Admission<T> {
 
     /// A journal says that this was done at `at`; to be told oldest first,
     /// before anything is submitted.
-    #[cfg_attr(not(test), expect(dead_code, reason = "the outbox comes next"))]
     pub(crate) fn restore(&mut self, done: &Done<'_>, at: BootTime) {
         self.dedupe.restore(done, at);
     }

@@ -88,7 +88,6 @@ impl Config {
     /// For effects that are kept until they are published: no deadline, and
     /// patience with everything but repeated refusals.
     #[must_use]
-    #[cfg_attr(not(test), expect(dead_code, reason = "the outbox comes next"))]
     pub(crate) fn for_outbox(attempt_timeout: Duration) -> Self {
         Self {
             keeping: Keeping::Outbox,
@@ -98,6 +97,9 @@ impl Config {
                 cap: Duration::from_secs(30),
             },
             effect_deadline: NEVER,
+            // The outbox loads a few of each lane, and refuses none.
+            lane_bytes_max: usize::MAX,
+            bytes_max: 64 * 1024 * 1024,
             ..Self::with_attempt_timeout(attempt_timeout)
         }
     }

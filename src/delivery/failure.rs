@@ -25,6 +25,8 @@ pub(crate) enum Class {
     TooLarge,
     /// Falco stops.
     ShuttingDown,
+    /// It was to be kept on disk first, and the disk did not take it.
+    Unrecorded,
 }
 
 impl Class {
@@ -38,6 +40,7 @@ impl Class {
             Self::Gap => "gap",
             Self::TooLarge => "too_large",
             Self::ShuttingDown => "shutting_down",
+            Self::Unrecorded => "unrecorded",
         }
     }
 

@@ -44,7 +44,6 @@ pub(crate) struct Settled<T> {
     /// What was submitted with it.
     pub origin: T,
     /// Whose fate it is.
-    #[cfg_attr(not(test), expect(dead_code, reason = "the outbox comes next"))]
     pub id: EffectId,
     /// The fate.
     pub outcome: Outcome,
@@ -57,8 +56,23 @@ pub(crate) struct Settled<T> {
     /// What it was to do.
     pub operation: Operation,
     /// Attempts that failed and counted.
-    #[cfg_attr(not(test), expect(dead_code, reason = "the outbox comes next"))]
     pub attempts: u32,
+}
+
+impl<T> Settled<T> {
+    /// The same, of another origin.
+    pub(crate) fn of<U>(self, origin: U) -> Settled<U> {
+        Settled {
+            origin,
+            id: self.id,
+            outcome: self.outcome,
+            lane: self.lane,
+            route: self.route,
+            place: self.place,
+            operation: self.operation,
+            attempts: self.attempts,
+        }
+    }
 }
 
 /// An effect in a lane.

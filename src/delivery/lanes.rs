@@ -116,6 +116,11 @@ impl<T> Lanes<T> {
         self.effects < self.config.effects_max && self.bytes < self.config.bytes_max
     }
 
+    /// Whether so little is held that a lane may hold more than it needs next.
+    pub(crate) fn has_slack(&self) -> bool {
+        self.effects < self.config.effects_max / 8 && self.bytes < self.config.bytes_max / 2
+    }
+
     /// Whether no effect is without an outcome.
     pub(crate) fn is_empty(&self) -> bool {
         self.effects == 0
@@ -311,7 +316,6 @@ impl<T> Lanes<T> {
     ///
     /// Returns what was submitted with it, or `None` if it is not here or on
     /// its way right now.
-    #[cfg_attr(not(test), expect(dead_code, reason = "the outbox comes next"))]
     pub(crate) fn handle_withdrawn(&mut self, lane: &LaneKey, id: EffectId) -> Option<T> {
         let slot = *self.by_key.get(lane)?;
         let entry = self.update(slot, |_, lane| lane.withdraw(id))?;

@@ -47,14 +47,16 @@ mod fences;
 mod gaps;
 mod lane;
 mod lanes;
+mod outbox;
 mod pace;
 mod request;
 mod turns;
 
 pub(crate) use admission::{Admission, Admitted, Answer};
 pub(crate) use config::Config;
-pub(crate) use dedupe::Ticket;
+pub(crate) use dedupe::{Done, Ticket};
 pub(crate) use failure::{Class, Failure, Refusal};
-pub(crate) use lane::{Effect, Outcome, Producer};
+pub(crate) use lane::{Effect, Outcome, Place, Producer, Settled};
 pub(crate) use lanes::{Lanes, Peer};
+pub(crate) use outbox::{Home, Kept, Known, Load, Outbox, Weight, Withdrawn};
 pub(crate) use request::{Request, RequestId};

@@ -7,6 +7,7 @@
 //! Ends, after a shutdown, when nothing is on its way any more or the grace is
 //! over; every effect it took is answered by then.
 
+pub(super) mod keeper;
 mod link;
 mod outboxes;
 mod sums;
@@ -14,13 +15,13 @@ mod ways;
 
 use std::time::Duration;
 
-use tokio::sync::{mpsc, oneshot, watch};
-use tokio::time::Instant;
+use tokio::sync::{mpsc, watch};
+use tokio::time::{Instant, timeout};
 use tracing::info;
 
 use super::alarm::Alarm;
 use super::session::SessionId;
-use super::{Config, SUBMISSIONS_MAX};
+use super::{Config, Query, SUBMISSIONS_MAX};
 use crate::clock::BootTime;
 use crate::delivery::{Admission, Admitted, Class, Failure, Outcome};
 use crate::net::ipc;
@@ -29,6 +30,7 @@ use crate::protocol::envelope::SideEffect;
 use crate::protocol::id::EffectId;
 use crate::shutdown::Shutdown;
 
+use keeper::{Keeper, Offer};
 use outboxes::Outboxes;
 use sums::Sums;
 use ways::{OWN, WayId, Ways};
@@ -69,14 +71,19 @@ struct Origin {
     bytes: usize,
 }
 
+/// How long the journal may take to mark its end.
+const CLOSE_PATIENCE: Duration = Duration::from_secs(1);
+
 #[derive(Debug)]
 pub(super) struct Dispatcher {
     admission: Admission<Origin>,
     ways: Ways,
     closed: watch::Receiver<Option<&'static str>>,
+    keeper: Option<Keeper>,
+    verdict: watch::Sender<Option<String>>,
     outboxes: Outboxes,
     submissions: mpsc::Receiver<Submission>,
-    queries: mpsc::Receiver<oneshot::Sender<IngestStatus>>,
+    queries: mpsc::Receiver<Query>,
     stop: Stop,
     grace: Duration,
     alarm: Alarm,
@@ -91,13 +98,16 @@ enum Stop {
     Draining {
         until: Instant,
     },
+    /// Nothing is waited for any more.
+    Over,
 }
 
 enum Event {
     Shutdown,
     Transport(WayId, ipc::Event),
     Submitted(Submission),
-    Asked(oneshot::Sender<IngestStatus>),
+    Kept(keeper::Event),
+    Asked(Query),
     Due,
 }
 
@@ -105,12 +115,16 @@ impl Dispatcher {
     pub(super) fn new(
         config: &Config,
         submissions: mpsc::Receiver<Submission>,
-        queries: mpsc::Receiver<oneshot::Sender<IngestStatus>>,
+        queries: mpsc::Receiver<Query>,
+        shutdown: &Shutdown,
     ) -> Self {
+        let keeper = config.outbox.clone();
         Self {
             admission: Admission::new(),
             ways: Ways::new(config),
             closed: config.closed.clone(),
+            keeper: keeper.map(|outbox| Keeper::new(outbox, shutdown)),
+            verdict: watch::Sender::new(None),
             outboxes: Outboxes::default(),
             submissions,
             queries,
@@ -126,16 +140,25 @@ impl Dispatcher {
         self.ways.linked()
     }
 
+    /// Tells why Falco cannot go on, once that is so.
+    pub(super) fn verdict(&self) -> watch::Receiver<Option<String>> {
+        self.verdict.subscribe()
+    }
+
     pub(super) async fn run(mut self, shutdown: Shutdown) {
         while !self.is_done() {
             match self.event(&shutdown).await {
                 Event::Shutdown => self.begin_stop(),
                 Event::Transport(way, event) => self.ways.way(way).handle(event),
                 Event::Submitted(submission) => self.take_all(submission),
-                Event::Asked(answer) => _ = answer.send(self.status()),
+                Event::Kept(event) => self.handle_kept(event),
+                Event::Asked(query) => self.answer(query),
                 Event::Due => self.handle_due(),
             }
             self.advance();
+        }
+        if let Some(keeper) = self.keeper {
+            _ = timeout(CLOSE_PATIENCE, keeper.close()).await;
         }
         info!(
             succeeded = self.sums.succeeded,
@@ -151,21 +174,56 @@ impl Dispatcher {
             () = shutdown.begun(), if self.stop == Stop::No => Event::Shutdown,
             (way, event) = self.ways.event() => Event::Transport(way, event),
             Some(submission) = self.submissions.recv(), if may_take => Event::Submitted(submission),
-            Some(answer) = self.queries.recv() => Event::Asked(answer),
+            event = kept(self.keeper.as_mut()) => Event::Kept(event),
+            Some(query) = self.queries.recv() => Event::Asked(query),
             () = self.alarm.wait(due) => Event::Due,
         }
     }
 
-    /// Does everything that can be done without waiting: sends what may be
-    /// sent, and answers what is decided.
+    /// Does everything that can be done without waiting: brings to the lanes
+    /// what is kept, sends what may be sent, and answers what is decided.
     fn advance(&mut self) {
+        let now = Instant::now();
+        loop {
+            if let Some(keeper) = self.keeper.as_mut().filter(|_| self.stop == Stop::No) {
+                keeper.load(&mut self.ways, now);
+            }
+            if !self.send() {
+                break;
+            }
+        }
+        if let Some(keeper) = &mut self.keeper {
+            keeper.write(now, self.stop != Stop::No);
+        }
+        self.tell();
+    }
+
+    /// Sends what may be sent. Returns whether kept effects were settled, and
+    /// so others may be brought to the lanes.
+    fn send(&mut self) -> bool {
         let boot_time = BootTime::now();
+        let mut has_settled = false;
         for way in self.ways.iter_mut() {
             way.send();
             while let Some(settled) = way.lanes.poll_settled() {
-                self.admission.handle_settled(settled, boot_time);
+                match (settled.origin, &mut self.keeper) {
+                    (Some(ticket), _) => {
+                        let settled = settled.of(ticket);
+                        self.admission.handle_settled(settled, boot_time);
+                    }
+                    (None, Some(keeper)) => {
+                        keeper.handle_settled(&settled);
+                        has_settled = true;
+                    }
+                    (None, None) => {}
+                }
             }
         }
+        has_settled
+    }
+
+    /// Hands out the answers.
+    fn tell(&mut self) {
         while let Some(answer) = self.admission.poll_answer() {
             self.sums.count(&answer);
             let Origin { session, bytes } = answer.origin;
@@ -194,7 +252,8 @@ impl Dispatcher {
     }
 
     fn has_room(&self) -> bool {
-        self.ways.has_room() && self.admission.has_room()
+        let is_kept = self.keeper.as_ref().is_none_or(Keeper::has_room);
+        is_kept && self.ways.has_room() && self.admission.has_room()
     }
 
     fn take(&mut self, submission: Submission) {
@@ -219,7 +278,7 @@ impl Dispatcher {
     }
 
     fn submit(&mut self, effect: SideEffect, origin: Origin) {
-        let Some(way) = self.ways.find(effect.route.as_deref()) else {
+        let Some(route) = self.ways.find(effect.route.as_deref()) else {
             let route = effect.route.as_deref().unwrap_or_default();
             let text = format!("there is no route {route:?}");
             return self.refuse(effect.id, origin, Failure::new(Class::Rejected, text));
@@ -230,14 +289,32 @@ impl Dispatcher {
         let Some(admitted) = admitted else {
             return;
         };
-        if let (true, Some(why)) = (way == OWN, *self.closed.borrow()) {
+        let offer = match &mut self.keeper {
+            Some(keeper) => keeper.offer(admitted, route),
+            None => Offer::Direct(admitted),
+        };
+        match offer {
+            Offer::Taken => {}
+            Offer::Kept(ticket) => self.admission.handle_done(ticket, now),
+            Offer::Direct(admitted) => self.deliver(admitted, route),
+            Offer::Refused(admitted, failure) => {
+                self.admission.handle_refused(admitted, failure, now);
+            }
+        }
+    }
+
+    /// Brings an effect that is not kept to the lanes.
+    fn deliver(&mut self, admitted: Admitted, route: usize) {
+        if let (OWN, Some(why)) = (route, *self.closed.borrow()) {
             let failure = Failure::new(Class::Throttled, why);
+            let now = BootTime::now();
             return self.admission.handle_refused(admitted, failure, now);
         }
-        let way = self.ways.way(way);
+        let way = self.ways.direct(route);
         if !way.lanes.has_room() {
             let text = "its route has as many effects waiting as it may";
             let failure = Failure::new(Class::LaneFull, text);
+            let now = BootTime::now();
             return self.admission.handle_refused(admitted, failure, now);
         }
         let Admitted {
@@ -246,7 +323,42 @@ impl Dispatcher {
             ticket,
         } = admitted;
         let now = Instant::now().into_std();
-        way.lanes.handle_submit(effect, place, ticket, now);
+        way.lanes.handle_submit(effect, place, Some(ticket), now);
+    }
+
+    fn handle_kept(&mut self, event: keeper::Event) {
+        let Some(keeper) = &mut self.keeper else {
+            return;
+        };
+        match event {
+            keeper::Event::Recovered(recovered) => {
+                keeper.handle_recovered(*recovered, &self.ways, &mut self.admission);
+                for (request, answer) in keeper.take_early() {
+                    keeper.handle_asked(request, answer, &mut self.ways);
+                }
+            }
+            keeper::Event::Recorded(result) => {
+                let around = keeper.handle_recorded(&result, &mut self.admission);
+                for (route, admitted) in around {
+                    self.deliver(admitted, route);
+                }
+            }
+            keeper::Event::Read(read) => keeper.handle_read(read, &mut self.ways),
+            keeper::Event::Ended | keeper::Event::Changed => {
+                self.verdict.send_replace(keeper.verdict());
+            }
+        }
+    }
+
+    fn answer(&mut self, query: Query) {
+        match (query, &mut self.keeper) {
+            (Query::Status(answer), _) => _ = answer.send(self.status()),
+            (Query::Outbox(request, answer), Some(keeper)) => {
+                keeper.handle_asked(request, answer, &mut self.ways);
+            }
+            // Whoever asks is told by the silence.
+            (Query::Outbox(..), None) => {}
+        }
     }
 
     /// Answers an effect that goes no further.
@@ -262,10 +374,12 @@ impl Dispatcher {
         let sweep = self.admission.poll_timeout();
         let sweep = sweep.map(|at| Instant::now() + at.since(BootTime::now()));
         let until = match self.stop {
-            Stop::No => None,
+            Stop::No | Stop::Over => None,
             Stop::Draining { until } => Some(until),
         };
-        lanes.into_iter().chain(sweep).chain(until).min()
+        let kept = self.keeper.as_ref().and_then(Keeper::poll_timeout);
+        let all = lanes.into_iter().chain(sweep).chain(until).chain(kept);
+        all.min()
     }
 
     fn handle_due(&mut self) {
@@ -277,6 +391,9 @@ impl Dispatcher {
             if is_over {
                 way.lanes.handle_shutdown_deadline();
             }
+        }
+        if is_over {
+            self.stop = Stop::Over;
         }
     }
 
@@ -298,7 +415,12 @@ impl Dispatcher {
     }
 
     fn is_done(&self) -> bool {
-        self.stop != Stop::No && self.ways.are_empty()
+        let is_written = self.keeper.as_ref().is_none_or(Keeper::is_idle);
+        match self.stop {
+            Stop::No => false,
+            Stop::Draining { .. } => self.ways.are_empty() && is_written,
+            Stop::Over => true,
+        }
     }
 
     fn status(&self) -> IngestStatus {
@@ -306,6 +428,7 @@ impl Dispatcher {
         let mut status = IngestStatus {
             connections: self.outboxes.len() as u64,
             transport_connected: *self.ways.linked().borrow(),
+            outbox: self.keeper.as_ref().map(Keeper::status),
             ..self.sums.status()
         };
         for way in self.ways.iter() {
@@ -318,5 +441,12 @@ impl Dispatcher {
             status.retries += depth.retries;
         }
         status
+    }
+}
+
+async fn kept(keeper: Option<&mut Keeper>) -> keeper::Event {
+    match keeper {
+        Some(keeper) => keeper.event().await,
+        None => std::future::pending().await,
     }
 }

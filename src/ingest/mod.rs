@@ -28,8 +28,10 @@
 //! An effect may name a route: one of several transports. Each has lanes and a
 //! connection of its own, so the outage of one delays no other.
 //!
-//! Never publishes anything by itself, never keeps anything on disk, and never
-//! reads the environment.
+//! With an outbox, effects are kept on disk until they are published, and
+//! answered once they are there; without one nothing is kept.
+//!
+//! Never publishes anything by itself and never reads the environment.
 //!
 //! Stops by refusing what waits, giving what is on its way a grace to be
 //! answered, and failing the rest with `shutting_down`; then the sessions write
@@ -37,6 +39,7 @@
 
 mod alarm;
 mod dispatcher;
+pub(crate) mod offline;
 mod server;
 mod session;
 
@@ -46,9 +49,11 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::delivery;
+use crate::journal;
 use crate::net::unix::Listener;
 use crate::protocol::control::IngestStatus;
 use crate::protocol::envelope::Routing;
+use crate::protocol::outbox::{OutboxAnswer, OutboxRequest};
 use crate::shutdown::Shutdown;
 
 use dispatcher::Dispatcher;
@@ -73,6 +78,21 @@ pub(crate) struct Route {
     pub socket: PathBuf,
 }
 
+/// Effects on disk.
+#[derive(Debug, Clone)]
+pub(crate) struct Outbox {
+    /// Where they are kept.
+    pub directory: PathBuf,
+    /// How.
+    pub journal: journal::Config,
+    /// Whether what arrives is kept; if not, only what an earlier run has left
+    /// is published.
+    pub records: bool,
+    /// How long daemons have after a start to send again, before what was left
+    /// is published.
+    pub resume_grace: Duration,
+}
+
 /// What Falco has to know.
 #[derive(Debug, Clone)]
 pub(crate) struct Config {
@@ -87,6 +107,8 @@ pub(crate) struct Config {
     pub closed: watch::Receiver<Option<&'static str>>,
     /// Attempts, deadlines and bounds.
     pub delivery: delivery::Config,
+    /// Where effects are kept until they are published, if anywhere.
+    pub outbox: Option<Outbox>,
     /// How long a stop waits for answers that are on their way. The task group
     /// needs a little longer than this to write the last acks.
     pub shutdown_grace: Duration,
@@ -101,6 +123,7 @@ impl Config {
             routes: Vec::new(),
             closed: watch::channel(None).1,
             delivery: delivery::Config::default(),
+            outbox: None,
             shutdown_grace: Duration::from_secs(2),
         }
     }
@@ -109,8 +132,16 @@ impl Config {
 /// Handle to a running Falco; clones share it.
 #[derive(Debug, Clone)]
 pub(crate) struct Handle {
-    queries: mpsc::Sender<oneshot::Sender<IngestStatus>>,
+    queries: mpsc::Sender<Query>,
     linked: watch::Receiver<bool>,
+    verdict: watch::Receiver<Option<String>>,
+}
+
+/// What can be asked of a running Falco.
+#[derive(Debug)]
+enum Query {
+    Status(oneshot::Sender<IngestStatus>),
+    Outbox(OutboxRequest, oneshot::Sender<OutboxAnswer>),
 }
 
 impl Handle {
@@ -122,10 +153,28 @@ impl Handle {
     /// What it is doing; all zero once it has stopped.
     pub(crate) async fn status(&self) -> IngestStatus {
         let (answer, status) = oneshot::channel();
-        if self.queries.send(answer).await.is_err() {
+        if self.queries.send(Query::Status(answer)).await.is_err() {
             return IngestStatus::default();
         }
         status.await.unwrap_or_default()
+    }
+
+    /// Asks about what is kept on disk; `None` if nothing ever is, or it cannot
+    /// be told now.
+    pub(crate) async fn outbox(&self, request: OutboxRequest) -> Option<OutboxAnswer> {
+        let (answer, told) = oneshot::channel();
+        let query = Query::Outbox(request, answer);
+        self.queries.send(query).await.ok()?;
+        told.await.ok()
+    }
+
+    /// Resolves with the reason once Falco cannot go on; never, otherwise.
+    pub(crate) async fn failed(&self) -> String {
+        let mut verdict = self.verdict.clone();
+        let Ok(verdict) = verdict.wait_for(Option::is_some).await else {
+            return std::future::pending().await;
+        };
+        verdict.clone().unwrap_or_default()
     }
 }
 
@@ -139,9 +188,14 @@ pub(crate) fn start(config: &Config, listener: Listener, shutdown: &Shutdown) ->
         large_frames: LargeFrames::new(LARGE_FRAME_BYTES_MAX),
         shutdown: shutdown.clone(),
     };
-    let dispatcher = Dispatcher::new(config, submissions, asked);
+    let dispatcher = Dispatcher::new(config, submissions, asked, shutdown);
     let linked = dispatcher.linked();
+    let verdict = dispatcher.verdict();
     shutdown.spawn(dispatcher.run(shutdown.clone()));
     shutdown.spawn(server::run(listener, shared));
-    Handle { queries, linked }
+    Handle {
+        queries,
+        linked,
+        verdict,
+    }
 }

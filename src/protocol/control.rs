@@ -19,6 +19,7 @@ use serde::{Deserialize, Serialize};
 
 use super::ipc::TransportStatus;
 use super::life::Cause;
+use super::outbox::{OutboxAnswer, OutboxRequest, OutboxStatus};
 
 /// The version of [`Status`]; fields may be added under one version.
 pub const STATUS_SCHEMA: u32 = 1;
@@ -58,6 +59,9 @@ pub enum Request {
         #[serde(default)]
         parts: Vec<String>,
     },
+    /// About what Falco keeps on disk; answered with [`Event::Outbox`].
+    #[serde(rename = "outbox.v1")]
+    Outbox(OutboxRequest),
 }
 
 /// What a supervisor says.
@@ -144,6 +148,8 @@ pub enum Event {
     },
     /// Final: how it is.
     Status(Box<Status>),
+    /// Final: what the outbox says.
+    Outbox(Box<OutboxAnswer>),
     /// Final: the request was refused.
     Refused {
         /// Why.
@@ -468,6 +474,8 @@ pub struct IngestStatus {
     pub transport_connected: bool,
     /// The last failure, as the daemon was told.
     pub last_error: Option<String>,
+    /// What is kept on disk, if anything is.
+    pub outbox: Option<OutboxStatus>,
 }
 
 #[cfg(test)]

@@ -17,4 +17,5 @@ pub mod id;
 pub mod ipc;
 pub mod life;
 pub mod log;
+pub mod outbox;
 pub mod token;

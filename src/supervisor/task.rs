@@ -40,7 +40,7 @@ use lives::Member;
 use manager::Listening;
 use reload::{Composed, Reading};
 
-pub use config::{AskIngest, Composition, Config, Manager, Outcome, Recompose};
+pub use config::{AskIngest, AskOutbox, Composition, Config, Manager, Outcome, Recompose};
 use notes::Noted;
 use sockets::Lost;
 

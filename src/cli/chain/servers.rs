@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-use super::{Ingredients, plan};
+use super::{Ingredients, keeping, plan};
 use crate::delivery;
 use crate::ingest;
 use crate::net::unix::Socket;
@@ -63,6 +63,8 @@ pub(super) fn falco(with: &Ingredients) -> PartSpec {
     let mut config = ingest::Config::new(&device, with.paths.ably_socket());
     config.closed = with.closed.subscribe();
     config.delivery = delivery::Config::with_attempt_timeout(with.config.publish_timeout);
+    config.outbox = keeping::outbox(with);
+    config.routes = keeping::routes(with);
     let grace = config.shutdown_grace + LAST_ACKS;
     let socket = Arc::clone(&with.falco_socket);
     let handle = Arc::clone(&with.handles.falco);
@@ -96,6 +98,8 @@ async fn serve_falco(
         _ = tokio::time::timeout(LINK_PATIENCE, falco.linked()).await;
     }
     _ = serving.ready.send(String::new());
-    serving.shutdown.begun().await;
-    Ok(())
+    tokio::select! {
+        () = serving.shutdown.begun() => Ok(()),
+        why = falco.failed() => Err(why),
+    }
 }

@@ -37,7 +37,7 @@ use crate::supervisor::sidecar::SidecarSpec;
 pub(super) use chain::{Credentials, Emulator, Transport, UP_TIMEOUT, Upstream};
 pub(super) use mistake::Mistake;
 pub(super) use origin::{Origin, Row};
-pub(super) use outbox::{Delivery, Outbox, Route};
+pub(super) use outbox::{Delivery, OnJournalFailure, Outbox, Payload, Route, Sync};
 pub(super) use reader::Given;
 
 use file::Text;

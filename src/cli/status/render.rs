@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use super::paint::{Color, Paint};
 use crate::cli::moment::Local;
+use crate::cli::outbox;
 use crate::cli::progress;
 use crate::clock;
 use crate::protocol::control::{
@@ -248,6 +249,9 @@ fn effects(ingest: &IngestStatus) -> String {
     );
     if let Some(error) = &ingest.last_error {
         _ = writeln!(text, "last      {error}");
+    }
+    if let Some(kept) = &ingest.outbox {
+        _ = writeln!(text, "{}", outbox::summary(kept));
     }
     text
 }

@@ -68,6 +68,10 @@ impl Link {
         }
     }
 
+    pub(super) fn is_up(&self) -> bool {
+        *self.is_up.borrow()
+    }
+
     pub(super) fn watch(&self) -> watch::Receiver<bool> {
         self.is_up.subscribe()
     }

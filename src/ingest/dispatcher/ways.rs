@@ -3,33 +3,49 @@
 //! Every route has lanes and a connection of its own, so that the outage of one
 //! delays no other. The first is the chain's own transport; the others are
 //! named, and an effect that names none of them is refused, never sent another
-//! way.
+//! way. With an outbox each route has two ways, the direct one and that of
+//! kept effects, which differ in what a failure costs; the direct ones then are
+//! dialed only when something has to go around a broken disk.
 
+use std::ops::Range;
+use std::path::Path;
 use std::time::Instant;
 
 use futures_util::future::select_all;
 use tokio::sync::watch;
 
 use super::super::Config;
+use super::keeper::Waiter;
 use super::link::Link;
-use crate::delivery::{self, Lanes, Ticket};
+use crate::delivery::{self, Lanes, Place, Producer};
 use crate::net::ipc;
+use crate::protocol::envelope::SideEffect;
 
 /// Which way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct WayId(usize);
 
 /// The chain's own transport.
-pub(super) const OWN: WayId = WayId(0);
+pub(super) const OWN: usize = 0;
 
 /// One way.
 #[derive(Debug)]
 pub(super) struct Way {
-    pub lanes: Lanes<Ticket>,
+    pub lanes: Lanes<Waiter>,
     pub link: Link,
+    /// Whether it is dialed only while it is needed.
+    is_spare: bool,
 }
 
 impl Way {
+    fn new(socket: &Path, config: &delivery::Config) -> Self {
+        Self {
+            lanes: Lanes::new(config.clone()),
+            link: Link::new(socket.to_owned()),
+            is_spare: false,
+        }
+    }
+
     /// Writes every request that may go out.
     pub(super) fn send(&mut self) {
         self.link.send(&mut self.lanes);
@@ -39,8 +55,21 @@ impl Way {
         self.link.handle(event, &mut self.lanes);
     }
 
+    /// Takes an effect that is kept on disk.
+    pub(super) fn deliver(&mut self, effect: SideEffect, order: u64) {
+        let place = Place {
+            arrival: order + 1,
+            producer: Producer(0),
+        };
+        self.lanes
+            .handle_submit(effect, place, None, Instant::now());
+    }
+
     async fn event(&mut self) -> ipc::Event {
         let is_wanted = !self.lanes.is_empty();
+        if self.is_spare && !is_wanted && !self.link.is_up() {
+            return std::future::pending().await;
+        }
         self.link.event(is_wanted).await
     }
 }
@@ -56,34 +85,54 @@ pub(super) struct Ways {
 }
 
 impl Ways {
-    /// The ways of `config`; they share what may be held over all lanes.
+    /// The ways of `config`; those of a kind share what may be held over all
+    /// lanes.
     pub(super) fn new(config: &Config) -> Self {
-        let shares = config.routes.len() + 1;
-        let delivery = delivery::Config {
-            effects_max: config.delivery.effects_max / shares,
-            bytes_max: config.delivery.bytes_max / shares,
-            ..config.delivery.clone()
-        };
-        let way = |socket| Way {
-            lanes: Lanes::new(delivery.clone()),
-            link: Link::new(socket),
-        };
-        let own = way(config.transport_socket.clone());
-        let others = config.routes.iter().map(|route| way(route.socket.clone()));
+        let own = config.transport_socket.clone();
+        let others = config.routes.iter().map(|route| route.socket.clone());
+        let sockets: Vec<_> = std::iter::once(own).chain(others).collect();
+        let direct = shared(&config.delivery, sockets.len());
+        let mut all: Vec<_> = sockets.iter().map(|s| Way::new(s, &direct)).collect();
+        if config.outbox.is_some() {
+            let timeout = config.delivery.attempt_timeout;
+            let kept = shared(&delivery::Config::for_outbox(timeout), sockets.len());
+            let records = config.outbox.as_ref().is_some_and(|outbox| outbox.records);
+            all.extend(sockets.iter().map(|s| Way::new(s, &kept)));
+            for (at, way) in all.iter_mut().enumerate() {
+                let is_direct = at < sockets.len();
+                way.is_spare = is_direct == records;
+            }
+        }
         Self {
-            all: std::iter::once(own).chain(others).collect(),
+            all,
             names: config.routes.iter().map(|r| r.name.clone()).collect(),
             turn: 0,
         }
     }
 
-    /// The way of the route called so; without a name, the chain's own.
-    pub(super) fn find(&self, route: Option<&str>) -> Option<WayId> {
+    /// The number of the route called so; without a name, the chain's own.
+    pub(super) fn find(&self, route: Option<&str>) -> Option<usize> {
         let Some(route) = route else {
             return Some(OWN);
         };
         let at = self.names.iter().position(|name| **name == *route)?;
-        Some(WayId(at + 1))
+        Some(at + 1)
+    }
+
+    /// The numbers of all routes.
+    pub(super) fn routes(&self) -> Range<usize> {
+        0..self.names.len() + 1
+    }
+
+    /// Where effects of a route go that are not kept.
+    pub(super) fn direct(&mut self, route: usize) -> &mut Way {
+        &mut self.all[route]
+    }
+
+    /// Where those go that are.
+    pub(super) fn kept(&mut self, route: usize) -> &mut Way {
+        let at = self.routes().end + route;
+        &mut self.all[at]
     }
 
     pub(super) fn way(&mut self, way: WayId) -> &mut Way {
@@ -100,12 +149,14 @@ impl Ways {
 
     /// Tells whether there is a connection to the chain's own transport.
     pub(super) fn linked(&self) -> watch::Receiver<bool> {
-        self.all[0].link.watch()
+        let in_use = self.all.iter().find(|way| !way.is_spare);
+        in_use.unwrap_or(&self.all[OWN]).link.watch()
     }
 
-    /// Whether any way takes more effects.
+    /// Whether any route takes more effects directly.
     pub(super) fn has_room(&self) -> bool {
-        self.iter().any(|way| way.lanes.has_room())
+        let direct = &self.all[self.routes()];
+        direct.iter().any(|way| way.lanes.has_room())
     }
 
     /// Whether no effect is without an outcome.
@@ -121,7 +172,7 @@ impl Ways {
     /// Waits for the next thing to happen on any way; cancel safe.
     pub(super) async fn event(&mut self) -> (WayId, ipc::Event) {
         if let [way] = &mut self.all[..] {
-            return (OWN, way.event().await);
+            return (WayId(OWN), way.event().await);
         }
         let count = self.all.len();
         let turn = self.turn % count;
@@ -132,5 +183,14 @@ impl Ways {
         let (event, ..) = select_all(events).await;
         self.turn = event.0.0 + 1;
         event
+    }
+}
+
+/// One of so many shares of what may be held.
+fn shared(config: &delivery::Config, shares: usize) -> delivery::Config {
+    delivery::Config {
+        effects_max: config.effects_max / shares,
+        bytes_max: config.bytes_max / shares,
+        ..config.clone()
     }
 }

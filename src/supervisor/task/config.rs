@@ -15,9 +15,14 @@ use crate::net::unix::Socket;
 use crate::process::capture::Logs;
 use crate::process::spawn::Spawner;
 use crate::protocol::control::{Event, IngestStatus, Login, StartFailure};
+use crate::protocol::outbox::{OutboxAnswer, OutboxRequest};
 
 /// Asks Falco how it is.
 pub type AskIngest = Arc<dyn Fn() -> BoxFuture<'static, Option<IngestStatus>> + Send + Sync>;
+
+/// Asks Falco about what it keeps on disk.
+pub type AskOutbox =
+    Arc<dyn Fn(OutboxRequest) -> BoxFuture<'static, Option<OutboxAnswer>> + Send + Sync>;
 
 /// What a configuration makes of a chain.
 pub struct Composition {
@@ -63,6 +68,8 @@ pub struct Config {
     pub watchers: Vec<(Until, mpsc::Sender<Event>)>,
     /// Asks Falco how it is.
     pub ask_ingest: AskIngest,
+    /// Asks Falco about what it keeps on disk.
+    pub ask_outbox: AskOutbox,
     /// Whether we end with our terminal.
     pub foreground: bool,
     /// The service manager that started us.

@@ -25,9 +25,13 @@ use crate::protocol::control::{
 };
 use crate::protocol::ipc::{TransportStatus, UpstreamStatus};
 use crate::protocol::life::Asker;
+use crate::protocol::outbox::{OutboxRequest, OutboxStatus};
 
 /// How long a part may take to say how it is, when somebody asks.
 const STATUS_PATIENCE: Duration = Duration::from_millis(300);
+
+/// How long a change of the outbox may take to be on disk.
+const OUTBOX_PATIENCE: Duration = Duration::from_secs(30);
 
 impl Supervisor {
     pub(super) fn handle_command(&mut self, command: Command, now: Instant) {
@@ -64,6 +68,7 @@ impl Supervisor {
                 self.note_asked("reload", Vec::new(), asker(peer));
                 self.begin_reload(Some(events));
             }
+            Request::Outbox(request) => self.answer_outbox(request, events),
             Request::Restart { parts } => {
                 tracing::info!(?peer, ?parts, "Asked to restart.");
                 self.note_asked("restart", parts.clone(), asker(peer));
@@ -99,6 +104,19 @@ impl Supervisor {
                 status.state = ChainState::Degraded;
             }
             _ = events.send(Event::Status(Box::new(status))).await;
+        });
+    }
+
+    /// Answers in a task of its own: the disk may have to be waited for.
+    fn answer_outbox(&self, request: OutboxRequest, events: mpsc::Sender<Event>) {
+        let asked = (self.config.ask_outbox)(request);
+        self.shutdown.spawn(async move {
+            let answer = tokio::time::timeout(OUTBOX_PATIENCE, asked).await;
+            let Some(answer) = answer.ok().flatten() else {
+                let error = "Falco keeps nothing on disk, or cannot be asked now";
+                return refuse(&events, error);
+            };
+            _ = events.send(Event::Outbox(Box::new(answer))).await;
         });
     }
 
@@ -212,11 +230,13 @@ fn asker(peer: Option<(i32, u32)>) -> Asker {
 
 /// Whether everything is as it should be.
 fn is_well(status: &Status) -> bool {
+    let kept = status.ingest.as_ref().and_then(|i| i.outbox.as_ref());
     let refused = status.transport.iter().flat_map(|t| &t.connections);
     let well = |part: &PartStatus| part.ready || part.state == PartState::Finished;
     status.parts.iter().all(well)
         && status.sockets.iter().all(|socket| socket.in_place)
         && !refused.into_iter().any(UpstreamStatus::is_broken)
+        && !kept.is_some_and(OutboxStatus::is_degraded)
 }
 
 pub(super) fn refuse(events: &mpsc::Sender<Event>, error: &str) {

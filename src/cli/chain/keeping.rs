@@ -1,0 +1,56 @@
+//! Where effects are kept, and over which transports they leave.
+
+use super::super::config::{Config, Delivery, OnJournalFailure, Payload, Sync};
+use super::super::exit::{Exit, Failure};
+use super::Ingredients;
+use crate::ingest;
+use crate::journal;
+
+/// Refuses what cannot be had together.
+pub(super) fn check(config: &Config) -> Result<(), Failure> {
+    if config.delivery == Delivery::Outbox && config.outbox.payload == Payload::None {
+        let text = "outbox.payload is \"none\", and an outbox publishes from what it keeps";
+        let hint = "take \"full\", or delivery.mode = \"direct\"";
+        return Err(Failure::new(Exit::Config, text).hint(hint));
+    }
+    Ok(())
+}
+
+/// Where effects are kept. Without an outbox, what an earlier run has left in
+/// one is published all the same.
+pub(super) fn outbox(with: &Ingredients) -> Option<ingest::Outbox> {
+    let directory = with.paths.outbox();
+    let records = with.config.delivery == Delivery::Outbox;
+    (records || directory.is_dir()).then(|| ingest::Outbox {
+        directory,
+        journal: journal(&with.config),
+        records,
+        resume_grace: with.config.outbox.resume_grace,
+    })
+}
+
+/// How the journal behaves.
+fn journal(config: &Config) -> journal::Config {
+    let sync = match config.outbox.sync {
+        Sync::Always => journal::Sync::Always,
+        Sync::Interval => journal::Sync::INTERVAL,
+    };
+    journal::Config {
+        bytes_max: config.outbox.max_bytes,
+        on_failure: match config.outbox.on_journal_failure {
+            OnJournalFailure::Bypass => journal::OnFailure::Bypass,
+            OnJournalFailure::Exit => journal::OnFailure::Exit,
+        },
+        ..journal::Config::with_sync(sync)
+    }
+}
+
+/// The transports that effects may name.
+pub(super) fn routes(with: &Ingredients) -> Vec<ingest::Route> {
+    let routes = with.config.routes.iter();
+    let route = routes.map(|route| ingest::Route {
+        name: route.name.as_str().into(),
+        socket: route.socket.clone(),
+    });
+    route.collect()
+}

@@ -1,0 +1,328 @@
+//! What is kept on disk until it is published: which effects, in which order,
+//! and whose turn it is to be brought to the lanes.
+//!
+//! Owns the ids of all kept effects, by lane in the order of their arrival.
+//! Payloads stay on disk until their turn is near; a few that have just come
+//! are kept in memory, so that a chain at rest never reads what it wrote.
+//!
+//! Promises: effects of a lane are loaded in the order they arrived; a lane has
+//! no more than [`LANE_LOADED_MAX`] of them loaded; every lane may have one
+//! loaded, however much the others hold; an id is kept once.
+//!
+//! Never reads, writes, waits, or looks at a clock; the dispatcher of `ingest`
+//! does that.
+//!
+//! ```text
+//!  offered ──▶ Writing ──recorded──▶ Waiting ──poll_load──▶ Loaded ──published──▶ forgotten
+//!                │                    ▲   │                   │
+//!            unrecorded       requeued│   │withdrawn          │dead
+//!                ▼                    │   ▼                   ▼
+//!            forgotten                └─ forgotten ◀─withdrawn─ Dead
+//! ```
+
+mod lines;
+
+use std::collections::{BTreeMap, HashMap};
+
+use crate::protocol::id::{EffectId, LaneKey};
+pub(crate) use lines::Weight;
+use lines::{Lines, Slot};
+
+/// Effects of one lane that are with the lanes at a time: the batch on its way
+/// and the next.
+pub(crate) const LANE_LOADED_MAX: usize = 64;
+
+/// What is known of an effect that arrives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Known {
+    /// Nothing.
+    No,
+    /// It is on its way to the disk.
+    Writing,
+    /// It is kept.
+    Kept,
+    /// Its id belongs to something else.
+    Conflict,
+}
+
+/// What became of a request to keep an effect no longer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Withdrawn {
+    /// It is gone.
+    Gone,
+    /// It is with the lanes of this route, and has to be taken out there first.
+    Loaded(usize, LaneKey),
+    /// It is on its way to the disk.
+    Writing,
+    /// There is no such effect.
+    Unknown,
+}
+
+/// An effect whose turn has come.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Load<B> {
+    /// Which one.
+    pub id: EffectId,
+    /// Its place in the order of arrival.
+    pub order: u64,
+    /// What there is to deliver; without it, it has to be read.
+    pub body: Option<B>,
+}
+
+/// How much is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Backlog {
+    /// Lanes that hold something.
+    pub lanes: usize,
+    /// Effects to be published.
+    pub open: usize,
+    /// Effects given up, which wait for an operator.
+    pub dead: usize,
+    /// When the oldest of those to be published arrived, in milliseconds since
+    /// the epoch.
+    pub oldest_ms: Option<u64>,
+}
+
+/// One kept effect, for whoever asks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Kept {
+    /// Which one.
+    pub id: EffectId,
+    /// Its lane.
+    pub lane: LaneKey,
+    /// When it arrived, in milliseconds since the epoch.
+    pub arrived_ms: u64,
+    /// Whether it was given up.
+    pub is_dead: bool,
+}
+
+/// Where an effect belongs, and how it is told from others.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Home {
+    /// Which route, by its number.
+    pub route: usize,
+    /// Its lane there.
+    pub lane: LaneKey,
+    /// Tells its content from another's.
+    pub fingerprint: u64,
+    /// When it arrived, in milliseconds since the epoch.
+    pub arrived_ms: u64,
+}
+
+/// Everything that is kept; `B` is what the caller delivers.
+#[derive(Debug)]
+pub(crate) struct Outbox<B> {
+    records: HashMap<EffectId, Record>,
+    /// Those to be published, in the order of arrival.
+    open: BTreeMap<u64, EffectId>,
+    /// Those given up.
+    dead: BTreeMap<u64, EffectId>,
+    lines: Lines<B>,
+    next_order: u64,
+}
+
+#[derive(Debug)]
+struct Record {
+    slot: Slot,
+    order: u64,
+    arrived_ms: u64,
+    fingerprint: u64,
+    state: State,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    Writing,
+    Waiting,
+    Loaded,
+    Dead,
+}
+
+impl<B: Weight> Outbox<B> {
+    /// Nothing is kept.
+    pub(crate) fn new() -> Self {
+        Self {
+            records: HashMap::new(),
+            open: BTreeMap::new(),
+            dead: BTreeMap::new(),
+            lines: Lines::new(),
+            next_order: 0,
+        }
+    }
+
+    /// How much there is.
+    pub(crate) fn backlog(&self) -> Backlog {
+        let oldest = self.open.first_key_value();
+        Backlog {
+            lanes: self.lines.lanes(),
+            open: self.open.len(),
+            dead: self.dead.len(),
+            oldest_ms: oldest.map(|(_, id)| self.records[id].arrived_ms),
+        }
+    }
+
+    /// What is known of the effect `id`.
+    pub(crate) fn look_up(&self, id: EffectId, fingerprint: u64) -> Known {
+        let Some(record) = self.records.get(&id) else {
+            return Known::No;
+        };
+        match record.state {
+            _ if record.fingerprint != fingerprint => Known::Conflict,
+            State::Writing => Known::Writing,
+            State::Waiting | State::Loaded | State::Dead => Known::Kept,
+        }
+    }
+
+    /// Whether effects of this lane are to be published, or are being written.
+    pub(crate) fn holds(&self, route: usize, lane: &LaneKey) -> bool {
+        self.lines.holds(route, lane)
+    }
+
+    /// An effect nobody knows is on its way to the disk.
+    pub(crate) fn handle_offered(&mut self, id: EffectId, home: Home) {
+        let order = self.insert(id, home, State::Writing);
+        self.open.insert(order, id);
+    }
+
+    /// It is there; it leaves behind all others of its lane.
+    pub(crate) fn handle_recorded(&mut self, id: EffectId, body: B) {
+        if let Some(record) = self.records.get_mut(&id) {
+            record.state = State::Waiting;
+            self.lines.push(record.slot, record.order, id, Some(body));
+        }
+    }
+
+    /// It did not get there.
+    pub(crate) fn handle_unrecorded(&mut self, id: EffectId) {
+        self.forget(id);
+    }
+
+    /// It was there when the journal was opened; called in order of arrival.
+    pub(crate) fn handle_restored(&mut self, id: EffectId, home: Home, is_dead: bool) {
+        if is_dead {
+            let order = self.insert(id, home, State::Dead);
+            self.dead.insert(order, id);
+            return;
+        }
+        let order = self.insert(id, home, State::Waiting);
+        self.open.insert(order, id);
+        self.lines.push(self.records[&id].slot, order, id, None);
+    }
+
+    /// It was published.
+    pub(crate) fn handle_published(&mut self, id: EffectId) {
+        self.forget(id);
+    }
+
+    /// It was given up; whether it was there.
+    pub(crate) fn handle_dead(&mut self, id: EffectId) -> bool {
+        let Some(record) = self.records.get_mut(&id) else {
+            return false;
+        };
+        let before = std::mem::replace(&mut record.state, State::Dead);
+        match before {
+            State::Loaded => self.lines.unload(record.slot),
+            State::Waiting => self.lines.remove(record.slot, id),
+            State::Writing | State::Dead => {}
+        }
+        self.open.remove(&record.order);
+        self.dead.insert(record.order, id);
+        true
+    }
+
+    /// A dead letter is to be published again, at the place it had; whether
+    /// there was one.
+    pub(crate) fn handle_requeued(&mut self, id: EffectId) -> bool {
+        let record = self.records.get_mut(&id);
+        let Some(record) = record.filter(|record| record.state == State::Dead) else {
+            return false;
+        };
+        record.state = State::Waiting;
+        self.dead.remove(&record.order);
+        self.open.insert(record.order, id);
+        self.lines.push(record.slot, record.order, id, None);
+        true
+    }
+
+    /// An operator wants it no more.
+    pub(crate) fn handle_withdrawn(&mut self, id: EffectId) -> Withdrawn {
+        let Some(record) = self.records.get(&id) else {
+            return Withdrawn::Unknown;
+        };
+        match record.state {
+            State::Writing => Withdrawn::Writing,
+            State::Loaded => {
+                let (route, lane) = self.lines.place(record.slot);
+                Withdrawn::Loaded(route, lane.clone())
+            }
+            State::Waiting | State::Dead => {
+                self.forget(id);
+                Withdrawn::Gone
+            }
+        }
+    }
+
+    /// The next effect to bring to the lanes of a route. Without `slack`, only
+    /// such whose lane has nothing loaded.
+    pub(crate) fn poll_load(&mut self, route: usize, slack: bool) -> Option<Load<B>> {
+        let (id, body) = self.lines.poll(route, slack)?;
+        let record = self.records.get_mut(&id)?;
+        record.state = State::Loaded;
+        let order = record.order;
+        Some(Load { id, order, body })
+    }
+
+    /// One effect.
+    pub(crate) fn kept(&self, id: EffectId) -> Option<Kept> {
+        let record = self.records.get(&id)?;
+        Some(Kept {
+            id,
+            lane: self.lines.place(record.slot).1.clone(),
+            arrived_ms: record.arrived_ms,
+            is_dead: record.state == State::Dead,
+        })
+    }
+
+    /// Dead letters and then the others, each in the order of their arrival.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = Kept> {
+        let ids = self.dead.values().chain(self.open.values());
+        ids.filter_map(|id| self.kept(*id))
+    }
+
+    /// The dead letters, in the order of their arrival.
+    pub(crate) fn dead(&self) -> impl Iterator<Item = EffectId> {
+        self.dead.values().copied()
+    }
+
+    fn insert(&mut self, id: EffectId, home: Home, state: State) -> u64 {
+        let order = self.next_order;
+        self.next_order += 1;
+        let slot = self.lines.slot_for(home.route, home.lane);
+        let record = Record {
+            slot,
+            order,
+            arrived_ms: home.arrived_ms,
+            fingerprint: home.fingerprint,
+            state,
+        };
+        self.records.insert(id, record);
+        order
+    }
+
+    fn forget(&mut self, id: EffectId) {
+        let Some(record) = self.records.remove(&id) else {
+            return;
+        };
+        match record.state {
+            State::Loaded => self.lines.unload(record.slot),
+            State::Waiting => self.lines.remove(record.slot, id),
+            State::Writing | State::Dead => {}
+        }
+        self.open.remove(&record.order);
+        self.dead.remove(&record.order);
+        self.lines.release(record.slot);
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,242 @@
+//! The lanes of the outbox, and which of them may have more loaded.
+
+use std::collections::{HashMap, VecDeque};
+
+use super::LANE_LOADED_MAX;
+use crate::protocol::id::{EffectId, LaneKey};
+
+/// Bodies of waiting effects that are kept in memory, in bytes.
+const BODY_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// Something whose memory counts.
+pub(crate) trait Weight {
+    /// The memory it holds, in bytes.
+    fn bytes(&self) -> usize;
+}
+
+/// Where a lane is kept.
+pub(super) type Slot = u32;
+
+/// Every lane with a record, and the lines they stand in.
+#[derive(Debug)]
+pub(super) struct Lines<B> {
+    slots: Vec<Option<Queue<B>>>,
+    free: Vec<Slot>,
+    by_key: HashMap<(usize, LaneKey), Slot>,
+    /// By route.
+    routes: Vec<Turns>,
+    body_bytes: usize,
+}
+
+/// Lanes of one route that may have more loaded. Either line may name a lane
+/// that has left it.
+#[derive(Debug, Default)]
+struct Turns {
+    /// With nothing loaded.
+    empty: VecDeque<Slot>,
+    /// With something loaded.
+    hungry: VecDeque<Slot>,
+}
+
+#[derive(Debug)]
+struct Queue<B> {
+    route: usize,
+    key: LaneKey,
+    /// In the order of arrival.
+    waiting: VecDeque<Waiting<B>>,
+    loaded: usize,
+    /// Records of this lane, whatever their state.
+    records: usize,
+    line: Line,
+}
+
+#[derive(Debug)]
+struct Waiting<B> {
+    order: u64,
+    id: EffectId,
+    body: Option<Box<B>>,
+}
+
+/// Which line a lane stands in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Line {
+    None,
+    Empty,
+    Hungry,
+}
+
+impl<B> Queue<B> {
+    /// Where it should stand.
+    fn wants(&self) -> Line {
+        match self.loaded {
+            _ if self.waiting.is_empty() => Line::None,
+            0 => Line::Empty,
+            1..LANE_LOADED_MAX => Line::Hungry,
+            _ => Line::None,
+        }
+    }
+}
+
+impl<B: Weight> Lines<B> {
+    pub(super) fn new() -> Self {
+        Self {
+            slots: Vec::new(),
+            free: Vec::new(),
+            by_key: HashMap::new(),
+            routes: Vec::new(),
+            body_bytes: 0,
+        }
+    }
+
+    pub(super) fn lanes(&self) -> usize {
+        self.by_key.len()
+    }
+
+    pub(super) fn holds(&self, route: usize, lane: &LaneKey) -> bool {
+        let slot = self.by_key.get(&(route, lane.clone()));
+        slot.is_some_and(|&slot| {
+            let queue = self.slots[slot as usize].as_ref();
+            queue.is_some_and(|queue| queue.loaded > 0 || !queue.waiting.is_empty())
+        })
+    }
+
+    pub(super) fn place(&self, slot: Slot) -> (usize, &LaneKey) {
+        let queue = self.queue(slot);
+        (queue.route, &queue.key)
+    }
+
+    /// The slot of a lane for one more record.
+    pub(super) fn slot_for(&mut self, route: usize, key: LaneKey) -> Slot {
+        let by_key = (route, key);
+        let slot = match self.by_key.get(&by_key) {
+            Some(&slot) => slot,
+            None => self.add_lane(by_key),
+        };
+        self.queue_mut(slot).records += 1;
+        slot
+    }
+
+    fn add_lane(&mut self, by_key: (usize, LaneKey)) -> Slot {
+        let slot = self.free.pop().unwrap_or_else(|| {
+            self.slots.push(None);
+            u32::try_from(self.slots.len() - 1).expect("records outnumber lanes and fit a disk")
+        });
+        let (route, key) = by_key.clone();
+        if self.routes.len() <= route {
+            self.routes.resize_with(route + 1, Turns::default);
+        }
+        self.slots[slot as usize] = Some(Queue {
+            route,
+            key,
+            waiting: VecDeque::new(),
+            loaded: 0,
+            records: 0,
+            line: Line::None,
+        });
+        self.by_key.insert(by_key, slot);
+        slot
+    }
+
+    /// One record of this lane is no more.
+    pub(super) fn release(&mut self, slot: Slot) {
+        let queue = self.queue_mut(slot);
+        queue.records -= 1;
+        if queue.records > 0 {
+            return;
+        }
+        let by_key = (queue.route, queue.key.clone());
+        self.by_key.remove(&by_key);
+        self.slots[slot as usize] = None;
+        self.free.push(slot);
+    }
+
+    /// An effect waits, at the place its order gives it.
+    pub(super) fn push(&mut self, slot: Slot, order: u64, id: EffectId, body: Option<B>) {
+        let room = BODY_BYTES_MAX.saturating_sub(self.body_bytes);
+        let body = body.filter(|body| body.bytes() <= room).map(Box::new);
+        self.body_bytes += body.as_ref().map_or(0, |body| body.bytes());
+        let waiting = &mut self.queue_mut(slot).waiting;
+        let at = match waiting.back() {
+            Some(last) if order < last.order => waiting.partition_point(|w| w.order < order),
+            _ => waiting.len(),
+        };
+        waiting.insert(at, Waiting { order, id, body });
+        self.line_up(slot);
+    }
+
+    /// An effect waits no more.
+    pub(super) fn remove(&mut self, slot: Slot, id: EffectId) {
+        let waiting = &mut self.queue_mut(slot).waiting;
+        let at = waiting.iter().position(|waiting| waiting.id == id);
+        if let Some(removed) = at.and_then(|at| waiting.remove(at)) {
+            self.body_bytes -= removed.body.map_or(0, |body| body.bytes());
+        }
+        self.line_up(slot);
+    }
+
+    /// One that was loaded is with the lanes no more.
+    pub(super) fn unload(&mut self, slot: Slot) {
+        self.queue_mut(slot).loaded -= 1;
+        self.line_up(slot);
+    }
+
+    /// The next to be loaded on this route.
+    pub(super) fn poll(&mut self, route: usize, slack: bool) -> Option<(EffectId, Option<B>)> {
+        let slot = self.next_in(route, Line::Empty);
+        let slot = slot.or_else(|| slack.then(|| self.next_in(route, Line::Hungry))?)?;
+        let queue = self.queue_mut(slot);
+        let next = queue.waiting.pop_front()?;
+        queue.loaded += 1;
+        self.body_bytes -= next.body.as_ref().map_or(0, |body| body.bytes());
+        self.line_up(slot);
+        Some((next.id, next.body.map(|body| *body)))
+    }
+
+    /// Takes the first lane out of a line.
+    fn next_in(&mut self, route: usize, line: Line) -> Option<Slot> {
+        let Self { routes, slots, .. } = self;
+        let turns = routes.get_mut(route)?;
+        let turns = match line {
+            Line::Empty => &mut turns.empty,
+            Line::Hungry => &mut turns.hungry,
+            Line::None => return None,
+        };
+        loop {
+            let slot = turns.pop_front()?;
+            let queue = slots[slot as usize].as_mut();
+            if let Some(queue) = queue.filter(|queue| queue.line == line && queue.route == route) {
+                queue.line = Line::None;
+                return Some(slot);
+            }
+        }
+    }
+
+    /// Puts a lane where it belongs.
+    fn line_up(&mut self, slot: Slot) {
+        let queue = self.queue_mut(slot);
+        let (wants, route) = (queue.wants(), queue.route);
+        if std::mem::replace(&mut queue.line, wants) == wants {
+            return;
+        }
+        match wants {
+            Line::Empty => self.routes[route].empty.push_back(slot),
+            Line::Hungry => self.routes[route].hungry.push_back(slot),
+            Line::None => {}
+        }
+    }
+
+    fn queue(&self, slot: Slot) -> &Queue<B> {
+        let queue = self.slots[slot as usize].as_ref();
+        queue.expect("a lane stays while a record names it")
+    }
+
+    fn queue_mut(&mut self, slot: Slot) -> &mut Queue<B> {
+        let queue = self.slots[slot as usize].as_mut();
+        queue.expect("a lane stays while a record names it")
+    }
+
+    #[cfg(test)]
+    pub(super) fn body_bytes(&self) -> usize {
+        self.body_bytes
+    }
+}

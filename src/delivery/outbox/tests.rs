@@ -1,0 +1,198 @@
+use std::collections::BTreeMap;
+use std::collections::VecDeque;
+
+use proptest::prelude::*;
+
+use super::*;
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Body(usize);
+
+impl Weight for Body {
+    fn bytes(&self) -> usize {
+        self.0
+    }
+}
+
+fn id(n: u32) -> EffectId {
+    let mut bytes = [0; 16];
+    bytes[..4].copy_from_slice(&n.to_le_bytes());
+    EffectId::from_bytes(bytes)
+}
+
+fn home(lane: u8) -> Home {
+    Home {
+        route: 0,
+        lane: LaneKey::new(lane.to_string()),
+        fingerprint: 7,
+        arrived_ms: 1,
+    }
+}
+
+fn record(outbox: &mut Outbox<Body>, lane: u8, n: u32, bytes: usize) {
+    outbox.handle_offered(id(n), home(lane));
+    outbox.handle_recorded(id(n), Body(bytes));
+}
+
+fn loads(outbox: &mut Outbox<Body>, slack: bool) -> Vec<EffectId> {
+    let loads = std::iter::from_fn(|| outbox.poll_load(0, slack));
+    loads.map(|load| load.id).collect()
+}
+
+#[test]
+fn a_lane_is_loaded_in_order_and_only_so_far() {
+    let mut outbox = Outbox::<Body>::new();
+    (0..100).for_each(|n| record(&mut outbox, 1, n, 1));
+    assert_eq!(
+        loads(&mut outbox, true),
+        (0..64).map(id).collect::<Vec<_>>()
+    );
+    outbox.handle_published(id(0));
+    assert_eq!(loads(&mut outbox, true), [id(64)]);
+}
+
+#[test]
+fn every_lane_gets_one_however_much_the_others_hold() {
+    let mut outbox = Outbox::<Body>::new();
+    (0..10).for_each(|n| record(&mut outbox, 1, n, 1));
+    assert_eq!(loads(&mut outbox, false), [id(0)]);
+    record(&mut outbox, 2, 20, 1);
+    assert_eq!(loads(&mut outbox, false), [id(20)]);
+    assert_eq!(outbox.poll_load(0, true).map(|load| load.id), Some(id(1)));
+}
+
+#[test]
+fn a_million_waiting_effects_are_no_million_bodies() {
+    let mut outbox = Outbox::<Body>::new();
+    (0..100).for_each(|n| record(&mut outbox, 1, n, 1024 * 1024));
+    assert_eq!(outbox.lines.body_bytes(), 16 * 1024 * 1024);
+    let loads = std::iter::from_fn(|| outbox.poll_load(0, true));
+    assert_eq!(loads.filter(|load| load.body.is_some()).count(), 16);
+    assert_eq!(outbox.lines.body_bytes(), 0);
+}
+
+#[test]
+fn nothing_leaves_before_it_is_on_disk_and_what_never_gets_there_is_forgotten() {
+    let mut outbox = Outbox::<Body>::new();
+    outbox.handle_offered(id(1), home(1));
+    assert_eq!(outbox.look_up(id(1), 7), Known::Writing);
+    assert_eq!(outbox.poll_load(0, true), None);
+    outbox.handle_unrecorded(id(1));
+    assert_eq!(outbox.look_up(id(1), 7), Known::No);
+    assert_eq!(outbox.backlog(), Backlog::default());
+}
+
+#[test]
+fn an_id_is_recognised_for_as_long_as_it_is_kept() {
+    let mut outbox = Outbox::<Body>::new();
+    record(&mut outbox, 1, 1, 1);
+    assert_eq!(outbox.look_up(id(1), 7), Known::Kept);
+    assert_eq!(outbox.look_up(id(1), 8), Known::Conflict);
+    assert_eq!(loads(&mut outbox, true), [id(1)]);
+    outbox.handle_published(id(1));
+    assert_eq!(outbox.look_up(id(1), 7), Known::No);
+}
+
+#[test]
+fn a_dead_letter_waits_and_comes_back_to_its_place() {
+    let mut outbox = Outbox::<Body>::new();
+    (0..100).for_each(|n| record(&mut outbox, 1, n, 1));
+    assert_eq!(loads(&mut outbox, true).len(), 64);
+    assert!(outbox.handle_dead(id(0)));
+    assert!(outbox.handle_dead(id(1)));
+    assert_eq!(outbox.backlog().dead, 2);
+    assert_eq!(loads(&mut outbox, true), [id(64), id(65)]);
+    assert!(outbox.handle_requeued(id(1)));
+    assert!(outbox.handle_requeued(id(0)));
+    assert!(!outbox.handle_requeued(id(0)));
+    for n in 2..5 {
+        outbox.handle_published(id(n));
+    }
+    assert_eq!(loads(&mut outbox, true), [id(0), id(1), id(66)]);
+}
+
+#[test]
+fn what_is_withdrawn_is_gone_unless_it_is_with_the_lanes() {
+    let mut outbox = Outbox::<Body>::new();
+    (0..66).for_each(|n| record(&mut outbox, 1, n, 1));
+    assert_eq!(loads(&mut outbox, true).len(), 64);
+    assert_eq!(outbox.handle_withdrawn(id(65)), Withdrawn::Gone);
+    assert_eq!(outbox.handle_withdrawn(id(65)), Withdrawn::Unknown);
+    let loaded = Withdrawn::Loaded(0, LaneKey::new("1"));
+    assert_eq!(outbox.handle_withdrawn(id(1)), loaded);
+    outbox.handle_dead(id(1));
+    assert_eq!(outbox.handle_withdrawn(id(1)), Withdrawn::Gone);
+    assert_eq!(outbox.look_up(id(1), 7), Known::No);
+}
+
+#[test]
+fn an_outbox_that_is_empty_holds_nothing() {
+    let mut outbox = Outbox::<Body>::new();
+    record(&mut outbox, 1, 1, 5);
+    assert!(outbox.holds(0, &LaneKey::new("1")));
+    assert_eq!(loads(&mut outbox, true), [id(1)]);
+    assert!(
+        outbox.holds(0, &LaneKey::new("1")),
+        "while it is on its way"
+    );
+    outbox.handle_published(id(1));
+    assert!(!outbox.holds(0, &LaneKey::new("1")));
+    assert_eq!(outbox.backlog(), Backlog::default());
+    assert_eq!(outbox.lines.body_bytes(), 0);
+}
+
+proptest! {
+    /// Beside a model that is a list a lane.
+    #[test]
+    fn every_story_keeps_order_window_and_sums(
+        steps in prop::collection::vec((0u8..5, 0u8..4, any::<bool>()), 0..300),
+    ) {
+            let mut outbox = Outbox::<Body>::new();
+        let mut waiting: BTreeMap<u8, VecDeque<u32>> = BTreeMap::new();
+        let mut loaded: BTreeMap<u8, Vec<u32>> = BTreeMap::new();
+        let mut dead = Vec::new();
+        let mut next = 0;
+        for (step, at, slack) in steps {
+            match step {
+                0 => for _ in 0..40 {
+                    record(&mut outbox, at, next, 1);
+                    waiting.entry(at).or_default().push_back(next);
+                    next += 1;
+                },
+                1 => if let Some(n) = loaded.entry(at).or_default().pop() {
+                    outbox.handle_published(id(n));
+                },
+                2 => if let Some(n) = loaded.entry(at).or_default().pop() {
+                    outbox.handle_dead(id(n));
+                    dead.push((n, at));
+                },
+                3 => if let Some((n, at)) = dead.pop() {
+                    prop_assert!(outbox.handle_requeued(id(n)));
+                    let lane = waiting.entry(at).or_default();
+                    lane.insert(lane.partition_point(|m| *m < n), n);
+                },
+                _ => {
+                    let may = |l: &u8| {
+                        let loaded = loaded.get(l).map_or(0, Vec::len);
+                        if slack { loaded < LANE_LOADED_MAX } else { loaded == 0 }
+                    };
+                    let some = waiting.iter().any(|(l, w)| !w.is_empty() && may(l));
+                    let load = outbox.poll_load(0, slack);
+                    prop_assert_eq!(load.is_some(), some);
+                    if let Some(load) = load {
+                        let lane = outbox.kept(load.id).expect("kept").lane;
+                        let at: u8 = lane.as_str().parse().unwrap();
+                        let first = waiting.entry(at).or_default().pop_front();
+                        prop_assert_eq!(Some(load.id), first.map(id));
+                        loaded.entry(at).or_default().extend(first);
+                    }
+                }
+            }
+            let waiting_len: usize = waiting.values().map(VecDeque::len).sum();
+            let loaded_len: usize = loaded.values().map(Vec::len).sum();
+            prop_assert_eq!(outbox.backlog().open, waiting_len + loaded_len);
+            prop_assert_eq!(outbox.backlog().dead, dead.len());
+            prop_assert!(outbox.lines.body_bytes() <= waiting_len);
+        }
+    }
+}

@@ -1,0 +1,273 @@
+//! What operators ask: lists, single effects, another try, none.
+
+use tokio::sync::oneshot;
+
+use super::super::ways::Ways;
+use super::Keeper;
+use crate::delivery::{Kept, Withdrawn};
+use crate::journal::{BUCKETS_US, DeadLetter, Entry, Health, Histogram, Stored, Unrecorded};
+use crate::protocol::envelope::Operation;
+use crate::protocol::id::EffectId;
+use crate::protocol::outbox::{
+    OutboxAnswer, OutboxLetter, OutboxRecord, OutboxRequest, OutboxStatus, OutboxVerb,
+};
+
+/// Records in one answer.
+const LIST_MAX: usize = 1000;
+
+/// Requests that may wait for the journal to be read.
+const EARLY_MAX: usize = 32;
+
+/// A request that waits for the disk.
+#[derive(Debug)]
+pub(in super::super) struct Asked {
+    answer: oneshot::Sender<OutboxAnswer>,
+    given: OutboxAnswer,
+}
+
+impl Asked {
+    /// The change it made is recorded, or is not.
+    pub(super) fn handle_recorded(self, result: &Result<(), Unrecorded>) {
+        let error = result.as_ref().err().map(ToString::to_string);
+        _ = self.answer.send(OutboxAnswer {
+            error,
+            ..self.given
+        });
+    }
+}
+
+impl Keeper {
+    /// Answers at once, or once what was asked for is on disk.
+    pub(in super::super) fn handle_asked(
+        &mut self,
+        request: OutboxRequest,
+        answer: oneshot::Sender<OutboxAnswer>,
+        ways: &mut Ways,
+    ) {
+        if self.stage.is_opening() {
+            // Beyond it, whoever asks is told by the silence.
+            if self.early.len() < EARLY_MAX {
+                self.early.push((request, answer));
+            }
+            return;
+        }
+        let request = &request;
+        let given = match request.verb {
+            OutboxVerb::List => self.list(request),
+            OutboxVerb::Stats => OutboxAnswer {
+                stats: Some(self.status()),
+                ..OutboxAnswer::default()
+            },
+            OutboxVerb::Show => return self.show(&request.ids, answer),
+            OutboxVerb::Compact => return self.compact(answer),
+            OutboxVerb::Requeue => self.change(request, Self::requeue),
+            OutboxVerb::Drop => self.change(request, |keeper, id| keeper.drop_one(id, ways)),
+        };
+        let asked = Asked { answer, given };
+        let is_open = self.stage.journal().is_some();
+        if is_open && asked.given.changed > 0 {
+            self.batch.asked.push(asked);
+        } else {
+            asked.handle_recorded(&Ok(()));
+        }
+    }
+
+    /// Those who asked before the journal was read.
+    pub(in super::super) fn take_early(
+        &mut self,
+    ) -> Vec<(OutboxRequest, oneshot::Sender<OutboxAnswer>)> {
+        std::mem::take(&mut self.early)
+    }
+
+    fn list(&self, request: &OutboxRequest) -> OutboxAnswer {
+        let limit = request.limit.clamp(1, LIST_MAX);
+        let wanted = |kept: &Kept| kept.is_dead || !request.dead_only;
+        let mut all = self.outbox.iter().filter(wanted).skip(request.skip);
+        let records = all.by_ref().take(limit).map(|kept| self.record(&kept));
+        OutboxAnswer {
+            records: records.collect(),
+            more: all.next().is_some(),
+            ..OutboxAnswer::default()
+        }
+    }
+
+    fn record(&self, kept: &Kept) -> OutboxRecord {
+        let letter = self.letters.get(&kept.id);
+        OutboxRecord {
+            id: kept.id.to_string(),
+            lane: kept.lane.to_string(),
+            arrived_ms: kept.arrived_ms,
+            dead: letter.filter(|_| kept.is_dead).map(told),
+            ..OutboxRecord::default()
+        }
+    }
+
+    fn show(&self, ids: &[String], answer: oneshot::Sender<OutboxAnswer>) {
+        let known = ids.iter().filter_map(|id| id.parse().ok());
+        let kept = known.filter_map(|id| self.outbox.kept(id));
+        let records: Vec<_> = kept.map(|kept| self.record(&kept)).collect();
+        let Some(journal) = self.stage.journal().cloned() else {
+            return;
+        };
+        let ids = records.iter().filter_map(|record| record.id.parse().ok());
+        let ids: Vec<EffectId> = ids.collect();
+        self.shutdown.spawn(async move {
+            let stored = journal.read(ids).await.unwrap_or_default();
+            let shown = records.into_iter().zip(stored);
+            let records = shown.map(|(record, stored)| with_content(record, stored));
+            _ = answer.send(OutboxAnswer {
+                records: records.collect(),
+                ..OutboxAnswer::default()
+            });
+        });
+    }
+
+    fn compact(&self, answer: oneshot::Sender<OutboxAnswer>) {
+        let Some(journal) = self.stage.journal().cloned() else {
+            return;
+        };
+        self.shutdown.spawn(async move {
+            let asked = journal.compact().await;
+            _ = answer.send(OutboxAnswer {
+                error: asked.err().map(|error| error.to_string()),
+                ..OutboxAnswer::default()
+            });
+        });
+    }
+
+    /// Changes every effect that is named, or every dead letter; in one append,
+    /// so that all of it happens or nothing.
+    fn change(
+        &mut self,
+        request: &OutboxRequest,
+        mut one: impl FnMut(&mut Self, EffectId) -> Result<(), &'static str>,
+    ) -> OutboxAnswer {
+        let mut answer = OutboxAnswer::default();
+        let named = request.ids.iter().map(|id| (id.clone(), id.parse().ok()));
+        let ids: Vec<_> = if request.all {
+            let dead = self.outbox.dead();
+            dead.map(|id| (id.to_string(), Some(id))).collect()
+        } else {
+            named.collect()
+        };
+        for (text, id) in ids {
+            let result = id.map_or(Err("this is no effect id"), |id| one(self, id));
+            match result {
+                Ok(()) => answer.changed += 1,
+                Err(why) => answer.refused.push(format!("{text}: {why}")),
+            }
+        }
+        answer
+    }
+
+    fn requeue(&mut self, id: EffectId) -> Result<(), &'static str> {
+        if !self.outbox.handle_requeued(id) {
+            return Err("it is no dead letter");
+        }
+        self.letters.remove(&id);
+        self.batch.entries.push(Entry::Requeue(id));
+        Ok(())
+    }
+
+    fn drop_one(&mut self, id: EffectId, ways: &mut Ways) -> Result<(), &'static str> {
+        match self.outbox.handle_withdrawn(id) {
+            Withdrawn::Gone => {}
+            Withdrawn::Loaded(route, lane) => {
+                if ways.kept(route).lanes.handle_withdrawn(&lane, id).is_none() {
+                    return Err("it is on its way to Ably right now; try again");
+                }
+                self.outbox.handle_published(id);
+            }
+            Withdrawn::Writing => return Err("it is being written; try again"),
+            Withdrawn::Unknown => return Err("there is no such effect in the outbox"),
+        }
+        self.letters.remove(&id);
+        self.batch.entries.push(Entry::Discard(id));
+        Ok(())
+    }
+
+    /// What there is to say of it.
+    pub(in super::super) fn status(&self) -> OutboxStatus {
+        let backlog = self.outbox.backlog();
+        let now = crate::clock::now_ms();
+        let age = |at: u64| now.saturating_sub(at);
+        let mut status = OutboxStatus {
+            state: self.state().to_owned(),
+            depth: backlog.open as u64,
+            dead: backlog.dead as u64,
+            lanes: backlog.lanes as u64,
+            oldest_age_ms: backlog.oldest_ms.map_or(0, age),
+            published: self.published,
+            died: self.died,
+            ..OutboxStatus::default()
+        };
+        if let Some(journal) = self.stage.journal() {
+            let stats = journal.stats();
+            status.bytes = stats.bytes;
+            status.bytes_max = stats.bytes_max;
+            status.segments = stats.segments;
+            status.quarantined = stats.quarantined;
+            status.unrecorded = stats.unrecorded;
+            status.compactions = stats.compactions;
+            status.syncs = stats.syncs.count;
+            status.sync_us = u64::try_from(stats.syncs.sum.as_micros()).unwrap_or(u64::MAX);
+            status.sync_max_us = u64::try_from(stats.syncs.max.as_micros()).unwrap_or(u64::MAX);
+            status.sync_buckets = buckets(&stats.syncs);
+            status.last_error = stats.last_error.map(Into::into);
+        }
+        status
+    }
+
+    /// One word for how it is.
+    fn state(&self) -> &'static str {
+        match self.stage.health() {
+            None if self.stage.is_opening() => "recovering",
+            None | Some(Health::Failed { .. }) => "failed",
+            Some(Health::Ok) if !self.config.records => "draining",
+            Some(Health::Ok) => "ok",
+            Some(Health::Degraded { .. }) => "degraded",
+            Some(Health::Bypass { .. }) => "bypass",
+            Some(Health::Full) => "full",
+        }
+    }
+}
+
+/// Upper bounds in microseconds, and how many were within.
+fn buckets(histogram: &Histogram) -> Vec<(u64, u64)> {
+    BUCKETS_US.into_iter().zip(histogram.buckets).collect()
+}
+
+/// A dead letter, for whoever asks.
+pub(in crate::ingest) fn told(letter: &DeadLetter) -> OutboxLetter {
+    OutboxLetter {
+        class: letter.class.to_string(),
+        code: letter.code,
+        error: letter.error.to_string(),
+        attempts: letter.attempts,
+        at_ms: letter.at_ms,
+    }
+}
+
+/// The record with everything that is on disk about it.
+pub(in crate::ingest) fn with_content(
+    record: OutboxRecord,
+    stored: Option<Stored>,
+) -> OutboxRecord {
+    let Some(Stored { effect }) = stored else {
+        return record;
+    };
+    let (operation, body) = match &effect.operation {
+        Operation::Publish { payload, .. } => ("publish", payload),
+        Operation::ObjectSet { value, .. } => ("object set", value),
+    };
+    OutboxRecord {
+        operation: Some(operation.to_owned()),
+        channel: Some(effect.operation.channel().to_owned()),
+        name: Some(effect.operation.name().to_owned()),
+        key: Some(effect.key.to_string()),
+        route: effect.route.map(Into::into),
+        bytes: Some(body.len() as u64),
+        payload: Some(String::from_utf8_lossy(body).into_owned()),
+        ..record
+    }
+}

@@ -1,0 +1,165 @@
+//! What is asked of the outbox on the control socket, and what it says.
+//!
+//! ```text
+//! → {"op":"outbox.v1","verb":"list","limit":100}
+//! ← {"event":"outbox","records":[{"id":"…","lane":"…","arrived_ms":…}],"more":false}
+//! ```
+
+use serde::{Deserialize, Serialize};
+
+/// What can be asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OutboxVerb {
+    /// What is kept; never a payload.
+    #[default]
+    List,
+    /// Everything about the effects named, payloads included.
+    Show,
+    /// Publish dead letters again, with the ids they had.
+    Requeue,
+    /// Keep effects no longer.
+    Drop,
+    /// Gain space on disk.
+    Compact,
+    /// Numbers.
+    Stats,
+}
+
+/// A request.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct OutboxRequest {
+    /// What to do.
+    pub verb: OutboxVerb,
+    /// To which effects.
+    pub ids: Vec<String>,
+    /// To every dead letter.
+    pub all: bool,
+    /// List dead letters only.
+    pub dead_only: bool,
+    /// List so many at most.
+    pub limit: usize,
+    /// Leave out so many of the first.
+    pub skip: usize,
+}
+
+/// The answer; what was not asked for is empty.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct OutboxAnswer {
+    /// What was asked to be listed or shown.
+    pub records: Vec<OutboxRecord>,
+    /// Whether there are more to list.
+    pub more: bool,
+    /// Effects that were changed.
+    pub changed: u64,
+    /// Effects that were not, and why.
+    pub refused: Vec<String>,
+    /// The numbers.
+    pub stats: Option<OutboxStatus>,
+    /// Why nothing was done.
+    pub error: Option<String>,
+}
+
+/// One kept effect. Only `show` says more than the first four.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct OutboxRecord {
+    /// The effect's id.
+    pub id: String,
+    /// What it stays in order with.
+    pub lane: String,
+    /// When it arrived, in milliseconds since the epoch.
+    pub arrived_ms: u64,
+    /// Why it was given up, if it was.
+    pub dead: Option<OutboxLetter>,
+    /// The route it names.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub route: Option<String>,
+    /// Publish or object set.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub operation: Option<String>,
+    /// Where it goes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub channel: Option<String>,
+    /// The event's name, or the object's key.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// What copies of it are recognised by.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
+    /// The bytes of its payload.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bytes: Option<u64>,
+    /// Its payload.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub payload: Option<String>,
+}
+
+/// Why an effect was given up.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct OutboxLetter {
+    /// The word a FAILED ack would begin with.
+    pub class: String,
+    /// Ably's code, where there was one.
+    pub code: Option<u32>,
+    /// What was said.
+    pub error: String,
+    /// How often it was tried.
+    pub attempts: u32,
+    /// When it was given up, in milliseconds since the epoch.
+    pub at_ms: u64,
+}
+
+/// How the outbox is.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct OutboxStatus {
+    /// `recovering`, `ok`, `draining`, `degraded`, `bypass`, `full` or `failed`.
+    pub state: String,
+    /// Effects to be published.
+    pub depth: u64,
+    /// Effects given up.
+    pub dead: u64,
+    /// Lanes with kept effects.
+    pub lanes: u64,
+    /// Age of the oldest effect to be published, in milliseconds.
+    pub oldest_age_ms: u64,
+    /// Effects published since the start.
+    pub published: u64,
+    /// Effects given up since the start.
+    pub died: u64,
+    /// Effects that the disk did not take, since the start.
+    pub unrecorded: u64,
+    /// Bytes of the journal.
+    pub bytes: u64,
+    /// What they may reach.
+    pub bytes_max: u64,
+    /// Its segment files.
+    pub segments: u64,
+    /// Damaged ranges that were set aside.
+    pub quarantined: u64,
+    /// Times space was gained.
+    pub compactions: u64,
+    /// Syncs since the start.
+    pub syncs: u64,
+    /// What they took in all, in microseconds.
+    pub sync_us: u64,
+    /// The longest, in microseconds.
+    pub sync_max_us: u64,
+    /// How many were within which bound in microseconds, each counted once.
+    pub sync_buckets: Vec<(u64, u64)>,
+    /// What went wrong last.
+    pub last_error: Option<String>,
+}
+
+impl OutboxStatus {
+    /// Whether a person should look at it.
+    #[must_use]
+    pub fn is_degraded(&self) -> bool {
+        let is_calm = matches!(self.state.as_str(), "ok" | "draining" | "recovering");
+        !is_calm || self.quarantined > 0
+    }
+}
