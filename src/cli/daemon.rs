@@ -17,6 +17,7 @@ use super::exit::{Exit, Failure};
 use super::identity::{self, IdentityArgs};
 use super::runtime::block_on;
 use super::settings::{Instance, Logging, private_directory};
+use super::upkeep;
 use crate::clock;
 use crate::net::notify::Notifier;
 use crate::net::unix::{self, BindError};
@@ -192,10 +193,10 @@ impl Supervisor {
         let given = std::mem::take(&mut self.manager.sockets);
         let configured = self.configure(config, holder, logs, watcher, given);
         self.lock.keep();
-        let reaping = Shutdown::new();
-        reap_strangers(&reaping);
+        let upkeep = Shutdown::new();
+        upkeep::begin(self.paths.base(), &upkeep);
         let outcome = task::run(configured?).await;
-        reaping.drain(TOLD_PATIENCE).await;
+        upkeep.drain(TOLD_PATIENCE).await;
         // A transport that was killed leaves its socket behind.
         _ = unix::clear_stale(&ably_socket);
         match outcome {
@@ -291,20 +292,6 @@ impl Supervisor {
 fn another_identity() -> Failure {
     let error = "another device_id or user_id takes a falco stop and a falco up";
     Failure::new(Exit::Config, error)
-}
-
-/// Reaps what our children leave behind, until the shutdown begins.
-fn reap_strangers(shutdown: &Shutdown) {
-    let stop = shutdown.clone();
-    shutdown.spawn(async move {
-        let reaped = tokio::select! {
-            () = stop.begun() => Ok(()),
-            reaped = family::reap_strangers() => reaped,
-        };
-        if let Err(error) = reaped {
-            tracing::warn!(%error, "Cannot reap orphans.");
-        }
-    });
 }
 
 /// Somebody of a former chain is there and would not, or must not, be ended.

@@ -42,6 +42,7 @@ mod status;
 mod stop;
 mod tail;
 mod up;
+mod upkeep;
 mod version;
 
 use std::ffi::OsString;

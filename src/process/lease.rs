@@ -32,6 +32,7 @@ use serde::{Deserialize, Serialize};
 
 use super::held::Held;
 use super::identity::{Fate, Identity};
+#[cfg(target_os = "linux")]
 use super::table::Table;
 
 /// Names the descriptor of the lease; nobody needs to read it, but a program

@@ -37,4 +37,4 @@ mod table;
 pub mod tool;
 pub mod usage;
 
-pub(crate) use sys::{local_offset, seal_descriptors, settle};
+pub(crate) use sys::{end_self, local_offset, seal_descriptors, settle};

@@ -3,7 +3,9 @@
 #![allow(unsafe_code)]
 
 use std::io;
-use std::os::fd::{FromRawFd, OwnedFd, RawFd};
+#[cfg(target_os = "linux")]
+use std::os::fd::FromRawFd;
+use std::os::fd::{OwnedFd, RawFd};
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 use std::sync::OnceLock;
@@ -232,6 +234,12 @@ pub(super) fn is_readable(fd: &OwnedFd) -> bool {
     use std::os::fd::AsFd;
     let mut fds = [PollFd::new(fd.as_fd(), PollFlags::POLLIN)];
     poll(&mut fds, PollTimeout::ZERO).is_ok_and(|ready| 0 < ready)
+}
+
+/// Asks this process to end, as its user would (SIGTERM).
+pub(crate) fn end_self() {
+    // Raising a signal that exists cannot fail.
+    _ = nix::sys::signal::raise(nix::sys::signal::Signal::SIGTERM);
 }
 
 /// From now on, who loses its parent below us becomes a child of ours.

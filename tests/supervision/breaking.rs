@@ -3,7 +3,7 @@
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::process::Stdio;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::base::{Base, eventually, kill, said};
 
@@ -12,7 +12,9 @@ fn children_die_with_a_killed_supervisor_and_the_next_up_needs_no_help() {
     let base = Base::new();
     let pid = base.up();
     kill(pid, "KILL");
+    let killed = Instant::now();
     eventually("the children are gone", || base.processes().is_empty());
+    assert!(killed.elapsed() < Duration::from_secs(1));
     let said = base.run(&["up"]);
     assert_eq!(said.code, 0, "{}", said.stderr);
     assert!(

@@ -13,6 +13,7 @@ mod foreground;
 mod happening;
 mod killing;
 mod logging;
+mod losing;
 mod outliving;
 mod refusing;
 #[path = "../sidecars/mod.rs"]

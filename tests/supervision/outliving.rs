@@ -65,6 +65,25 @@ fn a_restart_never_leaves_two_incarnations_of_a_grandchild() {
 }
 
 #[test]
+fn a_restart_begins_when_the_life_before_is_over() {
+    let base = Base::new();
+    let falco = env!("CARGO_BIN_EXE_falco");
+    std::os::unix::fs::symlink(falco, base.home().join("daemon-ably")).unwrap();
+    let text = "mkdir \"$HOME/alive\" || : > \"$HOME/overlap\"
+trap 'wait; sleep 0.3; rmdir \"$HOME/alive\"; exit 0' TERM
+\"$HOME/daemon-ably\" \"$@\" &
+wait";
+    let program = base.script("slow", text);
+    let base = base.with_env("DAEMON_ABLY_BINARY", program);
+    base.up();
+    for _ in 0..3 {
+        assert_eq!(base.run(&["restart", "transport"]).code, 0);
+        assert!(base.home().join("alive").exists());
+    }
+    assert!(!base.home().join("overlap").exists());
+}
+
+#[test]
 fn orphans_that_end_by_themselves_leave_no_zombies() {
     let base = with_escapee("i=0; while [ $i -lt 20 ]; do (setsid sleep 0.2 &); i=$((i+1)); done");
     let supervisor = base.up();

@@ -57,6 +57,41 @@ fn a_second_up_names_the_same_supervisor_and_touches_nothing() {
 }
 
 #[test]
+fn a_start_that_is_refused_takes_nothing_from_the_one_that_runs() {
+    let base = Base::new();
+    base.up();
+    let files = || {
+        let names = ["falco.pid", "falco.sock", "ably.sock", "falco-control.sock"];
+        names.map(|name| fs::symlink_metadata(base.socket(name)).unwrap().ino())
+    };
+    let before = files();
+    assert_eq!(base.run(&["up", "--foreground"]).code, 1);
+    assert_eq!(base.run(&["up"]).code, 0);
+    assert_eq!(files(), before);
+    base.emit();
+}
+
+#[test]
+fn a_relative_base_directory_is_the_same_from_anywhere() {
+    let base = Base::new();
+    let up = base
+        .falco(&["up", "--base-dir", "base"])
+        .current_dir(base.home())
+        .output();
+    assert!(up.unwrap().status.success());
+    let status = base.status();
+    assert_eq!(status["state"], "running");
+    assert_eq!(status["base_dir"], base.dir().to_str().unwrap());
+    let sockets = status["sockets"].as_array().unwrap();
+    assert!(
+        sockets
+            .iter()
+            .all(|s| s["path"].as_str().unwrap().starts_with('/'))
+    );
+    base.emit();
+}
+
+#[test]
 fn up_keeps_no_descriptor_of_its_caller_open() {
     let base = Base::new();
     // `output` returns at the end of both pipes: whoever kept one open hangs it.
