@@ -141,7 +141,9 @@ impl Child {
     ///
     /// Returns those that would not go as well.
     pub async fn reap(mut self) -> (Exit, Vec<u32>) {
-        self.kill();
+        // Nobody is below a zombie any more: there is nobody to gather.
+        self.signal(Signal::SIGKILL);
+        self.family.kill();
         let exit = self.wait();
         let deadline = Instant::now() + GONE_PATIENCE;
         let mut looks = Looks::default();
