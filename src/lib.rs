@@ -73,10 +73,11 @@
 //! falco up ──detaches──▶ supervisor ─┬─ token broker        ably-auth.sock   a task
 //!                                    ├─ emulator            127.0.0.1:PORT   a child, unless there were credentials
 //!                                    ├─ transport           ably.sock        a child called daemon-ably, unless logged out
-//!                                    └─ Falco               falco.sock       a thread with a runtime of its own
+//!                                    ├─ Falco               falco.sock       a thread with a runtime of its own
+//!                                    └─ sidecars            as configured    children, programs of others
 //! ```
 //!
-//! All of them are this one executable; what it does is decided by the name it
+//! All but the sidecars are this one executable; what it does is decided by the name it
 //! is called by and its first argument. A child answers a round trip of its own
 //! protocol before the next one is started, gets what is secret through a pipe,
 //! and dies with the supervisor. Its descendants end with it, also those in a

@@ -76,6 +76,12 @@ impl Paths {
         self.run().join(format!("{name}.lease"))
     }
 
+    /// Where the sidecar called `name` may say how it is.
+    #[must_use]
+    pub fn notices(&self, name: &str) -> PathBuf {
+        self.run().join(format!("{name}.notify"))
+    }
+
     /// The configuration, written by the user and nobody else.
     #[must_use]
     pub fn config_file(&self) -> PathBuf {

@@ -7,11 +7,13 @@
 //! ```
 //!
 //! The emulator is there only when there are no credentials for Ably, and the
-//! transport only unless somebody has logged out.
+//! transport only unless somebody has logged out. Sidecars of the configuration
+//! come in wherever it says.
 
 mod children;
 mod keeping;
 mod servers;
+mod sidecars;
 mod upstream;
 
 use std::path::PathBuf;
@@ -103,6 +105,8 @@ pub(super) fn compose(with: &Ingredients) -> Result<Composition, Failure> {
         parts.push(children::transport(with, own_program, has_emulator));
     }
     parts.push(servers::falco(with));
+    let logged_in = !has_emulator && closed.is_none();
+    parts.extend(sidecars::sidecars(with, logged_in));
     Ok(Composition {
         parts,
         emulator_key_file: has_emulator.then(|| with.paths.emulator().join("key")),

@@ -21,6 +21,7 @@
 
 mod address;
 mod listener;
+mod notices;
 
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -36,6 +37,7 @@ use tokio::time::Instant;
 use address::Address;
 
 pub use listener::{BindError, Listener, Socket, clear_stale};
+pub use notices::{Notice, Notices};
 
 /// How often a connect is tried again while the listener's backlog is full.
 const BUSY_RETRY: Duration = Duration::from_millis(5);

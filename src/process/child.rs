@@ -15,6 +15,7 @@ use super::family::{self, Family, Looks};
 use super::group::Group;
 use super::lease::Mark;
 use super::sys;
+use super::table::Stat;
 
 /// How long the killed rest of a group or family may take to vanish.
 const GONE_PATIENCE: Duration = Duration::from_secs(2);
@@ -115,10 +116,17 @@ impl Child {
         Ok(End { fd })
     }
 
-    /// Asks the whole group to end (SIGTERM).
-    pub fn terminate(&mut self) {
+    /// Whether `pid` is a process of its group.
+    #[must_use]
+    pub fn owns(&self, pid: i32) -> bool {
+        let stat = u32::try_from(pid).ok().and_then(Stat::of);
+        stat.is_some_and(|stat| stat.group == self.pid().cast_signed())
+    }
+
+    /// Asks the whole group to end, with `signal`.
+    pub fn terminate(&mut self, signal: Signal) {
         self.family.gather();
-        self.signal(Signal::SIGTERM);
+        self.signal(signal);
         // A suspended process takes no other signal before it goes on.
         self.signal(Signal::SIGCONT);
     }
@@ -278,7 +286,7 @@ mod tests {
         let mut output = child.take_output().unwrap().unwrap();
         output.stdout.read_u8().await.unwrap();
         let end = child.end().unwrap();
-        child.terminate();
+        child.terminate(Signal::SIGTERM);
         let early = tokio::time::timeout(Duration::from_millis(50), end.reached()).await;
         assert!(early.is_err());
         child.kill();

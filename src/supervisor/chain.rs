@@ -45,7 +45,7 @@ use super::sidecar::Scope;
 pub use command::{Refused, Reloaded};
 pub use part::{After, Ending, Part, Plan, State};
 pub use prospect::Prospect;
-use pulse::Pulse;
+pub use pulse::{Pace, Pulse};
 
 /// How often a part may fail before the first start as a whole has failed.
 const START_ATTEMPTS: u32 = 3;

@@ -8,17 +8,22 @@
 
 use std::io;
 use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
+use nix::sys::signal::Signal;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
 use tokio::net::unix::pipe;
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 
 use super::chain::{Ending, PartId};
-use super::part::Launch;
-use super::probe::Probe;
+use super::part::{Alive, AliveBy, Launch, ReadyBy};
+use super::sidecar::{LinePattern, StopSignal};
+use super::tap::Tap;
 use crate::clock;
+use crate::net::unix::{Notice, Notices};
 use crate::process::capture::{Journal, LifeLog, Log};
 use crate::process::child::{Child, Exit};
 use crate::process::inherited::{LIFELINE_FD, READY_FD, SECRETS_FD};
@@ -31,9 +36,6 @@ use crate::shutdown::Shutdown;
 /// How long output is read on after the child's group has gone: a process that
 /// left the group may hold the pipe for ever.
 const DRAIN_PATIENCE: Duration = Duration::from_millis(500);
-
-/// How long an answer to whether it is alive may take.
-const ALIVE_PATIENCE: Duration = Duration::from_secs(2);
 
 /// Orders that may wait; there are three kinds and each waits once at most.
 pub(super) const ORDERS_MAX: usize = 4;
@@ -96,7 +98,19 @@ pub(super) struct Birth {
     pub(super) journal: Journal,
     /// The read end of the lifeline, if the program is ours.
     pub(super) lifeline: Option<OwnedFd>,
-    pub(super) probe: Probe,
+    pub(super) ready: ReadyBy,
+    pub(super) alive: Option<Alive>,
+    pub(super) stop_signal: StopSignal,
+    /// Where it may say how it is.
+    pub(super) notices: Option<PathBuf>,
+}
+
+/// What a child says of itself beside its output.
+#[derive(Default)]
+struct Ears {
+    /// The read end of its readiness pipe.
+    ready: Option<pipe::Receiver>,
+    notices: Option<Notices>,
 }
 
 /// Lives the life of a child process.
@@ -108,11 +122,11 @@ pub(super) async fn live(
 ) {
     let log = birth.log.life(reporter.incarnation);
     let (ending, left) = match start(launch, &birth).await {
-        Ok((child, ready)) => {
+        Ok((child, ears)) => {
             log.note(&format!("started, pid {}", child.pid()));
             reporter.say(News::Started { pid: child.pid() }).await;
             let since = tokio::time::Instant::now();
-            let (ending, left) = watch(child, ready, &birth, &log, &mut orders, &reporter).await;
+            let (ending, left) = watch(child, ears, &birth, &log, &mut orders, &reporter).await;
             log.note(&format!("{ending} after {}", clock::span(since.elapsed())));
             (ending, left)
         }
@@ -126,17 +140,15 @@ pub(super) async fn live(
     reporter.say(News::Ended { ending, left }).await;
 }
 
-async fn start(
-    mut launch: Launch,
-    birth: &Birth,
-) -> Result<(Child, Option<pipe::Receiver>), Ending> {
-    let broken = |error: io::Error| Ending::CannotStart {
-        error: format!("failed to make pipes: {error}"),
+async fn start(mut launch: Launch, birth: &Birth) -> Result<(Child, Ears), Ending> {
+    let broken = |error: String| Ending::CannotStart {
+        error,
         permanent: false,
     };
-    let ready = match &birth.lifeline {
-        Some(lifeline) => Some(declare(&mut launch, lifeline).map_err(broken)?),
-        None => None,
+    let pipes = |error: io::Error| broken(format!("failed to make pipes: {error}"));
+    let ears = Ears {
+        ready: declare(&mut launch, birth).map_err(pipes)?,
+        notices: listen(&mut launch, birth).map_err(broken)?,
     };
     if let Some(before) = launch.before.take() {
         before.await;
@@ -146,42 +158,72 @@ async fn start(
         permanent: error.is_permanent(),
         error: Causes(&error).to_string(),
     })?;
-    Ok((child, ready))
+    Ok((child, ears))
 }
 
-/// Adds the descriptors that a program of ours inherits; returns the read end
-/// of its readiness pipe.
-fn declare(launch: &mut Launch, lifeline: &OwnedFd) -> io::Result<pipe::Receiver> {
+/// Adds the descriptors that a child inherits, most of them only a program of
+/// ours; returns the read end of its readiness pipe.
+fn declare(launch: &mut Launch, birth: &Birth) -> io::Result<Option<pipe::Receiver>> {
+    if birth.lifeline.is_none() && !matches!(birth.ready, ReadyBy::Descriptor) {
+        return Ok(None);
+    }
     let (ready_read, ready_write) = io::pipe()?;
     let descriptors = &mut launch.spec.descriptors;
     descriptors.push((READY_FD, ready_write.into()));
-    descriptors.push((LIFELINE_FD, lifeline.try_clone()?));
+    if let Some(lifeline) = &birth.lifeline {
+        descriptors.push((LIFELINE_FD, lifeline.try_clone()?));
+    }
     if let Some(secrets) = launch.secrets.take() {
         let (read, mut write) = io::pipe()?;
         // Fits into the pipe's buffer: nobody reads yet.
         io::Write::write_all(&mut write, secrets.as_bytes())?;
         descriptors.push((SECRETS_FD, read.into()));
     }
-    pipe::Receiver::from_owned_fd(ready_read.into())
+    pipe::Receiver::from_owned_fd(ready_read.into()).map(Some)
+}
+
+/// Listens where the child may say how it is, and tells it where.
+fn listen(launch: &mut Launch, birth: &Birth) -> Result<Option<Notices>, String> {
+    let Some(path) = &birth.notices else {
+        return Ok(None);
+    };
+    let notices = Notices::bind(path).map_err(|e| Causes(&e).to_string())?;
+    let env = &mut launch.spec.env;
+    env.push(("NOTIFY_SOCKET".into(), path.into()));
+    if let Some(Alive {
+        by: AliveBy::Watchdog { within },
+        ..
+    }) = &birth.alive
+    {
+        let micros = within.as_micros().to_string();
+        env.push(("WATCHDOG_USEC".into(), micros.into()));
+    }
+    Ok(Some(notices))
 }
 
 enum Event {
     Ended,
     Ready(String),
     Answered(Result<(), String>),
+    Said(io::Result<Notice>),
     Order(Option<Order>),
 }
 
 async fn watch(
     mut child: Child,
-    ready: Option<pipe::Receiver>,
+    ears: Ears,
     birth: &Birth,
     log: &LifeLog,
     orders: &mut mpsc::Receiver<Order>,
     reporter: &Reporter,
 ) -> (Ending, Vec<u32>) {
     let captures = Shutdown::new();
-    let end = match capture(&mut child, log, &captures).and_then(|()| child.end()) {
+    let found = Arc::new(Notify::new());
+    let tap = match &birth.ready {
+        ReadyBy::Line(pattern) => Some((pattern.clone(), Arc::clone(&found))),
+        _ => None,
+    };
+    let end = match capture(&mut child, log, tap, &captures).and_then(|()| child.end()) {
         Ok(end) => end,
         Err(error) => {
             return (
@@ -195,8 +237,10 @@ async fn watch(
         incarnation: reporter.incarnation,
         group: child.pid(),
     };
+    let Ears { ready, mut notices } = ears;
     let mut trouble = None;
     let mut is_ready = false;
+    let mut has_pinged = false;
     let mut said = String::new();
     let mut asking: Option<BoxFuture<'_, Result<(), String>>> = None;
     {
@@ -204,7 +248,8 @@ async fn watch(
             tasks: &captures,
             journal: &birth.journal,
         };
-        let readiness = readiness(ready, hearing, &birth.probe, &mut trouble);
+        let heard = (ready, hearing);
+        let readiness = readiness(heard, &birth.ready, &found, &mut trouble);
         tokio::pin!(readiness);
         loop {
             let event = tokio::select! {
@@ -212,6 +257,7 @@ async fn watch(
                 order = orders.recv() => Event::Order(order),
                 fact = &mut readiness, if !is_ready => Event::Ready(fact),
                 answer = answer(&mut asking) => Event::Answered(answer),
+                notice = next_notice(notices.as_ref()) => Event::Said(notice),
             };
             match event {
                 Event::Ended => break,
@@ -224,14 +270,29 @@ async fn watch(
                     asking = None;
                     reporter.say(News::Pulse { answer }).await;
                 }
+                Event::Said(Err(error)) => {
+                    log.note(&format!("can say no more how it is: {error}"));
+                    notices = None;
+                }
+                Event::Said(Ok(notice)) if !notice.pid.is_none_or(|pid| child.owns(pid)) => {
+                    log.note("a notice of another process was ignored");
+                }
+                Event::Said(Ok(notice)) => {
+                    has_pinged |= notice.says("WATCHDOG=1");
+                    let by_notice = matches!(birth.ready, ReadyBy::Notify);
+                    if notice.says("READY=1") && by_notice && !is_ready {
+                        is_ready = true;
+                        let fact = String::new();
+                        reporter.say(News::Ready { fact }).await;
+                    }
+                }
                 Event::Order(Some(Order::Ask)) => {
-                    let (probe, said) = (birth.probe.clone(), said.clone());
-                    let ask = async move { probe.ask_once(&said, ALIVE_PATIENCE).await };
-                    asking = Some(Box::pin(ask));
+                    asking = Some(ask(birth.alive.as_ref(), &said, &mut has_pinged));
                 }
                 Event::Order(Some(Order::Terminate)) => {
-                    signals.note("SIGTERM", "asked to end");
-                    child.terminate();
+                    let signal = signal(birth.stop_signal);
+                    signals.note(signal.as_str(), "asked to end");
+                    child.terminate(signal);
                 }
                 Event::Order(Some(Order::Kill)) => {
                     signals.note("SIGKILL", "did not end when asked");
@@ -245,12 +306,54 @@ async fn watch(
             }
         }
     }
+    let trouble = trouble.or_else(|| birth.ready.lacks());
     if let (false, Some(trouble)) = (is_ready, trouble) {
         log.note(&format!("was never ready: {trouble}"));
     }
     let (exit, left) = child.reap().await;
     captures.drain(DRAIN_PATIENCE).await;
     (ending(&exit), left)
+}
+
+/// Asks whether the child is alive.
+fn ask(
+    alive: Option<&Alive>,
+    said: &str,
+    has_pinged: &mut bool,
+) -> BoxFuture<'static, Result<(), String>> {
+    match alive {
+        Some(Alive {
+            by: AliveBy::Probe(probe),
+            timeout,
+        }) => {
+            let (probe, said, timeout) = (probe.clone(), said.to_owned(), *timeout);
+            Box::pin(async move { probe.ask_once(&said, timeout).await })
+        }
+        Some(Alive { .. }) => {
+            let pinged = std::mem::take(has_pinged);
+            let silent = || "it sent no WATCHDOG=1".to_owned();
+            Box::pin(std::future::ready(pinged.then_some(()).ok_or_else(silent)))
+        }
+        None => Box::pin(std::future::ready(Ok(()))),
+    }
+}
+
+async fn next_notice(notices: Option<&Notices>) -> io::Result<Notice> {
+    match notices {
+        Some(notices) => notices.next().await,
+        None => std::future::pending().await,
+    }
+}
+
+fn signal(signal: StopSignal) -> Signal {
+    match signal {
+        StopSignal::Term => Signal::SIGTERM,
+        StopSignal::Int => Signal::SIGINT,
+        StopSignal::Quit => Signal::SIGQUIT,
+        StopSignal::Hup => Signal::SIGHUP,
+        StopSignal::Usr1 => Signal::SIGUSR1,
+        StopSignal::Usr2 => Signal::SIGUSR2,
+    }
 }
 
 /// Resolves with the answer to what is being asked; never if nothing is.
@@ -288,32 +391,52 @@ fn ending(exit: &Exit) -> Ending {
     }
 }
 
-fn capture(child: &mut Child, log: &LifeLog, captures: &Shutdown) -> io::Result<()> {
+fn capture(
+    child: &mut Child,
+    log: &LifeLog,
+    tap: Option<(LinePattern, Arc<Notify>)>,
+    captures: &Shutdown,
+) -> io::Result<()> {
     if let Some(output) = child.take_output()? {
-        captures.spawn(log.clone().drain(output.stdout, Stream::Out));
-        captures.spawn(log.clone().drain(output.stderr, Stream::Err));
+        let stdout = Tap::new(output.stdout, tap.clone());
+        let stderr = Tap::new(output.stderr, tap);
+        captures.spawn(log.clone().drain(stdout, Stream::Out));
+        captures.spawn(log.clone().drain(stderr, Stream::Err));
     }
     Ok(())
 }
 
-/// Resolves with what the child said once it also answers its own protocol.
+/// Resolves with what the child said once it is ready.
 async fn readiness(
-    ready: Option<pipe::Receiver>,
-    hearing: Hearing<'_>,
-    probe: &Probe,
+    (ready, hearing): (Option<pipe::Receiver>, Hearing<'_>),
+    by: &ReadyBy,
+    found: &Notify,
     trouble: &mut Option<String>,
 ) -> String {
-    let fact = match ready {
-        Some(pipe) => {
-            let mut reader = BufReader::new(pipe);
-            let fact = next_line(&mut reader).await.unwrap_or_default();
-            hearing.begin(reader);
-            fact
+    let mut fact = String::new();
+    match (by, ready) {
+        (ReadyBy::Probe(probe), ready) => {
+            if let Some(pipe) = ready {
+                let mut reader = BufReader::new(pipe);
+                fact = next_line(&mut reader).await.unwrap_or_default();
+                hearing.begin(reader);
+            }
+            probe.answered(&fact, trouble).await;
         }
-        None => String::new(),
-    };
-    probe.answered(&fact, trouble).await;
+        (ReadyBy::Descriptor, Some(pipe)) => says_anything(pipe).await,
+        (ReadyBy::Line(_), _) => found.notified().await,
+        (ReadyBy::Runs(so_long), _) => tokio::time::sleep(*so_long).await,
+        // A notice says so, and is heard elsewhere.
+        (ReadyBy::Notify | ReadyBy::Descriptor, _) => std::future::pending().await,
+    }
     fact
+}
+
+/// Resolves at the first byte; never if the pipe is closed without one.
+async fn says_anything(mut pipe: pipe::Receiver) {
+    if pipe.read_u8().await.is_err() {
+        std::future::pending::<()>().await;
+    }
 }
 
 /// The next line; a pipe closed without one says nothing, and the probe

@@ -26,10 +26,9 @@ mod notices;
 pub mod part;
 pub mod probe;
 pub mod restart;
-// Composed from by the next change.
-#[allow(dead_code, unused_imports)]
 pub mod sidecar;
 mod sleep;
+mod tap;
 pub mod task;
 mod view;
 mod watchers;

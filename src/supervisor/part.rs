@@ -4,7 +4,9 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use sha2::{Digest, Sha256};
@@ -12,7 +14,7 @@ use tokio::sync::oneshot;
 
 use super::chain::Plan;
 use super::probe::Probe;
-use super::sidecar::LogLimits;
+use super::sidecar::{LinePattern, LogLimits, StopSignal};
 use crate::net::unix::Socket;
 use crate::process::spawn::Spec;
 use crate::shutdown::Shutdown;
@@ -50,7 +52,7 @@ impl Essence {
 /// How a part is run.
 pub enum Run {
     /// As a child process.
-    Process(ProcessPart),
+    Process(Box<ProcessPart>),
     /// Inside this process.
     Server(ServerPart),
 }
@@ -69,8 +71,65 @@ pub struct ProcessPart {
     pub ours: bool,
     /// How large its log may get.
     pub log_limits: LogLimits,
-    /// How it is asked whether it answers.
-    pub probe: Probe,
+    /// What shows that it is ready.
+    pub ready: ReadyBy,
+    /// What shows later on that it is alive; how often it is asked is planned.
+    pub alive: Option<Alive>,
+    /// What it is asked to end with.
+    pub stop_signal: StopSignal,
+    /// Where it may say how it is.
+    pub notices: Option<PathBuf>,
+}
+
+/// What shows that a child is ready.
+#[derive(Debug, Clone)]
+pub enum ReadyBy {
+    /// It answers; a program of ours says a word first.
+    Probe(Probe),
+    /// It says so to its notify socket.
+    Notify,
+    /// It writes to the descriptor that it was given.
+    Descriptor,
+    /// It prints such a line.
+    Line(LinePattern),
+    /// It has run for so long.
+    Runs(Duration),
+}
+
+impl ReadyBy {
+    /// What did not come, if it never got ready.
+    pub(super) fn lacks(&self) -> Option<String> {
+        match self {
+            Self::Probe(_) | Self::Runs(_) => None,
+            Self::Notify => Some("it sent no READY=1 to NOTIFY_SOCKET".to_owned()),
+            Self::Descriptor => Some("it wrote nothing to FALCO_READY_FD".to_owned()),
+            Self::Line(pattern) => {
+                let pattern = pattern.as_str();
+                Some(format!("it printed no line that matches {pattern:?}"))
+            }
+        }
+    }
+}
+
+/// What shows that a child is alive.
+#[derive(Debug, Clone)]
+pub struct Alive {
+    /// What is asked.
+    pub by: AliveBy,
+    /// How long an answer may take.
+    pub timeout: Duration,
+}
+
+/// What is asked of a child that is to be alive.
+#[derive(Debug, Clone)]
+pub enum AliveBy {
+    /// It answers.
+    Probe(Probe),
+    /// It has sent a notice since the last time.
+    Watchdog {
+        /// How often it is to send one.
+        within: Duration,
+    },
 }
 
 /// A child to be started.

@@ -1,5 +1,7 @@
 //! Asks a part, in its own protocol, whether it answers.
 
+mod question;
+
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -8,11 +10,16 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
 
+pub use question::Question;
+
 use crate::net::ask::{AskError, ask};
 use crate::report::Report;
 
 /// How long one question may take.
 const PATIENCE: Duration = Duration::from_secs(1);
+
+/// How long an answer of a sidecar may take while it starts.
+const QUESTION_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Delays between questions: short at first, since most parts answer at once.
 const FIRST_DELAY: Duration = Duration::from_millis(2);
@@ -28,9 +35,19 @@ pub enum Probe {
     ForeignTransport(PathBuf),
     /// An emulator: `GET /time` at the address it said.
     Emulator,
+    /// A sidecar: what the configuration says.
+    Asked(Question),
 }
 
 impl Probe {
+    /// Whether everybody who wants to know may ask.
+    pub(super) fn is_cheap(&self) -> bool {
+        match self {
+            Self::Asked(question) => question.is_cheap(),
+            _ => true,
+        }
+    }
+
     /// Asks until there is an answer; notes in `trouble` why there is none yet.
     pub(super) async fn answered(&self, fact: &str, trouble: &mut Option<String>) {
         let mut delay = FIRST_DELAY;
@@ -61,6 +78,7 @@ impl Probe {
                 ask_transport(path, publish).await
             }
             Self::Emulator => ask_emulator(fact).await,
+            Self::Asked(question) => question.ask_within(QUESTION_PATIENCE).await,
         }
     }
 }

@@ -13,9 +13,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 
-pub use check::{
-    AliveWhen, Check, Exchange, LinePattern, Liveness, PatternError, Readiness, ReadyWhen,
-};
+pub use check::{AliveWhen, Check, Exchange, LinePattern, Liveness, Readiness, ReadyWhen};
 pub use order::{Tangle, in_order};
 pub use policy::{Condition, RestartPolicy, RestartWhen, Scope, StopPolicy, StopSignal};
 

@@ -1,3 +1,50 @@
 //! Sidecars beside the built-in parts.
 
+mod answering;
 mod commanding;
+mod failing;
+mod reloading;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::base::Base;
+
+/// A base directory with this configuration.
+fn configured(text: &str) -> Base {
+    let base = Base::new();
+    fs::create_dir(base.dir()).unwrap();
+    fs::set_permissions(
+        base.dir(),
+        std::os::unix::fs::PermissionsExt::from_mode(0o700),
+    )
+    .unwrap();
+    configure(&base, text);
+    base
+}
+
+fn configure(base: &Base, text: &str) {
+    fs::write(base.dir().join("falco.toml"), text).unwrap();
+}
+
+/// A sidecar that a shell runs, and more of its table.
+fn shell(name: &str, script: &str, more: &str) -> String {
+    format!(
+        "[[sidecar]]\nname = \"{name}\"\ncommand = \"sh\"\nargs = [\"-c\", '''{script}''']\n{more}\n"
+    )
+}
+
+/// A sidecar in Python, and more of its table.
+fn python(name: &str, script: &str, more: &str) -> String {
+    format!(
+        "[[sidecar]]\nname = \"{name}\"\ncommand = \"python3\"\nargs = [\"-c\", '''\n{script}\n''']\n{more}\n"
+    )
+}
+
+fn count_lines(file: &Path) -> usize {
+    fs::read_to_string(file).unwrap_or_default().lines().count()
+}
+
+fn file(base: &Base, name: &str) -> PathBuf {
+    base.dir().join(name)
+}

@@ -7,8 +7,9 @@ use std::time::Duration;
 use super::{Ingredients, plan};
 use crate::process::spawn::Spec;
 use crate::protocol::token::BrokerTokens;
-use crate::supervisor::part::{Essence, Facts, Launch, PartSpec, ProcessPart, Run};
+use crate::supervisor::part::{Essence, Facts, Launch, PartSpec, ProcessPart, ReadyBy, Run};
 use crate::supervisor::probe::{EmulatorFact, Probe};
+use crate::supervisor::sidecar::StopSignal;
 
 /// How long a process of the chain has from SIGTERM to SIGKILL.
 const STOP_GRACE: Duration = Duration::from_secs(5);
@@ -55,7 +56,7 @@ const TRANSPORT_SETTINGS: &[&str] = &[
 ];
 
 impl Ingredients {
-    fn child_environment(&self, settings: &[&str]) -> Vec<(OsString, OsString)> {
+    pub(super) fn child_environment(&self, settings: &[&str]) -> Vec<(OsString, OsString)> {
         let names = INHERITED.iter().chain(settings).map(OsStr::new);
         let set = names.filter_map(|n| self.variables.get_key_value(n));
         let mut env: Vec<_> = set.map(|(k, v)| (k.clone(), v.clone())).collect();
@@ -113,13 +114,16 @@ pub(super) fn emulator(with: &Ingredients, program: PathBuf) -> PartSpec {
         plan: plan("emulator", &["broker"], STOP_GRACE),
         place: "127.0.0.1".to_owned(),
         essence,
-        run: Run::Process(ProcessPart {
+        run: Run::Process(Box::new(ProcessPart {
             launch: Box::new(launch),
             heeds_facts: false,
             log_limits,
             ours: true,
-            probe: Probe::Emulator,
-        }),
+            ready: ReadyBy::Probe(Probe::Emulator),
+            alive: None,
+            stop_signal: StopSignal::Term,
+            notices: None,
+        })),
     }
 }
 
@@ -152,13 +156,16 @@ pub(super) fn transport(with: &Ingredients, own_program: PathBuf, has_emulator: 
         plan: plan("transport", &["broker", "emulator"], stop_grace),
         place: socket.display().to_string(),
         essence,
-        run: Run::Process(ProcessPart {
+        run: Run::Process(Box::new(ProcessPart {
             launch: Box::new(launch),
             heeds_facts: true,
             log_limits,
             ours,
-            probe,
-        }),
+            ready: ReadyBy::Probe(probe),
+            alive: None,
+            stop_signal: StopSignal::Term,
+            notices: None,
+        })),
     }
 }
 

@@ -469,12 +469,20 @@ impl FileId {
 
 /// A path that goes when this goes, if it still leads to the file we made.
 #[derive(Debug)]
-struct OwnPath {
+pub(super) struct OwnPath {
     path: PathBuf,
     id: FileId,
 }
 
 impl OwnPath {
+    /// Of what was just made there.
+    pub(super) fn new(path: &Path) -> io::Result<Self> {
+        Ok(Self {
+            path: path.to_path_buf(),
+            id: FileId::of(path)?,
+        })
+    }
+
     fn is_ours(&self) -> bool {
         FileId::of(&self.path).is_ok_and(|id| id == self.id)
     }

@@ -110,7 +110,10 @@ impl Supervisor {
                     log: self.config.logs.of(&spec.plan.name, process.log_limits),
                     journal: self.journal.clone(),
                     lifeline: lifeline.transpose().map_err(|e| e.to_string())?,
-                    probe: process.probe.clone(),
+                    ready: process.ready.clone(),
+                    alive: process.alive.clone(),
+                    stop_signal: process.stop_signal,
+                    notices: process.notices.clone(),
                 };
                 self.shutdown
                     .spawn(incarnation::live(launch, birth, orders, reporter));

@@ -10,7 +10,7 @@ use futures_util::future::join_all;
 use tokio::sync::mpsc;
 
 use super::super::chain::{Outlook, Part, PartId, State};
-use super::super::part::Run;
+use super::super::part::{ReadyBy, Run};
 use super::super::view::{self, ms};
 use super::super::watchers::Until;
 use super::Supervisor;
@@ -128,8 +128,14 @@ impl Supervisor {
         let ready = parts.filter(|(_, (_, part))| matches!(part.state, State::Ready { .. }));
         let probe = |(at, (id, _))| match &self.members.get(&id)?.spec.run {
             Run::Process(process) => {
+                let ReadyBy::Probe(probe) = &process.ready else {
+                    return None;
+                };
+                if !probe.is_cheap() {
+                    return None;
+                }
                 let fact = self.facts.of(self.name(id)).unwrap_or_default().to_owned();
-                let probe = process.probe.clone();
+                let probe = probe.clone();
                 Some(async move { (at, probe.ask_once(&fact, STATUS_PATIENCE).await) })
             }
             Run::Server(_) => None,
@@ -191,7 +197,12 @@ impl Supervisor {
             _ => PartKind::Process,
         };
         let status = view::part_status(part, kind, self.pid(id), self.place(id), now);
-        let trouble = self.unreachable(id).filter(|_| status.ready);
+        let missed = match &part.state {
+            State::Ready { pulse, .. } => pulse.as_ref().and_then(|pulse| pulse.trouble()),
+            _ => None,
+        };
+        let trouble = self.unreachable(id).or(missed.map(str::to_owned));
+        let trouble = trouble.filter(|_| status.ready);
         PartStatus {
             ready: status.ready && trouble.is_none(),
             trouble,

@@ -1,7 +1,6 @@
 //! Liveness, policies, and who goes with whom.
 
 use super::super::super::sidecar::{RestartWhen, Scope};
-use super::super::pulse::Pace;
 use super::*;
 
 const PACE: Pace = Pace {

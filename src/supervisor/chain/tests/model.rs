@@ -6,7 +6,6 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 
 use super::super::super::sidecar::Scope;
-use super::super::pulse::Pace;
 use super::*;
 
 const NAMES: [&str; 5] = ["a", "b", "c", "d", "e"];

@@ -1,0 +1,117 @@
+//! Another configuration for a chain that runs.
+
+use std::fs;
+
+use super::{configure, configured, file, shell};
+use crate::base::{Base, Said};
+
+const FOREVER: &str = "exec sleep 1000";
+
+fn reload(base: &Base, text: &str) -> Said {
+    configure(base, text);
+    base.run(&["reload"])
+}
+
+#[test]
+fn a_reload_starts_what_is_new_stops_what_is_gone_and_restarts_what_changed() {
+    let (old, same) = (shell("old", FOREVER, ""), shell("same", FOREVER, ""));
+    let before = [old, same.clone(), shell("web", FOREVER, "")];
+    let base = configured(&before.concat());
+    base.up();
+    let pids = ["same", "transport"].map(|name| base.pid_of(name));
+    let web = base.pid_of("web");
+
+    let changed = shell("web", FOREVER, "env = { A = \"1\" }");
+    let after = [same, changed, shell("new", FOREVER, "after = [\"web\"]")];
+    let said = reload(&base, &after.concat());
+    assert_eq!(said.code, 0, "{}", said.stderr);
+    for line in [
+        "started    new",
+        "restarted  web",
+        "stopped    old",
+        "kept       broker, emulator, transport, falco, same",
+    ] {
+        assert!(said.stderr.contains(line), "{line}: {}", said.stderr);
+    }
+    assert_eq!(["same", "transport"].map(|name| base.pid_of(name)), pids);
+    assert_ne!(base.pid_of("web"), web);
+    assert_eq!(base.part("new")["state"], "running");
+    assert!(base.part("old").is_null());
+    assert_eq!(base.run(&["status"]).code, 0);
+}
+
+#[test]
+fn rules_that_are_no_part_of_what_a_sidecar_is_given_change_without_a_restart() {
+    let base = configured(&shell("web", FOREVER, ""));
+    base.up();
+    let web = base.pid_of("web");
+    let said = reload(
+        &base,
+        &shell(
+            "web",
+            FOREVER,
+            "restart = { base = \"1s\" }\nstop = { grace = \"1s\" }",
+        ),
+    );
+    assert_eq!(said.code, 0, "{}", said.stderr);
+    assert_eq!(base.pid_of("web"), web);
+}
+
+#[test]
+fn another_content_of_its_env_file_restarts_a_sidecar() {
+    let base = configured(&shell("web", FOREVER, "env_file = \"web.env\""));
+    fs::write(file(&base, "web.env"), "A=1\n").unwrap();
+    base.up();
+    fs::write(file(&base, "web.env"), "A=2\n").unwrap();
+    let said = base.run(&["reload"]);
+    assert!(said.stderr.contains("restarted  web"), "{}", said.stderr);
+}
+
+#[test]
+fn a_file_with_a_mistake_changes_nothing_and_says_where_it_is() {
+    let base = configured(&shell("web", FOREVER, ""));
+    base.up();
+    let web = base.pid_of("web");
+    let said = reload(
+        &base,
+        "[[sidecar]]\nname = \"web\"\ncommand = \"sh\"\nargz = []\n",
+    );
+    assert_ne!(said.code, 0);
+    for word in ["falco.toml:4:", "argz"] {
+        assert!(said.stderr.contains(word), "{word}: {}", said.stderr);
+    }
+    assert_eq!(base.pid_of("web"), web);
+    assert_eq!(base.run(&["status"]).code, 0);
+}
+
+#[test]
+fn clients_of_falco_notice_nothing_of_a_reload() {
+    let base = configured("");
+    base.up();
+    let inode = |base: &Base| {
+        use std::os::unix::fs::MetadataExt;
+        fs::metadata(base.socket("falco.sock")).unwrap().ino()
+    };
+    let before = inode(&base);
+    let said = reload(&base, "[falco]\npublish_timeout = \"4s\"\n");
+    assert!(said.stderr.contains("restarted  falco"), "{}", said.stderr);
+    assert_eq!(inode(&base), before, "the same listening socket");
+    base.emit();
+}
+
+#[test]
+fn a_sidecar_that_does_not_come_up_degrades_the_chain_and_fails_the_reload() {
+    let base = configured("");
+    base.up();
+    let said = reload(&base, &shell("web", "exit 78", ""));
+    assert_eq!(said.code, 69, "{}", said.stderr);
+    assert!(
+        said.stderr.contains("web never became ready: exit 78"),
+        "{}",
+        said.stderr
+    );
+    assert_eq!(base.part("web")["state"], "failed");
+    base.emit();
+    assert_eq!(reload(&base, "").code, 0);
+    assert_eq!(base.run(&["status"]).code, 0);
+}
