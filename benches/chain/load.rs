@@ -1,7 +1,9 @@
 //! The load of a daemon: binary frames out, acks in, over real sockets.
 
+use std::collections::HashMap;
 use std::io;
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -25,9 +27,15 @@ impl Ran {
     }
 }
 
-fn frame(session: usize, number: usize) -> Vec<u8> {
+/// The channel of a session that [`open_loop`] may lose.
+pub const BLACKHOLE: &str = "session:s0:conversation";
+
+/// Every run has messages of its own; else Falco would know them.
+static RUNS: AtomicUsize = AtomicUsize::new(0);
+
+fn frame(run: usize, session: usize, number: usize) -> Vec<u8> {
     let json = format!(
-        r#"{{"type":"message_appended","channel":"session:s{session}:conversation","event":"conversation.message.v1","session_id":"s{session}","payload":{{"schema_version":1,"session_id":"s{session}","message_id":"m{session}-{number}","sequence_number":{number},"text":"a small effect"}}}}"#
+        r#"{{"type":"message_appended","channel":"session:s{session}:conversation","event":"conversation.message.v1","session_id":"s{session}","payload":{{"schema_version":1,"session_id":"s{session}","message_id":"m{run}-{session}-{number}","sequence_number":{number},"text":"a small effect"}}}}"#
     );
     let mut out = Vec::with_capacity(HEADER + json.len());
     let length = u32::try_from(json.len()).expect("small");
@@ -47,6 +55,7 @@ pub async fn flood(
     sessions: usize,
     effects: usize,
 ) -> io::Result<Ran> {
+    let run = RUNS.fetch_add(1, Ordering::Relaxed);
     let mut streams = Vec::new();
     for _ in 0..connections {
         streams.push(UnixStream::connect(socket).await?);
@@ -55,7 +64,7 @@ pub async fn flood(
         .map(|connection| {
             (0..effects)
                 .filter(|n| (n % sessions) % connections == connection)
-                .flat_map(|n| frame(n % sessions, n / sessions))
+                .flat_map(|n| frame(run, n % sessions, n / sessions))
                 .collect()
         })
         .collect();
@@ -112,16 +121,62 @@ fn whole_frame(buffer: &[u8]) -> Option<usize> {
 /// One effect at a time: the time from frame written to ack read, for each.
 pub async fn ping_pong(socket: &Path, rounds: usize) -> io::Result<Vec<Duration>> {
     let mut stream = UnixStream::connect(socket).await?;
+    let run = RUNS.fetch_add(1, Ordering::Relaxed);
     let mut ack = [0u8; HEADER];
     let mut times = Vec::with_capacity(rounds);
     for n in 0..rounds {
-        let bytes = frame(0, n);
+        let bytes = frame(run, 0, n);
         let started = Instant::now();
         stream.write_all(&bytes).await?;
         stream.read_exact(&mut ack).await?;
         times.push(started.elapsed());
         if ack[5] != SUCCESS {
             return Err(io::Error::other("an effect FAILED"));
+        }
+    }
+    Ok(times)
+}
+
+/// Two effects every millisecond over `sessions` in turn, for four seconds: the
+/// time from frame written to ack read, for each. With `is_blackholed`, some
+/// more go to the channel that is never answered, and are not counted.
+pub async fn open_loop(
+    socket: &Path,
+    sessions: usize,
+    is_blackholed: bool,
+) -> io::Result<Vec<Duration>> {
+    const EFFECTS: usize = 8_000;
+    let run = RUNS.fetch_add(1, Ordering::Relaxed);
+    let (mut read, mut write) = UnixStream::connect(socket).await?.into_split();
+    let mut sent = HashMap::new();
+    let mut times = Vec::with_capacity(EFFECTS);
+    let mut buffer = bytes::BytesMut::with_capacity(64 * 1024);
+    let mut tick = tokio::time::interval(Duration::from_millis(1));
+    let mut n = 0;
+    while times.len() < EFFECTS {
+        tokio::select! {
+            _ = tick.tick(), if n < EFFECTS => {
+                let mut bytes = Vec::new();
+                if is_blackholed && n % 100 == 0 {
+                    bytes.extend(frame(run, 0, n));
+                }
+                for _ in 0..2 {
+                    let frame = frame(run, 1 + n % (sessions - 1), n);
+                    sent.insert(frame[8..24].to_vec(), Instant::now());
+                    bytes.extend(frame);
+                    n += 1;
+                }
+                write.write_all(&bytes).await?;
+            }
+            read = read.read_buf(&mut buffer) => {
+                read?;
+                while let Some(length) = whole_frame(&buffer) {
+                    if let Some(sent) = sent.remove(&buffer[8..24]) {
+                        times.push(sent.elapsed());
+                    }
+                    bytes::Buf::advance(&mut buffer, length);
+                }
+            }
         }
     }
     Ok(times)

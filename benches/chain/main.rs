@@ -8,6 +8,7 @@
 #![allow(clippy::print_stdout, clippy::cast_precision_loss, missing_docs)]
 
 mod delay;
+mod lanes;
 mod load;
 mod processes;
 mod serial;
@@ -29,12 +30,14 @@ fn main() {
         .enable_all()
         .build()
         .expect("runtime");
-    let parts: [(&str, Part); 5] = [
+    let parts: [(&str, Part); 7] = [
         ("up", up),
         ("idle", idle),
         ("latency", latency),
         ("throughput", throughput),
         ("distance", distance),
+        ("lanes", lanes::idle),
+        ("blackholed", lanes::blackholed),
     ];
     for (name, part) in parts {
         if wanted.is_empty() || wanted.iter().any(|word| name.contains(word.as_str())) {

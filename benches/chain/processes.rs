@@ -82,6 +82,48 @@ impl Drop for Chain {
     }
 }
 
+/// Falco by itself, in front of a transport that the bench plays; dropped, it
+/// is killed.
+pub struct Alone {
+    child: Child,
+    base: tempfile::TempDir,
+}
+
+impl Alone {
+    pub fn start() -> Self {
+        let base = tempfile::tempdir().expect("temporary directory");
+        let child = falco(base.path())
+            .args(["--device-id", "bench"])
+            .env("UNBOUND_ABLY_SOCKET", base.path().join("ably.sock"))
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("falco runs");
+        let alone = Self { child, base };
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while !alone.socket().exists() {
+            assert!(Instant::now() < deadline, "falco does not listen");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        alone
+    }
+
+    pub fn socket(&self) -> PathBuf {
+        self.base.path().join("falco.sock")
+    }
+
+    pub fn transport_socket(&self) -> PathBuf {
+        self.base.path().join("ably.sock")
+    }
+}
+
+impl Drop for Alone {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
 /// An emulator by itself; dropped, it is killed.
 pub struct Emulator {
     child: Child,

@@ -60,3 +60,6 @@ pub(crate) use lane::{Effect, Outcome, Place, Producer, Settled};
 pub(crate) use lanes::{Lanes, Peer};
 pub(crate) use outbox::{Home, Kept, Known, Load, Outbox, Weight, Withdrawn};
 pub(crate) use request::{Request, RequestId};
+
+#[cfg(test)]
+mod tests;

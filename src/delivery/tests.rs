@@ -1,0 +1,3 @@
+//! The pure machines together.
+
+mod simulation;

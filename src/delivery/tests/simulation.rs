@@ -1,0 +1,257 @@
+//! A daemon, Falco, a transport and a server in virtual time, with faults.
+//!
+//! Falco is the real thing but for its sockets: [`Admission`] before [`Lanes`].
+//! The others are played: a daemon that resends what was not acked, a transport
+//! that is slow, loses, repeats and reorders its answers and dies, a server that
+//! drops copies of an id for two minutes and refuses some messages.
+//!
+//! Every seed is one story. At first everything may go wrong; then nothing
+//! does any more, and everything has to come to its end in bounded time. What
+//! the server took and what the daemon committed is compared by the [`record`].
+
+mod daemon;
+mod falco;
+mod random;
+mod record;
+mod server;
+
+use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use super::super::*;
+use daemon::Daemon;
+use falco::Falco;
+use random::Random;
+use record::Record;
+use server::Server;
+
+/// Microseconds since the story began.
+type Time = u64;
+
+const MS: Time = 1000;
+const SECOND: Time = 1000 * MS;
+
+/// How long everything may go wrong.
+const TROUBLE: Time = 40 * SECOND;
+
+/// How long the rest may take: a gate's patience, an effect's deadline, and the
+/// resends between.
+const RECOVERY: Time = 120 * SECOND;
+
+/// A message of a session.
+type Message = (u8, u32);
+
+/// One submission: connection, session, number, and the attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Submission {
+    connection: u32,
+    message: Message,
+    attempt: u32,
+}
+
+#[derive(Debug, Clone)]
+enum Event {
+    /// The daemon commits its next message.
+    Commit(u8),
+    /// The daemon looks for something to send.
+    Send,
+    /// A frame reaches Falco.
+    Frame(Submission),
+    /// Falco learns that a connection of the daemon is closed.
+    Closed(u32),
+    /// An ack reaches the daemon.
+    Ack(Submission, Result<(), Class>),
+    /// The daemon gives a message that failed another try.
+    Again(u8),
+    /// A request reaches the transport.
+    Request(server::Request),
+    /// An answer reaches Falco.
+    Answer(server::Answer),
+    /// Falco asked to be woken.
+    Wake,
+    /// Falco has a connection to the transport again.
+    Linked,
+    /// Something dies.
+    Fault,
+}
+
+/// What this story is like; printed when it goes wrong.
+#[derive(Debug, Clone, Copy)]
+struct Options {
+    sessions: u8,
+    messages: u32,
+    /// The transport knows batches.
+    batches: bool,
+    /// The daemon names every attempt anew.
+    fresh_ids: bool,
+    /// Of a thousand answers, how many are lost, late, doubled, refusals.
+    answers_lost: u64,
+    answers_late: u64,
+    answers_doubled: u64,
+    refusals: u64,
+    /// Milliseconds between two deaths, about.
+    faults_every: u64,
+    lane_effects_max: usize,
+}
+
+impl Options {
+    fn of(random: &mut Random) -> Self {
+        Self {
+            sessions: random.small(1, 4),
+            messages: u32::from(random.small(5, 40)),
+            batches: random.chance(700),
+            fresh_ids: random.chance(500),
+            answers_lost: random.between(0, 60),
+            answers_late: random.between(0, 100),
+            answers_doubled: random.between(0, 100),
+            refusals: random.between(0, 150),
+            faults_every: random.between(300, 20_000),
+            lane_effects_max: usize::from(random.small(3, 60)),
+        }
+    }
+}
+
+/// Everybody, and what is going to happen.
+struct World {
+    now: Time,
+    queue: BTreeMap<(Time, u64), Event>,
+    next: u64,
+    random: Random,
+    options: Options,
+    is_troubled: bool,
+    daemon: Daemon,
+    falco: Falco,
+    server: Server,
+    record: Record,
+    /// Stands for everything that happened.
+    trace: u64,
+}
+
+impl World {
+    fn new(seed: u64) -> Self {
+        let mut random = Random::new(seed);
+        let options = Options::of(&mut random);
+        let mut world = Self {
+            now: 0,
+            queue: BTreeMap::new(),
+            next: 0,
+            random,
+            options,
+            is_troubled: true,
+            daemon: Daemon::new(options),
+            falco: Falco::new(options),
+            server: Server::new(options),
+            record: Record::default(),
+            trace: seed,
+        };
+        for session in 0..options.sessions {
+            world.after(0, Event::Commit(session));
+        }
+        world.after(0, Event::Linked);
+        world.after(0, Event::Fault);
+        world
+    }
+
+    fn after(&mut self, time: Time, event: Event) {
+        self.queue.insert((self.now + time, self.next), event);
+        self.next += 1;
+    }
+
+    /// A little while, as things take on one machine.
+    fn soon(&mut self) -> Time {
+        self.random.between(10, 3000)
+    }
+
+    fn run(&mut self) {
+        while let Some(((at, _), event)) = self.queue.pop_first() {
+            if self.is_troubled && at >= TROUBLE {
+                self.is_troubled = false;
+            }
+            self.now = at;
+            assert!(
+                at < TROUBLE + RECOVERY,
+                "still open: {:?}",
+                self.daemon.open()
+            );
+            self.fold(&event);
+            self.handle(event);
+        }
+        assert!(self.daemon.is_done(), "lost: {:?}", self.daemon.open());
+        self.record.check(&self.daemon, self.options);
+    }
+
+    fn handle(&mut self, event: Event) {
+        match event {
+            Event::Commit(session) => self.commit(session),
+            Event::Send => self.send_frames(),
+            Event::Frame(submission) => self.take_frame(submission),
+            Event::Closed(connection) => self.falco.close(connection),
+            Event::Ack(submission, outcome) => self.take_ack(submission, outcome),
+            Event::Again(session) => {
+                self.daemon.again(session);
+                self.send_frames();
+            }
+            Event::Request(request) => self.take_request(request),
+            Event::Answer(answer) => self.take_answer(&answer),
+            Event::Wake => self.wake(),
+            Event::Linked => self.link(),
+            Event::Fault => self.fault(),
+        }
+        self.pump();
+    }
+
+    /// Something dies, or the connection between two does.
+    fn fault(&mut self) {
+        if !self.is_troubled {
+            return;
+        }
+        match self.random.between(0, 4) {
+            0 => self.crash_falco(),
+            1 => self.crash_daemon(),
+            2 | 3 => self.unlink(),
+            _ => self
+                .server
+                .hang(self.now + self.random.between(0, 8 * SECOND)),
+        }
+        let pause = self.random.between(0, 2 * self.options.faults_every);
+        self.after(pause * MS, Event::Fault);
+    }
+
+    fn fold(&mut self, event: &Event) {
+        let text = format!("{} {event:?}", self.now);
+        for byte in text.bytes() {
+            self.trace = (self.trace ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
+        }
+    }
+}
+
+/// Plays the story of one seed to its end; returns its trace.
+fn play(seed: u64) -> u64 {
+    let mut world = World::new(seed);
+    let options = world.options;
+    let played = catch_unwind(AssertUnwindSafe(|| world.run()));
+    assert!(played.is_ok(), "seed {seed} went wrong: {options:?}");
+    world.trace
+}
+
+/// How many seeds to try: `SIMULATION_SEEDS`, or a few.
+fn seeds() -> std::ops::Range<u64> {
+    let text = std::env::var("SIMULATION_SEEDS").unwrap_or_default();
+    let (from, count) = text.split_once('+').unwrap_or(("0", &text));
+    let from = from.parse().unwrap_or(0);
+    from..from + count.parse().unwrap_or(1000)
+}
+
+#[test]
+fn every_story_ends_well() {
+    for seed in seeds() {
+        play(seed);
+    }
+}
+
+#[test]
+fn a_seed_always_tells_the_same_story() {
+    for seed in 0..5 {
+        assert_eq!(play(seed), play(seed));
+    }
+}

@@ -1,0 +1,186 @@
+//! The daemon: commits messages, hands them over in order, resends what was not
+//! acked.
+//!
+//! It is as careless as the protocol allows: it goes on sending after a
+//! failure, until it comes to that one again.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::*;
+
+/// Frames a daemon has open at once in a session.
+const WINDOW: usize = 8;
+
+#[derive(Debug, Default)]
+struct Session {
+    committed: u32,
+    /// Committed and neither acked nor refused for good.
+    open: BTreeSet<u32>,
+    /// Handed over on this connection and not answered.
+    out: BTreeMap<u32, u32>,
+    /// Everything below was handed over on this connection.
+    cursor: u32,
+    /// Failed; waits to be tried again.
+    failed: BTreeSet<u32>,
+    refused: BTreeSet<u32>,
+}
+
+pub(super) struct Daemon {
+    options: Options,
+    pub connection: u32,
+    sessions: Vec<Session>,
+    attempts: u32,
+}
+
+impl Daemon {
+    pub(super) fn new(options: Options) -> Self {
+        let sessions = (0..options.sessions).map(|_| Session::default());
+        Self {
+            options,
+            connection: 1,
+            sessions: sessions.collect(),
+            attempts: 0,
+        }
+    }
+
+    pub(super) fn is_done(&self) -> bool {
+        let all = self.options.messages;
+        let mut sessions = self.sessions.iter();
+        sessions.all(|s| s.committed == all && s.open.is_empty())
+    }
+
+    /// What has no outcome yet.
+    pub(super) fn open(&self) -> Vec<&BTreeSet<u32>> {
+        self.sessions.iter().map(|s| &s.open).collect()
+    }
+
+    /// The same, as messages.
+    pub(super) fn open_messages(&self) -> impl Iterator<Item = Message> {
+        let sessions = (0..).zip(&self.sessions);
+        sessions.flat_map(|(at, s)| s.open.iter().map(move |number| (at, *number)))
+    }
+
+    /// The messages of a session that have to be published.
+    pub(super) fn published(&self, session: u8) -> Vec<u32> {
+        let session = &self.sessions[usize::from(session)];
+        let all = 1..=session.committed;
+        all.filter(|n| !session.refused.contains(n)).collect()
+    }
+
+    pub(super) fn sessions(&self) -> u8 {
+        self.options.sessions
+    }
+
+    /// Tries what failed again, in order.
+    pub(super) fn again(&mut self, session: u8) {
+        let session = &mut self.sessions[usize::from(session)];
+        if let Some(first) = session.failed.pop_first() {
+            session.cursor = session.cursor.min(first);
+            session.failed.clear();
+        }
+    }
+
+    /// A new connection: everything open is handed over again.
+    fn reconnect(&mut self) {
+        self.connection += 1;
+        for session in &mut self.sessions {
+            session.out.clear();
+            session.failed.clear();
+            session.cursor = 0;
+        }
+    }
+
+    /// The next message to hand over.
+    fn next(&mut self) -> Option<Submission> {
+        for (at, session) in self.sessions.iter_mut().enumerate() {
+            if session.out.len() >= WINDOW {
+                continue;
+            }
+            let from = session.cursor;
+            let waiting = session.open.range(from..);
+            let next = waiting
+                .copied()
+                .find(|n| !session.out.contains_key(n) && !session.failed.contains(n));
+            let Some(number) = next else { continue };
+            session.cursor = number + 1;
+            self.attempts += 1;
+            session.out.insert(number, self.attempts);
+            return Some(Submission {
+                connection: self.connection,
+                message: (u8::try_from(at).unwrap(), number),
+                attempt: self.attempts,
+            });
+        }
+        None
+    }
+}
+
+impl World {
+    pub(super) fn commit(&mut self, session: u8) {
+        let state = &mut self.daemon.sessions[usize::from(session)];
+        state.committed += 1;
+        state.open.insert(state.committed);
+        if state.committed < self.options.messages {
+            let pause = self.random.between(0, 1500 * MS);
+            self.after(pause, Event::Commit(session));
+        }
+        self.send_frames();
+    }
+
+    pub(super) fn send_frames(&mut self) {
+        while let Some(submission) = self.daemon.next() {
+            let arrives = self
+                .falco
+                .frame_arrives(self.now, self.random.between(1, 2000));
+            self.after(arrives - self.now, Event::Frame(submission));
+        }
+    }
+
+    pub(super) fn take_ack(&mut self, submission: Submission, outcome: Result<(), Class>) {
+        if submission.connection != self.daemon.connection {
+            return;
+        }
+        let (at, number) = submission.message;
+        let session = &mut self.daemon.sessions[usize::from(at)];
+        let out = session.out.remove(&number);
+        assert_eq!(out, Some(submission.attempt), "one ack for each submission");
+        match outcome {
+            Ok(()) => {
+                session.open.remove(&number);
+                self.record.check_acked(submission.message);
+            }
+            Err(Class::Rejected) => {
+                assert!(Server::refuses(submission.message), "{number} was rejected");
+                session.open.remove(&number);
+                session.refused.insert(number);
+            }
+            Err(_) => {
+                if session.failed.is_empty() {
+                    let pause = self.random.between(10, 500) * MS;
+                    self.after(pause, Event::Again(at));
+                }
+                self.daemon.sessions[usize::from(at)].failed.insert(number);
+            }
+        }
+        self.after(0, Event::Send);
+    }
+
+    /// Everything but its database is gone.
+    pub(super) fn crash_daemon(&mut self) {
+        let closed = self.daemon.connection;
+        let arrives = self
+            .falco
+            .frame_arrives(self.now, self.random.between(1, 2000));
+        self.after(arrives - self.now, Event::Closed(closed));
+        self.daemon.reconnect();
+        let pause = self.random.between(0, 3 * SECOND);
+        self.after(pause, Event::Send);
+    }
+
+    /// The daemon finds its connection closed.
+    pub(super) fn hang_up_on_daemon(&mut self) {
+        self.daemon.reconnect();
+        let pause = self.random.between(0, SECOND);
+        self.after(pause, Event::Send);
+    }
+}
