@@ -2,16 +2,35 @@
 //!
 //! No SDK honours `maxInboundRate`; a backlog flushed at full speed is
 //! answered with 42911 per message, or with the connection's end.
+//!
+//! A server may take less than it names, because others publish too. Refused
+//! once, the bucket is empty; refused again soon after, the rate is halved, and
+//! grows back by a twentieth of what the server names each second.
 
 use std::time::{Duration, Instant};
 
 /// The part of a second whose allowance may be spent at once.
 const BURST: f64 = 0.5;
 
+/// Refusals closer together than this belong to one burst.
+const BURST_OVER: Duration = Duration::from_millis(100);
+
+/// A refusal sooner than this after another says that the rate is too high.
+const AGAIN: Duration = Duration::from_secs(2);
+
+/// Of the named rate, what a lowered one regains each second.
+const REGAINED: f64 = 0.05;
+
+/// Of the named rate, what is left at least.
+const LEFT: f64 = 1.0 / 32.0;
+
 /// Messages that may be sent now, and how fast more are earned.
 #[derive(Debug, Clone)]
 pub(super) struct Rate {
     per_second: f64,
+    /// What the server names.
+    ceiling: f64,
+    refused_at: Option<Instant>,
     /// Below zero after a batch larger than a full bucket: the debt is waited
     /// off before anything else is sent.
     balance: f64,
@@ -23,15 +42,20 @@ impl Rate {
         let per_second = f64::from(per_second.max(1));
         Self {
             per_second,
+            ceiling: per_second,
+            refused_at: None,
             balance: (per_second * BURST).max(1.0),
             counted_at: None,
         }
     }
 
-    /// Changes the rate; what was earned or owed stays, up to a full bucket.
+    /// Changes the rate; what was earned or owed stays, up to a full bucket, and
+    /// a rate that was lowered stays low.
     pub(super) fn set(&mut self, per_second: u32, now: Instant) {
         self.earn(now);
-        self.per_second = f64::from(per_second.max(1));
+        let part = self.per_second / self.ceiling;
+        self.ceiling = f64::from(per_second.max(1));
+        self.per_second = (self.ceiling * part).max(1.0);
         self.balance = self.balance.min(self.burst());
     }
 
@@ -55,10 +79,20 @@ impl Rate {
         f64::from(count).min(self.burst())
     }
 
-    /// The server says that it was too much: the allowance is gone.
+    /// The server says that it was too much: the allowance is gone, and, if it
+    /// says so again and again, half of the rate.
     pub(super) fn exhaust(&mut self, now: Instant) {
         self.earn(now);
         self.balance = self.balance.min(0.0);
+        let since = self.refused_at.map(|at| now.saturating_duration_since(at));
+        if since.is_some_and(|since| since < BURST_OVER) {
+            return;
+        }
+        self.refused_at = Some(now);
+        if since.is_some_and(|since| since < AGAIN) {
+            let least = (self.ceiling * LEFT).max(1.0);
+            self.per_second = (self.per_second / 2.0).max(least);
+        }
     }
 
     /// When [`Rate::try_spend`] can next succeed.
@@ -71,7 +105,10 @@ impl Rate {
 
     fn earn(&mut self, now: Instant) {
         let since = self.counted_at.replace(now).unwrap_or(now);
-        let earned = now.saturating_duration_since(since).as_secs_f64() * self.per_second;
+        let seconds = now.saturating_duration_since(since).as_secs_f64();
+        let earned = seconds * self.per_second;
+        let regained = seconds * self.ceiling * REGAINED;
+        self.per_second = (self.per_second + regained).min(self.ceiling);
         self.balance = (self.balance + earned).min(self.burst());
     }
 
@@ -152,6 +189,33 @@ mod tests {
         rate.exhaust(start);
         assert!(!rate.try_spend(1, start));
         assert!(rate.try_spend(1, start + Duration::from_millis(11)));
+    }
+
+    #[test]
+    fn a_server_that_refuses_again_and_again_is_given_half_and_then_a_little_more_each_second() {
+        let mut now = Instant::now();
+        let mut rate = Rate::new(1000);
+        rate.exhaust(now);
+        for _ in 0..50 {
+            rate.exhaust(now + Duration::from_millis(50));
+        }
+        assert!((rate.per_second - 1000.0).abs() < 1.0, "one burst");
+        now += Duration::from_millis(200);
+        rate.exhaust(now);
+        assert!((rate.per_second - 500.0).abs() < 1.0);
+        rate.set(100, now);
+        assert!((rate.per_second - 50.0).abs() < 1.0, "it stays low");
+        now += Duration::from_secs(5);
+        rate.can_spend(1, now);
+        assert!((rate.per_second - 75.0).abs() < 1.0);
+        now += Duration::from_secs(10);
+        rate.can_spend(1, now);
+        assert!((rate.per_second - 100.0).abs() < 1.0);
+        for _ in 0..20 {
+            now += Duration::from_millis(200);
+            rate.exhaust(now);
+        }
+        assert!(rate.per_second >= 100.0 / 32.0);
     }
 
     #[test]

@@ -1,3 +1,5 @@
+mod model;
+
 use bytes::Bytes;
 
 use super::*;
