@@ -79,7 +79,7 @@ pub(super) struct Pace {
     breaker: Breaker,
     retries: f64,
     counted_at: Option<Instant>,
-    /// Spreads the probes of many Falcos; any number does.
+    /// Spreads the probes; any number does.
     seed: u32,
 }
 
@@ -121,18 +121,19 @@ impl Pace {
 
     /// A request failed; `in_flight` are out, this one included.
     pub(super) fn handle_sign(&mut self, sign: Sign, in_flight: usize, now: Instant) {
+        let in_flight = f64::from(u32::try_from(in_flight).unwrap_or(u32::MAX)).max(1.0);
         match sign {
             Sign::Life => self.handle_success(0),
             Sign::TooMuch { sent } => {
                 if self.cut_at.is_none_or(|cut_at| cut_at <= sent) {
-                    self.window = (self.window / 2.0).max(1.0);
+                    // What of it was used was too much.
+                    self.window = (self.window.min(in_flight) / 2.0).max(1.0);
                     self.threshold = self.window;
                     self.cut_at = Some(now);
                 }
             }
             Sign::Trouble => {
-                let share = 2.0 * f64::from(u32::try_from(in_flight).unwrap_or(u32::MAX)).max(1.0);
-                self.window = (self.window - self.window / share).max(1.0);
+                self.window = (self.window - self.window / (2.0 * in_flight)).max(1.0);
                 self.count_failure(now);
             }
         }
@@ -256,6 +257,16 @@ mod tests {
         assert_eq!(round_trip(&mut pace, &mut now), 32);
         assert_eq!(round_trip(&mut pace, &mut now), 32);
         assert_eq!(round_trip(&mut pace, &mut now), 33);
+    }
+
+    #[test]
+    fn a_window_that_grew_unused_is_cut_to_half_of_what_was_used() {
+        let (mut pace, now) = (Pace::new(1), Instant::now());
+        for _ in 0..100_000 {
+            pace.handle_success(1);
+        }
+        pace.handle_sign(Sign::TooMuch { sent: now }, 100, now);
+        assert_eq!(allowed(&pace), 50);
     }
 
     #[test]

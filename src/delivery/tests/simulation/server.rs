@@ -61,6 +61,11 @@ impl Server {
         message.1 % 13 == 7
     }
 
+    /// The transport dies of these, at first.
+    fn dies_of(message: Message) -> bool {
+        message.1 % 29 == 11
+    }
+
     /// Nothing is taken before that.
     pub(super) fn hang(&mut self, until: Time) {
         self.hung_until = until;
@@ -93,6 +98,10 @@ impl World {
             request.was_late = true;
             let late = self.random.between(0, 6 * SECOND);
             return self.after(late, Event::Request(request));
+        }
+        let is_deadly = request.messages.iter().any(|m| Server::dies_of(*m));
+        if is_deadly && self.is_troubled {
+            return self.unlink();
         }
         let refusal = self.refusal(&request);
         let is_published = match refusal {
