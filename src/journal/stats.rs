@@ -3,6 +3,9 @@
 use std::time::Duration;
 
 /// How far the journal is, in record numbers.
+///
+/// Numbers of records that were written and are not durable may be given again
+/// after a failed sync, to the same records.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Progress {
     /// The last record written.

@@ -8,6 +8,7 @@ mod auth;
 mod broker;
 mod daemon;
 mod ipc;
+mod journal;
 
 use std::path::{Path, PathBuf};
 

@@ -258,6 +258,12 @@ fn some_entries(dice: &mut Dice, entries: &[Entry]) -> Vec<Entry> {
         (4, Some(id)) => Entry::Failed(id, letter(i)),
         (5, Some(id)) => Entry::Requeue(id),
         (6, Some(id)) => Entry::Discard(id),
+        // The id of a settled effect comes again.
+        (8, _) if !told.done.is_empty() => {
+            let again = dice.below(told.done.len());
+            let again = told.done.iter().nth(again).expect("one of them");
+            Entry::Effect(effect(again.as_uuid().as_u64_pair().1))
+        }
         (7, _) => Entry::Note {
             id: Uuid::from_u128(dice.below(3) as u128 + 1),
             text: ["", "one", "two"][dice.below(3)].into(),

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use super::super::handle::Journal;
 use super::super::report::Report;
+use super::super::stats::Progress;
 use super::*;
 
 fn journal(directory: &Path) -> Result<(Journal, Recovered), OpenError> {
@@ -25,7 +26,9 @@ async fn what_was_recorded_comes_back_whole() {
     let entries: Vec<Entry> = (0..5).map(|i| Entry::Effect(effect(i))).collect();
     let receipt = journal.append(entries.clone()).await.expect("it is open");
     let appended = receipt.await.expect("recorded");
-    assert_eq!(journal.progress().borrow().durable, appended.last_seq);
+    let mut progress = journal.progress();
+    let is_durable = |progress: &Progress| appended.last_seq <= progress.durable;
+    progress.wait_for(is_durable).await.expect("it is told");
     let more = vec![Entry::Done(vec![id(1)]), Entry::Failed(id(2), letter(2))];
     let receipt = journal.try_append(more.clone()).expect("there is room");
     receipt.await.expect("recorded");
@@ -125,4 +128,67 @@ async fn the_last_handle_closes_it() {
     let (_, recovered) = journal(&directory).expect("the lock is gone");
     assert!(recovered.report.clean);
     assert_eq!(recovered.live.len(), 1);
+}
+
+/// A small filesystem, gone with this.
+struct Small(std::path::PathBuf);
+
+impl Small {
+    /// `None` where nobody may mount one.
+    fn mount(at: &Path) -> Option<Self> {
+        fs::create_dir(at).expect("made");
+        let options = ["-t", "tmpfs", "-o", "size=512k,mode=0700", "tmpfs"];
+        let mut mount = std::process::Command::new("mount");
+        let mounted = mount.args(options).arg(at).output();
+        let is_mounted = mounted.is_ok_and(|mounted| mounted.status.success());
+        is_mounted.then(|| Self(at.to_owned()))
+    }
+}
+
+impl Drop for Small {
+    fn drop(&mut self) {
+        let mut umount = std::process::Command::new("umount");
+        _ = umount.arg("-l").arg(&self.0).output();
+    }
+}
+
+#[tokio::test]
+async fn a_real_disk_that_fills_takes_no_effect_and_keeps_what_it_took() {
+    let base = base();
+    let Some(small) = Small::mount(&base.path().join("small")) else {
+        eprintln!("nobody may mount here: not tested");
+        return;
+    };
+    let config = Config {
+        on_failure: OnFailure::Bypass,
+        low_water_bytes: 0,
+        low_water_percent: 0,
+        reserve_bytes: 64 << 10,
+        ..Config::default()
+    };
+    let (journal, _) = Journal::open(&small.0, &config).expect("it opens");
+    let mut taken = 0;
+    let refused = loop {
+        let mut large = effect(taken);
+        large.operation = Operation::Publish {
+            channel: "c".into(),
+            event: "e".into(),
+            payload: vec![b'1'; 8000].into(),
+        };
+        let receipt = journal.append(vec![Entry::Effect(large)]).await;
+        match receipt.expect("open").await {
+            Ok(_) => taken += 1,
+            Err(refused) => break refused,
+        }
+        assert!(taken < 100);
+    };
+    assert_eq!(refused, Unrecorded::DiskLow);
+    assert!(taken > 20 && !journal.health().borrow().admits());
+    let receipt = journal.append(vec![Entry::Done(vec![id(0)])]).await;
+    receipt.expect("open").await.expect("from the reserve");
+    journal.close().await.expect("closed");
+    let (journal, recovered) = Journal::open(&small.0, &config).expect("it opens");
+    assert_eq!(recovered.live.len() as u64, taken - 1);
+    assert_eq!(recovered.report.damage, []);
+    drop(journal);
 }

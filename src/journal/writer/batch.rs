@@ -153,6 +153,19 @@ impl Batch {
         _ = self.put(Body::Close, Change::Nothing, stamp);
     }
 
+    /// Tells again what was settled at `at_ms`.
+    pub(super) fn retell(&mut self, ids: &[EffectId], at_ms: u64, stamp: Stamp) {
+        let ids_told = ids.len();
+        let change = Change::Retell {
+            ids: ids_told,
+            at_ms,
+        };
+        let now_ms = at_ms;
+        if !ids.is_empty() {
+            _ = self.put(Body::Done(ids), change, Stamp { now_ms, ..stamp });
+        }
+    }
+
     /// Adds a copy of a whole line.
     pub(super) fn copy(&mut self, line: &[u8], change: Change, stamp: Stamp) {
         let (at, length) = (self.bytes.len(), line.len());

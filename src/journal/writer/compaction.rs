@@ -16,13 +16,14 @@ use std::time::{Duration, Instant};
 use tracing::{debug, warn};
 
 use super::super::fold::Place;
-use super::super::record::{self, Kind, Payload, RECORD_BYTES_MAX, Salt};
+use super::super::record::{self, Frame, Kind, Payload, RECORD_BYTES_MAX, Salt};
 use super::super::recovery::DONE_MAX;
 use super::super::scan;
 use super::super::segment::Segment;
 use super::super::storage::{Storage, StoredFile, read_exact};
-use super::batch::{Change, Moved};
+use super::batch::Change;
 use super::core::{Core, Mode, Now};
+use crate::protocol::id::EffectId;
 
 /// Bytes read between two looks at the queue.
 const CHUNK: usize = 256 << 10;
@@ -44,6 +45,8 @@ pub(super) struct Compaction {
     forced_to: Option<u32>,
     /// A segment that cannot be read whole; it stays.
     stuck: Option<u32>,
+    /// Whether most of the journal's size is used.
+    is_large: bool,
 }
 
 #[derive(Debug)]
@@ -72,6 +75,7 @@ impl<S: Storage> Core<S> {
     /// Removes what nobody needs, and copies a piece if there is one to copy.
     pub(super) fn maintain(&mut self, now: Now) {
         self.drop_dead(now);
+        self.warn_of_size();
         if self.mode != Mode::Working || self.watch.is_low {
             self.compaction.source = None;
             return;
@@ -85,6 +89,19 @@ impl<S: Storage> Core<S> {
         if source.again_at <= now.at {
             self.step(now);
         }
+    }
+
+    /// Says once that the journal is nearly full.
+    fn warn_of_size(&mut self) {
+        let (bytes, bytes_max) = (self.index.bytes(), self.config.bytes_max);
+        let is_large = bytes_max / 5 * 4 <= bytes;
+        if is_large && !self.compaction.is_large {
+            warn!(
+                bytes,
+                bytes_max, "The journal is nearly full; when it is, no effect is taken."
+            );
+        }
+        self.compaction.is_large = is_large;
     }
 
     /// The segments that are written no more.
@@ -222,27 +239,20 @@ impl<S: Storage> Core<S> {
             offset: u32::try_from(offset).unwrap_or(u32::MAX),
             length: u32::try_from(line.len()).unwrap_or(u32::MAX),
         };
-        let change = match frame.kind {
-            Kind::Effect | Kind::Failed | Kind::Note => self
-                .index
-                .needed_at(frame.id, place)
-                .map(|moved: Moved| Change::Move(moved, place)),
-            Kind::Done | Kind::Operator if self.is_remembered(segment, now) => {
-                record::parse(&line, &frame).and_then(|record| {
-                    let ids = match record.payload {
-                        Payload::Done(ids) => ids.len(),
-                        Payload::Discard => 1,
-                        _ => return None,
-                    };
-                    let at_ms = record.t;
-                    Some(Change::Retell { ids, at_ms })
-                })
+        let stamp = self.stamp(now);
+        match frame.kind {
+            Kind::Effect | Kind::Failed | Kind::Note => {
+                if let Some(moved) = self.index.needed_at(frame.id, place) {
+                    self.batch.copy(&line, Change::Move(moved, place), stamp);
+                }
             }
-            _ => None,
-        };
-        if let Some(change) = change {
-            let stamp = self.stamp(now);
-            self.batch.copy(&line, change, stamp);
+            Kind::Done | Kind::Operator if self.is_remembered(segment, now) => {
+                let (mut ids, at_ms) = settled_by(&line, &frame);
+                // Under the same id there may be another effect by now.
+                ids.retain(|id| !self.index.holds(*id));
+                self.batch.retell(&ids, at_ms, stamp);
+            }
+            _ => {}
         }
     }
 
@@ -260,6 +270,19 @@ impl<S: Storage> Core<S> {
         self.stats.compactions += 1;
         self.drop_dead(now);
     }
+}
+
+/// The ids that a record settles, and when.
+fn settled_by(line: &[u8], frame: &Frame) -> (Vec<EffectId>, u64) {
+    let Some(record) = record::parse(line, frame) else {
+        return (Vec::new(), 0);
+    };
+    let ids = match record.payload {
+        Payload::Done(ids) => ids,
+        Payload::Discard => vec![frame.id.into()],
+        _ => Vec::new(),
+    };
+    (ids, record.t)
 }
 
 /// The whole lines from `offset` on, as many as one piece has; the last line of
