@@ -25,6 +25,7 @@ mod holder;
 mod identity;
 mod login;
 mod logs;
+mod metrics;
 mod moment;
 mod outbox;
 mod output;
@@ -97,6 +98,7 @@ fn run(command: Command, inherited: Inherited) -> Result<(), Failure> {
         Command::Status(args) => status::run(args),
         Command::Logs(args) => logs::run(args),
         Command::Events(args) => events::run(args),
+        Command::Metrics(args) => metrics::run(args),
         Command::Outbox(args) => outbox::run(args),
         Command::Emit(args) => emit::run(args),
         Command::Tail(args) => tail::run(args),
@@ -165,6 +167,8 @@ enum Command {
     Logs(logs::Args),
     /// Print what happened to the chain: starts, ends, signals, who asked
     Events(events::Args),
+    /// Print the numbers of `status` as Prometheus reads them
+    Metrics(metrics::Args),
     /// See and mend what is kept on disk until it is published
     Outbox(outbox::Args),
     /// Send side effects to Falco and print their acks

@@ -7,5 +7,6 @@ mod transport;
 
 mod crash;
 mod delivery;
+mod metrics;
 mod operator;
 mod routes;
