@@ -41,6 +41,29 @@ pub(super) enum Exit {
     Interrupted = 130,
 }
 
+/// Every exit code and what it means, for the manual.
+pub(super) const MEANINGS: &[(Exit, &str)] = &[
+    (Exit::Ok, "done; for status: all ready"),
+    (
+        Exit::Failed,
+        "failed, or a part of the chain is not as it should be",
+    ),
+    (Exit::Usage, "the command line is wrong"),
+    (Exit::NotRunning, "nothing runs"),
+    (Exit::Unknown, "it could not be found out"),
+    (Exit::Unavailable, "a part never became ready"),
+    (Exit::Internal, "a bug of ours"),
+    (
+        Exit::CannotCreate,
+        "a directory, lock or socket could not be made",
+    ),
+    (Exit::Disk, "a disk cannot be read or written"),
+    (Exit::TimedOut, "out of time; try again"),
+    (Exit::Permission, "not allowed"),
+    (Exit::Config, "the configuration is wrong"),
+    (Exit::Interrupted, "interrupted"),
+];
+
 impl Exit {
     /// Whether trying the same again cannot help.
     pub(super) fn is_hopeless(self) -> bool {

@@ -10,6 +10,7 @@
 
 mod above;
 mod chain;
+mod completions;
 mod config;
 mod config_verb;
 mod credentials;
@@ -25,6 +26,7 @@ mod holder;
 mod identity;
 mod login;
 mod logs;
+mod man;
 mod metrics;
 mod moment;
 mod outbox;
@@ -108,6 +110,8 @@ fn run(command: Command, inherited: Inherited) -> Result<(), Failure> {
         Command::Config(args) => config_verb::run(args),
         Command::Service(args) => service::run(args),
         Command::Doctor(args) => doctor::run(args),
+        Command::Completions(args) => completions::run(args),
+        Command::Man(args) => man::run(args),
         Command::Version(args) => version::run(args),
         Command::Daemon(args) => daemon::run(args, inherited),
     }
@@ -187,6 +191,10 @@ enum Command {
     Service(service::Args),
     /// Look for everything that can be wrong, and say what to do (exit 1 if something is)
     Doctor(doctor::Args),
+    /// Print a completion script for a shell
+    Completions(completions::Args),
+    /// Print the manual page, or write one for every verb
+    Man(man::Args),
     /// Print the version
     Version(version::Args),
     /// The detached supervisor; `up` starts it

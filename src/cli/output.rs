@@ -14,6 +14,13 @@ pub(super) fn line(text: &str) -> Result<(), Failure> {
     writeln!(stdout, "{text}").map_err(|e| Failure::output(&e))
 }
 
+/// Prints data as it stands.
+pub(super) fn bytes(data: &[u8]) -> Result<(), Failure> {
+    let mut stdout = io::stdout().lock();
+    let written = stdout.write_all(data).and_then(|()| stdout.flush());
+    written.map_err(|e| Failure::output(&e))
+}
+
 /// Waits for `pause`; false at once if the reader of standard output has gone.
 pub(super) fn is_read_within(pause: Duration) -> bool {
     let stdout = io::stdout();

@@ -11,6 +11,7 @@ mod activation;
 mod base;
 mod doctor;
 mod launchd;
+mod manuals;
 mod notify;
 mod systemd;
 mod version;
