@@ -112,6 +112,13 @@ fn civil(days: u64) -> (u64, u64, u64) {
     (year, month, day)
 }
 
+/// The clock of `Instant` as a number, for those who ask for it as one.
+#[must_use]
+pub fn monotonic() -> Duration {
+    use nix::time::{ClockId, clock_gettime};
+    clock_gettime(ClockId::CLOCK_MONOTONIC).map_or(Duration::ZERO, Duration::from)
+}
+
 /// How long this machine has slept since it was booted, in all.
 ///
 /// The clock of every timer stands still meanwhile; another one does not.

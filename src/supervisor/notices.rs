@@ -7,6 +7,7 @@
 //! | line | when |
 //! |---|---|
 //! | `READY=1` | once, when the whole chain is ready |
+//! | `RELOADING=1`, `MONOTONIC_USEC=…` | when the configuration begins to be read anew; `READY=1` again when it has been taken over, or refused |
 //! | `STOPPING=1` | once, when it begins to stop |
 //! | `STATUS=…` | when it differs from what was told, at most every half second |
 //! | `EXTEND_TIMEOUT_USEC=…` | while starting or stopping, whenever the chain waits for something else |
@@ -33,6 +34,20 @@ pub(super) struct Sight {
     pub(super) text: String,
     /// When it will wait no longer for what it waits for now.
     pub(super) deadline: Option<Instant>,
+    /// Whether its configuration is being read anew.
+    pub(super) reloading: bool,
+    /// The clock by which the manager knows which reload is meant.
+    pub(super) monotonic: Duration,
+}
+
+/// The last milestone that was told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum Milestone {
+    #[default]
+    None,
+    Ready,
+    Reloading,
+    Stopping,
 }
 
 /// What was told, and what is due.
@@ -41,8 +56,7 @@ pub(super) struct Notices {
     /// Half the manager's watchdog interval.
     ping_every: Option<Duration>,
     ping_at: Option<Instant>,
-    told_ready: bool,
-    told_stopping: bool,
+    told: Milestone,
     told_text: String,
     told_text_at: Option<Instant>,
     /// When a text that was held back may be told.
@@ -61,7 +75,7 @@ impl Notices {
     /// A turn is completed: the message to send, if there is something to tell.
     pub(super) fn handle_turn(&mut self, sight: &Sight, now: Instant) -> Option<String> {
         let mut lines = Vec::new();
-        self.milestones(sight, &mut lines);
+        self.milestone(sight, &mut lines);
         self.extension(sight, now, &mut lines);
         self.text(sight, now, &mut lines);
         if let Some(every) = self.ping_every
@@ -78,15 +92,26 @@ impl Notices {
         [self.ping_at, self.text_at].into_iter().flatten().min()
     }
 
-    fn milestones(&mut self, sight: &Sight, lines: &mut Vec<String>) {
-        let stopping = matches!(sight.outlook, Outlook::Stopping | Outlook::Stopped);
-        if stopping && !self.told_stopping {
-            self.told_stopping = true;
-            lines.push("STOPPING=1".to_owned());
+    fn milestone(&mut self, sight: &Sight, lines: &mut Vec<String>) {
+        let milestone = match (self.told, sight.outlook) {
+            (_, Outlook::Stopping | Outlook::Stopped) => Milestone::Stopping,
+            (Milestone::None, Outlook::Ready) => Milestone::Ready,
+            (Milestone::Ready, _) if sight.reloading => Milestone::Reloading,
+            (Milestone::Reloading, _) if !sight.reloading => Milestone::Ready,
+            (told, _) => told,
+        };
+        if milestone == self.told {
+            return;
         }
-        if sight.outlook == Outlook::Ready && !self.told_ready {
-            self.told_ready = true;
-            lines.push("READY=1".to_owned());
+        self.told = milestone;
+        match milestone {
+            Milestone::None => {}
+            Milestone::Ready => lines.push("READY=1".to_owned()),
+            Milestone::Reloading => {
+                let usec = sight.monotonic.as_micros();
+                lines.push(format!("RELOADING=1\nMONOTONIC_USEC={usec}"));
+            }
+            Milestone::Stopping => lines.push("STOPPING=1".to_owned()),
         }
     }
 
@@ -129,6 +154,8 @@ mod tests {
             outlook,
             text: text.to_owned(),
             deadline: None,
+            reloading: false,
+            monotonic: Duration::from_secs(3),
         }
     }
 
@@ -154,6 +181,34 @@ mod tests {
         );
         let stopped = sight(Outlook::Stopped, "stopping");
         assert_eq!(notices.handle_turn(&stopped, now), None);
+    }
+
+    #[test]
+    fn a_reload_begins_with_its_moment_and_ends_with_ready() {
+        let now = Instant::now();
+        let mut notices = Notices::new(None);
+        let reloading = |outlook, text| Sight {
+            reloading: true,
+            ..sight(outlook, text)
+        };
+        let early = notices.handle_turn(&reloading(Outlook::Starting, "up"), now);
+        assert_eq!(lines(early), ["STATUS=up"], "it was not ready yet");
+        notices.handle_turn(&sight(Outlook::Ready, "up"), now);
+        let began = lines(notices.handle_turn(&reloading(Outlook::Ready, "up"), now));
+        assert_eq!(began, ["RELOADING=1", "MONOTONIC_USEC=3000000"]);
+        assert_eq!(
+            notices.handle_turn(&reloading(Outlook::Ready, "up"), now),
+            None
+        );
+        let ended = notices.handle_turn(&sight(Outlook::Degraded, "up"), now);
+        assert_eq!(ended.as_deref(), Some("READY=1"), "whatever it led to");
+        notices.handle_turn(&reloading(Outlook::Ready, "up"), now);
+        let stopping = notices.handle_turn(&reloading(Outlook::Stopping, "up"), now);
+        assert_eq!(stopping.as_deref(), Some("STOPPING=1"));
+        assert_eq!(
+            notices.handle_turn(&sight(Outlook::Stopped, "up"), now),
+            None
+        );
     }
 
     #[test]

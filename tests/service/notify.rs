@@ -59,6 +59,12 @@ impl Manager {
         }
     }
 
+    /// The number behind `word`, where it was heard last.
+    fn heard_last(&self, word: &str) -> u128 {
+        let mut numbers = self.heard.iter().rev().filter_map(|l| l.strip_prefix(word));
+        numbers.next().unwrap().parse().unwrap()
+    }
+
     fn count(&self, word: &str) -> usize {
         self.heard.iter().filter(|l| l.starts_with(word)).count()
     }
@@ -105,6 +111,35 @@ fn it_hears_what_is_waited_for_and_waits_as_long() {
     kill(child.id(), "TERM");
     manager.hear("STATUS=stopping, ");
     child.wait().unwrap();
+}
+
+#[test]
+fn it_hears_when_a_reload_begins_and_that_it_is_ready_after_it() {
+    let base = Base::new();
+    let mut manager = Manager::at_path(&base);
+    let mut child = manager.start(&base, &[]);
+    manager.hear("READY=1");
+    let before = monotonic();
+    assert_eq!(base.run(&["reload"]).code, 0);
+    manager.hear("RELOADING=1");
+    let usec = manager.heard_last("MONOTONIC_USEC=");
+    assert!((before..=monotonic()).contains(&usec), "{usec}");
+    manager.hear("READY=1");
+
+    // What cannot be read changes nothing, and is over all the same.
+    std::fs::write(base.dir().join("falco.toml"), "nonsense").unwrap();
+    assert_ne!(base.run(&["reload"]).code, 0);
+    manager.hear("RELOADING=1");
+    manager.hear("READY=1");
+    kill(child.id(), "TERM");
+    manager.hear("STOPPING=1");
+    child.wait().unwrap();
+}
+
+/// The manager's clock, in microseconds.
+fn monotonic() -> u128 {
+    let now = nix::time::clock_gettime(nix::time::ClockId::CLOCK_MONOTONIC);
+    Duration::from(now.unwrap()).as_micros()
 }
 
 #[test]

@@ -216,6 +216,7 @@ fn a_dry_run_prints_the_unit_and_the_commands_and_does_nothing() {
     for line in [
         "Type=notify",
         "NotifyAccess=main",
+        " reload --base-dir ",
         "KillMode=mixed",
         "WatchdogSec=30",
         "UMask=0077",

@@ -115,7 +115,10 @@ fn fill(template: &str, values: &[(&str, String)]) -> String {
 }
 
 fn unit(order: &Order, systemd: Option<u32>) -> Result<Vec<(&'static str, String)>, Failure> {
-    let command: Vec<_> = arguments(order)?.iter().map(|word| quoted(word)).collect();
+    let line = |words: Vec<String>| {
+        let words: Vec<_> = words.iter().map(|word| quoted(word)).collect();
+        words.join(" ")
+    };
     let growing = systemd.is_some_and(|version| GROWING_DELAYS <= version);
     let delay = if growing {
         "RestartSec=1\nRestartSteps=5\nRestartMaxDelaySec=60"
@@ -124,7 +127,8 @@ fn unit(order: &Order, systemd: Option<u32>) -> Result<Vec<(&'static str, String
     };
     Ok(vec![
         ("mark", MARK.to_owned()),
-        ("command", command.join(" ")),
+        ("command", line(arguments(order)?)),
+        ("reload", line(reload(order)?)),
         ("credentials", credentials(order)?),
         ("stop_seconds", STOP_BOUND.as_secs().to_string()),
         ("restart_delay", delay.to_owned()),
@@ -191,6 +195,12 @@ fn arguments(order: &Order) -> Result<Vec<String>, Failure> {
         return Err(Failure::new(Exit::Config, error));
     }
     Ok(words)
+}
+
+/// The command that has the service read its configuration anew.
+fn reload(order: &Order) -> Result<Vec<String>, Failure> {
+    let (program, base) = (text(&own_program()?)?, text(order.paths.base())?);
+    Ok(vec![program, "reload".into(), "--base-dir".into(), base])
 }
 
 fn text(path: &Path) -> Result<String, Failure> {

@@ -6,6 +6,8 @@ use super::super::notices::{Notices, Sight};
 use super::super::view;
 use super::Supervisor;
 use super::config::Manager;
+use super::reload::Reading;
+use crate::clock;
 use crate::net::notify::Notifier;
 
 /// The service manager that waits to hear of us.
@@ -33,6 +35,8 @@ impl Supervisor {
             outlook: self.chain.outlook(),
             text: view::line(&self.chain),
             deadline: self.chain.poll_timeout(),
+            reloading: !matches!(self.reading, Reading::No),
+            monotonic: clock::monotonic(),
         };
         if let Some(message) = manager.notices.handle_turn(&sight, Instant::now())
             && let Err(error) = manager.notifier.send(&message)
