@@ -200,6 +200,73 @@ fn credentials_are_looked_at_and_never_shown() {
 }
 
 #[test]
+fn a_secret_that_others_can_read_is_a_failure_and_made_ours_only_when_asked_to() {
+    let base = Base::new();
+    let private = Permissions::from_mode(0o700);
+    fs::create_dir(base.dir()).unwrap();
+    fs::set_permissions(base.dir(), private).unwrap();
+    let made = base.dir().join("credentials.json");
+    fs::write(&made, r#"{"kind":"logged_out"}"#).unwrap();
+    let named = base.home().join("named");
+    fs::write(&named, "app.key:s3cret").unwrap();
+    let file = base.dir().join("falco.toml");
+    let text = format!(
+        "[credentials]\napi_key_file = {:?}\n",
+        named.to_str().unwrap()
+    );
+    fs::write(&file, text).unwrap();
+    fs::set_permissions(&file, Permissions::from_mode(0o600)).unwrap();
+    for path in [&made, &named] {
+        fs::set_permissions(path, Permissions::from_mode(0o644)).unwrap();
+    }
+    let mode = |path: &std::path::Path| path.metadata().unwrap().permissions().mode() & 0o777;
+
+    let said = doctor(&base, &["--json"], &[]);
+    assert_eq!((said.code, mode(&made)), (1, 0o644));
+    assert_found(&said, "secrets", "fail", "credentials.json can be read");
+    assert_found(&said, "secrets", "fail", "named can be read");
+    let said = doctor(&base, &["--json", "--fix"], &[]);
+    assert_eq!((mode(&made), mode(&named)), (0o600, 0o644));
+    assert_found(
+        &said,
+        "secrets",
+        "ok",
+        "credentials.json: made it ours only",
+    );
+    assert_found(&said, "secrets", "fail", "named can be read");
+    assert_found(&said, "credentials", "warn", "logged out");
+    assert!(!said.stdout.contains("s3cret"));
+}
+
+#[test]
+fn the_transport_says_its_version_and_what_logs_take_is_told_though_nothing_runs() {
+    let base = Base::new();
+    let own = doctor(&base, &["--json"], &[]);
+    assert_found(&own, "transport", "ok", env!("CARGO_PKG_VERSION"));
+    assert!(findings(&own, "logs").is_empty(), "nothing ever ran");
+
+    up(&base);
+    assert_eq!(base.run(&["stop"]).code, 0);
+    fs::write(base.dir().join("logs/old.log"), vec![b'x'; 2_000_001]).unwrap();
+    base.fake("theirs", "echo daemon-ably 9.8.7");
+    base.fake("mute", "echo no such flag >&2; exit 2");
+    let program = |name: &str| base.home().join("bin").join(name).display().to_string();
+    for (name, level, text) in [
+        ("theirs", "ok", "says daemon-ably 9.8.7"),
+        ("mute", "warn", "no such flag"),
+        ("missing", "fail", "missing"),
+    ] {
+        let said = doctor(
+            &base,
+            &["--json"],
+            &[("DAEMON_ABLY_BINARY", &program(name))],
+        );
+        assert_found(&said, "transport", level, text);
+        assert_found(&said, "logs", "ok", "3 MB");
+    }
+}
+
+#[test]
 fn with_an_account_the_way_to_ably_and_its_clock_are_looked_at() {
     let base = Base::new();
     up(&base);

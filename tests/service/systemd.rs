@@ -106,11 +106,33 @@ fn an_installed_service_runs_and_answers_as_the_managers_process() {
     );
     assert_eq!(base.status()["pid"].as_u64(), Some(pid), "nothing changed");
 
-    well(&base.run(&["service", "uninstall"]));
+    let file = unit(&base).display().to_string();
+    let gone = uninstalled(&base, &["--dry-run"]);
+    assert_eq!(
+        (&gone["removed"], &gone["files"][0]),
+        (&false.into(), &file.clone().into())
+    );
+    assert!(fs::exists(&file).unwrap());
+    let gone = uninstalled(&base, &[]);
+    assert_eq!(
+        (&gone["removed"], &gone["files"][0]),
+        (&true.into(), &file.into())
+    );
     assert_eq!(fs::read_dir(units(&base)).unwrap().count(), 0);
     assert_eq!(base.run(&["status"]).code, 3);
     assert_eq!(base.run(&["service", "status"]).code, 3);
-    well(&base.run(&["service", "uninstall"]));
+    let gone = uninstalled(&base, &[]);
+    assert_eq!(
+        (&gone["removed"], gone["files"].as_array().unwrap().len()),
+        (&false.into(), 0)
+    );
+}
+
+fn uninstalled(base: &Base, args: &[&str]) -> serde_json::Value {
+    let args = [&["service", "uninstall", "--json"], args].concat();
+    let said = base.run(&args);
+    well(&said);
+    serde_json::from_str(&said.stdout).unwrap()
 }
 
 #[test]

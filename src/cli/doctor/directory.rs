@@ -1,6 +1,6 @@
 //! The base directory: whose it is, who else can change it, where it lies.
 
-use std::fs::{self, Permissions};
+use std::fs::{self, Metadata, Permissions};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 
@@ -110,6 +110,15 @@ fn kind(base: &Path) -> Option<Kind> {
         "tmpfs" => Kind::Passing("tmpfs"),
         _ => Kind::Local,
     })
+}
+
+/// How much the logs of a chain that does not run take; one that runs says so
+/// itself.
+pub(super) fn logs(paths: &Paths) -> Finding {
+    let entries = fs::read_dir(paths.logs()).into_iter().flatten();
+    let files = entries.filter_map(|entry| entry.ok()?.metadata().ok());
+    let bytes: u64 = files.filter(Metadata::is_file).map(|file| file.len()).sum();
+    Finding::ok("logs", format!("{} MB", bytes.div_ceil(1_000_000)))
 }
 
 fn sockets(paths: &Paths) -> Finding {

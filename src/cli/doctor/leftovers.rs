@@ -6,6 +6,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use super::directory;
 use super::finding::Finding;
 use crate::cli::service;
 use crate::net::unix::{self, Probe};
@@ -23,6 +24,7 @@ pub(super) fn examine(paths: &Paths, fix: bool) -> Vec<Finding> {
             let mut found = vec![Finding::ok("lock", "free: nothing runs")];
             found.extend(files(paths, fix));
             found.extend(orphans(paths, fix));
+            found.push(directory::logs(paths));
             found
         }
         Err(error) => {

@@ -11,6 +11,8 @@ mod finding;
 mod leftovers;
 mod machine;
 mod owner;
+mod secrets;
+mod transport;
 
 use std::time::Duration;
 
@@ -66,7 +68,17 @@ async fn examine(args: &Args, paths: &Paths) -> Vec<Finding> {
         }
     };
     let loaded = config::load(paths, &args.setup.given());
-    let (files, owner, account) = tokio::join!(
+    let config = loaded.as_ref().ok().map(|loaded| &loaded.config);
+    let secrets = secrets::of(paths, config);
+    let program = config.and_then(|config| config.transport.binary.clone());
+    let of_account = async {
+        // First what is put right here: the others read it.
+        let look = tokio::task::spawn_blocking(move || secrets::examine(&secrets, fix));
+        let mut found = look.await.unwrap_or_default();
+        found.extend(account::examine(paths, loaded).await);
+        found
+    };
+    let (files, owner, transport, account) = tokio::join!(
         in_time("files", async {
             // A directory on a server that is gone blocks for ever.
             tokio::task::spawn_blocking(of_files)
@@ -74,9 +86,10 @@ async fn examine(args: &Args, paths: &Paths) -> Vec<Finding> {
                 .unwrap_or_default()
         }),
         in_time("owner", owner::examine(paths)),
-        in_time("account", account::examine(paths, loaded)),
+        transport::examine(program.as_deref()),
+        in_time("account", of_account),
     );
-    [files, owner, account].concat()
+    [files, owner, vec![transport], account].concat()
 }
 
 async fn in_time(what: &'static str, look: impl Future<Output = Vec<Finding>>) -> Vec<Finding> {

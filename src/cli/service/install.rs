@@ -1,7 +1,6 @@
-//! `falco service install` and `uninstall`.
+//! `falco service install`.
 
 use std::os::unix::fs::DirBuilderExt;
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use nix::unistd::{User, geteuid};
@@ -419,42 +418,4 @@ pub(super) fn located(which: &Which, kind: Kind) -> Result<Paths, Failure> {
         _ => None,
     };
     paths(which, kind, user.as_ref())
-}
-
-/// `falco service uninstall`.
-pub(super) async fn uninstall(which: Which) -> Result<(), Failure> {
-    let kind = which.kind()?;
-    let place = Place::of(kind, &located(&which, kind)?)?;
-    if !place.is_installed() {
-        if place.file().exists() {
-            // Refuses it by name.
-            file::remove(&place.file())?;
-        }
-        output::message(&format!("{} is not installed", place.name()));
-        return Ok(());
-    }
-    let files: Vec<PathBuf> = [
-        Some(place.file()),
-        place.socket_file().filter(|_| place.has_socket()),
-    ]
-    .into_iter()
-    .flatten()
-    .collect();
-    if which.dry_run {
-        return files
-            .iter()
-            .try_for_each(|file| output::line(&format!("$ rm {}", file.display())));
-    }
-    match kind {
-        Kind::Launchd => launchd::boot_out(&place).await.map(|_| ())?,
-        Kind::User | Kind::System => systemd::disable_now(&place).await?,
-    }
-    for file in &files {
-        file::remove(file)?;
-        output::message(&format!("removed {}", progress::tilde(file)));
-    }
-    if kind == Kind::Launchd {
-        return Ok(());
-    }
-    systemd::insist(&place, &["daemon-reload"], PATIENCE).await
 }

@@ -18,6 +18,7 @@ mod launchd;
 mod place;
 mod show;
 mod systemd;
+mod uninstall;
 mod unit;
 
 use std::time::Duration;
@@ -45,7 +46,7 @@ enum Verb {
     /// Install the chain as a service, switch it on and start it
     Install(install::Args),
     /// Stop the service, switch it off and take its files away
-    Uninstall(Which),
+    Uninstall(uninstall::Args),
     /// Say whether it is installed, on and running (exit 0 running, 1 failing, 3 not, 4 unknown)
     Status(show::Args),
 }
@@ -84,7 +85,7 @@ impl Which {
 pub(super) fn run(args: Args) -> Result<(), Failure> {
     match args.verb {
         Verb::Install(args) => block_on(install::run(args)),
-        Verb::Uninstall(which) => block_on(install::uninstall(which)),
+        Verb::Uninstall(args) => block_on(uninstall::run(args)),
         Verb::Status(args) => block_on(show::run(args)),
     }
 }
