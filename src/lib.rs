@@ -91,6 +91,12 @@
 //! One thread writes them all and nobody waits for it: what a disk does not
 //! take in time is dropped and counted.
 //!
+//! A service manager may stand above: `cli::service` renders units for systemd
+//! and an agent for launchd from `service/`, and while one is installed, `up` and
+//! `stop` go through it. The supervisor tells the manager how the chain is, and
+//! takes the sockets it has bound. `cli::doctor` looks at everything that can be
+//! wrong around a chain.
+//!
 //! # Promises
 //!
 //! - **G1** SUCCESS for an effect means Ably accepted it; with an outbox, that it

@@ -19,6 +19,7 @@ mod daemon_ably;
 mod doctor;
 mod emit;
 mod emulator;
+mod env;
 mod events;
 mod exit;
 mod follow;
@@ -108,6 +109,7 @@ fn run(command: Command, inherited: Inherited) -> Result<(), Failure> {
         Command::Login(args) => login::run(args),
         Command::Logout(args) => login::logout(args),
         Command::Config(args) => config_verb::run(args),
+        Command::Env(args) => env::run(args),
         Command::Service(args) => service::run(args),
         Command::Doctor(args) => doctor::run(args),
         Command::Completions(args) => completions::run(args),
@@ -187,6 +189,8 @@ enum Command {
     Logout(login::LogoutArgs),
     /// Check the configuration, or show what it comes to
     Config(config_verb::Args),
+    /// Print where the instance is, as variables for a shell
+    Env(env::Args),
     /// Install the chain as a service of systemd or launchd
     Service(service::Args),
     /// Look for everything that can be wrong, and say what to do (exit 1 if something is)

@@ -10,6 +10,7 @@
 mod activation;
 mod base;
 mod doctor;
+mod env;
 mod launchd;
 mod manuals;
 mod notify;
