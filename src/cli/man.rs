@@ -52,17 +52,36 @@ fn write_all(dir: &Path, command: Command) -> Result<(), (PathBuf, io::Error)> {
 }
 
 fn page(command: Command) -> io::Result<Vec<u8>> {
-    let man = Man::new(command).manual("falco");
+    let version = format!("falco {}", env!("CARGO_PKG_VERSION"));
+    let examples = command.get_after_help().map(ToString::to_string);
+    let has_verbs = command.has_subcommands();
+    let man = Man::new(command).manual("falco").source(version);
     let mut page = Vec::new();
     man.render_title(&mut page)?;
     man.render_name_section(&mut page)?;
     man.render_synopsis_section(&mut page)?;
     man.render_description_section(&mut page)?;
     man.render_options_section(&mut page)?;
-    man.render_subcommands_section(&mut page)?;
-    man.render_extra_section(&mut page)?;
+    if has_verbs {
+        man.render_subcommands_section(&mut page)?;
+    }
+    if let Some(text) = examples {
+        as_it_stands("EXAMPLES", &text).to_writer(&mut page)?;
+    }
     exit_status().to_writer(&mut page)?;
     Ok(page)
+}
+
+/// A section whose lines are kept.
+fn as_it_stands(name: &str, text: &str) -> Roff {
+    let mut roff = Roff::new();
+    roff.control("SH", [name]);
+    roff.control("nf", []);
+    for line in text.lines() {
+        roff.text([roman(line)]);
+    }
+    roff.control("fi", []);
+    roff
 }
 
 fn exit_status() -> Roff {

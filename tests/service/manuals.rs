@@ -22,11 +22,15 @@ fn every_verb_has_a_page_with_the_exit_codes_and_hidden_ones_have_none() {
     let dir = base.home().join("man");
     let said = base.run(&["man", "--dir", dir.to_str().unwrap()]);
     assert_eq!(said.code, 0, "{}", said.stderr);
+    let version = format!("\"falco {}\"", env!("CARGO_PKG_VERSION"));
     for verb in verbs(&base) {
         let page = fs::read_to_string(dir.join(format!("falco-{verb}.1"))).unwrap();
         assert!(page.contains("EXIT STATUS"), "{verb}");
         assert!(page.contains("nothing runs"), "{verb}");
+        assert!(page.contains(&version), "{verb}");
     }
+    let uninstall = fs::read_to_string(dir.join("falco-service-uninstall.1")).unwrap();
+    assert!(!uninstall.contains("SUBCOMMANDS"), "it has none");
     assert!(dir.join("falco.1").exists());
     assert!(!dir.join("falco-__daemon.1").exists());
 }
