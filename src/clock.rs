@@ -29,6 +29,18 @@ impl BootTime {
         Self { ms: millis(since) }
     }
 
+    /// The moment so many milliseconds after the machine's start.
+    #[must_use]
+    pub fn from_ms(ms: i64) -> Self {
+        Self { ms }
+    }
+
+    /// Milliseconds since the machine's start.
+    #[must_use]
+    pub fn to_ms(self) -> i64 {
+        self.ms
+    }
+
     /// How long after `earlier` this is; zero if it is not.
     #[must_use]
     pub fn since(self, earlier: Self) -> Duration {

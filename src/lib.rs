@@ -104,8 +104,9 @@
 //! - **G2** An effect resent until acked ends in SUCCESS, or in a FAILED that
 //!   says why.
 //! - **G3** First publications of one lane appear in arrival order.
-//! - **G4** Duplicates only where the outcome was unknown at a disconnect, and
-//!   with the same Ably message id, so that Ably and receivers drop them.
+//! - **G4** Duplicates only where the outcome was unknown at a disconnect or a
+//!   crash, and with the same Ably message id, so that Ably and receivers drop
+//!   them; a batch goes out again as the batch it was.
 //! - **G5** Every well-framed request gets exactly one answer on its own
 //!   connection, in bounded time, while that connection lives.
 //! - **G6** A blocked or poisoned lane delays no other. **G7** Memory stays under
@@ -115,7 +116,7 @@
 //!   file that is not ours is ever signalled or removed. **G11** `stop` returns
 //!   when everything is gone, `up` when everything answers.
 //!
-//! Without an outbox Falco keeps nothing on disk: the daemon owns durability and
+//! Without an outbox Falco keeps no effect on disk: the daemon owns durability and
 //! resends what was not acked. With one, what was acked is published after any
 //! crash, or waits as a dead letter that says why.
 

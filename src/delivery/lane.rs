@@ -74,6 +74,9 @@ impl<T> Settled<T> {
         }
     }
 }
+/// Tells batches that are made up again from each other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct BatchNumber(pub u64);
 
 /// An effect in a lane.
 #[derive(Debug)]
@@ -84,6 +87,8 @@ pub(super) struct Entry<T> {
     pub place: Place,
     pub origin: T,
     pub arrived: Instant,
+    /// The batch it was part of before, and has to be part of again.
+    pub batch: Option<BatchNumber>,
     /// An attempt was made, and nobody can say whether it was published.
     pub is_doubtful: bool,
 }
@@ -361,6 +366,11 @@ impl<T> Lane<T> {
     /// How many effects from the head on may go out together: publishes to one
     /// channel, within the limits of a batch.
     fn batch_len(&self, config: &Config) -> usize {
+        let batch = self.queue.front().and_then(|entry| entry.batch);
+        if batch.is_some() {
+            let same = self.queue.iter().take_while(|entry| entry.batch == batch);
+            return same.count();
+        }
         let mut bytes = 0;
         let mut channel = None;
         let fits = self.queue.iter().take(config.batch_messages_max);
@@ -368,6 +378,9 @@ impl<T> Lane<T> {
             let Operation::Publish { channel: to, .. } = &entry.effect.operation else {
                 return false;
             };
+            if entry.batch.is_some() {
+                return false;
+            }
             bytes += entry.message_bytes();
             bytes <= config.batch_bytes_max && *channel.get_or_insert(to) == to
         });

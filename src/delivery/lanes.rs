@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::config::{Config, Keeping};
 use super::failure::{Class, Failure, Refusal};
-use super::lane::{Effect, Entry, Lane, Place, Settled, Standing, State};
+use super::lane::{BatchNumber, Effect, Entry, Lane, Place, Settled, Standing, State};
 use super::pace::{Pace, Sign};
 use super::request::{Request, RequestId};
 use super::turns::Turns;
@@ -69,6 +69,7 @@ pub(crate) struct Lanes<T> {
     peer: Option<Peer>,
     shutting_down: bool,
     next_generation: u64,
+    next_batch: u64,
     requests_in_flight: usize,
     /// Those of them that are not slow.
     recent_requests: usize,
@@ -100,6 +101,7 @@ impl<T> Lanes<T> {
             peer: None,
             shutting_down: false,
             next_generation: 1,
+            next_batch: 0,
             requests_in_flight: 0,
             recent_requests: 0,
             effects: 0,
@@ -149,6 +151,31 @@ impl<T> Lanes<T> {
         origin: T,
         now: Instant,
     ) {
+        self.submit(effect, place, origin, None, now);
+    }
+
+    /// These effects of one lane were sent together before; they go out
+    /// together again, and with nothing else, so that the server knows them.
+    pub(crate) fn handle_batch(
+        &mut self,
+        effects: impl IntoIterator<Item = (SideEffect, Place, T)>,
+        now: Instant,
+    ) {
+        let batch = BatchNumber(self.next_batch);
+        self.next_batch += 1;
+        for (effect, place, origin) in effects {
+            self.submit(effect, place, origin, Some(batch), now);
+        }
+    }
+
+    fn submit(
+        &mut self,
+        effect: SideEffect,
+        place: Place,
+        origin: T,
+        batch: Option<BatchNumber>,
+        now: Instant,
+    ) {
         let slot = self.slot_for(&effect.lane);
         let entry = Entry {
             effect: Effect {
@@ -162,6 +189,7 @@ impl<T> Lanes<T> {
             place,
             origin,
             arrived: now,
+            batch,
             is_doubtful: false,
         };
         self.update(slot, |lanes, lane| {

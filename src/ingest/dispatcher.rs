@@ -20,6 +20,7 @@ use tokio::time::{Instant, timeout};
 use tracing::info;
 
 use super::alarm::Alarm;
+use super::memo::{Batch, Memo};
 use super::session::SessionId;
 use super::{Config, Query, SUBMISSIONS_MAX};
 use crate::clock::BootTime;
@@ -78,6 +79,7 @@ const CLOSE_PATIENCE: Duration = Duration::from_secs(1);
 pub(super) struct Dispatcher {
     admission: Admission<Origin>,
     ways: Ways,
+    memo: Option<Memo>,
     closed: watch::Receiver<Option<&'static str>>,
     keeper: Option<Keeper>,
     verdict: watch::Sender<Option<String>>,
@@ -111,6 +113,15 @@ enum Event {
     Due,
 }
 
+/// The memo of this boot, and what it holds from earlier lives.
+fn open_memo(config: &Config) -> (Option<Memo>, Vec<Batch>) {
+    let Some(place) = &config.memo else {
+        return (None, Vec::new());
+    };
+    let (memo, sent_before) = Memo::open(&place.dir, &place.boot_id, BootTime::now());
+    (Some(memo), sent_before)
+}
+
 impl Dispatcher {
     pub(super) fn new(
         config: &Config,
@@ -119,9 +130,15 @@ impl Dispatcher {
         shutdown: &Shutdown,
     ) -> Self {
         let keeper = config.outbox.clone();
+        let (memo, sent_before) = open_memo(config);
+        let mut admission = Admission::new();
+        for batch in sent_before.iter().filter(|batch| batch.is_accepted) {
+            batch.tell(&mut admission);
+        }
         Self {
-            admission: Admission::new(),
-            ways: Ways::new(config),
+            admission,
+            ways: Ways::new(config, &sent_before),
+            memo,
             closed: config.closed.clone(),
             keeper: keeper.map(|outbox| Keeper::new(outbox, shutdown)),
             verdict: watch::Sender::new(None),
@@ -149,7 +166,9 @@ impl Dispatcher {
         while !self.is_done() {
             match self.event(&shutdown).await {
                 Event::Shutdown => self.begin_stop(),
-                Event::Transport(way, event) => self.ways.way(way).handle(event),
+                Event::Transport(way, event) => {
+                    self.ways.way(way).handle(event, self.memo.as_mut());
+                }
                 Event::Submitted(submission) => self.take_all(submission),
                 Event::Kept(event) => self.handle_kept(event),
                 Event::Asked(query) => self.answer(query),
@@ -195,6 +214,10 @@ impl Dispatcher {
         if let Some(keeper) = &mut self.keeper {
             keeper.write(now, self.stop != Stop::No);
         }
+        // Before the transport or a daemon can see any of it.
+        if let Some(memo) = &mut self.memo {
+            memo.flush();
+        }
         self.tell();
     }
 
@@ -204,7 +227,7 @@ impl Dispatcher {
         let boot_time = BootTime::now();
         let mut has_settled = false;
         for way in self.ways.iter_mut() {
-            way.send();
+            way.send(self.memo.as_mut(), boot_time);
             while let Some(settled) = way.lanes.poll_settled() {
                 match (settled.origin, &mut self.keeper) {
                     (Some(ticket), _) => {
@@ -323,7 +346,7 @@ impl Dispatcher {
             ticket,
         } = admitted;
         let now = Instant::now().into_std();
-        way.lanes.handle_submit(effect, place, Some(ticket), now);
+        way.submit(effect, place, Some(ticket), now);
     }
 
     fn handle_kept(&mut self, event: keeper::Event) {
@@ -387,7 +410,7 @@ impl Dispatcher {
         self.admission.handle_timeout(BootTime::now());
         let is_over = matches!(self.stop, Stop::Draining { until } if until <= now);
         for way in self.ways.iter_mut() {
-            way.lanes.handle_timeout(now.into_std());
+            way.handle_timeout(now.into_std());
             if is_over {
                 way.lanes.handle_shutdown_deadline();
             }
@@ -403,7 +426,7 @@ impl Dispatcher {
         let until = Instant::now() + self.grace;
         self.stop = Stop::Draining { until };
         for way in self.ways.iter_mut() {
-            way.lanes.handle_shutdown();
+            way.handle_shutdown(Instant::now().into_std());
         }
         self.submissions.close();
         while let Ok(submission) = self.submissions.try_recv() {

@@ -29,7 +29,9 @@
 //! connection of its own, so the outage of one delays no other.
 //!
 //! With an outbox, effects are kept on disk until they are published, and
-//! answered once they are there; without one nothing is kept.
+//! answered once they are there; without one no effect is kept. Which batches
+//! were sent is noted in both cases ([`memo`]), so that a Falco that died sends
+//! them again as they were and subscribers see no effect twice.
 //!
 //! Never publishes anything by itself and never reads the environment.
 //!
@@ -39,6 +41,7 @@
 
 mod alarm;
 mod dispatcher;
+mod memo;
 pub(crate) mod offline;
 mod server;
 mod session;
@@ -93,6 +96,15 @@ pub(crate) struct Outbox {
     pub resume_grace: Duration,
 }
 
+/// Where sent batches are noted.
+#[derive(Debug, Clone)]
+pub(crate) struct MemoPlace {
+    /// A private directory; it has to exist.
+    pub dir: PathBuf,
+    /// This boot of the machine.
+    pub boot_id: String,
+}
+
 /// What Falco has to know.
 #[derive(Debug, Clone)]
 pub(crate) struct Config {
@@ -112,6 +124,9 @@ pub(crate) struct Config {
     /// How long a stop waits for answers that are on their way. The task group
     /// needs a little longer than this to write the last acks.
     pub shutdown_grace: Duration,
+    /// Where is noted what is needed to send batches again as they were; without
+    /// it a crash of Falco may show some to subscribers twice.
+    pub memo: Option<MemoPlace>,
 }
 
 impl Config {
@@ -125,6 +140,7 @@ impl Config {
             delivery: delivery::Config::default(),
             outbox: None,
             shutdown_grace: Duration::from_secs(2),
+            memo: None,
         }
     }
 }

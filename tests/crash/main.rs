@@ -65,7 +65,7 @@ fn a_transport_that_dies_anywhere_costs_one_lane_nothing() {
 
 #[test]
 fn a_transport_that_dies_anywhere_costs_many_lanes_nothing() {
-    for death in deaths(&TRANSPORT, &[1, 40], 2) {
+    for death in deaths(&TRANSPORT, &[1, 4], 2) {
         crash(death, 100, "");
     }
 }
@@ -74,5 +74,12 @@ fn a_transport_that_dies_anywhere_costs_many_lanes_nothing() {
 fn a_falco_that_dies_anywhere_costs_one_lane_nothing() {
     for death in deaths(&FALCO, &[1, 3], 1) {
         crash(death, 1, "");
+    }
+}
+
+#[test]
+fn a_falco_that_dies_anywhere_costs_many_lanes_nothing() {
+    for death in deaths(&FALCO, &[1, 3], 1) {
+        crash(death, 100, "");
     }
 }

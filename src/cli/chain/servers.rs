@@ -9,6 +9,7 @@ use super::{Ingredients, keeping, plan};
 use crate::delivery;
 use crate::ingest;
 use crate::net::unix::Socket;
+use crate::process::identity::Identity;
 use crate::report::Report;
 use crate::supervisor::part::{Essence, PartSpec, Run, ServerPart, Serving};
 use crate::token_broker::{self, Source};
@@ -65,6 +66,10 @@ pub(super) fn falco(with: &Ingredients) -> PartSpec {
     config.delivery = delivery::Config::with_attempt_timeout(with.config.publish_timeout);
     config.outbox = keeping::outbox(with);
     config.routes = keeping::routes(with);
+    config.memo = Some(ingest::MemoPlace {
+        dir: with.paths.run(),
+        boot_id: Identity::own().boot_id,
+    });
     let grace = config.shutdown_grace + LAST_ACKS;
     let socket = Arc::clone(&with.falco_socket);
     let handle = Arc::clone(&with.handles.falco);

@@ -650,3 +650,26 @@ fn what_comes_again_after_a_later_one_was_sent_waits_at_the_end() {
         story.lanes.handle_accepted(id);
     }
 }
+
+#[test]
+fn what_was_one_batch_before_is_one_batch_again_with_the_same_base() {
+    let alone: Vec<SideEffect> = (2..=3).map(|n| publish("a", n)).collect();
+    let mut before = Story::with(OURS, alone.clone());
+    let base = before.lanes.poll_request(before.now).expect("sent").base();
+
+    let mut story = Story::with(OURS, [publish("a", 1)]);
+    let place = |arrival| Place {
+        arrival,
+        producer: Producer(0),
+    };
+    let batch = (2..).zip(alone).map(|(n, effect)| (effect, place(n), ()));
+    story.lanes.handle_batch(batch, story.now);
+    story.submit_at(4, publish("a", 4));
+    let first = story.expect_request(&[1]);
+    story.lanes.handle_accepted(first);
+    let again = story.lanes.poll_request(story.now).expect("sent");
+    assert_eq!(again.base(), base);
+    let second = again.id;
+    story.lanes.handle_accepted(second);
+    story.expect_request(&[4]);
+}

@@ -7,6 +7,8 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use tracing::{debug, info, warn};
 
+use super::super::memo::Memo;
+use crate::clock::BootTime;
 use crate::delivery::{Effect, Lanes, Peer, Refusal, Request, RequestId};
 use crate::failpoint::{self, Point};
 use crate::net::ipc::{self, Features, IpcClient, Lost};
@@ -29,6 +31,41 @@ const TELL_EVERY: Duration = Duration::from_secs(1);
 
 /// Of a transport's error text, daemons are told no more than this.
 const ERROR_BYTES_MAX: usize = 4096;
+
+/// Where is noted what goes out over a way and comes back.
+#[derive(Debug)]
+pub(super) struct Noting<'a> {
+    memo: Option<&'a mut Memo>,
+    way: usize,
+    now: BootTime,
+}
+
+impl<'a> Noting<'a> {
+    /// Of the way with this number; without a memo nothing is noted.
+    pub(super) fn new(memo: Option<&'a mut Memo>, way: usize, now: BootTime) -> Self {
+        Self { memo, way, now }
+    }
+
+    fn sent(&mut self, request: &Request<'_>) {
+        if let Some(memo) = &mut self.memo {
+            memo.handle_sent(self.way, request, self.now);
+        }
+    }
+
+    fn answered(&mut self, id: RequestId, is_accepted: bool) {
+        match &mut self.memo {
+            Some(memo) if is_accepted => memo.handle_accepted(self.way, id, self.now),
+            Some(memo) => memo.handle_refused(self.way, id),
+            None => {}
+        }
+    }
+
+    fn lost(&mut self) {
+        if let Some(memo) = &mut self.memo {
+            memo.handle_disconnected(self.way);
+        }
+    }
+}
 
 /// The connection to the transport.
 #[derive(Debug)]
@@ -83,7 +120,12 @@ impl Link {
         self.client.event(is_wanted).await
     }
 
-    pub(super) fn handle<T>(&mut self, event: ipc::Event, lanes: &mut Lanes<T>) {
+    pub(super) fn handle<T>(
+        &mut self,
+        event: ipc::Event,
+        lanes: &mut Lanes<T>,
+        mut noting: Noting<'_>,
+    ) {
         match event {
             ipc::Event::Connected(features) => {
                 self.is_up.send_replace(true);
@@ -95,14 +137,14 @@ impl Link {
                 }
                 lanes.handle_connected(peer(features));
             }
-            ipc::Event::Disconnected(lost) => self.lost(&lost, lanes),
-            ipc::Event::Lines => self.read(lanes),
+            ipc::Event::Disconnected(lost) => self.lost(&lost, lanes, &mut noting),
+            ipc::Event::Lines => self.read(lanes, &mut noting),
             ipc::Event::Room => {}
         }
     }
 
     /// Writes every request that may go out.
-    pub(super) fn send<T>(&mut self, lanes: &mut Lanes<T>) {
+    pub(super) fn send<T>(&mut self, lanes: &mut Lanes<T>, mut noting: Noting<'_>) {
         let now = Instant::now().into_std();
         while let Some(out) = self.client.out() {
             let Some(request) = lanes.poll_request(now) else {
@@ -116,32 +158,35 @@ impl Link {
                 out.truncate(start);
                 let id = request.id;
                 lanes.handle_too_large(id, bytes, self.line_bytes_max);
+            } else {
+                noting.sent(&request);
             }
         }
     }
 
-    fn read<T>(&mut self, lanes: &mut Lanes<T>) {
+    fn read<T>(&mut self, lanes: &mut Lanes<T>, noting: &mut Noting<'_>) {
         let now = Instant::now().into_std();
         loop {
             match self.client.next_line() {
-                Ok(Some(line)) => answer(line, lanes, now),
+                Ok(Some(line)) => answer(line, lanes, noting, now),
                 Ok(None) => return,
                 Err(error) => {
                     self.client.disconnect();
-                    self.lost(&error.into(), lanes);
+                    self.lost(&error.into(), lanes, noting);
                     return;
                 }
             }
         }
     }
 
-    fn lost<T>(&mut self, lost: &Lost, lanes: &mut Lanes<T>) {
+    fn lost<T>(&mut self, lost: &Lost, lanes: &mut Lanes<T>, noting: &mut Noting<'_>) {
         self.is_up.send_replace(false);
         if self.tell_lost.may_tell() {
             warn!(error = %Report(lost), "Connection to the transport lost; will connect again.");
         } else {
             debug!(error = %Report(lost), "Connection to the transport lost again.");
         }
+        noting.lost();
         lanes.handle_disconnected(Instant::now().into_std());
     }
 }
@@ -159,7 +204,7 @@ fn peer(features: Features) -> Peer {
 
 /// Brings one line of the transport to the lanes. What cannot be understood,
 /// or answers nothing that was asked, is ignored.
-fn answer<T>(line: &[u8], lanes: &mut Lanes<T>, now: std::time::Instant) {
+fn answer<T>(line: &[u8], lanes: &mut Lanes<T>, noting: &mut Noting<'_>, now: std::time::Instant) {
     let incoming = match serde_json::from_slice::<Incoming<'_>>(line) {
         Ok(incoming) => incoming,
         Err(error) => {
@@ -181,6 +226,7 @@ fn answer<T>(line: &[u8], lanes: &mut Lanes<T>, now: std::time::Instant) {
         debug!(op = %incoming.op, "Transport answered what was not asked.");
         return;
     };
+    noting.answered(id, incoming.ok);
     if incoming.ok {
         failpoint::reach(Point::AnswerRead);
         lanes.handle_accepted(id);

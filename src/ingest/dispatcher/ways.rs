@@ -15,9 +15,11 @@ use futures_util::future::select_all;
 use tokio::sync::watch;
 
 use super::super::Config;
+use super::super::memo::{Batch, Memo};
 use super::keeper::Waiter;
-use super::link::Link;
-use crate::delivery::{self, Lanes, Place, Producer};
+use super::link::{Link, Noting};
+use crate::clock::BootTime;
+use crate::delivery::{self, Lanes, Passed, Place, Producer, Recall};
 use crate::net::ipc;
 use crate::protocol::envelope::SideEffect;
 
@@ -33,6 +35,9 @@ pub(super) const OWN: usize = 0;
 pub(super) struct Way {
     pub lanes: Lanes<Waiter>,
     pub link: Link,
+    /// Makes up again what was on its way when an earlier life ended.
+    recall: Recall<Waiter>,
+    number: usize,
     /// Whether it is dialed only while it is needed.
     is_spare: bool,
 }
@@ -42,17 +47,21 @@ impl Way {
         Self {
             lanes: Lanes::new(config.clone()),
             link: Link::new(socket.to_owned()),
+            recall: Recall::new([], Instant::now()),
+            number: 0,
             is_spare: false,
         }
     }
 
     /// Writes every request that may go out.
-    pub(super) fn send(&mut self) {
-        self.link.send(&mut self.lanes);
+    pub(super) fn send(&mut self, memo: Option<&mut Memo>, now: BootTime) {
+        let noting = Noting::new(memo, self.number, now);
+        self.link.send(&mut self.lanes, noting);
     }
 
-    pub(super) fn handle(&mut self, event: ipc::Event) {
-        self.link.handle(event, &mut self.lanes);
+    pub(super) fn handle(&mut self, event: ipc::Event, memo: Option<&mut Memo>) {
+        let noting = Noting::new(memo, self.number, BootTime::now());
+        self.link.handle(event, &mut self.lanes, noting);
     }
 
     /// Takes an effect that is kept on disk.
@@ -61,8 +70,52 @@ impl Way {
             arrival: order + 1,
             producer: Producer(0),
         };
-        self.lanes
-            .handle_submit(effect, place, None, Instant::now());
+        self.submit(effect, place, None, Instant::now());
+    }
+
+    /// Takes an effect to its lane, together with those it was in a batch with.
+    pub(super) fn submit(
+        &mut self,
+        effect: SideEffect,
+        place: Place,
+        waiter: Waiter,
+        now: Instant,
+    ) {
+        if self.recall.is_idle() {
+            self.lanes.handle_submit(effect, place, waiter, now);
+            return;
+        }
+        self.recall.handle((effect, place, waiter), now);
+        self.pass_on(now);
+    }
+
+    fn pass_on(&mut self, now: Instant) {
+        while let Some(passed) = self.recall.poll_passed() {
+            match passed {
+                Passed::One((effect, place, waiter)) => {
+                    self.lanes.handle_submit(effect, place, waiter, now);
+                }
+                Passed::Batch(effects) => self.lanes.handle_batch(effects, now),
+            }
+        }
+    }
+
+    pub(super) fn handle_timeout(&mut self, now: Instant) {
+        self.recall.handle_timeout(now);
+        self.pass_on(now);
+        self.lanes.handle_timeout(now);
+    }
+
+    /// Nothing more is sent; what is not on its way fails now.
+    pub(super) fn handle_shutdown(&mut self, now: Instant) {
+        self.recall.handle_shutdown();
+        self.pass_on(now);
+        self.lanes.handle_shutdown();
+    }
+
+    fn poll_timeout(&self) -> Option<Instant> {
+        let recall = self.recall.poll_timeout();
+        self.lanes.poll_timeout().into_iter().chain(recall).min()
     }
 
     async fn event(&mut self) -> ipc::Event {
@@ -87,7 +140,7 @@ pub(super) struct Ways {
 impl Ways {
     /// The ways of `config`; those of a kind share what may be held over all
     /// lanes.
-    pub(super) fn new(config: &Config) -> Self {
+    pub(super) fn new(config: &Config, sent_before: &[Batch]) -> Self {
         let own = config.transport_socket.clone();
         let others = config.routes.iter().map(|route| route.socket.clone());
         let sockets: Vec<_> = std::iter::once(own).chain(others).collect();
@@ -102,6 +155,11 @@ impl Ways {
                 let is_direct = at < sockets.len();
                 way.is_spare = is_direct == records;
             }
+        }
+        let now = Instant::now();
+        for (number, way) in all.iter_mut().enumerate() {
+            way.number = number;
+            way.recall = Recall::new(sent_before.iter().map(Batch::keys), now);
         }
         Self {
             all,
@@ -166,7 +224,7 @@ impl Ways {
 
     /// When the lanes want to be woken.
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
-        self.iter().filter_map(|way| way.lanes.poll_timeout()).min()
+        self.iter().filter_map(Way::poll_timeout).min()
     }
 
     /// Waits for the next thing to happen on any way; cancel safe.

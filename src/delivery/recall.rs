@@ -1,0 +1,171 @@
+//! Batches that an earlier life of Falco sent, made up again as they were.
+//!
+//! Ably knows a batch by one id for the whole list. When Falco died with a
+//! batch on its way, the daemon or the outbox hands the same effects over
+//! again; in another batch Ably could not recognise them, and every subscriber
+//! would see them twice. So whoever keeps the lists of sent batches tells them
+//! here at start, and effects that begin such a list are held back until the
+//! list is whole.
+//!
+//! ```text
+//!            first of a list           the next of it
+//! passing ────────────────▶ holding ───────────────────▶ whole: go out as one batch
+//!                             │  ▲───────────────┘
+//!                             └── another effect of the lane, or 1 s ──▶ go out as they come
+//! ```
+//!
+//! A list that is not made up in time costs copies, never loss or order.
+//! Lists are forgotten two minutes after the start: so is the batch at Ably.
+
+use std::collections::{HashMap, VecDeque};
+use std::time::{Duration, Instant};
+
+use uuid::Uuid;
+
+use super::lane::Place;
+use crate::protocol::envelope::SideEffect;
+use crate::protocol::id::{IdempotencyKey, LaneKey};
+
+/// How long an effect waits for the others of its batch. A daemon that comes
+/// back sends what is not acked in one go.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// How long Ably knows a batch.
+const KNOWN: Duration = Duration::from_secs(120);
+
+/// The namespace of the keys daemons give, so that all keys compare alike.
+const GIVEN_NAMESPACE: Uuid = Uuid::from_u128(0x6f0c_2d5e_93b1_5f47_8a64_1c7e_d2b8_0e35);
+
+/// A key as it is kept in lists.
+pub(crate) fn listed(key: &IdempotencyKey) -> Uuid {
+    match key {
+        IdempotencyKey::Uuid(id) => *id,
+        IdempotencyKey::Given(text) => Uuid::new_v5(&GIVEN_NAMESPACE, text.as_bytes()),
+    }
+}
+
+/// An effect, its place, and what its owner needs back with its outcome.
+pub(crate) type Submitted<T> = (SideEffect, Place, T);
+
+/// What may go on to its lane.
+#[derive(Debug)]
+pub(crate) enum Passed<T> {
+    /// By itself.
+    One(Submitted<T>),
+    /// Together, and with nothing else.
+    Batch(Vec<Submitted<T>>),
+}
+
+#[derive(Debug)]
+struct Held<T> {
+    list: Vec<Uuid>,
+    effects: Vec<Submitted<T>>,
+    until: Instant,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Recall<T> {
+    /// By their first key.
+    lists: HashMap<Uuid, Vec<Uuid>>,
+    held: HashMap<LaneKey, Held<T>>,
+    passed: VecDeque<Passed<T>>,
+    forget_at: Instant,
+}
+
+impl<T> Recall<T> {
+    /// Knows these lists, each of at least two keys in the order of a batch.
+    pub(crate) fn new(lists: impl IntoIterator<Item = Vec<Uuid>>, now: Instant) -> Self {
+        let lists = lists.into_iter();
+        let by_first = lists.filter_map(|list| Some((*list.first()?, list)));
+        Self {
+            lists: by_first.collect(),
+            held: HashMap::new(),
+            passed: VecDeque::new(),
+            forget_at: now + KNOWN,
+        }
+    }
+
+    /// Whether nothing is held and nothing will be: effects may pass it by.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.lists.is_empty() && self.held.is_empty() && self.passed.is_empty()
+    }
+
+    /// An effect on its way to its lane.
+    pub(crate) fn handle(&mut self, submitted: Submitted<T>, now: Instant) {
+        let key = listed(&submitted.0.key);
+        let lane = submitted.0.lane.clone();
+        if let Some(mut held) = self.held.remove(&lane) {
+            if held.list[held.effects.len()] == key {
+                held.effects.push(submitted);
+                self.hold(lane, held);
+                return;
+            }
+            self.let_go(held);
+        }
+        match self.lists.remove(&key) {
+            Some(list) => {
+                let effects = vec![submitted];
+                let until = now + PATIENCE;
+                self.hold(
+                    lane,
+                    Held {
+                        list,
+                        effects,
+                        until,
+                    },
+                );
+            }
+            None => self.passed.push_back(Passed::One(submitted)),
+        }
+    }
+
+    /// The time [`poll_timeout`](Self::poll_timeout) asked for has come.
+    pub(crate) fn handle_timeout(&mut self, now: Instant) {
+        let over = self.held.extract_if(|_, held| held.until <= now);
+        for held in over.map(|(_, held)| held).collect::<Vec<_>>() {
+            self.let_go(held);
+        }
+        if self.forget_at <= now {
+            self.lists = HashMap::new();
+        }
+    }
+
+    /// Nothing more comes; what is held goes on.
+    pub(crate) fn handle_shutdown(&mut self) {
+        self.lists = HashMap::new();
+        for held in std::mem::take(&mut self.held).into_values() {
+            self.let_go(held);
+        }
+    }
+
+    /// What goes on to its lane next.
+    pub(crate) fn poll_passed(&mut self) -> Option<Passed<T>> {
+        self.passed.pop_front()
+    }
+
+    /// When [`handle_timeout`](Self::handle_timeout) wants to be called.
+    pub(crate) fn poll_timeout(&self) -> Option<Instant> {
+        let held = self.held.values().map(|held| held.until).min();
+        let forget = (!self.lists.is_empty()).then_some(self.forget_at);
+        held.into_iter().chain(forget).min()
+    }
+
+    fn hold(&mut self, lane: LaneKey, held: Held<T>) {
+        if held.effects.len() == held.list.len() {
+            self.passed.push_back(Passed::Batch(held.effects));
+        } else {
+            self.held.insert(lane, held);
+        }
+    }
+
+    /// Lets go what will not be whole.
+    fn let_go(&mut self, held: Held<T>) {
+        self.passed
+            .extend(held.effects.into_iter().map(Passed::One));
+    }
+}
+
+#[cfg(test)]
+#[path = "recall_tests.rs"]
+mod tests;

@@ -1,0 +1,119 @@
+use bytes::Bytes;
+
+use super::*;
+use crate::delivery::Producer;
+use crate::protocol::envelope::{Operation, SideEffect};
+use crate::protocol::id::EffectId;
+
+struct Story {
+    recall: Recall<()>,
+    arrivals: u64,
+    now: Instant,
+}
+
+fn key(n: u8) -> Uuid {
+    Uuid::from_bytes([n; 16])
+}
+
+impl Story {
+    fn with_lists(lists: &[&[u8]]) -> Self {
+        let lists = lists
+            .iter()
+            .map(|list| list.iter().map(|n| key(*n)).collect());
+        let now = Instant::now();
+        Self {
+            recall: Recall::new(lists, now),
+            arrivals: 0,
+            now,
+        }
+    }
+
+    fn arrive(&mut self, lane: &str, n: u8) {
+        let effect = SideEffect {
+            id: EffectId::from_bytes([n; 16]),
+            lane: LaneKey::new(lane),
+            route: None,
+            key: IdempotencyKey::Uuid(key(n)),
+            operation: Operation::Publish {
+                channel: "c".into(),
+                event: "e".into(),
+                payload: Bytes::new(),
+            },
+            bytes: 1,
+            is_ordered: false,
+        };
+        self.arrivals += 1;
+        let place = Place {
+            arrival: self.arrivals,
+            producer: Producer(1),
+        };
+        self.recall.handle((effect, place, ()), self.now);
+    }
+
+    fn pass(&mut self, time: Duration) {
+        self.now += time;
+        self.recall.handle_timeout(self.now);
+    }
+
+    /// What has gone on; several numbers are one batch.
+    fn passed(&mut self) -> Vec<Vec<u8>> {
+        let number = |submitted: &Submitted<()>| submitted.0.id.as_bytes()[0];
+        let passed = std::iter::from_fn(|| self.recall.poll_passed());
+        let numbers = passed.map(|passed| match passed {
+            Passed::One(one) => vec![number(&one)],
+            Passed::Batch(all) => all.iter().map(number).collect(),
+        });
+        numbers.collect()
+    }
+}
+
+#[test]
+fn a_batch_that_was_sent_before_is_made_up_again() {
+    let mut story = Story::with_lists(&[&[1, 2, 3]]);
+    story.arrive("a", 1);
+    story.arrive("a", 2);
+    assert!(story.passed().is_empty());
+    story.arrive("a", 3);
+    story.arrive("a", 4);
+    assert_eq!(story.passed(), [vec![1, 2, 3], vec![4]]);
+    assert!(story.recall.is_idle());
+}
+
+#[test]
+fn batches_of_several_lanes_are_made_up_side_by_side() {
+    let mut story = Story::with_lists(&[&[1, 2], &[3, 4]]);
+    for (lane, n) in [("a", 1), ("b", 3), ("c", 9), ("b", 4), ("a", 2)] {
+        story.arrive(lane, n);
+    }
+    assert_eq!(story.passed(), [vec![9], vec![3, 4], vec![1, 2]]);
+}
+
+#[test]
+fn another_effect_of_the_lane_ends_the_wait_and_keeps_the_order() {
+    let mut story = Story::with_lists(&[&[1, 2, 3], &[7, 8]]);
+    for n in [1, 2, 7, 8] {
+        story.arrive("a", n);
+    }
+    assert_eq!(story.passed(), [vec![1], vec![2], vec![7, 8]]);
+}
+
+#[test]
+fn nobody_waits_longer_than_a_second() {
+    let mut story = Story::with_lists(&[&[1, 2]]);
+    story.arrive("a", 1);
+    let due = story.recall.poll_timeout().expect("a time");
+    assert_eq!(due - story.now, PATIENCE);
+    story.pass(PATIENCE);
+    assert_eq!(story.passed(), [vec![1]]);
+    story.arrive("a", 2);
+    assert_eq!(story.passed(), [vec![2]]);
+    assert!(story.recall.is_idle());
+}
+
+#[test]
+fn lists_are_forgotten_when_the_server_has_forgotten_them() {
+    let mut story = Story::with_lists(&[&[1, 2]]);
+    story.pass(KNOWN);
+    assert!(story.recall.is_idle());
+    assert_eq!(story.recall.poll_timeout(), None);
+}

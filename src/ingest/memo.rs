@@ -1,0 +1,338 @@
+//! Which batches were sent: what Falco needs after a crash of its own to send
+//! them again as they were, and to know what was accepted.
+//!
+//! Two files, written in turns: when one holds [`FILE_BYTES_MAX`], the other is
+//! begun anew with what is still open. Whoever starts reads both, older first.
+//! Nothing is ever synced: a crash of the program loses nothing of it, one of
+//! the machine may cost copies, as any crash would without it. Damage is
+//! skipped, and a disk that takes no more only ends the writing.
+//!
+//! ```text
+//! record   0      4      8    9        17          33     35
+//!          len    crc    kind at_ms    batch       count  count entries
+//!          u32    u32    u8   i64      16 bytes    u16    of 32 bytes: effect id, key
+//! ```
+//!
+//! Integers are little-endian; `len` counts what is behind it, `crc` is the
+//! CRC-32C of what is behind itself. Kind 1 says that a batch was sent, and is
+//! written before its first byte is; kind 2, without entries, that it was
+//! accepted, and is written before a daemon is told. Times are of the clock
+//! that counts since the machine's start, whose id is in the files' names.
+
+use std::collections::HashMap;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use tracing::warn;
+use uuid::Uuid;
+
+use crate::clock::BootTime;
+use crate::delivery::{Admission, Done, Request, RequestId, listed};
+use crate::protocol::id::{EffectId, IdempotencyKey};
+
+/// Two of them hold far more than can be unanswered at once: 65 536 effects.
+const FILE_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// How long a batch matters: as long as Ably knows it, and a little.
+const KEPT: Duration = Duration::from_secs(150);
+
+const SENT: u8 = 1;
+const ACCEPTED: u8 = 2;
+
+/// `len` and `crc`.
+const HEAD_BYTES: usize = 8;
+
+/// Kind, time, batch and count.
+const FIXED_BYTES: usize = 27;
+
+const ENTRY_BYTES: usize = 32;
+
+/// An effect in a batch, as it is listed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Entry {
+    pub id: EffectId,
+    pub key: Uuid,
+}
+
+/// A batch an earlier life has sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Batch {
+    pub at: BootTime,
+    pub entries: Vec<Entry>,
+    pub is_accepted: bool,
+}
+
+impl Batch {
+    /// What it was made of, in order.
+    pub(super) fn keys(&self) -> Vec<Uuid> {
+        self.entries.iter().map(|entry| entry.key).collect()
+    }
+
+    /// Tells that its effects are published.
+    pub(super) fn tell<T>(&self, admission: &mut Admission<T>) {
+        for entry in &self.entries {
+            let done = Done {
+                id: entry.id,
+                key: &IdempotencyKey::Uuid(entry.id.as_uuid()),
+                route: None,
+                channel: "",
+            };
+            admission.restore(&done, self.at);
+        }
+    }
+}
+
+/// Who may answer a batch: which way it went, by which request.
+type Sending = (usize, RequestId);
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Memo {
+    paths: [PathBuf; 2],
+    /// Which of them is written; `None` once that has failed.
+    file: Option<(usize, File)>,
+    written: usize,
+    /// Records that wait for [`flush`](Self::flush).
+    buffer: Vec<u8>,
+    /// Sendings that were not answered, with their batch.
+    open: HashMap<Sending, Uuid>,
+    /// The records of batches that were not accepted, for the next file.
+    unaccepted: HashMap<Uuid, Vec<u8>>,
+}
+
+impl Memo {
+    /// Reads what was left in `dir` in this boot of the machine, newest last,
+    /// and begins to write.
+    pub(super) fn open(dir: &Path, boot_id: &str, now: BootTime) -> (Self, Vec<Batch>) {
+        let path = |n: usize| dir.join(format!("batches-{boot_id}.{n}"));
+        let paths = [path(0), path(1)];
+        forget_other_boots(dir, &paths);
+        let mut kept: Vec<(Uuid, Batch)> = Vec::new();
+        for path in in_turn(&paths) {
+            read(&fs::read(path).unwrap_or_default(), &mut kept);
+        }
+        kept.retain(|(_, batch)| now.since(batch.at) < KEPT);
+        let mut memo = Self {
+            paths,
+            file: None,
+            written: 0,
+            buffer: Vec::new(),
+            open: HashMap::new(),
+            unaccepted: HashMap::new(),
+        };
+        for (base, batch) in &kept {
+            let record = sent(*base, batch.at, &batch.entries);
+            memo.buffer.extend(&record);
+            if batch.is_accepted {
+                memo.buffer.extend(accepted(*base, batch.at));
+            } else {
+                memo.unaccepted.insert(*base, record);
+            }
+        }
+        let newest = in_turn(&memo.paths).last().copied().cloned();
+        memo.begin(usize::from(newest.as_ref() == Some(&memo.paths[0])));
+        memo.flush();
+        (memo, kept.into_iter().map(|(_, batch)| batch).collect())
+    }
+
+    /// A request is about to be sent over the way with this number.
+    pub(super) fn handle_sent(&mut self, way: usize, request: &Request<'_>, now: BootTime) {
+        if request.effects.len() < 2 || self.file.is_none() {
+            return;
+        }
+        let base = request.base();
+        self.open.insert((way, request.id), base);
+        if self.unaccepted.contains_key(&base) {
+            return;
+        }
+        let effects = request.effects.iter();
+        let entries: Vec<Entry> = effects
+            .map(|effect| Entry {
+                id: effect.id,
+                key: listed(&effect.key),
+            })
+            .collect();
+        let record = sent(base, now, &entries);
+        self.buffer.extend(&record);
+        self.unaccepted.insert(base, record);
+    }
+
+    /// A request was accepted.
+    pub(super) fn handle_accepted(&mut self, way: usize, id: RequestId, now: BootTime) {
+        let Some(base) = self.open.remove(&(way, id)) else {
+            return;
+        };
+        if self.unaccepted.remove(&base).is_some() {
+            self.buffer.extend(accepted(base, now));
+        }
+    }
+
+    /// A request was refused: it will not be answered again.
+    pub(super) fn handle_refused(&mut self, way: usize, id: RequestId) {
+        self.open.remove(&(way, id));
+    }
+
+    /// The way has lost its connection; what was sent over it is not answered.
+    pub(super) fn handle_disconnected(&mut self, way: usize) {
+        self.open.retain(|(of, _), _| *of != way);
+    }
+
+    /// Writes what has come up. To be called before anything of it can be seen
+    /// outside.
+    pub(super) fn flush(&mut self) {
+        if self.buffer.is_empty() {
+            return;
+        }
+        if self.written + self.buffer.len() > FILE_BYTES_MAX {
+            self.turn();
+        }
+        let Some((_, file)) = &mut self.file else {
+            self.buffer.clear();
+            return;
+        };
+        let result = file.write_all(&self.buffer);
+        self.written += self.buffer.len();
+        self.buffer.clear();
+        if let Err(error) = result {
+            self.give_up(&error);
+        }
+    }
+
+    /// Begins the other file with what is open.
+    fn turn(&mut self) {
+        let Some((current, _)) = self.file else {
+            return;
+        };
+        self.begin(1 - current);
+        let open = self.unaccepted.values().flatten().copied();
+        let mut records: Vec<u8> = open.collect();
+        records.append(&mut self.buffer);
+        self.buffer = records;
+    }
+
+    fn begin(&mut self, which: usize) {
+        let mut options = OpenOptions::new();
+        options.write(true).create(true).truncate(true).mode(0o600);
+        match options.open(&self.paths[which]) {
+            Ok(file) => self.file = Some((which, file)),
+            Err(error) => self.give_up(&error),
+        }
+        self.written = 0;
+    }
+
+    /// Without it Falco delivers as well, with more copies after a crash.
+    fn give_up(&mut self, error: &io::Error) {
+        warn!(path = %self.paths[0].display(), %error,
+            "Sent batches cannot be noted; after a crash of Falco some may be seen twice.");
+        self.file = None;
+        self.open = HashMap::new();
+        self.unaccepted = HashMap::new();
+    }
+}
+
+/// The files that are there, older first.
+fn in_turn(paths: &[PathBuf; 2]) -> Vec<&PathBuf> {
+    let age = |path: &PathBuf| fs::metadata(path).and_then(|meta| meta.modified()).ok();
+    let mut there: Vec<_> = paths.iter().filter_map(|p| Some((age(p)?, p))).collect();
+    there.sort();
+    there.into_iter().map(|(_, path)| path).collect()
+}
+
+/// Removes what earlier boots of the machine have left: their times mean
+/// nothing now, and Ably has forgotten what they tell of.
+fn forget_other_boots(dir: &Path, ours: &[PathBuf; 2]) {
+    for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let is_memo = name.to_string_lossy().starts_with("batches-");
+        if is_memo && !ours.contains(&entry.path()) {
+            _ = fs::remove_file(entry.path());
+        }
+    }
+}
+
+fn sent(base: Uuid, at: BootTime, entries: &[Entry]) -> Vec<u8> {
+    record(SENT, base, at, entries)
+}
+
+fn accepted(base: Uuid, at: BootTime) -> Vec<u8> {
+    record(ACCEPTED, base, at, &[])
+}
+
+fn record(kind: u8, base: Uuid, at: BootTime, entries: &[Entry]) -> Vec<u8> {
+    let mut body = Vec::with_capacity(FIXED_BYTES + entries.len() * ENTRY_BYTES);
+    body.push(kind);
+    body.extend(at.to_ms().to_le_bytes());
+    body.extend(base.as_bytes());
+    body.extend(
+        u16::try_from(entries.len())
+            .unwrap_or(u16::MAX)
+            .to_le_bytes(),
+    );
+    for entry in entries {
+        body.extend(entry.id.as_bytes());
+        body.extend(entry.key.as_bytes());
+    }
+    let len = u32::try_from(4 + body.len()).unwrap_or(u32::MAX);
+    let mut record = Vec::with_capacity(HEAD_BYTES + body.len());
+    record.extend(len.to_le_bytes());
+    record.extend(crc32c::crc32c(&body).to_le_bytes());
+    record.append(&mut body);
+    record
+}
+
+/// Adds the batches that `bytes` tell of; stops at the first damage.
+fn read(mut bytes: &[u8], batches: &mut Vec<(Uuid, Batch)>) {
+    while let Some((body, rest)) = next(bytes) {
+        bytes = rest;
+        let Some((kind, at, base, entries)) = parse(body) else {
+            return;
+        };
+        let known = batches.iter_mut().rev().find(|(known, _)| *known == base);
+        match (kind, known) {
+            (ACCEPTED, Some((_, batch))) => batch.is_accepted = true,
+            (SENT, None) => {
+                let is_accepted = false;
+                batches.push((
+                    base,
+                    Batch {
+                        at,
+                        entries,
+                        is_accepted,
+                    },
+                ));
+            }
+            _ => {}
+        }
+    }
+}
+
+fn next(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (len, rest) = bytes.split_first_chunk::<4>()?;
+    let len = usize::try_from(u32::from_le_bytes(*len)).ok()?;
+    let (record, rest) = rest.split_at_checked(len)?;
+    let (crc, body) = record.split_first_chunk::<4>()?;
+    (crc32c::crc32c(body) == u32::from_le_bytes(*crc)).then_some((body, rest))
+}
+
+fn parse(body: &[u8]) -> Option<(u8, BootTime, Uuid, Vec<Entry>)> {
+    let (&kind, rest) = body.split_first()?;
+    let (at, rest) = rest.split_first_chunk::<8>()?;
+    let (base, rest) = rest.split_first_chunk::<16>()?;
+    let (_, rest) = rest.split_first_chunk::<2>()?;
+    let entries = rest.chunks_exact(ENTRY_BYTES).filter_map(|entry| {
+        let (id, key) = entry.split_first_chunk::<16>()?;
+        Some(Entry {
+            id: EffectId::from_bytes(*id),
+            key: Uuid::from_slice(key).ok()?,
+        })
+    });
+    let at = BootTime::from_ms(i64::from_le_bytes(*at));
+    Some((kind, at, Uuid::from_bytes(*base), entries.collect()))
+}
+
+#[cfg(test)]
+#[path = "memo_tests.rs"]
+mod tests;

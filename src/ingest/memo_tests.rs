@@ -1,0 +1,169 @@
+use std::time::Instant;
+
+use bytes::Bytes;
+
+use super::*;
+use crate::delivery::{Config, Lanes, Peer, Place, Producer};
+use crate::protocol::envelope::{Operation, SideEffect};
+use crate::protocol::id::{IdempotencyKey, LaneKey};
+
+/// Lanes that send batches, and the memo of what they send.
+struct Story {
+    dir: tempfile::TempDir,
+    lanes: Lanes<()>,
+    memo: Memo,
+    now: Instant,
+}
+
+impl Story {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().expect("a directory");
+        let (memo, left) = open(&dir);
+        assert_eq!(left, []);
+        let mut lanes = Lanes::new(Config::default());
+        lanes.handle_connected(Peer {
+            batches: true,
+            window: 1000,
+        });
+        let now = Instant::now();
+        Self {
+            dir,
+            lanes,
+            memo,
+            now,
+        }
+    }
+
+    /// Sends effects `numbers` as one batch.
+    fn send(&mut self, numbers: &[u8]) -> RequestId {
+        for n in numbers {
+            let effect = SideEffect {
+                id: EffectId::from_bytes([*n; 16]),
+                lane: LaneKey::new(numbers[0].to_string()),
+                route: None,
+                key: IdempotencyKey::Uuid(Uuid::from_bytes([*n; 16])),
+                operation: Operation::Publish {
+                    channel: "c".into(),
+                    event: "e".into(),
+                    payload: Bytes::new(),
+                },
+                bytes: 1,
+                is_ordered: false,
+            };
+            let place = Place {
+                arrival: (*n).into(),
+                producer: Producer(0),
+            };
+            self.lanes.handle_submit(effect, place, (), self.now);
+        }
+        let request = self.lanes.poll_request(self.now).expect("sent");
+        assert_eq!(request.effects.len(), numbers.len());
+        self.memo.handle_sent(0, &request, at());
+        self.memo.flush();
+        request.id
+    }
+
+    fn accept(&mut self, id: RequestId) {
+        self.memo.handle_accepted(0, id, at());
+        self.memo.flush();
+        self.lanes.handle_accepted(id);
+    }
+
+    /// What the next life finds: the numbers of each batch, and whether it was
+    /// accepted.
+    fn left(&self) -> Vec<(Vec<u8>, bool)> {
+        let (_, left) = open(&self.dir);
+        let numbers = |batch: &Batch| batch.entries.iter().map(|e| e.id.as_bytes()[0]).collect();
+        left.iter()
+            .map(|batch| (numbers(batch), batch.is_accepted))
+            .collect()
+    }
+}
+
+fn open(dir: &tempfile::TempDir) -> (Memo, Vec<Batch>) {
+    Memo::open(dir.path(), "boot", at())
+}
+
+fn at() -> BootTime {
+    BootTime::from_ms(1_000_000)
+}
+
+#[test]
+fn the_next_life_finds_what_was_sent_and_what_was_accepted() {
+    let mut story = Story::new();
+    let first = story.send(&[1, 2]);
+    story.send(&[3, 4, 5]);
+    story.accept(first);
+    let expected = [(vec![1, 2], true), (vec![3, 4, 5], false)];
+    assert_eq!(story.left(), expected);
+    assert_eq!(story.left(), expected, "and the life after it");
+}
+
+#[test]
+fn single_effects_are_not_noted_since_the_server_knows_them_by_their_own_id() {
+    let mut story = Story::new();
+    story.send(&[1]);
+    assert_eq!(story.left(), []);
+}
+
+#[test]
+fn old_batches_and_those_of_another_boot_are_forgotten() {
+    let mut story = Story::new();
+    story.send(&[1, 2]);
+    let later = at().after(KEPT);
+    assert_eq!(Memo::open(story.dir.path(), "boot", later).1, []);
+
+    let mut story = Story::new();
+    story.send(&[1, 2]);
+    assert_eq!(Memo::open(story.dir.path(), "other", at()).1, []);
+    let names = fs::read_dir(story.dir.path()).expect("listed").flatten();
+    assert!(
+        names
+            .into_iter()
+            .all(|f| f.file_name().to_string_lossy().contains("other"))
+    );
+}
+
+#[test]
+fn the_files_stay_bounded_and_what_is_open_is_carried_over() {
+    let mut story = Story::new();
+    let open: Vec<u8> = (1..=30).collect();
+    story.send(&open);
+    for _ in 0..20_000 {
+        let id = story.send(&(31..=62).collect::<Vec<u8>>());
+        story.accept(id);
+    }
+    let files = fs::read_dir(story.dir.path()).expect("listed").flatten();
+    for file in files {
+        let bytes = file.metadata().expect("a file").len();
+        assert!(bytes <= FILE_BYTES_MAX as u64 + 4096, "{bytes}");
+    }
+    assert!(story.left().contains(&(open, false)));
+}
+
+#[test]
+fn a_damaged_or_cut_file_is_read_up_to_the_damage() {
+    let mut story = Story::new();
+    story.send(&[1, 2]);
+    story.send(&[3, 4]);
+    let path = in_turn(&story.memo.paths)[0].clone();
+    let whole = fs::read(&path).expect("read");
+    for end in 0..whole.len() {
+        let mut batches = Vec::new();
+        read(&whole[..end], &mut batches);
+        assert_eq!(batches.len(), end / (whole.len() / 2));
+        let mut flipped = whole.clone();
+        flipped[end] ^= 1;
+        let mut batches = Vec::new();
+        read(&flipped, &mut batches);
+        assert!(batches.len() < 2);
+    }
+}
+
+#[test]
+fn without_a_place_to_write_nothing_is_noted_and_nothing_fails() {
+    let (mut memo, left) = Memo::open(Path::new("/nonexistent"), "boot", at());
+    assert_eq!(left, []);
+    memo.flush();
+    assert!(memo.file.is_none());
+}
