@@ -111,6 +111,7 @@ pub(super) fn compose(with: &Ingredients) -> Result<Composition, Failure> {
         parts,
         emulator_key_file: has_emulator.then(|| with.paths.emulator().join("key")),
         login: end.login,
+        metrics: with.config.metrics,
     })
 }
 

@@ -267,6 +267,18 @@ pub struct Status {
     pub login: Login,
     /// All logs together.
     pub logs: LogStatus,
+    /// Where metrics are served, if they are to be.
+    pub metrics: Option<MetricsPlace>,
+}
+
+/// Where metrics are served.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct MetricsPlace {
+    /// `127.0.0.1:9464`.
+    pub address: String,
+    /// Why they are not, though they should be.
+    pub trouble: Option<String>,
 }
 
 /// Whether there is somebody to publish for.

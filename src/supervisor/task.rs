@@ -9,6 +9,7 @@ mod commands;
 mod config;
 mod lives;
 mod manager;
+mod metrics;
 mod notes;
 mod reload;
 mod requests;
@@ -38,6 +39,7 @@ use crate::protocol::life::Asker;
 use crate::shutdown::Shutdown;
 use lives::Member;
 use manager::Listening;
+use metrics::Serving;
 use reload::{Composed, Reading};
 
 pub use config::{AskIngest, AskOutbox, Composition, Config, Manager, Outcome, Recompose};
@@ -76,6 +78,9 @@ struct Supervisor {
     emulator_key_file: Option<PathBuf>,
     /// Whether somebody is logged in.
     login: Login,
+    /// Whoever serves metrics asks here.
+    commands: mpsc::Sender<Command>,
+    metrics: Serving,
     reading: Reading,
     sleep: Sleep,
     composed: mpsc::Sender<Composed>,
@@ -109,7 +114,9 @@ pub async fn run(mut config: Config) -> io::Result<Outcome> {
     let (commands, requests) = mpsc::channel(COMMANDS_MAX);
     let shutdown = Shutdown::new();
     let listener = config.control.listener().map_err(io::Error::other)?;
-    server::start(listener, commands, &shutdown);
+    server::start(listener, commands.clone(), &shutdown);
+    let mut metrics = Serving::Off;
+    metrics.change(config.composition.metrics, &commands, &shutdown);
     let (lifeline, lifeline_end) = io::pipe()?;
     let (composed, compositions) = mpsc::channel(1);
     let specs = std::mem::take(&mut config.composition.parts);
@@ -124,6 +131,8 @@ pub async fn run(mut config: Config) -> io::Result<Outcome> {
         facts: Facts::default(),
         emulator_key_file: config.composition.emulator_key_file.take(),
         login: std::mem::take(&mut config.composition.login),
+        commands,
+        metrics,
         reading: Reading::default(),
         sleep: Sleep::new(clock::slept()),
         composed,

@@ -1,7 +1,119 @@
 //! Numbers, as Prometheus reads them.
 
-use crate::chain::{Chain, OUTBOX};
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+
+use serde_json::Value;
+
+use crate::chain::{Chain, OUTBOX, PATIENCE, eventually};
 use crate::daemon::effect;
+
+/// Any free port.
+const SERVED: &str = "[metrics]\nlisten = \"127.0.0.1:0\"\n";
+
+/// What is answered to these bytes.
+fn http(address: &str, request: &str) -> String {
+    let mut stream = TcpStream::connect(address).expect("somebody listens");
+    stream.set_read_timeout(Some(PATIENCE)).expect("timeout");
+    stream.write_all(request.as_bytes()).expect("writes");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("an answer");
+    answer
+}
+
+fn get(address: &str, path: &str) -> String {
+    http(address, &format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n"))
+}
+
+fn address(chain: &Chain) -> String {
+    let place = &chain.status()["metrics"];
+    assert_eq!(place["trouble"], Value::Null, "{place}");
+    place["address"].as_str().expect("it is served").to_owned()
+}
+
+/// The names of all samples: their values change while one looks.
+fn names(text: &str) -> Vec<&str> {
+    let samples = text.lines().filter(|line| line.starts_with("falco_"));
+    samples
+        .filter_map(|l| Some(l.rsplit_once(' ')?.0))
+        .collect()
+}
+
+#[test]
+fn what_is_served_is_what_the_verb_prints_and_nothing_else_is() {
+    let chain = Chain::up(SERVED);
+    let address = address(&chain);
+    let answer = get(&address, "/metrics");
+    let (head, body) = answer.split_once("\r\n\r\n").expect("a head");
+    assert!(head.starts_with("HTTP/1.1 200 OK"), "{head}");
+    assert!(head.contains("text/plain; version=0.0.4"), "{head}");
+    assert_eq!(names(body), names(&chain.run(&["metrics"]).1));
+    assert!(get(&address, "/").starts_with("HTTP/1.1 404"));
+    let post = "POST /metrics HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n";
+    assert!(http(&address, post).starts_with("HTTP/1.1 405"));
+    let (_, text) = chain.run(&["status"]);
+    let told = format!("http://{address}/metrics");
+    assert!(text.contains(&told), "{text}");
+}
+
+#[test]
+fn readers_who_say_nothing_do_not_keep_others_from_reading_for_long() {
+    let chain = Chain::up(SERVED);
+    let address = address(&chain);
+    let silent = (0..20).map(|_| TcpStream::connect(&address).expect("connects"));
+    let silent: Vec<_> = silent.collect();
+    assert!(get(&address, "/metrics").starts_with("HTTP/1.1 200"));
+    drop(silent);
+}
+
+#[test]
+fn a_reload_begins_moves_and_ends_the_serving_and_restarts_nobody() {
+    let chain = Chain::up("");
+    assert_eq!(chain.status()["metrics"], Value::Null);
+    let reload = |toml: &str| {
+        chain.configure(toml);
+        let (code, text) = chain.run(&["reload"]);
+        assert_eq!(code, 0, "{text}");
+        assert!(!text.contains("restart"), "{text}");
+    };
+    reload(SERVED);
+    let first = address(&chain);
+    assert!(get(&first, "/metrics").starts_with("HTTP/1.1 200"));
+    reload("[metrics]\nlisten = \"[::1]:0\"\n");
+    let second = chain.status()["metrics"].clone();
+    assert!(
+        second["address"]
+            .as_str()
+            .is_some_and(|a| a.starts_with("[::1]:"))
+    );
+    eventually("the first is free", || TcpStream::connect(&first).is_err());
+    reload("");
+    assert_eq!(chain.status()["metrics"], Value::Null);
+}
+
+#[test]
+fn a_port_in_use_is_told_and_the_chain_runs_without_metrics() {
+    let taken = TcpListener::bind("127.0.0.1:0").expect("binds");
+    let place = taken.local_addr().expect("bound");
+    let chain = Chain::up(&format!("[metrics]\nlisten = \"{place}\"\n"));
+    let status = chain.status();
+    assert_eq!(status["state"], "degraded");
+    let trouble = status["metrics"]["trouble"].as_str().expect("a reason");
+    assert!(trouble.contains(&place.to_string()), "{trouble}");
+    let (code, text) = chain.run(&["status"]);
+    assert!(code == 1 && text.contains("! metrics"), "{code} {text}");
+    drop(taken);
+    assert_eq!(chain.run(&["reload"]).0, 0);
+    assert!(get(&place.to_string(), "/metrics").starts_with("HTTP/1.1 200"));
+    assert_eq!(chain.status()["state"], "running");
+}
+
+#[test]
+fn an_address_that_others_reach_is_a_mistake() {
+    let chain = Chain::new("[metrics]\nlisten = \"0.0.0.0:9464\"\n");
+    let (code, text) = chain.run(&["config", "check"]);
+    assert!(code == 78 && text.contains("127.0.0.1"), "{code} {text}");
+}
 
 #[test]
 fn every_line_is_a_comment_or_a_sample_and_the_outbox_is_counted() {

@@ -46,10 +46,6 @@ use tree::Table;
 
 /// What the whole chain is set up by.
 #[derive(Debug, Clone)]
-#[cfg_attr(
-    not(test),
-    expect(dead_code, reason = "some of what it says is not used yet")
-)]
 pub(super) struct Config {
     /// The device; made once and kept unless given.
     pub(super) device_id: Option<String>,

@@ -16,8 +16,8 @@ use crate::cli::outbox;
 use crate::cli::progress;
 use crate::clock;
 use crate::protocol::control::{
-    ChainState, IngestStatus, LastExit, LogStatus, Login, LoginState, PartStatus, SocketStatus,
-    Status,
+    ChainState, IngestStatus, LastExit, LogStatus, Login, LoginState, MetricsPlace, PartStatus,
+    SocketStatus, Status,
 };
 use crate::protocol::ipc::TransportStatus;
 use crate::protocol::life::Cause;
@@ -51,6 +51,9 @@ impl Render {
                 "emulator  http://{}  key in {}",
                 emulator.address, emulator.key_file
             );
+        }
+        if let Some(metrics) = &status.metrics {
+            text.push_str(&self.metrics(metrics));
         }
         text.push_str(&self.sockets(&status.sockets));
         text.push_str(&self.logs(&status.logs));
@@ -180,6 +183,14 @@ impl Render {
             _ = writeln!(text, "{}", self.paint.with(color, &line));
         }
         text
+    }
+
+    fn metrics(self, metrics: &MetricsPlace) -> String {
+        let Some(trouble) = &metrics.trouble else {
+            return format!("metrics   http://{}/metrics\n", metrics.address);
+        };
+        let line = format!("! metrics {trouble}; free it or name another, then falco reload");
+        self.paint.with(Color::Red, &line) + "\n"
     }
 
     fn sockets(self, sockets: &[SocketStatus]) -> String {

@@ -1,5 +1,6 @@
 //! What a supervisor is made of, and how it ends.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -32,6 +33,8 @@ pub struct Composition {
     pub emulator_key_file: Option<PathBuf>,
     /// Whether somebody is logged in.
     pub login: Login,
+    /// Where metrics are to be served.
+    pub metrics: Option<SocketAddr>,
 }
 
 /// Reads the configuration anew; may wait for a disk. An error says what is

@@ -103,6 +103,8 @@ impl Supervisor {
         }
         self.emulator_key_file = new.emulator_key_file;
         self.login = new.login;
+        self.metrics
+            .change(new.metrics, &self.commands, &self.shutdown);
         self.tell_reloaded(&done, asker);
         Ok(())
     }

@@ -174,6 +174,7 @@ impl Supervisor {
             emulator: self.emulator(),
             login: self.login.clone(),
             logs: view::log_status(self.config.logs.usage()),
+            metrics: self.metrics.place(),
         }
     }
 
@@ -244,7 +245,9 @@ fn is_well(status: &Status) -> bool {
     let kept = status.ingest.as_ref().and_then(|i| i.outbox.as_ref());
     let refused = status.transport.iter().flat_map(|t| &t.connections);
     let well = |part: &PartStatus| part.ready || part.state == PartState::Finished;
+    let unserved = status.metrics.as_ref().and_then(|m| m.trouble.as_ref());
     status.parts.iter().all(well)
+        && unserved.is_none()
         && status.sockets.iter().all(|socket| socket.in_place)
         && !refused.into_iter().any(UpstreamStatus::is_broken)
         && !kept.is_some_and(OutboxStatus::is_degraded)
