@@ -34,7 +34,7 @@ use crate::protocol::control::Event;
 use crate::protocol::life::Life;
 use crate::shutdown::Shutdown;
 use crate::supervisor::Until;
-use crate::supervisor::instance::{Holder, Lock, PidFile};
+use crate::supervisor::instance::{Holder, Lock, Phase, PidFile};
 use crate::supervisor::task::{self, Config, Outcome, Recompose};
 use crate::telemetry::{self, Verbosity};
 use leftovers::Leftovers;
@@ -164,6 +164,10 @@ impl Supervisor {
         mut self,
         watcher: (Until, mpsc::Sender<Event>),
     ) -> Result<(), Failure> {
+        let holder = holder(Phase::Starting);
+        self.lock
+            .record(&holder)
+            .map_err(|e| cannot("write the lock", &e))?;
         private_directory(&self.paths.logs())?;
         private_directory(&self.paths.run())?;
         // The launcher has read it too, but that was before we had the lock.
@@ -176,26 +180,26 @@ impl Supervisor {
             ..self.setup.logging.verbosity()
         };
         telemetry::init_writer(&verbosity, move || own.clone());
-        let holder = holder();
         let journal = logs.journal();
-        self.lock
-            .record(&holder)
-            .map_err(|e| cannot("write the lock", &e))?;
         journal.note(Life::SupervisorStarted {
             pid: holder.identity.pid,
             instance: holder.instance.clone(),
             version: holder.version.clone(),
         });
-        let _pid_file = PidFile::write(&self.paths.pid_file(), &holder)
+        // It is for people, and says nothing of a phase.
+        let up = Holder {
+            phase: Phase::Up,
+            ..holder.clone()
+        };
+        let _pid_file = PidFile::write(&self.paths.pid_file(), &up)
             .map_err(|e| cannot(&format!("write {}", self.paths.pid_file().display()), &e))?;
         let ably_socket = self.paths.ably_socket();
         family::adopt().map_err(|e| cannot("adopt orphans", &e))?;
-        let given = std::mem::take(&mut self.manager.sockets);
-        let configured = self.configure(config, holder, logs, watcher, given);
-        self.lock.keep();
+        let base = self.paths.base().to_path_buf();
+        let configured = self.configure(config, holder, logs, watcher)?;
         let upkeep = Shutdown::new();
-        upkeep::begin(self.paths.base(), &upkeep);
-        let outcome = task::run(configured?).await;
+        upkeep::begin(&base, &upkeep);
+        let outcome = task::run(configured).await;
         upkeep.drain(TOLD_PATIENCE).await;
         // A transport that was killed leaves its socket behind.
         _ = unix::clear_stale(&ably_socket);
@@ -207,13 +211,15 @@ impl Supervisor {
     }
 
     fn configure(
-        &self,
+        mut self,
         config: config::Config,
         holder: Holder,
         logs: Logs,
         watcher: (Until, mpsc::Sender<Event>),
-        given: Vec<OwnedFd>,
     ) -> Result<Config, Failure> {
+        let given = std::mem::take(&mut self.manager.sockets);
+        // Also if it fails from here on: the last of us is to be gone first.
+        let lock = self.lock.keep();
         let paths = &self.paths;
         let until = watcher.0;
         let (device, user) = (config.device_id.as_deref(), config.user_id.as_deref());
@@ -247,10 +253,11 @@ impl Supervisor {
         };
         Ok(Config {
             composition: chain::compose(&ingredients)?,
-            recompose: self.recompose(ingredients),
+            recompose: recompose(paths, &self.setup, ingredients),
             control,
             sockets: vec![broker_socket, falco_socket],
             holder,
+            lock,
             base_dir: paths.base().to_path_buf(),
             device_id: identity.device().to_string(),
             user_id: identity.user().to_owned(),
@@ -268,24 +275,22 @@ impl Supervisor {
     }
 }
 
-impl Supervisor {
-    /// Reads the configuration anew, and composes the chain it says.
-    fn recompose(&self, with: Ingredients) -> Recompose {
-        let (paths, given) = (self.paths.clone(), self.setup.given());
-        Arc::new(move || {
-            let read = || {
-                let config = config::load(&paths, &given)?.right()?;
-                let (device, user) = (config.device_id.as_deref(), config.user_id.as_deref());
-                let identity = identity::settle(&paths.identity_file(), device, user)?;
-                if identity != with.identity {
-                    return Err(another_identity());
-                }
-                let with = with.clone();
-                chain::compose(&Ingredients { config, ..with })
-            };
-            read().map_err(|failure| failure.to_string())
-        })
-    }
+/// Reads the configuration anew, and composes the chain it says.
+fn recompose(paths: &Paths, setup: &Setup, with: Ingredients) -> Recompose {
+    let (paths, given) = (paths.clone(), setup.given());
+    Arc::new(move || {
+        let read = || {
+            let config = config::load(&paths, &given)?.right()?;
+            let (device, user) = (config.device_id.as_deref(), config.user_id.as_deref());
+            let identity = identity::settle(&paths.identity_file(), device, user)?;
+            if identity != with.identity {
+                return Err(another_identity());
+            }
+            let with = with.clone();
+            chain::compose(&Ingredients { config, ..with })
+        };
+        read().map_err(|failure| failure.to_string())
+    })
 }
 
 /// Everybody who is connected knows us by it.
@@ -309,12 +314,14 @@ impl Drop for LastWords {
     }
 }
 
-fn holder() -> Holder {
+/// What this process writes of itself as it takes the lock.
+pub(super) fn holder(phase: Phase) -> Holder {
     Holder {
         identity: Identity::own(),
         instance: Uuid::now_v7().to_string(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         since_ms: clock::now_ms(),
+        phase,
     }
 }
 

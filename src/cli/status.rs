@@ -99,6 +99,8 @@ pub(super) fn run(args: Args) -> Result<(), Failure> {
 enum Seen {
     /// It answers.
     Up(Box<Status>),
+    /// It is about to start, or to be gone, and does not answer.
+    Passing(ChainState),
     /// Nothing runs.
     Down,
     /// It could not be found out.
@@ -115,10 +117,11 @@ struct Show {
 impl Show {
     /// Looks at the chain, or at those parts of it that are asked for.
     async fn look(&self, paths: &Paths) -> Result<Seen, Failure> {
-        let mut status = match ask(paths).await {
+        let mut status = match seek(paths).await {
             Ok(status) => status,
-            Err(failure) if failure.exit() == Exit::NotRunning => return Ok(Seen::Down),
-            Err(failure) => return Ok(Seen::Unknown(failure)),
+            Err(Silence::Down) => return Ok(Seen::Down),
+            Err(Silence::Passing(state, _)) => return Ok(Seen::Passing(state)),
+            Err(Silence::Unknown(failure)) => return Ok(Seen::Unknown(failure)),
         };
         if !self.names.is_empty() {
             self.select(&mut status)?;
@@ -146,7 +149,7 @@ impl Show {
         output::line(&self.text(paths, seen))?;
         match seen {
             Seen::Up(status) if is_well(status) => Ok(()),
-            Seen::Up(_) => Err(Failure::already_printed(Exit::Failed)),
+            Seen::Up(_) | Seen::Passing(_) => Err(Failure::already_printed(Exit::Failed)),
             Seen::Down => Err(Failure::already_printed(Exit::NotRunning)),
             Seen::Unknown(failure) if self.json => Err(Failure::already_printed(failure.exit())),
             Seen::Unknown(failure) => Err(failure.clone()),
@@ -161,6 +164,10 @@ impl Show {
         match seen {
             Seen::Up(status) if self.names.is_empty() => self.render.whole(status),
             Seen::Up(status) => self.render.parts(&status.parts).trim_end().to_owned(),
+            Seen::Passing(state) => {
+                let dot = self.render.dot(*state);
+                format!("{dot} falco {place}   {}", state.as_str())
+            }
             Seen::Down => {
                 let last = events::last_stop(paths).map(|last| format!(" · {last}"));
                 let last = last.unwrap_or_default();
@@ -181,13 +188,37 @@ fn json(seen: &Seen) -> String {
     };
     match seen {
         Seen::Up(status) => serde_json::to_string(status).expect("a status serializes"),
+        Seen::Passing(state) => bare(state.as_str(), "falco does not answer just now"),
         Seen::Down => bare("stopped", "falco is not running"),
         Seen::Unknown(failure) => bare("unknown", &failure.to_string()),
     }
 }
 
+/// Why there is no status.
+enum Silence {
+    /// Nothing runs.
+    Down,
+    /// It wrote that it is about to start, or to be gone.
+    Passing(ChainState, Failure),
+    /// It could not be found out.
+    Unknown(Failure),
+}
+
+impl Silence {
+    fn into_failure(self) -> Failure {
+        match self {
+            Self::Down => Failure::new(Exit::NotRunning, "falco is not running").hint("falco up"),
+            Self::Passing(_, failure) | Self::Unknown(failure) => failure,
+        }
+    }
+}
+
 /// Asks the supervisor, again for a moment while one seems to come or go.
 pub(super) async fn ask(paths: &Paths) -> Result<Box<Status>, Failure> {
+    seek(paths).await.map_err(Silence::into_failure)
+}
+
+async fn seek(paths: &Paths) -> Result<Box<Status>, Silence> {
     let socket = paths.control_socket();
     let deadline = Instant::now() + PASSING;
     loop {
@@ -195,30 +226,41 @@ pub(super) async fn ask(paths: &Paths) -> Result<Box<Status>, Failure> {
             Ok(Event::Status(status)) => return Ok(status),
             Ok(other) => {
                 let error = format!("unexpected answer: {other:?}");
-                return Err(Failure::new(Exit::Unknown, error));
+                return Err(Silence::Unknown(Failure::new(Exit::Unknown, error)));
             }
             Err(error) => error,
         };
-        let failure = not_running(paths, &error);
-        let may_pass = is_absence(&error) && failure.exit() == Exit::Unknown;
+        let silence = silence(paths, &error);
+        let may_pass = is_absence(&error) && !matches!(silence, Silence::Down);
         if !may_pass || deadline <= Instant::now() {
-            return Err(failure);
+            return Err(silence);
         }
         tokio::time::sleep(LOOK_AGAIN).await;
     }
 }
 
-/// What it means that the supervisor gave no answer: the lock decides.
+/// What it means that the supervisor gave no answer.
 pub(super) fn not_running(paths: &Paths, error: &ControlError) -> Failure {
+    silence(paths, error).into_failure()
+}
+
+/// The lock decides, and what its holder wrote.
+fn silence(paths: &Paths, error: &ControlError) -> Silence {
     let lock = paths.lock_file();
     match Lock::ask_existing(&lock) {
-        Ok(Asked::Ours(_) | Asked::Absent) if is_absence(error) => {
-            Failure::new(Exit::NotRunning, "falco is not running").hint("falco up")
+        Ok(Asked::Ours(_) | Asked::Absent) if is_absence(error) => Silence::Down,
+        Ok(Asked::Ours(_) | Asked::Absent) => Silence::Unknown(
+            Failure::of(Exit::Unknown, error)
+                .hint("something that is not falco listens on the control socket"),
+        ),
+        Ok(Asked::Held(who)) => {
+            let failure = holder::unresponsive(&lock, who.as_ref(), Exit::Unknown);
+            match who.as_ref().and_then(holder::passing) {
+                Some(state) => Silence::Passing(state, failure),
+                None => Silence::Unknown(failure),
+            }
         }
-        Ok(Asked::Ours(_) | Asked::Absent) => Failure::of(Exit::Unknown, error)
-            .hint("something that is not falco listens on the control socket"),
-        Ok(Asked::Held(who)) => holder::unresponsive(&lock, who.as_ref(), Exit::Unknown),
-        Err(error) => Failure::of(Exit::Unknown, &error),
+        Err(error) => Silence::Unknown(Failure::of(Exit::Unknown, &error)),
     }
 }
 

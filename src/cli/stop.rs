@@ -16,7 +16,7 @@ use crate::paths::Paths;
 use crate::process::identity::{Fate, Identity};
 use crate::process::lease::{self, Outlived};
 use crate::protocol::control::{Event, Request};
-use crate::supervisor::instance::{Asked, Holder, Lock, clear_pid_file};
+use crate::supervisor::instance::{Asked, Holder, Lock, Phase, clear_pid_file};
 
 /// How often the lock is looked at once the supervisor has said goodbye.
 const LOOK_AGAIN: Duration = Duration::from_millis(2);
@@ -265,7 +265,9 @@ impl Stop {
     /// The supervisor does not answer: with `--now` it is killed, and its
     /// children die with it.
     fn force(&self, who: Option<&Holder>) -> Result<bool, Failure> {
-        let killed = self.now && who.is_some_and(|h| kill(&h.identity));
+        // The death of a launcher ends nobody.
+        let supervisor = who.filter(|h| h.phase != Phase::Launching);
+        let killed = self.now && supervisor.is_some_and(|h| kill(&h.identity));
         if !killed {
             return Err(holder::unresponsive(
                 &self.paths.lock_file(),
@@ -319,10 +321,13 @@ fn left_behind(pids: &[u32]) -> Failure {
         .hint("they hang in the kernel, or belong to another user; ps says which")
 }
 
-/// Whether the lock has passed on from `before`, which is gone then.
+/// Whether the lock has passed on from `before`, which is gone then. A launcher
+/// hands it to the supervisor it starts.
 fn is_another(before: Option<&Holder>, now: Option<&Holder>) -> bool {
     match (before, now) {
-        (Some(before), Some(now)) => before.instance != now.instance,
+        (Some(before), Some(now)) if before.phase != Phase::Launching => {
+            before.instance != now.instance
+        }
         _ => false,
     }
 }

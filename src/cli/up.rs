@@ -18,7 +18,7 @@ use tokio::time::timeout_at;
 
 use super::chain::own_program;
 use super::config::{self, Loaded, UP_TIMEOUT};
-use super::daemon::{Setup, Supervisor};
+use super::daemon::{self, Setup, Supervisor};
 use super::exit::{Exit, Failure};
 use super::progress::{self, Progress, seconds};
 use super::runtime::block_on;
@@ -32,7 +32,7 @@ use crate::process::inherited::{Inherited, LOCK_FD, STARTUP_FD};
 use crate::process::spawn::{Detached, Spec, detach};
 use crate::protocol::control::{Event, LoginState, Request, Summary};
 use crate::supervisor::Until;
-use crate::supervisor::instance::{Asked, Holder, Lock};
+use crate::supervisor::instance::{Asked, Holder, Lock, Phase};
 
 /// How long to wait before looking at a busy lock again.
 ///
@@ -351,12 +351,15 @@ struct Launch<'a> {
 
 impl Launch<'_> {
     /// Starts the detached supervisor and waits until the chain is ready.
-    async fn run(&self, lock: Lock, deadline: Instant) -> Result<Summary, Failure> {
+    async fn run(&self, mut lock: Lock, deadline: Instant) -> Result<Summary, Failure> {
         let place = progress::tilde(self.paths.base());
         self.progress
             .say(&format!("falco {}  {place}", env!("CARGO_PKG_VERSION")));
         let boot_log = self.paths.logs().join("falco.boot.log");
         let since = clock::utc(clock::now_ms());
+        // The lock names whoever had it before us until the supervisor runs.
+        let launching = lock.record(&daemon::holder(Phase::Launching));
+        launching.map_err(|e| cannot("write the lock", &e))?;
         let (mut daemon, startup) = self.detach(lock, &boot_log)?;
         let mut lines = BufReader::new(startup).lines();
         let mut interrupt = signal(SignalKind::interrupt()).map_err(|e| cannot("wait", &e))?;

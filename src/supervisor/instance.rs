@@ -7,9 +7,9 @@
 //! tools) is what the last holder wrote: good for messages, never for deciding.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{self, Read, Seek, Write};
+use std::io::{self, Read, Write};
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -18,6 +18,29 @@ use crate::process::identity::Identity;
 
 /// The first line of our pidfile's comment: by it we know the file is ours.
 const PIDFILE_MARK: &str = "# falco";
+
+/// What a holder of the lock is about: by that those who get no answer know
+/// whether they should have got one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Phase {
+    /// It is the launcher, and the supervisor is about to be.
+    Launching,
+    /// It does not listen yet.
+    Starting,
+    /// It answers whoever asks.
+    #[default]
+    Up,
+    /// It listens no more, and is about to be gone.
+    Stopping,
+}
+
+impl Phase {
+    #[allow(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
+    fn is_up(&self) -> bool {
+        *self == Self::Up
+    }
+}
 
 /// What a holder of the lock writes of itself.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,6 +54,9 @@ pub struct Holder {
     pub version: String,
     /// When it took the lock, in milliseconds since the epoch.
     pub since_ms: u64,
+    /// What it was about when it wrote this.
+    #[serde(default, skip_serializing_if = "Phase::is_up")]
+    pub phase: Phase,
 }
 
 /// Why the lock could not be asked for.
@@ -155,20 +181,23 @@ impl Lock {
 
     /// Keeps the lock until the process ends: nobody takes over before the last
     /// of us is gone.
-    pub fn keep(self) {
-        std::mem::forget(self);
+    pub fn keep(self) -> &'static mut Self {
+        Box::leak(Box::new(self))
     }
 
     /// Writes who holds it.
+    ///
+    /// In one piece over what was there, so that nobody ever reads nothing:
+    /// what is left of a longer line comes after the end of this one.
     ///
     /// # Errors
     ///
     /// When the disk refuses; the lock is held all the same.
     pub fn record(&mut self, holder: &Holder) -> io::Result<()> {
-        self.file.set_len(0)?;
-        self.file.rewind()?;
-        serde_json::to_writer(&self.file, holder)?;
-        self.file.write_all(b"\n")
+        let mut line = serde_json::to_vec(holder)?;
+        line.push(b'\n');
+        self.file.write_all_at(&line, 0)?;
+        self.file.set_len(line.len() as u64)
     }
 }
 
@@ -184,7 +213,7 @@ fn open(path: &Path, options: &mut OpenOptions) -> Result<File, LockError> {
 fn read_holder(mut file: &File) -> Option<Holder> {
     let mut text = String::new();
     file.read_to_string(&mut text).ok()?;
-    serde_json::from_str(&text).ok()
+    serde_json::from_str(text.lines().next()?).ok()
 }
 
 /// The pidfile of a running supervisor; goes with it if it is still ours.
@@ -250,6 +279,7 @@ mod tests {
             instance: "i".into(),
             version: "0".into(),
             since_ms: 1,
+            phase: Phase::Starting,
         }
     }
 
@@ -271,6 +301,15 @@ mod tests {
             panic!("held");
         };
         assert_eq!(who, holder());
+        let shorter = Holder {
+            phase: Phase::Up,
+            ..holder()
+        };
+        lock.record(&shorter).unwrap();
+        let Asked::Held(Some(who)) = Lock::ask(&path).unwrap() else {
+            panic!("held");
+        };
+        assert_eq!(who, shorter);
         drop(lock);
         ours(&path);
     }

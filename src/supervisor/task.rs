@@ -26,6 +26,7 @@ use tokio::sync::mpsc;
 
 use super::chain::{Chain, Outlook, PartId};
 use super::incarnation::{News, Report};
+use super::instance::Phase;
 use super::part::{Facts, Run};
 use super::sleep::Sleep;
 use super::view::ms;
@@ -115,6 +116,7 @@ pub async fn run(mut config: Config) -> io::Result<Outcome> {
     let shutdown = Shutdown::new();
     let listener = config.control.listener().map_err(io::Error::other)?;
     server::start(listener, commands.clone(), &shutdown);
+    config.enter(Phase::Up);
     let mut metrics = Serving::Off;
     metrics.change(config.composition.metrics, &commands, &shutdown);
     let (lifeline, lifeline_end) = io::pipe()?;
@@ -352,6 +354,8 @@ impl Supervisor {
         if let Some(failure) = &self.failure {
             self.watchers.tell(&Event::Failed(failure.clone()));
         }
+        // Told before nobody can be asked any more.
+        self.config.enter(Phase::Stopping);
         self.watchers.tell(&Event::Stopped { after_ms });
         tracing::info!(after_ms, "Everything is stopped.");
         drop(self.watchers);

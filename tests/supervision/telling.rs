@@ -157,6 +157,27 @@ fn a_status_during_a_start_or_a_stop_is_never_unknown() {
 }
 
 #[test]
+fn a_status_between_two_holders_of_the_lock_tells_what_is_under_way() {
+    let base = Base::new();
+    base.up();
+    assert_eq!(base.run(&["stop"]).code, 0);
+    let path = base.dir().join("falco.lock");
+    let last = std::fs::read_to_string(&path).unwrap();
+    assert!(last.contains(r#""phase":"stopping""#), "{last}");
+    let held = std::fs::File::open(&path).unwrap();
+    held.lock().unwrap();
+    for (phase, state) in [("stopping", "stopping"), ("launching", "starting")] {
+        std::fs::write(&path, last.replace("stopping", phase)).unwrap();
+        let said = base.run(&["status", "--json"]);
+        assert_eq!(said.code, 1, "{}{}", said.stdout, said.stderr);
+        let status: serde_json::Value = serde_json::from_str(&said.stdout).unwrap();
+        assert_eq!(status["state"], state, "{status}");
+    }
+    drop(held);
+    assert_eq!(base.run(&["status"]).code, 3);
+}
+
+#[test]
 fn a_tail_without_a_chain_says_what_it_waits_for() {
     let base = Base::new();
     let mut tail = base

@@ -74,17 +74,22 @@ impl Render {
         text
     }
 
-    fn headline(self, status: &Status) -> String {
-        let (dot, word, color) = match status.state {
-            ChainState::Running => ("●", "running", Color::Green),
-            ChainState::Starting => ("◐", "starting", Color::Yellow),
-            ChainState::Degraded => ("◐", "degraded", Color::Red),
-            ChainState::Stopping => ("◐", "stopping", Color::Yellow),
+    /// How the chain is, at a glance.
+    pub(super) fn dot(self, state: ChainState) -> String {
+        let (dot, color) = match state {
+            ChainState::Running => ("●", Color::Green),
+            ChainState::Starting | ChainState::Stopping => ("◐", Color::Yellow),
+            ChainState::Degraded => ("◐", Color::Red),
         };
+        self.paint.with(color, dot)
+    }
+
+    fn headline(self, status: &Status) -> String {
+        let word = status.state.as_str();
         let since = clock::utc(status.since_ms);
         format!(
             "{} falco {}   {word}   since {} ({})   pid {}   v{}   mem {}\n",
-            self.paint.with(color, dot),
+            self.dot(status.state),
             progress::tilde(status.base_dir.as_ref()),
             self.local.moment(&since, clock::now_ms()),
             span(status.up_ms),

@@ -75,6 +75,7 @@ fn late(goal: Goal, patience: Duration, seen: Option<Seen>) -> Failure {
     let how = match seen {
         None => "it did not answer".to_owned(),
         Some(Seen::Down) => "nothing runs".to_owned(),
+        Some(Seen::Passing(state)) => format!("falco is {}", state.as_str()),
         Some(Seen::Unknown(failure)) => failure.to_string(),
         Some(Seen::Up(status)) => not_ready(&status),
     };
@@ -141,6 +142,7 @@ fn key(seen: &Seen) -> String {
     let status = match seen {
         Seen::Up(status) => status,
         Seen::Down => return "down".to_owned(),
+        Seen::Passing(state) => return state.as_str().to_owned(),
         Seen::Unknown(failure) => return failure.to_string(),
     };
     let parts = status.parts.iter();

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use futures_util::future::BoxFuture;
 use tokio::sync::mpsc;
 
-use super::super::instance::Holder;
+use super::super::instance::{Holder, Lock, Phase};
 use super::super::part::PartSpec;
 use super::super::watchers::Until;
 use crate::net::notify::Notifier;
@@ -53,6 +53,8 @@ pub struct Config {
     pub sockets: Vec<Arc<Socket>>,
     /// Who we are.
     pub holder: Holder,
+    /// The lock on the base directory, ours to the end of the process.
+    pub lock: &'static mut Lock,
     /// The base directory.
     pub base_dir: PathBuf,
     /// The device and the user.
@@ -79,6 +81,16 @@ pub struct Config {
     pub manager: Option<Manager>,
     /// When we were started.
     pub began: Instant,
+}
+
+impl Config {
+    /// Writes for those who get no answer what we are about.
+    pub(super) fn enter(&mut self, phase: Phase) {
+        self.holder.phase = phase;
+        if let Err(error) = self.lock.record(&self.holder) {
+            tracing::debug!(%error, "The lock file cannot be written.");
+        }
+    }
 }
 
 /// A service manager that wants to hear how we are.
