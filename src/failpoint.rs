@@ -18,6 +18,12 @@ pub enum Point {
     AnswerRead,
     /// Falco: wrote acks to a daemon.
     AcksWritten,
+    /// Falco: wrote records to its journal, and synced nothing.
+    JournalWritten,
+    /// Falco: synced its journal, and told nobody.
+    JournalSynced,
+    /// Falco: wrote to its journal what was published.
+    DoneWritten,
     /// Transport: read a request.
     RequestRead,
     /// Transport: put a publish on the connection to Ably.

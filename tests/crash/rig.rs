@@ -8,6 +8,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use falco::client::{Ack, Client};
+use serde_json::Value;
 
 use crate::checker::{Seen, Sent};
 use crate::recorder::Recorder;
@@ -69,6 +70,13 @@ pub struct Death {
     /// How often a process is there before it dies there.
     pub passes: u32,
     pub times: usize,
+}
+
+impl Death {
+    /// Else it is the transport that dies.
+    pub fn is_of_falco(&self) -> bool {
+        !crate::TRANSPORT.contains(&self.point)
+    }
 }
 
 impl Rig {
@@ -140,6 +148,16 @@ impl Rig {
     pub fn is_up(&self) -> bool {
         let status = self.command(&["status"]).output().expect("falco runs");
         status.status.code() != Some(3)
+    }
+
+    /// Whether all that was acked is published: an outbox, if there is one, has
+    /// read what it keeps and keeps nothing.
+    pub fn is_published(&self) -> bool {
+        let output = self.command(&["status", "--json"]).output();
+        let status = output.expect("falco runs").stdout;
+        let status: Value = serde_json::from_slice(&status).expect("a status");
+        let outbox = &status["ingest"]["outbox"];
+        !self.base().join("outbox").exists() || outbox["state"] == "ok" && outbox["depth"] == 0
     }
 
     pub fn client(&self) -> Client {

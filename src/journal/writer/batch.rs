@@ -94,6 +94,11 @@ impl Batch {
         self.opened.contains(&id) || (before && !self.settled.contains(&id))
     }
 
+    /// Whether it holds ids that are settled.
+    pub(super) fn has_settled(&self) -> bool {
+        !self.settled.is_empty()
+    }
+
     /// Whether a FAILED answer depends on this batch.
     pub(super) fn has_failure(&self) -> bool {
         let fails = |written: &Written| matches!(written.change, Change::Fail(_));

@@ -35,6 +35,7 @@ use super::compaction::Compaction;
 use super::index::Index;
 use super::pace::Pace;
 use super::space::{self, Watch};
+use crate::failpoint::{self, Point};
 use crate::protocol::id::EffectId;
 use crate::report::Report;
 
@@ -491,6 +492,10 @@ impl<S: Storage> Core<S> {
         };
         match active.write(&self.batch.bytes) {
             Ok(()) => {
+                failpoint::reach(Point::JournalWritten);
+                if self.batch.has_settled() {
+                    failpoint::reach(Point::DoneWritten);
+                }
                 self.written(now);
                 Ok(())
             }
@@ -607,6 +612,7 @@ impl<S: Storage> Core<S> {
         self.pace.synced(took);
         match result {
             Ok(()) => {
+                failpoint::reach(Point::JournalSynced);
                 self.all_durable(now);
                 Ok(())
             }
