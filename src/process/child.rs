@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 use super::family::{self, Family, Looks};
 use super::group::Group;
-use super::lease::Mark;
+use super::lease::Lease;
 use super::sys;
 use super::table::Stat;
 
@@ -66,7 +66,7 @@ pub struct Child {
 }
 
 impl Child {
-    pub(super) fn watch(mut inner: process::Child, lease: Option<Mark>) -> io::Result<Self> {
+    pub(super) fn watch(mut inner: process::Child, lease: Option<&Lease>) -> io::Result<Self> {
         let pid = inner.id();
         match sys::pidfd(pid) {
             Ok(ended) => Ok(Self {

@@ -14,15 +14,16 @@
 //! child they come from still lives, and not after.
 
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
 use super::held::Held;
-use super::lease;
+use super::lease::{self, Lease};
 use super::sys;
-use super::table::Table;
+use super::table::{Table, is_childless};
 
 /// How long after a child's end the strangers are looked at: one that ended
 /// too waits that long to be reaped, and many are reaped at once.
@@ -76,7 +77,9 @@ pub async fn reap_strangers() -> std::io::Result<()> {
     let mut ended = signal(SignalKind::child())?;
     while ended.recv().await.is_some() {
         sleep(REAP_DELAY).await;
-        bury(&Table::read());
+        if sys::has_ended_child() {
+            bury(&Table::read());
+        }
     }
     Ok(())
 }
@@ -123,22 +126,25 @@ fn strangers(table: &Table, is_meant: impl Fn(u32) -> bool) -> Vec<Held> {
 #[derive(Debug)]
 pub(super) struct Family {
     root: u32,
-    lease: Option<lease::Mark>,
+    lease: Option<(PathBuf, lease::Mark)>,
     members: Vec<Held>,
 }
 
 impl Family {
     /// The family of the child `root`, which holds this lease.
-    pub(super) fn of(root: u32, lease: Option<lease::Mark>) -> Self {
+    pub(super) fn of(root: u32, lease: Option<&Lease>) -> Self {
         Self {
             root,
-            lease,
+            lease: lease.map(|lease| (lease.path().to_path_buf(), lease.mark())),
             members: Vec::new(),
         }
     }
 
     /// Notes who is below the child now, while their line to it is whole.
     pub(super) fn gather(&mut self) {
+        if is_childless(self.root) {
+            return;
+        }
         let known: BTreeSet<u32> = self.members.iter().map(Held::pid).collect();
         let below = Table::read().below(self.root).into_iter();
         let new = below.filter(|(pid, stat)| !stat.has_ended() && !known.contains(pid));
@@ -154,15 +160,23 @@ impl Family {
     /// After the child itself was reaped: ends who is left of its family and
     /// who is found meanwhile; whether nobody is left.
     pub(super) fn end(&mut self) -> bool {
-        let table = Table::read();
-        if let Some(mark) = self.lease {
-            self.members
-                .extend(strangers(&table, |pid| mark.is_held_by(pid)));
-        }
+        self.find();
         self.kill();
         self.members.retain(|held| !held.has_ended());
-        bury(&table);
         self.members.is_empty()
+    }
+
+    /// Finds who holds the lease. Mostly it is free: then nobody is looked for,
+    /// and the end of the child is told without a look at all processes.
+    fn find(&mut self) {
+        if let Some((path, mark)) = &self.lease
+            && !mark.is_free(path)
+        {
+            let table = Table::read();
+            let holders = strangers(&table, |pid| mark.is_held_by(pid));
+            self.members.extend(holders);
+            bury(&table);
+        }
     }
 
     /// Those who have not ended.
@@ -185,7 +199,8 @@ fn kill_all(members: &[Held]) {
 pub async fn end_strangers(patience: Duration) -> Vec<u32> {
     let deadline = Instant::now() + patience;
     let mut looks = Looks::default();
-    while may_end_strangers() {
+    // Mostly there is no child left at all, and nobody to look for.
+    while may_end_strangers() && sys::has_child() {
         let table = Table::read();
         let left = strangers(&table, |_| true);
         kill_all(&left);

@@ -163,6 +163,11 @@ impl Lease {
         self.mark
     }
 
+    /// Where it is.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Writes for whom it was taken.
     ///
     /// # Errors
@@ -311,6 +316,22 @@ impl Mark {
         let meta = file.metadata()?;
         let (dev, ino) = (meta.dev(), meta.ino());
         Ok(Self { dev, ino, taker })
+    }
+}
+
+impl Mark {
+    /// Whether nobody has the lease at `path` any more; if it is not known to
+    /// be so, somebody may.
+    pub(super) fn is_free(self, path: &Path) -> bool {
+        let mut options = OpenOptions::new();
+        options.read(true);
+        options.custom_flags(nix::libc::O_NOFOLLOW | nix::libc::O_CLOEXEC);
+        let Ok(file) = options.open(path) else {
+            return false;
+        };
+        let meta = file.metadata();
+        meta.is_ok_and(|meta| (meta.dev(), meta.ino()) == (self.dev, self.ino))
+            && file.try_lock().is_ok()
     }
 }
 

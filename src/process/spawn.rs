@@ -162,8 +162,7 @@ fn spawn(mut spec: Spec) -> Result<Child, SpawnError> {
     {
         tracing::warn!(%error, "Failed to write whose lease it is.");
     }
-    Child::watch(child, lease.map(|lease| lease.mark()))
-        .map_err(|source| SpawnError::Watch { program, source })
+    Child::watch(child, lease.as_ref()).map_err(|source| SpawnError::Watch { program, source })
 }
 
 /// Takes the lease and adds it to what is inherited.

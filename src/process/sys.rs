@@ -262,6 +262,20 @@ pub(super) fn has_ended_child() -> bool {
     waitid(Id::All, flags).is_ok_and(|status| status != WaitStatus::StillAlive)
 }
 
+/// Whether we have a child at all, ended or not.
+#[cfg(target_os = "linux")]
+pub(super) fn has_child() -> bool {
+    use nix::sys::wait::{Id, WaitPidFlag, waitid};
+    let flags = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
+    waitid(Id::All, flags) != Err(nix::errno::Errno::ECHILD)
+}
+
+/// Nobody is adopted here.
+#[cfg(not(target_os = "linux"))]
+pub(super) fn has_child() -> bool {
+    false
+}
+
 /// Nobody is adopted here, so all children are reaped by whoever spawned them.
 #[cfg(not(target_os = "linux"))]
 pub(super) fn has_ended_child() -> bool {

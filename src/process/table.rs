@@ -15,7 +15,7 @@ use linux as system;
 #[cfg(not(target_os = "linux"))]
 use macos as system;
 
-pub(super) use system::boot_id;
+pub(super) use system::{boot_id, is_childless};
 
 /// What the kernel says of one process, as far as it is used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -131,6 +131,10 @@ mod tests {
             .unwrap();
         let below = Table::read().below(std::process::id());
         assert!(below.iter().any(|(pid, _)| *pid == child.id()));
+        assert!(!is_childless(std::process::id()));
+        if cfg!(target_os = "linux") {
+            assert!(is_childless(child.id()));
+        }
         assert!(Stat::of(std::process::id()).is_some_and(|s| 0 < s.start));
         child.kill().unwrap();
         child.wait().unwrap();

@@ -16,6 +16,19 @@ pub(super) fn stat(pid: u32) -> Option<Stat> {
     parse(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
 }
 
+/// Whether the kernel says that `pid` has no child, of any of its threads;
+/// where it does not tell, it may have some.
+pub(in super::super) fn is_childless(pid: u32) -> bool {
+    let Ok(tasks) = fs::read_dir(format!("/proc/{pid}/task")) else {
+        return false;
+    };
+    let childless = |task: fs::DirEntry| {
+        let children = fs::read_to_string(task.path().join("children"));
+        children.is_ok_and(|children| children.is_empty())
+    };
+    tasks.into_iter().all(|task| task.is_ok_and(childless))
+}
+
 /// The second field is the program's name in parentheses and may hold any
 /// character, so counting starts behind the last `)`.
 fn parse(text: &str) -> Option<Stat> {
