@@ -15,7 +15,7 @@ pub use question::Question;
 use crate::net::ask::{AskError, ask};
 use crate::report::Report;
 
-/// How long one question may take.
+/// How long one question may take while a part starts.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// How long an answer of a sidecar may take while it starts.
@@ -51,7 +51,7 @@ impl Probe {
     /// Asks until there is an answer; notes in `trouble` why there is none yet.
     pub(super) async fn answered(&self, fact: &str, trouble: &mut Option<String>) {
         let mut delay = FIRST_DELAY;
-        while let Err(why) = self.ask(fact).await {
+        while let Err(why) = self.ask(fact, PATIENCE).await {
             *trouble = Some(why);
             sleep(delay).await;
             delay = (delay * 2).min(LAST_DELAY);
@@ -62,22 +62,22 @@ impl Probe {
     /// Asks once, within `patience`.
     pub(super) async fn ask_once(&self, fact: &str, patience: Duration) -> Result<(), String> {
         let silent = |_| Err(format!("no answer within {} ms", patience.as_millis()));
-        timeout(patience, self.ask(fact))
+        timeout(patience, self.ask(fact, patience))
             .await
             .unwrap_or_else(silent)
     }
 
-    async fn ask(&self, fact: &str) -> Result<(), String> {
+    async fn ask(&self, fact: &str, patience: Duration) -> Result<(), String> {
         match self {
             Self::Transport(path) => {
                 let hello = r#"{"op":"hello.v1","request_id":"probe"}"#;
-                ask_transport(path, hello).await
+                ask_transport(path, hello, patience).await
             }
             Self::ForeignTransport(path) => {
                 let publish = r#"{"op":"publish.v1","request_id":"probe","channel":"","event":"","payload_b64":""}"#;
-                ask_transport(path, publish).await
+                ask_transport(path, publish, patience).await
             }
-            Self::Emulator => ask_emulator(fact).await,
+            Self::Emulator => ask_emulator(fact, patience).await,
             Self::Asked(question) => question.ask_within(QUESTION_PATIENCE).await,
         }
     }
@@ -88,8 +88,8 @@ struct Answer {
     request_id: String,
 }
 
-async fn ask_transport(path: &Path, line: &str) -> Result<(), String> {
-    let answer = ask(path, line, PATIENCE)
+async fn ask_transport(path: &Path, line: &str, patience: Duration) -> Result<(), String> {
+    let answer = ask(path, line, patience)
         .await
         .map_err(|e: AskError| Report(&e).to_string())?;
     let answer: Answer =
@@ -118,7 +118,7 @@ impl EmulatorFact {
     }
 }
 
-async fn ask_emulator(fact: &str) -> Result<(), String> {
+async fn ask_emulator(fact: &str, patience: Duration) -> Result<(), String> {
     let EmulatorFact { address } = EmulatorFact::parse(fact)?;
     let asking = async {
         let mut stream = TcpStream::connect(&address).await?;
@@ -128,13 +128,13 @@ async fn ask_emulator(fact: &str) -> Result<(), String> {
         stream.read_exact(&mut head).await?;
         std::io::Result::Ok(head)
     };
-    match timeout(PATIENCE, asking).await {
+    match timeout(patience, asking).await {
         Ok(Ok(head)) if head.ends_with(b" 200") => Ok(()),
         Ok(Ok(head)) => Err(format!("{address}: {}", String::from_utf8_lossy(&head))),
         Ok(Err(error)) => Err(format!("{address}: {error}")),
         Err(_) => Err(format!(
             "{address} did not answer within {} ms",
-            PATIENCE.as_millis()
+            patience.as_millis()
         )),
     }
 }

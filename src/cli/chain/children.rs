@@ -1,18 +1,33 @@
 //! The parts that are processes of their own: the emulator and the transport.
+//!
+//! The kernel tells when one ends, but not when one hangs or was suspended: then
+//! Falco waits for its answers for ever. So each of ours is asked now and then
+//! what it was asked when it started, and one that does not answer a few times
+//! is ended and started again. That costs one short connection and two wakes on
+//! either side every `liveness.every`, which is all an idle chain does here; and
+//! nobody is blamed for the time in which the machine slept. A foreign transport
+//! is not asked: what it makes of a refused publish, hour after hour, is unknown.
 
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::super::config::Watched;
 use super::{Ingredients, plan};
 use crate::process::spawn::Spec;
 use crate::protocol::token::BrokerTokens;
-use crate::supervisor::part::{Essence, Facts, Launch, PartSpec, ProcessPart, ReadyBy, Run};
+use crate::supervisor::chain::{Pace, Plan};
+use crate::supervisor::part::{
+    Alive, AliveBy, Essence, Facts, Launch, PartSpec, ProcessPart, ReadyBy, Run,
+};
 use crate::supervisor::probe::{EmulatorFact, Probe};
 use crate::supervisor::sidecar::StopSignal;
 
 /// How long a process of the chain has from SIGTERM to SIGKILL.
 const STOP_GRACE: Duration = Duration::from_secs(5);
+
+/// How long a part is left alone after the machine slept.
+const RESUME_GRACE: Duration = Duration::from_secs(15);
 
 /// How long the transport may take beyond what it gives itself.
 const BEYOND_OWN_BOUND: Duration = Duration::from_secs(3);
@@ -88,9 +103,26 @@ impl Ingredients {
     }
 }
 
+/// How often a part of ours is asked whether it is alive.
+fn pace(watched: &Watched) -> Pace {
+    Pace {
+        every: watched.every,
+        failures: watched.failures,
+        resume_grace: RESUME_GRACE,
+    }
+}
+
+fn alive(watched: &Watched, probe: Probe) -> Alive {
+    Alive {
+        by: AliveBy::Probe(probe),
+        timeout: watched.timeout,
+    }
+}
+
 pub(super) fn emulator(with: &Ingredients, program: PathBuf) -> PartSpec {
     let essence = with.essence(&[], &with.config.emulator.to_args().join(" "));
     let log_limits = with.config.log;
+    let watched = with.config.liveness.clone();
     let with = with.clone();
     let launch = move |_: &Facts| {
         let mut spec = with.spec("emulator", program.clone(), &[]);
@@ -111,7 +143,10 @@ pub(super) fn emulator(with: &Ingredients, program: PathBuf) -> PartSpec {
         })
     };
     PartSpec {
-        plan: plan("emulator", &["broker"], STOP_GRACE),
+        plan: Plan {
+            pace: Some(pace(&watched)),
+            ..plan("emulator", &["broker"], STOP_GRACE)
+        },
         place: "127.0.0.1".to_owned(),
         essence,
         run: Run::Process(Box::new(ProcessPart {
@@ -120,7 +155,7 @@ pub(super) fn emulator(with: &Ingredients, program: PathBuf) -> PartSpec {
             log_limits,
             ours: true,
             ready: ReadyBy::Probe(Probe::Emulator),
-            alive: None,
+            alive: Some(alive(&watched, Probe::Emulator)),
             stop_signal: StopSignal::Term,
             notices: None,
         })),
@@ -141,6 +176,7 @@ pub(super) fn transport(with: &Ingredients, own_program: PathBuf, has_emulator: 
     let essence = with.essence(TRANSPORT_SETTINGS, &given);
     let program = foreign.unwrap_or(own_program);
     let broker = with.handles.broker.subscribe();
+    let watched = with.config.liveness.clone();
     let with = with.clone();
     let launch = move |facts: &Facts| {
         let endpoint = has_emulator.then(|| emulator_endpoint(facts)).transpose()?;
@@ -153,7 +189,10 @@ pub(super) fn transport(with: &Ingredients, own_program: PathBuf, has_emulator: 
         })
     };
     PartSpec {
-        plan: plan("transport", &["broker", "emulator"], stop_grace),
+        plan: Plan {
+            pace: ours.then(|| pace(&watched)),
+            ..plan("transport", &["broker", "emulator"], stop_grace)
+        },
         place: socket.display().to_string(),
         essence,
         run: Run::Process(Box::new(ProcessPart {
@@ -161,8 +200,8 @@ pub(super) fn transport(with: &Ingredients, own_program: PathBuf, has_emulator: 
             heeds_facts: true,
             log_limits,
             ours,
+            alive: ours.then(|| alive(&watched, probe.clone())),
             ready: ReadyBy::Probe(probe),
-            alive: None,
             stop_signal: StopSignal::Term,
             notices: None,
         })),

@@ -113,6 +113,32 @@ pub(super) fn up(top: &mut Section) -> Duration {
     timeout
 }
 
+/// How the emulator and the transport are watched once they were ready.
+#[derive(Debug, Clone)]
+pub(in super::super) struct Watched {
+    /// From one answer to the next question.
+    pub(in super::super) every: Duration,
+    /// How long one answer may take.
+    pub(in super::super) timeout: Duration,
+    /// So many questions in a row without an answer are too many.
+    pub(in super::super) failures: u32,
+}
+
+pub(super) fn liveness(top: &mut Section) -> Watched {
+    let mut section = top.section("liveness");
+    let span = Span::up_to_a_day(Duration::from_millis(100));
+    let failures = Count { min: 1, max: 1000 };
+    let every = section.setting("every", None, &span, Duration::from_secs(10));
+    let timeout = section.setting("timeout", None, &span, Duration::from_secs(5));
+    let failures = section.setting("failures", None, &failures, 3);
+    section.finish();
+    Watched {
+        every,
+        timeout,
+        failures: u32::try_from(failures).unwrap_or(u32::MAX),
+    }
+}
+
 /// The transport: which program, and what it is told.
 #[derive(Debug, Clone)]
 pub(in super::super) struct Transport {

@@ -34,7 +34,7 @@ use crate::logfile::Limits;
 use crate::paths::Paths;
 use crate::supervisor::sidecar::SidecarSpec;
 
-pub(super) use chain::{Credentials, Emulator, Transport, UP_TIMEOUT, Upstream};
+pub(super) use chain::{Credentials, Emulator, Transport, UP_TIMEOUT, Upstream, Watched};
 pub(super) use mistake::Mistake;
 pub(super) use origin::{Origin, Row};
 pub(super) use outbox::{Delivery, OnJournalFailure, Outbox, Payload, Route, Sync};
@@ -59,6 +59,8 @@ pub(super) struct Config {
     pub(super) log: Limits,
     /// How long `up` waits for the chain to be ready.
     pub(super) up_timeout: Duration,
+    /// How the emulator and the transport are watched.
+    pub(super) liveness: Watched,
     /// The transport.
     pub(super) transport: Transport,
     /// The emulator.
@@ -156,6 +158,7 @@ fn read<'a>(reader: &mut Reader<'a>, table: &'a Table) -> Config {
     let upstream = chain::upstream(&mut top);
     let (log_filter, log) = chain::log(&mut top);
     let up_timeout = chain::up(&mut top);
+    let liveness = chain::liveness(&mut top);
     let transport = chain::transport(&mut top);
     let emulator = chain::emulator(&mut top);
     let publish_timeout = chain::falco(&mut top);
@@ -172,6 +175,7 @@ fn read<'a>(reader: &mut Reader<'a>, table: &'a Table) -> Config {
         log_filter,
         log,
         up_timeout,
+        liveness,
         transport,
         emulator,
         publish_timeout,
