@@ -1,0 +1,255 @@
+//! The journal beside what it could be measured by.
+//!
+//! Every figure is a ratio of two things done in turns on the same disk in the
+//! same minute: a disk's speed changes more from minute to minute than these
+//! differ. Run with `cargo bench --bench journal`, with `--features sqlite` for
+//! the comparison with SQLite; a word after `--` picks parts by name.
+
+#![allow(clippy::print_stdout, clippy::cast_precision_loss, missing_docs)]
+
+#[cfg(feature = "sqlite")]
+mod sqlite;
+
+use std::fs::{File, OpenOptions};
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use falco::journal::{Config, Effect, Entry, Journal, Sync};
+use falco::protocol::envelope::Operation;
+use falco::protocol::id::{EffectId, IdempotencyKey, LaneKey};
+
+const PAYLOAD_BYTES: usize = 512;
+
+/// Turns of each side; the first of them only warms up.
+const TURNS: usize = 13;
+
+/// One part of the benchmark.
+type Part = fn(&tokio::runtime::Runtime);
+
+fn main() {
+    let wanted: Vec<String> = std::env::args()
+        .skip(1)
+        .filter(|arg| !arg.starts_with("--"))
+        .collect();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .expect("runtime");
+    let parts: [(&str, Part); 3] = [
+        ("bare", bare),
+        ("sqlite", against_sqlite),
+        ("recovery", recovery),
+    ];
+    for (name, part) in parts {
+        if wanted.is_empty() || wanted.iter().any(|word| name.contains(word.as_str())) {
+            println!("\n{name}");
+            part(&runtime);
+        }
+    }
+}
+
+fn config(sync: Sync) -> Config {
+    Config {
+        bytes_max: 1 << 40,
+        low_water_bytes: 0,
+        low_water_percent: 0,
+        ..Config::with_sync(sync)
+    }
+}
+
+fn effect(i: usize, payload: &Bytes) -> Effect {
+    let id = EffectId::random();
+    Effect {
+        id,
+        lane: LaneKey::new(format!("session-{}", i % 100)),
+        route: None,
+        key: IdempotencyKey::Uuid(id.as_uuid()),
+        fingerprint: i as u64,
+        arrived_ms: 1_800_000_000_000,
+        operation: Operation::Publish {
+            channel: "session:0f8a:conversation".into(),
+            event: "conversation.message.v1".into(),
+            payload: payload.clone(),
+        },
+    }
+}
+
+fn payload() -> Bytes {
+    let text = "x".repeat(PAYLOAD_BYTES - 13);
+    format!("{{\"content\":\"{text}\"}}").into()
+}
+
+fn entries(count: usize) -> Vec<Entry> {
+    let payload = payload();
+    let one = |i| Entry::Effect(effect(i, &payload));
+    (0..count).map(one).collect()
+}
+
+/// Batches through the journal, each answered before the next.
+fn through(
+    runtime: &tokio::runtime::Runtime,
+    journal: &Journal,
+    work: Vec<Vec<Entry>>,
+) -> Duration {
+    let begun = Instant::now();
+    runtime.block_on(async {
+        for batch in work {
+            let receipt = journal.append(batch).await.expect("open");
+            receipt.await.expect("recorded");
+        }
+    });
+    begun.elapsed()
+}
+
+struct Bare {
+    file: File,
+    end: u64,
+}
+
+impl Bare {
+    fn at(path: &Path) -> Self {
+        let mut options = OpenOptions::new();
+        let file = options.create(true).truncate(true).write(true).open(path);
+        Self {
+            file: file.expect("a file"),
+            end: 0,
+        }
+    }
+
+    /// Appends each batch in one write and syncs it.
+    fn write(&mut self, batches: usize, bytes: &[u8]) -> Duration {
+        let begun = Instant::now();
+        for _ in 0..batches {
+            self.file.write_all_at(bytes, self.end).expect("written");
+            self.end += bytes.len() as u64;
+            self.file.sync_data().expect("synced");
+        }
+        begun.elapsed()
+    }
+}
+
+/// `sync = always` against a loop of write and fdatasync with the same batches.
+fn bare(runtime: &tokio::runtime::Runtime) {
+    for (records, batches) in [(1, 100), (64, 50), (512, 30)] {
+        let base = tempfile::tempdir_in(".").expect("a directory");
+        let config = config(Sync::Always);
+        let (journal, _) = Journal::open(&base.path().join("outbox"), &config).expect("opens");
+        let mut bare = Bare::at(&base.path().join("bare"));
+        // As long as what the journal writes for it.
+        let before = journal.stats().bytes;
+        through(runtime, &journal, vec![entries(records)]);
+        let bytes = vec![b'x'; usize::try_from(journal.stats().bytes - before).unwrap_or(1)];
+        let mut times = Vec::new();
+        for _ in 0..TURNS {
+            let ours = through(
+                runtime,
+                &journal,
+                (0..batches).map(|_| entries(records)).collect(),
+            );
+            times.push((ours, bare.write(batches, &bytes)));
+        }
+        report(
+            &format!("{records:4} records a batch"),
+            records * batches,
+            &times[1..],
+        );
+    }
+}
+
+/// Prints the rates of both, and how ours compares in the middle turn.
+fn report(what: &str, records: usize, times: &[(Duration, Duration)]) {
+    let mut ratios: Vec<f64> = times
+        .iter()
+        .map(|(ours, other)| other.as_secs_f64() / ours.as_secs_f64())
+        .collect();
+    ratios.sort_by(f64::total_cmp);
+    let sum = |pick: fn(&(Duration, Duration)) -> Duration| -> f64 {
+        times.iter().map(|turn| pick(turn).as_secs_f64()).sum()
+    };
+    let all = (records * times.len()) as f64;
+    let (ours, other) = (sum(|t| t.0), sum(|t| t.1));
+    println!(
+        "  {what}: {:.0} against {:.0} records/s, ratio of all {:.2}, of the middle turn {:.2}",
+        all / ours,
+        all / other,
+        other / ours,
+        ratios[ratios.len() / 2]
+    );
+}
+
+#[cfg(feature = "sqlite")]
+fn against_sqlite(runtime: &tokio::runtime::Runtime) {
+    const RECORDS: usize = 512;
+    const BATCHES: usize = 20;
+    let base = tempfile::tempdir_in(".").expect("a directory");
+    let config = config(Sync::Always);
+    let (journal, _) = Journal::open(&base.path().join("outbox"), &config).expect("opens");
+    let mut sqlite = sqlite::Table::at(&base.path().join("sqlite"));
+    let mut times = Vec::new();
+    for _ in 0..TURNS {
+        let work = (0..BATCHES).map(|_| entries(RECORDS)).collect();
+        let ours = through(runtime, &journal, work);
+        let work: Vec<Vec<Entry>> = (0..BATCHES).map(|_| entries(RECORDS)).collect();
+        times.push((ours, sqlite.write(&work)));
+    }
+    report("512 records a commit", RECORDS * BATCHES, &times[1..]);
+}
+
+#[cfg(not(feature = "sqlite"))]
+fn against_sqlite(_: &tokio::runtime::Runtime) {
+    println!("  needs --features sqlite");
+}
+
+/// Opening a journal of a million records that are in memory already.
+fn recovery(runtime: &tokio::runtime::Runtime) {
+    for (what, settled) in [
+        ("half of them settled the other half", true),
+        ("all live", false),
+    ] {
+        let base = tempfile::tempdir_in(".").expect("a directory");
+        let directory = base.path().join("outbox");
+        let records = fill(runtime, &directory, settled);
+        let mut times = Vec::new();
+        for _ in 0..3 {
+            let begun = Instant::now();
+            let (journal, recovered) =
+                Journal::open(&directory, &config(Sync::INTERVAL)).expect("opens");
+            times.push(begun.elapsed());
+            assert_eq!(recovered.report.damage, []);
+            drop(recovered);
+            _ = runtime.block_on(journal.close());
+        }
+        times.sort();
+        println!(
+            "  {records} records, {what}: best {:.2} s, worst {:.2} s",
+            times[0].as_secs_f64(),
+            times[2].as_secs_f64()
+        );
+    }
+}
+
+fn fill(runtime: &tokio::runtime::Runtime, directory: &Path, settled: bool) -> usize {
+    const RECORDS: usize = 1_000_000;
+    const BATCH: usize = 500;
+    let mut fill = config(Sync::INTERVAL);
+    // All of it is to be there.
+    fill.bytes_max = u64::MAX;
+    let (journal, _) = Journal::open(directory, &fill).expect("opens");
+    let mut written = 0;
+    while written < RECORDS {
+        let mut batch = entries(BATCH);
+        if settled {
+            let settle = |entry: &Entry| match entry {
+                Entry::Effect(effect) => Entry::Done(vec![effect.id]),
+                other => other.clone(),
+            };
+            let done: Vec<Entry> = batch.iter().map(settle).collect();
+            batch.extend(done);
+        }
+        written += batch.len();
+        through(runtime, &journal, vec![batch]);
+    }
+    runtime.block_on(journal.close()).expect("closed");
+    written
+}
