@@ -1,6 +1,6 @@
 //! The one task that owns the lanes and the connections to the transports.
 //!
-//! Drives [`Lanes`]: brings it effects, answers and the time, sends what it
+//! Drives the lanes: brings it effects, answers and the time, sends what it
 //! wants sent, and tells the sessions what it decided. Reads effects only while
 //! the lanes have room, and asks for requests only while the connection has.
 //!

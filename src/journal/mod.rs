@@ -20,8 +20,8 @@
 //! | `inbox/` | other programs' business |
 //!
 //! The list of files is all there is to know: no pointer, ledger or checkpoint
-//! can disagree with it. [`record`] has the format byte for byte, [`recovery`]
-//! how it is read, [`writer`] how it is written and what happens when that
+//! can disagree with it. `record` has the format byte for byte, `recovery`
+//! how it is read, `writer` how it is written and what happens when that
 //! fails.
 //!
 //! Promises that what is read after a crash is what some beginning of the log
