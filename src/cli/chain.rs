@@ -34,6 +34,8 @@ use crate::supervisor::sidecar::RestartPolicy;
 use crate::supervisor::task::{AskIngest, AskOutbox, Composition};
 use crate::token_broker::{self, Identity};
 
+pub(super) use keeping::journal;
+
 /// How long a part may take from start to ready.
 const READY_WITHIN: Duration = Duration::from_secs(10);
 

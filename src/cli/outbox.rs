@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use serde_json::json;
 
+use super::chain;
+use super::config::{self, Given};
 use super::exit::{Exit, Failure};
 use super::output;
 use super::runtime::block_on;
@@ -86,16 +88,7 @@ pub(super) fn run(args: Args) -> Result<(), Failure> {
     match args.verb {
         Verb::List { dead, limit } => block_on(list(&paths, dead, limit, json)),
         Verb::Verify => verify(&paths, json),
-        Verb::Show { ids } => {
-            let answer = block_on(ask(&paths, &of(OutboxVerb::Show, ids)))?;
-            if answer.records.is_empty() {
-                return Err(Failure::new(
-                    Exit::Failed,
-                    "there is no such effect in the outbox",
-                ));
-            }
-            print_all(&answer.records, json, shown)
-        }
+        Verb::Show { ids } => block_on(show(&paths, ids, json)),
         Verb::Requeue { ids, all } => {
             let request = OutboxRequest {
                 all,
@@ -157,7 +150,8 @@ async fn ask_disk(paths: &Paths, request: &OutboxRequest) -> Result<OutboxAnswer
         let text = format!("there is no outbox in {}", paths.base().display());
         return Err(Failure::new(Exit::NotRunning, text));
     }
-    let answer = offline::ask(&directory, &journal::Config::default(), request).await;
+    let config = config::load(paths, &Given::new(config::variables()))?.right()?;
+    let answer = offline::ask(&directory, &chain::journal(&config), request).await;
     answer.map_err(|error| match error {
         OfflineError::Open(error) => cannot_open(&error),
         OfflineError::Unrecorded(_) => Failure::of(Exit::Failed, &error),
@@ -175,6 +169,21 @@ pub(super) fn cannot_open(error: &OpenError) -> Failure {
         OpenError::Read { .. } => Failure::of(Exit::Disk, error),
         OpenError::Io { .. } | OpenError::Thread(_) => Failure::of(Exit::CannotCreate, error),
     }
+}
+
+/// One at a time: payloads are large.
+async fn show(paths: &Paths, ids: Vec<String>, json: bool) -> Result<(), Failure> {
+    let mut found = false;
+    for id in ids {
+        let answer = ask(paths, &of(OutboxVerb::Show, vec![id])).await?;
+        found |= !answer.records.is_empty();
+        print_all(&answer.records, json, shown)?;
+    }
+    if found {
+        return Ok(());
+    }
+    let error = "there is no such effect in the outbox";
+    Err(Failure::new(Exit::Failed, error))
 }
 
 async fn list(paths: &Paths, dead_only: bool, limit: usize, json: bool) -> Result<(), Failure> {

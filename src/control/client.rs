@@ -14,8 +14,9 @@ use crate::protocol::control::{Event, Request};
 /// How long connecting may take: only a full backlog makes it wait.
 const CONNECT_PATIENCE: Duration = Duration::from_secs(1);
 
-/// The longest event: a status with many parts is far below it.
-const EVENT_BYTES_MAX: usize = 1024 * 1024;
+/// The longest event: an effect of 4 MiB, every byte of it escaped. Memory is
+/// taken for what comes only.
+const EVENT_BYTES_MAX: usize = 32 * 1024 * 1024;
 
 /// Why there is no answer, or no further one.
 #[derive(Debug, thiserror::Error)]

@@ -350,6 +350,12 @@ impl<T> Lane<T> {
         self.front <= 1 && self.queue.front().is_some_and(|entry| entry.is_doubtful)
     }
 
+    /// How many of the front may have been published.
+    pub(super) fn doubtful(&self) -> usize {
+        let front = self.queue.range(..self.front);
+        front.filter(|entry| entry.is_doubtful).count()
+    }
+
     /// Nobody can say whether the front was published.
     fn doubt(&mut self) {
         for entry in self.queue.range_mut(..self.front) {

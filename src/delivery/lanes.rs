@@ -36,6 +36,9 @@ pub(crate) struct Depth {
     pub oldest: Duration,
     /// Sendings after the first of the same effects.
     pub retries: u64,
+    /// Effects sent again though nobody could say whether they had been
+    /// published.
+    pub doubtful: u64,
 }
 
 /// Who may have cost us a connection.
@@ -76,6 +79,7 @@ pub(crate) struct Lanes<T> {
     effects: usize,
     bytes: usize,
     retries: u64,
+    doubtful: u64,
     /// An attempt failed for a reason that all lanes share, and none has
     /// succeeded since.
     is_troubled: bool,
@@ -107,6 +111,7 @@ impl<T> Lanes<T> {
             effects: 0,
             bytes: 0,
             retries: 0,
+            doubtful: 0,
             is_troubled: false,
             next_jitter: 0,
         }
@@ -140,6 +145,7 @@ impl<T> Lanes<T> {
                 now.saturating_duration_since(oldest)
             }),
             retries: self.retries,
+            doubtful: self.doubtful,
         }
     }
 
@@ -372,6 +378,7 @@ impl<T> Lanes<T> {
         let id = self.update(slot, |lanes, lane| {
             let again = lane.send(peer.batches, times, &lanes.config);
             lanes.retries += u64::from(again);
+            lanes.doubtful += lane.doubtful() as u64;
             lanes.pace.handle_sent(now);
             if let Some(Standing::InTurn(turn)) = lane.turn {
                 lane.turn = None;

@@ -8,8 +8,10 @@
 //! over; every effect it took is answered by then.
 
 pub(super) mod keeper;
+mod latency;
 mod link;
 mod outboxes;
+mod rate;
 mod sums;
 mod ways;
 
@@ -70,6 +72,7 @@ pub(super) struct Ack {
 struct Origin {
     session: SessionId,
     bytes: usize,
+    taken: Instant,
 }
 
 /// How long the journal may take to mark its end.
@@ -148,7 +151,7 @@ impl Dispatcher {
             stop: Stop::No,
             grace: config.shutdown_grace,
             alarm: Alarm::default(),
-            sums: Sums::default(),
+            sums: Sums::new(),
         }
     }
 
@@ -207,7 +210,7 @@ impl Dispatcher {
             if let Some(keeper) = self.keeper.as_mut().filter(|_| self.stop == Stop::No) {
                 keeper.load(&mut self.ways, now);
             }
-            if !self.send() {
+            if !self.send(now) {
                 break;
             }
         }
@@ -223,12 +226,15 @@ impl Dispatcher {
 
     /// Sends what may be sent. Returns whether kept effects were settled, and
     /// so others may be brought to the lanes.
-    fn send(&mut self) -> bool {
+    fn send(&mut self, now: Instant) -> bool {
         let boot_time = BootTime::now();
         let mut has_settled = false;
         for way in self.ways.iter_mut() {
             way.send(self.memo.as_mut(), boot_time);
             while let Some(settled) = way.lanes.poll_settled() {
+                if settled.outcome.is_ok() {
+                    self.sums.count_published(now);
+                }
                 match (settled.origin, &mut self.keeper) {
                     (Some(ticket), _) => {
                         let settled = settled.of(ticket);
@@ -247,9 +253,10 @@ impl Dispatcher {
 
     /// Hands out the answers.
     fn tell(&mut self) {
+        let now = Instant::now();
         while let Some(answer) = self.admission.poll_answer() {
-            self.sums.count(&answer);
-            let Origin { session, bytes } = answer.origin;
+            self.sums.count(&answer, now);
+            let Origin { session, bytes, .. } = answer.origin;
             let ack = Ack {
                 id: answer.id,
                 bytes,
@@ -292,9 +299,15 @@ impl Dispatcher {
             }
             Submission::Effects(session, effects) => {
                 self.sums.accepted += effects.len() as u64;
+                let taken = Instant::now();
                 for effect in effects {
                     let bytes = effect.bytes;
-                    self.submit(effect, Origin { session, bytes });
+                    let origin = Origin {
+                        session,
+                        bytes,
+                        taken,
+                    };
+                    self.submit(effect, origin);
                 }
             }
         }
@@ -387,7 +400,7 @@ impl Dispatcher {
     /// Answers an effect that goes no further.
     fn refuse(&mut self, id: EffectId, origin: Origin, failure: Failure) {
         self.sums.count_failed(1, &failure);
-        let Origin { session, bytes } = origin;
+        let Origin { session, bytes, .. } = origin;
         let outcome = Err(failure);
         self.outboxes.push(session, Ack { id, bytes, outcome });
     }
@@ -462,6 +475,7 @@ impl Dispatcher {
             status.in_flight += depth.in_flight as u64;
             status.oldest_age_ms = status.oldest_age_ms.max(oldest);
             status.retries += depth.retries;
+            status.doubtful += depth.doubtful;
         }
         status
     }

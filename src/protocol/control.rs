@@ -15,6 +15,8 @@
 //! ← {"event":"stopped","after_ms":41}
 //! ```
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use super::ipc::TransportStatus;
@@ -493,14 +495,42 @@ pub struct IngestStatus {
     pub succeeded: u64,
     /// Effects answered with FAILED.
     pub failed: u64,
+    /// Those, by the word their answer begins with.
+    pub failures: BTreeMap<String, u64>,
     /// Attempts beyond the first.
     pub retries: u64,
+    /// Effects sent again though nobody could say whether they had been
+    /// published: each may be a duplicate, with the same id.
+    pub doubtful: u64,
+    /// Effects published since the start; with an outbox that is later than
+    /// their answer.
+    pub published: u64,
+    /// Those of the last 10 seconds.
+    pub published_10s: u64,
+    /// Those of the last minute.
+    pub published_60s: u64,
+    /// How long SUCCESS took from when Falco had taken an effect.
+    pub success_took: LatencyStatus,
+    /// How long FAILED took.
+    pub failure_took: LatencyStatus,
     /// Whether the connection to the transport stands.
     pub transport_connected: bool,
     /// The last failure, as the daemon was told.
     pub last_error: Option<String>,
     /// What is kept on disk, if anything is.
     pub outbox: Option<OutboxStatus>,
+}
+
+/// How long something took.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct LatencyStatus {
+    /// How often it happened.
+    pub count: u64,
+    /// What it took in all, in microseconds.
+    pub sum_us: u64,
+    /// How often it was within which bound in microseconds, each counted once.
+    pub buckets: Vec<(u64, u64)>,
 }
 
 #[cfg(test)]

@@ -79,10 +79,26 @@ fn effects(page: &mut Page, ingest: &IngestStatus) {
             number(count),
         );
     }
+    let name = "falco_effects_failed_total";
+    page.family(name, "counter", "Answers FAILED, by class.");
+    for (class, count) in &ingest.failures {
+        page.sample(name, &[("class", class)], number(*count));
+    }
+    latencies(page, ingest);
+    page.counter(
+        "falco_effects_published_total",
+        "Effects a transport has accepted.",
+        ingest.published,
+    );
     page.counter(
         "falco_effect_retries_total",
         "Sendings after the first.",
         ingest.retries,
+    );
+    page.counter(
+        "falco_duplicates_possible_total",
+        "Effects sent again, with the same id, though their outcome was unknown.",
+        ingest.doubtful,
     );
     page.gauge(
         "falco_daemons",
@@ -115,6 +131,19 @@ fn effects(page: &mut Page, ingest: &IngestStatus) {
         "Whether Falco has its transport.",
         connected,
     );
+}
+
+fn latencies(page: &mut Page, ingest: &IngestStatus) {
+    let name = "falco_effect_answer_seconds";
+    page.family(name, "histogram", "How long answers took, by outcome.");
+    let outcomes = [
+        ("success", &ingest.success_took),
+        ("failed", &ingest.failure_took),
+    ];
+    for (outcome, took) in outcomes {
+        let total = (took.count, took.sum_us);
+        page.histogram(name, &[("outcome", outcome)], &took.buckets, total);
+    }
 }
 
 fn kept(page: &mut Page, outbox: &OutboxStatus) {
@@ -169,19 +198,8 @@ fn kept(page: &mut Page, outbox: &OutboxStatus) {
     );
     let name = "falco_outbox_sync_seconds";
     page.family(name, "histogram", "How long syncs took.");
-    let mut within = 0;
-    for &(bound_us, count) in &outbox.sync_buckets {
-        within += count;
-        let bound = micros(bound_us).to_string();
-        page.sample(&format!("{name}_bucket"), &[("le", &bound)], number(within));
-    }
-    page.sample(
-        &format!("{name}_bucket"),
-        &[("le", "+Inf")],
-        number(outbox.syncs),
-    );
-    page.sample(&format!("{name}_sum"), &[], micros(outbox.sync_us));
-    page.sample(&format!("{name}_count"), &[], number(outbox.syncs));
+    let syncs = (outbox.syncs, outbox.sync_us);
+    page.histogram(name, &[], &outbox.sync_buckets, syncs);
 }
 
 fn upstream(page: &mut Page, transport: &TransportStatus) {
@@ -238,6 +256,30 @@ impl Page {
             "" => writeln!(self.0, "{name} {value}"),
             labels => writeln!(self.0, "{name}{{{labels}}} {value}"),
         };
+    }
+
+    /// `buckets` count each observation once, under its bound in microseconds;
+    /// `total` is their count and their sum.
+    fn histogram(
+        &mut self,
+        name: &str,
+        labels: &[(&str, &str)],
+        buckets: &[(u64, u64)],
+        total: (u64, u64),
+    ) {
+        let bucket = format!("{name}_bucket");
+        let mut within = 0;
+        for &(bound_us, count) in buckets {
+            within += count;
+            let bound = micros(bound_us).to_string();
+            let labels = [labels, &[("le", &bound)]].concat();
+            self.sample(&bucket, &labels, number(within));
+        }
+        let all = [labels, &[("le", "+Inf")]].concat();
+        let (count, sum_us) = total;
+        self.sample(&bucket, &all, number(count));
+        self.sample(&format!("{name}_sum"), labels, micros(sum_us));
+        self.sample(&format!("{name}_count"), labels, number(count));
     }
 
     fn gauge(&mut self, name: &str, help: &str, value: f64) {

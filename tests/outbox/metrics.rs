@@ -8,6 +8,11 @@ use serde_json::Value;
 use crate::chain::{Chain, OUTBOX, PATIENCE, eventually};
 use crate::daemon::effect;
 
+/// Whether `falco metrics` prints this line.
+fn prints(chain: &Chain, line: &str) -> bool {
+    chain.run(&["metrics"]).1.lines().any(|l| l == line)
+}
+
 /// Any free port.
 const SERVED: &str = "[metrics]\nlisten = \"127.0.0.1:0\"\n";
 
@@ -120,6 +125,8 @@ fn every_line_is_a_comment_or_a_sample_and_the_outbox_is_counted() {
     let chain = Chain::up(OUTBOX);
     let mut daemon = chain.daemon();
     (0..5).for_each(|n| daemon.publish(n, &effect("test", "s", n)));
+    daemon.send(5, &effect("nowhere", "s", 5));
+    assert!(daemon.read().1.is_some_and(|e| e.starts_with("rejected: ")));
     let (code, text) = chain.run(&["metrics"]);
     assert_eq!(code, 0, "{text}");
     for line in text.lines().filter(|line| !line.starts_with("# ")) {
@@ -128,10 +135,42 @@ fn every_line_is_a_comment_or_a_sample_and_the_outbox_is_counted() {
         assert!(value.parse::<f64>().is_ok(), "{line}");
     }
     let has = |line: &str| text.lines().any(|l| l == line);
-    assert!(has("falco_effects_taken_total 5"), "{text}");
+    assert!(has("falco_effects_taken_total 6"), "{text}");
+    assert!(
+        has("falco_effects_failed_total{class=\"rejected\"} 1"),
+        "{text}"
+    );
+    assert!(has(
+        "falco_effect_answer_seconds_count{outcome=\"success\"} 5"
+    ));
+    assert!(has("falco_effects_published_total 0"), "they are kept");
     assert!(has("falco_effects_answered_total{outcome=\"success\"} 5"));
     assert!(has("falco_outbox_depth 5"), "{text}");
     assert!(has("falco_part_ready{part=\"falco\"} 1"));
+}
+
+#[test]
+fn what_is_sent_again_without_knowing_is_counted_and_what_is_published_gives_a_rate() {
+    let chain = Chain::up(OUTBOX);
+    let mut transport = chain.transport("test");
+    let mut peer = transport.accept();
+    let mut daemon = chain.daemon();
+    daemon.publish(1, &effect("test", "s", 1));
+    peer.read();
+    assert!(prints(&chain, "falco_duplicates_possible_total 0"));
+    drop(peer);
+    let mut peer = transport.accept();
+    let again = peer.read();
+    peer.accept(&again);
+    eventually("it is published", || {
+        prints(&chain, "falco_effects_published_total 1")
+    });
+    assert!(prints(&chain, "falco_duplicates_possible_total 1"));
+    eventually("its second is over", || {
+        chain.status()["ingest"]["published_10s"] == 1
+    });
+    let (_, text) = chain.run(&["status"]);
+    assert!(text.contains("0.1 published/s over 10 s"), "{text}");
 }
 
 #[test]

@@ -99,3 +99,31 @@ fn an_effect_that_ably_keeps_refusing_for_now_can_be_dropped_to_free_its_lane() 
     };
     peer.accept(&next);
 }
+
+#[test]
+fn a_payload_of_a_megabyte_is_shown_by_falco_and_from_disk() {
+    let chain = Chain::up(OUTBOX);
+    let text = "\\\"x".repeat(300_000);
+    let json = format!(
+        r#"{{"type":"t","route":"test","session_id":"s","channel":"s","payload":"{text}"}}"#
+    );
+    chain.daemon().publish(1, &json);
+    let shown = || chain.json(&["outbox", "show", &uuid(1), "--json"]);
+    let payload = format!("\"{text}\"");
+    assert!(shown()[0]["payload"] == payload.as_str());
+    chain.stop();
+    assert!(shown()[0]["payload"] == payload.as_str());
+}
+
+#[test]
+fn an_outbox_that_no_falco_has_open_is_as_configured() {
+    let chain = Chain::up(OUTBOX);
+    chain.daemon().publish(1, &effect("test", "s", 1));
+    chain.stop();
+    let bytes_max = || chain.json(&["outbox", "stats", "--json"])[0]["bytes_max"].clone();
+    assert_eq!(bytes_max(), 1_u64 << 30);
+    chain.configure("[outbox]\nmax_bytes = \"64MiB\"\n");
+    assert_eq!(bytes_max(), 64_u64 << 20);
+    chain.configure("[outbox]\nmax_bytes = \"none\"\n");
+    assert_eq!(chain.run(&["outbox", "requeue", "--all"]).0, 78);
+}

@@ -30,7 +30,7 @@ pub(super) fn outbox(with: &Ingredients) -> Option<ingest::Outbox> {
 }
 
 /// How the journal behaves.
-fn journal(config: &Config) -> journal::Config {
+pub(in crate::cli) fn journal(config: &Config) -> journal::Config {
     let sync = match config.outbox.sync {
         Sync::Always => journal::Sync::Always,
         Sync::Interval => journal::Sync::INTERVAL,

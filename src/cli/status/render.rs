@@ -263,6 +263,14 @@ fn effects(ingest: &IngestStatus) -> String {
         ingest.lanes,
         span(ingest.oldest_age_ms),
     );
+    if 0 < ingest.published_60s {
+        _ = writeln!(
+            text,
+            "rate      {} published/s over 10 s, {} over a minute",
+            per_second(ingest.published_10s, 10),
+            per_second(ingest.published_60s, 60),
+        );
+    }
     if let Some(error) = &ingest.last_error {
         _ = writeln!(text, "last      {error}");
     }
@@ -270,6 +278,11 @@ fn effects(ingest: &IngestStatus) -> String {
         _ = writeln!(text, "{}", outbox::summary(kept));
     }
     text
+}
+
+fn per_second(count: u64, seconds: u64) -> String {
+    let tenths = count * 10 / seconds;
+    format!("{}.{}", tenths / 10, tenths % 10)
 }
 
 fn span(ms: u64) -> String {

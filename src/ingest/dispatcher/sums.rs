@@ -1,38 +1,69 @@
 //! What has been decided so far, in numbers.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use tokio::time::Instant;
 use tracing::{debug, warn};
 
 use super::Origin;
+use super::latency::Latency;
+use super::rate::{Rate, WINDOW_MAX};
 use crate::delivery::{Answer, Failure};
 use crate::protocol::control::IngestStatus;
 
 /// How often a failure is worth a warning; the ones between are counted.
 const WARNING_EVERY: Duration = Duration::from_secs(1);
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Sums {
+    began: Instant,
     pub accepted: u64,
     pub succeeded: u64,
     pub failed: u64,
+    /// By the word of their class.
+    failures: BTreeMap<&'static str, u64>,
+    /// Effects a transport has accepted, whoever keeps them.
+    published: u64,
+    rate: Rate,
+    success_took: Latency,
+    failure_took: Latency,
     last_error: Option<Failure>,
     warned_at: Option<Instant>,
 }
 
 impl Sums {
-    pub(super) fn count(&mut self, answer: &Answer<Origin>) {
+    pub(super) fn new() -> Self {
+        Self {
+            began: Instant::now(),
+            accepted: 0,
+            succeeded: 0,
+            failed: 0,
+            failures: BTreeMap::new(),
+            published: 0,
+            rate: Rate::new(),
+            success_took: Latency::default(),
+            failure_took: Latency::default(),
+            last_error: None,
+            warned_at: None,
+        }
+    }
+
+    pub(super) fn count(&mut self, answer: &Answer<Origin>, now: Instant) {
+        let took = now.duration_since(answer.origin.taken);
         let Err(failure) = &answer.outcome else {
+            self.success_took.count(took);
             self.succeeded += 1;
             return;
         };
+        self.failure_took.count(took);
         debug!(effect_id = %answer.id, error = %failure, "Effect failed.");
         self.count_failed(1, failure);
     }
 
     pub(super) fn count_failed(&mut self, count: u64, failure: &Failure) {
         self.failed += count;
+        *self.failures.entry(failure.class.token()).or_default() += count;
         self.last_error = Some(failure.clone());
         let failed = self.failed;
         if self
@@ -44,12 +75,32 @@ impl Sums {
         }
     }
 
+    /// A transport has accepted an effect.
+    pub(super) fn count_published(&mut self, now: Instant) {
+        self.published += 1;
+        self.rate.count(self.second(now));
+    }
+
+    fn second(&self, now: Instant) -> u64 {
+        now.duration_since(self.began).as_secs()
+    }
+
     /// What there is to say of them.
     pub(super) fn status(&self) -> IngestStatus {
+        let second = self.second(Instant::now());
+        let failures = self.failures.iter();
         IngestStatus {
             accepted: self.accepted,
             succeeded: self.succeeded,
             failed: self.failed,
+            failures: failures
+                .map(|(class, n)| ((*class).to_owned(), *n))
+                .collect(),
+            published: self.published,
+            published_10s: self.rate.last(10, second),
+            published_60s: self.rate.last(WINDOW_MAX, second),
+            success_took: self.success_took.status(),
+            failure_took: self.failure_took.status(),
             last_error: self.last_error.as_ref().map(ToString::to_string),
             ..IngestStatus::default()
         }
