@@ -62,7 +62,8 @@ impl Probe {
     /// Asks once, within `patience`.
     pub(super) async fn ask_once(&self, fact: &str, patience: Duration) -> Result<(), String> {
         let silent = |_| Err(format!("no answer within {} ms", patience.as_millis()));
-        timeout(patience, self.ask(fact, patience))
+        // Ours is to end first: silence then reads the same, whoever is asked.
+        timeout(patience, self.ask(fact, patience * 2))
             .await
             .unwrap_or_else(silent)
     }
