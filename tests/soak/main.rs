@@ -1,0 +1,92 @@
+//! The soak: full rate over many lanes while everything around goes wrong, in
+//! direct mode and then with an outbox. Nothing may be lost, overtake or
+//! be seen twice, and nothing may grow.
+//!
+//! Run with `cargo test --test soak -- --minutes 10`; one minute without. With
+//! an outbox, and as root on Linux, the disk is full at times too.
+//!
+//! ```text
+//!  half of the time each:   storm ──▶ all seen? ──▶ long life ──▶ all seen?
+//!  Falco is killed:          yes                     never
+//! ```
+
+#![allow(clippy::print_stdout)]
+
+mod disk;
+#[path = "../crash/emulator.rs"]
+mod emulator;
+mod gauges;
+mod load;
+mod rig;
+mod subscriber;
+mod tally;
+mod trouble;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use disk::Disk;
+use gauges::Gauges;
+use load::Load;
+use rig::{Rig, wait_until};
+use tally::Tally;
+use trouble::{LIFE, STORM, Troubles};
+
+/// How an outbox is set up; the smallest that can be.
+const OUTBOX: &str = r#"
+[delivery]
+mode = "outbox"
+[outbox]
+max_bytes = "64MiB"
+resume_grace = "0s"
+"#;
+
+fn main() {
+    let minutes = minutes();
+    disk::enter_own_mounts();
+    let each = Duration::from_secs(60).mul_f64(minutes / 2.0);
+    soak("direct", "", each);
+    soak("outbox", OUTBOX, each);
+}
+
+/// What stands behind `--minutes`.
+fn minutes() -> f64 {
+    let mut args = std::env::args().skip_while(|arg| arg != "--minutes");
+    let given = args.nth(1).map(|minutes| minutes.parse());
+    given.unwrap_or(Ok(1.0)).expect("--minutes N")
+}
+
+fn soak(mode: &str, settings: &str, length: Duration) {
+    let rig = Rig::new(settings);
+    let disk = (!settings.is_empty()).then(|| Disk::mount(&rig.outbox()));
+    rig.up();
+    let tally = Arc::<Tally>::default();
+    subscriber::start(&rig.server, &tally);
+    let load = Load::start(&rig, &tally);
+    let mut troubles = Troubles::new(&rig, &load, disk.flatten());
+
+    troubles.make(STORM, length.mul_f64(0.4), |_| {});
+    all_seen(&load, &tally);
+    println!("{mode}: {} effects, {troubles}", tally.sent());
+
+    load.hold(false);
+    let mut gauges = Gauges::default();
+    troubles.make(LIFE, length.mul_f64(0.6), |rig| {
+        gauges.read(rig, tally.sent())
+    });
+    all_seen(&load, &tally);
+    gauges.check();
+    gauges::check_journal(&rig, tally.sent());
+    tally.check();
+    println!("{mode}: {} effects, {troubles}; {gauges}", tally.sent());
+    load.finish();
+}
+
+/// Waits until a subscriber has seen everything; nothing new is handed over.
+fn all_seen(load: &Load, tally: &Tally) {
+    load.hold(true);
+    wait_until("everything is seen", || {
+        tally.check();
+        load.is_quiet() && tally.lag() == 0
+    });
+}
