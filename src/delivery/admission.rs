@@ -86,6 +86,11 @@ impl<T> Admission<T> {
         self.dedupe.joined() < JOINED_MAX
     }
 
+    /// Whether `effect` is published, or durable.
+    pub(crate) fn is_done(&mut self, effect: &SideEffect, now: BootTime) -> bool {
+        self.dedupe.look_up(effect, now) == Known::Done
+    }
+
     /// A daemon wants `effect` published. Returns it if that is to be done.
     pub(crate) fn handle_submit(
         &mut self,

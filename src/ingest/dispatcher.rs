@@ -17,7 +17,7 @@ mod ways;
 
 use std::time::Duration;
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, timeout};
 use tracing::info;
 
@@ -27,6 +27,7 @@ use super::session::SessionId;
 use super::{Config, Query, SUBMISSIONS_MAX};
 use crate::clock::BootTime;
 use crate::delivery::{Admission, Admitted, Class, Failure, Outcome};
+use crate::journal::Note;
 use crate::net::ipc;
 use crate::protocol::control::IngestStatus;
 use crate::protocol::envelope::SideEffect;
@@ -45,10 +46,22 @@ pub(super) enum Submission {
     Open(SessionId, mpsc::Sender<Vec<Ack>>),
     /// Effects of one read, in order.
     Effects(SessionId, Vec<SideEffect>),
+    /// Lines of a file, and how far in it they reach.
+    Piece(Piece),
     /// Effects that went no further than their session.
     Refused(Refused),
     /// The daemon is gone; nobody waits for its acks.
     Close(SessionId),
+}
+
+/// Effects of the inbox, which acks them as a session's.
+#[derive(Debug)]
+pub(super) struct Piece {
+    pub effects: Vec<SideEffect>,
+    /// Recorded with the effects, and only if none of them is lost.
+    pub note: Note,
+    /// Told when the note is recorded; dropped if it is not.
+    pub noted: oneshot::Sender<()>,
 }
 
 /// Effects a session answered by itself, for the sums.
@@ -163,6 +176,12 @@ impl Dispatcher {
     /// Tells why Falco cannot go on, once that is so.
     pub(super) fn verdict(&self) -> watch::Receiver<Option<String>> {
         self.verdict.subscribe()
+    }
+
+    /// What the journal remembers for the inbox, once it was read; `None` if
+    /// nothing that arrives is recorded.
+    pub(super) fn notes(&mut self) -> Option<oneshot::Receiver<Vec<Note>>> {
+        self.keeper.as_mut().and_then(Keeper::notes)
     }
 
     pub(super) async fn run(mut self, shutdown: Shutdown) {
@@ -293,6 +312,7 @@ impl Dispatcher {
                 self.outboxes.close(session);
                 self.admission.handle_closed(session.producer());
             }
+            Submission::Piece(piece) => self.take_piece(piece),
             Submission::Refused(Refused { count, last }) => {
                 self.sums.accepted += count;
                 self.sums.count_failed(count, &last);
@@ -313,22 +333,50 @@ impl Dispatcher {
         }
     }
 
-    fn submit(&mut self, effect: SideEffect, origin: Origin) {
+    /// An effect that waits for another append than the next may still be lost,
+    /// and the note must not be recorded before it.
+    fn take_piece(&mut self, piece: Piece) {
+        let records = self.keeper.as_ref().is_some_and(Keeper::records);
+        let mut is_whole = records;
+        let taken = Instant::now();
+        for effect in piece.effects {
+            let origin = Origin {
+                session: SessionId::INBOX,
+                bytes: effect.bytes,
+                taken,
+            };
+            if !records {
+                let failure = Failure::new(Class::Unrecorded, "the disk takes nothing");
+                self.refuse(effect.id, origin, failure);
+                continue;
+            }
+            let is_done = self.admission.is_done(&effect, BootTime::now());
+            is_whole &= self.submit(effect, origin) || is_done;
+        }
+        if let Some(keeper) = self.keeper.as_mut().filter(|_| is_whole) {
+            keeper.note(piece.note, piece.noted);
+        }
+    }
+
+    /// Returns whether the effect is on disk, or will be with the next append.
+    fn submit(&mut self, effect: SideEffect, origin: Origin) -> bool {
         let Some(route) = self.ways.find(effect.route.as_deref()) else {
             let route = effect.route.as_deref().unwrap_or_default();
             let text = format!("there is no route {route:?}");
-            return self.refuse(effect.id, origin, Failure::new(Class::Rejected, text));
+            self.refuse(effect.id, origin, Failure::new(Class::Rejected, text));
+            return false;
         };
         let now = BootTime::now();
         let producer = origin.session.producer();
         let admitted = self.admission.handle_submit(effect, producer, origin, now);
         let Some(admitted) = admitted else {
-            return;
+            return false;
         };
         let offer = match &mut self.keeper {
             Some(keeper) => keeper.offer(admitted, route),
             None => Offer::Direct(admitted),
         };
+        let is_kept = matches!(offer, Offer::Taken | Offer::Kept(_));
         match offer {
             Offer::Taken => {}
             Offer::Kept(ticket) => self.admission.handle_done(ticket, now),
@@ -337,6 +385,7 @@ impl Dispatcher {
                 self.admission.handle_refused(admitted, failure, now);
             }
         }
+        is_kept
     }
 
     /// Brings an effect that is not kept to the lanes.

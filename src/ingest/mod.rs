@@ -29,7 +29,8 @@
 //! connection of its own, so the outage of one delays no other.
 //!
 //! With an outbox, effects are kept on disk until they are published, and
-//! answered once they are there; without one no effect is kept. Which batches
+//! answered once they are there; without one no effect is kept. With one,
+//! programs may also leave effects as files in its inbox. Which batches
 //! were sent is noted in both cases ([`memo`]), so that a Falco that died sends
 //! them again as they were and subscribers see no effect twice.
 //!
@@ -41,6 +42,7 @@
 
 mod alarm;
 mod dispatcher;
+mod inbox;
 mod memo;
 pub(crate) mod offline;
 mod server;
@@ -60,6 +62,7 @@ use crate::protocol::outbox::{OutboxAnswer, OutboxRequest};
 use crate::shutdown::Shutdown;
 
 use dispatcher::Dispatcher;
+use inbox::Inbox;
 use session::{LargeFrames, Shared};
 
 /// Batches of effects on their way from the sessions to the dispatcher; each
@@ -200,11 +203,15 @@ pub(crate) fn start(config: &Config, listener: Listener, shutdown: &Shutdown) ->
     let (queries, asked) = mpsc::channel(QUERIES_MAX);
     let shared = Shared {
         routing: config.routing.clone(),
-        submit,
+        submit: submit.clone(),
         large_frames: LargeFrames::new(LARGE_FRAME_BYTES_MAX),
         shutdown: shutdown.clone(),
     };
-    let dispatcher = Dispatcher::new(config, submissions, asked, shutdown);
+    let mut dispatcher = Dispatcher::new(config, submissions, asked, shutdown);
+    if let (Some(outbox), Some(notes)) = (&config.outbox, dispatcher.notes()) {
+        let inbox = Inbox::new(&outbox.directory, config.routing.clone(), submit, notes);
+        shutdown.spawn(inbox.run(shutdown.clone()));
+    }
     let linked = dispatcher.linked();
     let verdict = dispatcher.verdict();
     shutdown.spawn(dispatcher.run(shutdown.clone()));

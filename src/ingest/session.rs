@@ -48,6 +48,9 @@ use outgo::Outgo;
 pub(super) struct SessionId(pub u64);
 
 impl SessionId {
+    /// The inbox; connections are counted from 1.
+    pub(super) const INBOX: Self = Self(0);
+
     /// What the lanes know the connection by.
     pub(super) fn producer(self) -> Producer {
         Producer(self.0)

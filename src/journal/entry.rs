@@ -21,7 +21,8 @@ pub enum Entry {
     /// An operator drops an effect; its id counts as done.
     Discard(EffectId),
     /// Remembers `text` under `id` until it is replaced; an empty text forgets
-    /// it. For whoever has to know after a crash what was taken already.
+    /// it. For whoever has to know after a crash what was taken already: it is
+    /// not recorded without the effects that stand before it.
     Note {
         /// What it is about.
         id: Uuid,

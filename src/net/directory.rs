@@ -17,7 +17,16 @@ impl Directory {
     ///
     /// When there is no such directory, or the system has no watch to give.
     pub(crate) fn watch(path: &Path) -> io::Result<Self> {
-        system::Directory::watch(path).map(Self)
+        system::Directory::watch(path, false).map(Self)
+    }
+
+    /// The same, and tells also when a file in it may have other content.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::watch`].
+    pub(crate) fn watch_contents(path: &Path) -> io::Result<Self> {
+        system::Directory::watch(path, true).map(Self)
     }
 
     /// Resolves when a name may have changed.
@@ -53,12 +62,18 @@ mod system {
     }
 
     impl Directory {
-        pub(super) fn watch(path: &Path) -> io::Result<Self> {
+        pub(super) fn watch(path: &Path, contents: bool) -> io::Result<Self> {
             let inotify = Inotify::init(InitFlags::IN_NONBLOCK | InitFlags::IN_CLOEXEC)?;
             let names =
                 AddWatchFlags::IN_CREATE | AddWatchFlags::IN_DELETE | AddWatchFlags::IN_MOVE;
             let itself = AddWatchFlags::IN_DELETE_SELF | AddWatchFlags::IN_MOVE_SELF;
-            inotify.add_watch(path, names | itself | AddWatchFlags::IN_ONLYDIR)?;
+            let writes = if contents {
+                AddWatchFlags::IN_MODIFY | AddWatchFlags::IN_CLOSE_WRITE
+            } else {
+                AddWatchFlags::empty()
+            };
+            let all = names | itself | writes | AddWatchFlags::IN_ONLYDIR;
+            inotify.add_watch(path, all)?;
             let readable = readable(inotify.as_fd().try_clone_to_owned()?)?;
             Ok(Self { inotify, readable })
         }
@@ -92,19 +107,25 @@ mod system {
     use std::path::Path;
     use std::time::Duration;
 
-    /// How long a change may go unnoticed.
+    /// How long a change of names may go unnoticed.
     const LOOK_AGAIN: Duration = Duration::from_secs(5);
 
+    /// How long a change of contents may.
+    const READ_AGAIN: Duration = Duration::from_secs(1);
+
     #[derive(Debug)]
-    pub(super) struct Directory;
+    pub(super) struct Directory {
+        look_again: Duration,
+    }
 
     impl Directory {
-        pub(super) fn watch(path: &Path) -> io::Result<Self> {
-            std::fs::read_dir(path).map(|_| Self)
+        pub(super) fn watch(path: &Path, contents: bool) -> io::Result<Self> {
+            let look_again = if contents { READ_AGAIN } else { LOOK_AGAIN };
+            std::fs::read_dir(path).map(|_| Self { look_again })
         }
 
         pub(super) async fn changed(&self) -> io::Result<()> {
-            tokio::time::sleep(LOOK_AGAIN).await;
+            tokio::time::sleep(self.look_again).await;
             Ok(())
         }
     }

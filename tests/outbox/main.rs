@@ -7,6 +7,7 @@ mod transport;
 
 mod crash;
 mod delivery;
+mod inbox;
 mod metrics;
 mod operator;
 mod routes;

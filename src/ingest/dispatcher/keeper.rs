@@ -37,7 +37,9 @@ use crate::clock;
 use crate::delivery::{
     Admission, Admitted, Class, Failure, Home, Known, Load, Outbox, Settled, Ticket, Weight,
 };
-use crate::journal::{self, Closed, DeadLetter, Entry, OnFailure, Receipt, Stored, Unrecorded};
+use crate::journal::{
+    self, Closed, DeadLetter, Entry, Note, OnFailure, Receipt, Stored, Unrecorded,
+};
 use crate::protocol::envelope::{Operation, SideEffect};
 use crate::protocol::id::EffectId;
 use crate::protocol::outbox::{OutboxAnswer, OutboxRequest};
@@ -97,6 +99,8 @@ pub(super) struct Keeper {
     died: u64,
     /// Operators that came before the journal was read.
     early: Vec<(OutboxRequest, oneshot::Sender<OutboxAnswer>)>,
+    /// The inbox waits for what the journal remembers.
+    notes: Option<oneshot::Sender<Vec<Note>>>,
 }
 
 /// What the journal is given next.
@@ -105,6 +109,7 @@ struct Batch {
     entries: Vec<Entry>,
     fresh: Vec<Fresh>,
     asked: Vec<Asked>,
+    noted: Vec<oneshot::Sender<()>>,
     done: Vec<EffectId>,
     /// When the oldest of `done` has waited long enough.
     done_due: Option<Instant>,
@@ -123,6 +128,7 @@ struct Pending {
     receipt: Receipt,
     fresh: Vec<Fresh>,
     asked: Vec<Asked>,
+    noted: Vec<oneshot::Sender<()>>,
 }
 
 /// What is being read.
@@ -153,6 +159,7 @@ impl Keeper {
             published: 0,
             died: 0,
             early: Vec::new(),
+            notes: None,
         }
     }
 
@@ -193,6 +200,23 @@ impl Keeper {
         }
     }
 
+    /// What the journal remembers, once it was read; `None` if it records
+    /// nothing.
+    pub(super) fn notes(&mut self) -> Option<oneshot::Receiver<Vec<Note>>> {
+        let (tell, told) = oneshot::channel();
+        self.config.records.then(|| {
+            self.notes = Some(tell);
+            told
+        })
+    }
+
+    /// Has the journal remember something, with what was offered last.
+    pub(super) fn note(&mut self, note: Note, noted: oneshot::Sender<()>) {
+        let Note { id, text } = note;
+        self.batch.entries.push(Entry::Note { id, text });
+        self.batch.noted.push(noted);
+    }
+
     fn take(&mut self, admitted: Admitted, route: usize, fingerprint: u64) {
         let effect = &admitted.effect;
         let arrived_ms = clock::now_ms();
@@ -217,7 +241,7 @@ impl Keeper {
     }
 
     /// Whether what arrives is recorded.
-    fn records(&self) -> bool {
+    pub(super) fn records(&self) -> bool {
         let is_bypassed = self.stage.health().is_none_or(|health| !health.admits());
         self.config.records && !is_bypassed
     }
@@ -293,6 +317,7 @@ impl Keeper {
             mut entries,
             fresh,
             asked,
+            noted,
             done,
             ..
         } = std::mem::take(&mut self.batch);
@@ -304,12 +329,14 @@ impl Keeper {
                 receipt,
                 fresh,
                 asked,
+                noted,
             }),
             Err(journal::TryAppendError::Full(entries)) => {
                 self.batch = Batch {
                     entries,
                     fresh,
                     asked,
+                    noted,
                     ..Batch::default()
                 };
             }
@@ -345,6 +372,10 @@ impl Keeper {
         };
         for asked in pending.asked {
             asked.handle_recorded(result);
+        }
+        // What is not recorded, its sender learns from the silence.
+        for noted in pending.noted.into_iter().filter(|_| result.is_ok()) {
+            _ = noted.send(());
         }
         let now = clock::BootTime::now();
         let mut around = Vec::new();

@@ -22,8 +22,10 @@ struct Outbox {
 }
 
 impl Outboxes {
+    /// Connected daemons.
     pub(super) fn len(&self) -> usize {
-        self.open.len()
+        let inbox = usize::from(self.open.contains_key(&SessionId::INBOX));
+        self.open.len() - inbox
     }
 
     pub(super) fn open(&mut self, session: SessionId, acks: mpsc::Sender<Vec<Ack>>) {

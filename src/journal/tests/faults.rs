@@ -5,6 +5,9 @@ use nix::libc::{EFBIG, EIO, ENOSPC, EROFS};
 use super::super::storage::lying::{Fault, Op};
 use super::*;
 
+/// What a note of these tests is about.
+const NOTED: Uuid = Uuid::from_u128(7);
+
 const OPS: [Op; 7] = [
     Op::Create,
     Op::Rename,
@@ -151,7 +154,7 @@ fn a_bypassed_journal_comes_back_by_itself_and_owes_nothing() {
 }
 
 #[test]
-fn on_a_full_disk_settling_goes_on_and_effects_are_refused() {
+fn on_a_full_disk_settling_goes_on_and_effects_are_refused_with_what_speaks_of_them() {
     for errno_by_capacity in [true, false] {
         let config = small(Sync::Always);
         let mut rig = Rig::new(&config);
@@ -173,9 +176,11 @@ fn on_a_full_disk_settling_goes_on_and_effects_are_refused() {
         }
         let mut recorded = rig.entries.clone();
         for i in 5..30 {
-            let entry = Entry::Effect(effect(i));
-            if rig.commit(vec![entry.clone()]).is_ok() {
-                recorded.push(entry);
+            let text = i.to_string().into();
+            let note = Entry::Note { id: NOTED, text };
+            let both = vec![Entry::Effect(effect(i)), note];
+            if rig.commit(both.clone()).is_ok() {
+                recorded.extend(both);
             }
         }
         assert!(matches!(rig.core.health(), Health::Bypass { .. }));

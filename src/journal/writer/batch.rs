@@ -63,6 +63,13 @@ pub(super) struct Batch {
     settled: HashSet<EffectId>,
 }
 
+/// What was taken out of a batch.
+#[derive(Debug, Default)]
+pub(super) struct Dropped {
+    pub(super) effects: Vec<EffectId>,
+    pub(super) notes: Vec<Uuid>,
+}
+
 /// What every record of a batch is encoded with.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Stamp {
@@ -213,16 +220,21 @@ impl Batch {
         }
     }
 
-    /// Drops the effects from the record at `from` on, and keeps the rest.
-    pub(super) fn drop_effects(&mut self, from: usize) -> Vec<EffectId> {
-        let mut dropped = Vec::new();
+    /// Drops the effects from the record at `from` on, and the notes that may
+    /// speak of them; keeps the rest.
+    pub(super) fn drop_effects(&mut self, from: usize) -> Dropped {
+        let mut dropped = Dropped::default();
+        let opens = |written: &Written| matches!(written.change, Change::Open(_));
+        if !self.written.iter().skip(from).any(opens) {
+            return dropped;
+        }
         let mut kept = Self::default();
         for (at, written) in self.written.iter().enumerate() {
-            if let (Change::Open(id), true) = (&written.change, from <= at) {
-                dropped.push(*id);
-                continue;
+            match written.change {
+                Change::Open(id) if from <= at => dropped.effects.push(id),
+                Change::Note { id, .. } if from <= at => dropped.notes.push(id),
+                _ => kept.carry(self, written),
             }
-            kept.carry(self, written);
         }
         *self = kept;
         dropped

@@ -408,6 +408,10 @@ impl<S: Storage> Core<S> {
         for (entries, answer) in jobs {
             let mut verdict = Ok(());
             for entry in &entries {
+                // A note may say that what stands before it was taken.
+                if verdict.is_err() && matches!(entry, Entry::Note { .. }) {
+                    continue;
+                }
                 verdict = verdict.and(self.encode_one(entry, now));
             }
             answers.push((answer, verdict));
@@ -534,7 +538,7 @@ impl<S: Storage> Core<S> {
         if self.make_room(now) && self.rewrite(now).is_ok() {
             return Ok(());
         }
-        let refused = self.batch.drop_effects(0).len();
+        let refused = self.batch.drop_effects(0).effects.len();
         self.stats.unrecorded += refused as u64;
         let result = match refused {
             0 => Ok(()),
@@ -585,7 +589,7 @@ impl<S: Storage> Core<S> {
             return Ok(());
         }
         self.active = None;
-        self.stats.unrecorded += self.batch.drop_effects(0).len() as u64;
+        self.stats.unrecorded += self.batch.drop_effects(0).effects.len() as u64;
         self.owe_batch();
         if self.mode == Mode::Working {
             self.fail(
@@ -635,9 +639,13 @@ impl<S: Storage> Core<S> {
         self.fail(&error.source, now);
         // What is refused must not come back later.
         let before = self.unsynced_before.min(self.unsynced.written.len());
-        for id in self.unsynced.drop_effects(before) {
+        let dropped = self.unsynced.drop_effects(before);
+        for id in dropped.effects {
             self.stats.unrecorded += 1;
             self.index.settle(id);
+        }
+        for id in dropped.notes {
+            self.index.forget_note(id);
         }
         Err(self.refusal().unwrap_or(Unrecorded::Bypassed))
     }

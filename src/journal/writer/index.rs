@@ -140,6 +140,13 @@ impl Index {
         }
     }
 
+    /// Forgets a note.
+    pub(super) fn forget_note(&mut self, id: Uuid) {
+        if let Some(place) = self.notes.remove(&id) {
+            self.let_go(place);
+        }
+    }
+
     fn fail(&mut self, id: EffectId, place: Place) {
         let Some(slot) = self.effects.get_mut(&id) else {
             return;

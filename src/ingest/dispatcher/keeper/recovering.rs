@@ -33,6 +33,9 @@ impl Keeper {
             };
             admission.restore(&done, now.before(age));
         }
+        if let Some(inbox) = self.notes.take() {
+            _ = inbox.send(recovered.notes);
+        }
         for live in recovered.live {
             // Its daemon may not have heard that it is kept.
             let done = Done {

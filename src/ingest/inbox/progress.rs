@@ -1,0 +1,135 @@
+//! Which file it is, and how far it was taken.
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::journal::Note;
+use crate::protocol::id::EffectId;
+
+/// Bytes that tell a file from another that has its inode.
+pub(super) const HEAD_BYTES: usize = 64;
+
+/// The namespace of everything that is derived from a file.
+const NAMESPACE: Uuid = Uuid::from_u128(0x3f0c_5f5e_9d0b_5c61_8a53_7c1d_90e2_46b8);
+
+/// Where a file stands in its file system, whatever it is called.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub(super) struct Inode {
+    pub dev: u64,
+    pub ino: u64,
+    /// When it was made, in nanoseconds since the epoch, or 0 where nobody can
+    /// say: an inode is used again.
+    pub born: u64,
+}
+
+/// A file, however it grows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Identity {
+    #[serde(flatten)]
+    pub inode: Inode,
+    /// Hash of its first 64 bytes, or of its first line if that is shorter, so
+    /// that nothing appended changes it.
+    head: Uuid,
+}
+
+/// How far a file was taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Progress {
+    #[serde(flatten)]
+    pub file: Identity,
+    /// The first byte that was not taken; behind an LF.
+    pub at: u64,
+}
+
+impl Identity {
+    /// The file whose first bytes are `head`; `None` until they tell it from
+    /// others.
+    pub(super) fn new(inode: Inode, head: &[u8]) -> Option<Self> {
+        let line = memchr::memchr(b'\n', head).map(|end| end + 1);
+        let length = match line {
+            Some(length) => length.min(HEAD_BYTES),
+            None if head.len() >= HEAD_BYTES => HEAD_BYTES,
+            None => return None,
+        };
+        let head = Uuid::new_v5(&NAMESPACE, &head[..length]);
+        Some(Self { inode, head })
+    }
+
+    /// The id of the effect in the line at `at`: the same whenever it is read.
+    pub(super) fn effect_id(&self, at: u64, line: &[u8]) -> EffectId {
+        let mut name = Vec::with_capacity(48 + line.len());
+        for number in [self.inode.dev, self.inode.ino, self.inode.born, at] {
+            name.extend(number.to_le_bytes());
+        }
+        name.extend(self.head.as_bytes());
+        name.extend(line);
+        Uuid::new_v5(&NAMESPACE, &name).into()
+    }
+}
+
+impl Progress {
+    /// Where to go on in `file`, if it is the same and has not become shorter.
+    pub(super) fn resume(&self, file: &Identity, bytes: u64) -> Option<u64> {
+        (self.file == *file && self.at <= bytes).then_some(self.at)
+    }
+
+    /// For the journal.
+    pub(super) fn note(&self) -> Note {
+        let text = serde_json::to_string(self).unwrap_or_default();
+        let (id, text) = (self.note_id(), text.into());
+        Note { id, text }
+    }
+
+    /// What makes the journal forget it.
+    pub(super) fn no_note(&self) -> Note {
+        let (id, text) = (self.note_id(), "".into());
+        Note { id, text }
+    }
+
+    /// What the journal remembered.
+    pub(super) fn read(note: &Note) -> Option<Self> {
+        serde_json::from_str(&note.text).ok()
+    }
+
+    fn note_id(&self) -> Uuid {
+        let Inode { dev, ino, .. } = self.file.inode;
+        Uuid::new_v5(&NAMESPACE, format!("{dev}:{ino}").as_bytes())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const INODE: Inode = Inode {
+        dev: 1,
+        ino: 2,
+        born: 3,
+    };
+
+    #[test]
+    fn a_file_is_the_same_however_it_grows_and_another_as_soon_as_it_begins_otherwise() {
+        assert_eq!(Identity::new(INODE, b"{\"half a li"), None);
+        let one = Identity::new(INODE, b"{}\n").unwrap();
+        assert_eq!(Identity::new(INODE, b"{}\n{\"more\":1}\n"), Some(one));
+        assert_ne!(Identity::new(INODE, b"[]\n"), Some(one));
+        let born = Inode { born: 4, ..INODE };
+        assert_ne!(Identity::new(born, b"{}\n"), Some(one));
+        let long = [b'a'; HEAD_BYTES];
+        let grown = [b'a'; HEAD_BYTES + 9];
+        assert!(Identity::new(INODE, &long).is_some());
+        assert_eq!(Identity::new(INODE, &long), Identity::new(INODE, &grown));
+    }
+
+    #[test]
+    fn progress_comes_back_from_its_note_and_counts_only_for_its_file_while_that_is_long_enough() {
+        let file = Identity::new(INODE, b"{}\n").unwrap();
+        let progress = Progress { file, at: 3 };
+        assert_eq!(Progress::read(&progress.note()), Some(progress));
+        assert_eq!(progress.note().id, progress.no_note().id);
+        assert_eq!(progress.resume(&file, 3), Some(3));
+        assert_eq!(progress.resume(&file, 2), None, "it was truncated");
+        let other = Identity::new(INODE, b"[]\n").unwrap();
+        assert_eq!(progress.resume(&other, 9), None);
+    }
+}

@@ -1,0 +1,227 @@
+//! Files that other programs leave, or append to.
+
+use std::fs::{self, OpenOptions};
+use std::io::Write;
+use std::os::unix::fs::{MetadataExt, symlink};
+use std::path::PathBuf;
+
+use serde_json::Value;
+
+use crate::chain::{Chain, OUTBOX, eventually};
+use crate::daemon::{effect, uuid};
+use crate::transport::{Peer, keys, numbers, payloads};
+
+fn inbox(chain: &Chain) -> PathBuf {
+    chain.base().join("outbox/inbox")
+}
+
+/// A chain whose inbox is there.
+fn up() -> Chain {
+    let chain = Chain::up(OUTBOX);
+    eventually("there is an inbox", || {
+        inbox(&chain).join("rejected").is_dir()
+    });
+    chain
+}
+
+/// Drops a file as the contract says: complete, by rename.
+fn drop_file(chain: &Chain, name: &str, text: impl AsRef<[u8]>) {
+    let made = chain.base().join("made");
+    fs::write(&made, text).expect("writes");
+    fs::rename(made, inbox(chain).join(name)).expect("renames");
+}
+
+fn append(chain: &Chain, text: impl AsRef<[u8]>) {
+    let path = inbox(chain).join("external.jsonl");
+    let mut options = OpenOptions::new();
+    let file = options.create(true).append(true).open(path);
+    file.expect("opens")
+        .write_all(text.as_ref())
+        .expect("writes");
+}
+
+fn lines(numbers: impl IntoIterator<Item = u32>) -> String {
+    let lines = numbers.into_iter().map(|n| effect("test", "s", n) + "\n");
+    lines.collect()
+}
+
+fn is_there(chain: &Chain, name: &str) -> bool {
+    inbox(chain).join(name).exists()
+}
+
+fn rejected(chain: &Chain, name: &str) -> Vec<Value> {
+    let text = fs::read_to_string(inbox(chain).join("rejected").join(name));
+    let text = text.unwrap_or_default();
+    let lines = text
+        .lines()
+        .map(|line| serde_json::from_str(line).expect("JSON"));
+    lines.collect()
+}
+
+/// Publishes 9999 through the socket and expects that it comes next.
+fn expect_nothing_else(chain: &Chain, peer: &mut Peer) {
+    chain.daemon().publish(9999, &effect("test", "s", 9999));
+    assert_eq!(peer.accept_messages(1), ["9999"]);
+}
+
+#[test]
+fn a_dropped_file_is_published_line_by_line_in_order_and_put_away() {
+    let chain = up();
+    let given = r#"{"type":"t","route":"test","session_id":"s","payload":0,"effect_id":"ID"}"#;
+    let text = given.replace("ID", &uuid(7)) + "\n" + &lines(1..3000);
+    drop_file(&chain, "a.jsonl", &text);
+    eventually("all is on disk", || chain.outbox()["depth"] == 3000);
+    let mut peer = chain.transport("test").accept();
+    let first = peer.read();
+    assert_eq!(keys(&first)[0], uuid(7), "its own id");
+    let begun = payloads(&first).len();
+    peer.accept(&first);
+    assert_eq!(peer.accept_messages(3000 - begun), numbers(3000)[begun..]);
+    eventually("it is put away", || is_there(&chain, "done/a.jsonl"));
+    assert!(!is_there(&chain, "a.jsonl"));
+    let kept = fs::read_to_string(inbox(&chain).join("done/a.jsonl"));
+    assert_eq!(kept.expect("reads"), text, "as it was");
+    drop_file(&chain, "a.jsonl", lines([5000]));
+    assert_eq!(peer.accept_messages(1), ["5000"], "a name may come again");
+    eventually("both are put away", || is_there(&chain, "done/a.1.jsonl"));
+}
+
+#[test]
+fn appended_lines_are_taken_as_they_come_and_one_without_its_end_waits_for_it() {
+    let chain = up();
+    let mut peer = chain.transport("test").accept();
+    append(&chain, lines([0]));
+    assert_eq!(peer.accept_messages(1), ["0"]);
+    let line = lines([1]);
+    let (begin, end) = line.split_at(20);
+    append(&chain, lines([10]) + begin);
+    assert_eq!(peer.accept_messages(1), ["10"]);
+    append(&chain, end.to_owned() + &lines([2]));
+    assert_eq!(peer.accept_messages(2), ["1", "2"]);
+    expect_nothing_else(&chain, &mut peer);
+    let path = inbox(&chain).join("external.jsonl");
+    let text = fs::read_to_string(path).expect("reads");
+    assert_eq!(text, lines([0, 10, 1, 2]), "falco never writes it");
+    assert!(rejected(&chain, "external.jsonl").is_empty());
+}
+
+#[test]
+fn a_line_is_taken_once_however_often_falco_is_killed() {
+    let chain = up();
+    append(&chain, lines(0..400));
+    drop_file(&chain, "big.jsonl", lines(1000..4000));
+    eventually("some is on disk", || {
+        chain.outbox()["depth"].as_u64() > Some(300)
+    });
+    for round in 1..4 {
+        chain.kill();
+        append(&chain, lines([10_000 + round]));
+        chain.start();
+    }
+    eventually("all is on disk", || chain.outbox()["depth"] == 3403);
+    chain.stop();
+    chain.start();
+    let mut peer = chain.transport("test").accept();
+    let mut all: Vec<u32> = Vec::new();
+    while all.len() < 3403 {
+        let request = peer.read();
+        all.extend(
+            payloads(&request)
+                .iter()
+                .map(|p| p.parse::<u32>().expect("n")),
+        );
+        peer.accept(&request);
+    }
+    let of = |from, to| all.iter().copied().filter(move |n| (from..to).contains(n));
+    assert!(of(0, 400).eq(0..400), "in order, once");
+    assert!(of(1000, 4000).eq(1000..4000), "in order, once");
+    assert!(of(10_001, 10_004).eq(10_001..10_004));
+    eventually("it is put away", || is_there(&chain, "done/big.jsonl"));
+    expect_nothing_else(&chain, &mut peer);
+}
+
+#[test]
+fn a_bad_line_costs_itself_only_and_its_reason_is_written_down() {
+    let chain = up();
+    let mut peer = chain.transport("test").accept();
+    let mut text = lines([0]).into_bytes();
+    text.extend(b"{\"type\":\"\xff\"}\nnonsense\n");
+    text.extend((effect("nowhere", "s", 5) + "\n\n").bytes());
+    text.extend(lines([1]).bytes());
+    text.extend([vec![b'x'; (4 << 20) + 2], b"\n".to_vec()].concat());
+    text.extend(lines([2]).bytes());
+    drop_file(&chain, "a.jsonl", text);
+    assert_eq!(peer.accept_messages(3), ["0", "1", "2"]);
+    eventually("it is put away", || is_there(&chain, "done/a.jsonl"));
+    let told = rejected(&chain, "a.jsonl");
+    let reasons = told
+        .iter()
+        .map(|told| told["reason"].as_str().expect("text"));
+    let reasons: Vec<_> = reasons.collect();
+    assert_eq!(reasons.len(), 4, "{reasons:?}");
+    assert!(reasons[0].contains("invalid UTF-8"), "{reasons:?}");
+    assert!(reasons[1].starts_with("unreadable side-effect JSON"));
+    assert!(reasons[2].contains("there is no route"), "{reasons:?}");
+    assert!(reasons[3].contains("the limit is 4194304"), "{reasons:?}");
+    assert_eq!(told[1]["line"], "nonsense");
+}
+
+#[test]
+fn a_file_that_was_truncated_or_replaced_is_read_from_its_top_and_nothing_known_twice() {
+    let chain = up();
+    let mut peer = chain.transport("test").accept();
+    let path = inbox(&chain).join("external.jsonl");
+    append(&chain, lines(0..3));
+    assert_eq!(peer.accept_messages(3), numbers(3));
+    let file = OpenOptions::new().write(true).open(&path).expect("opens");
+    let one = lines([0]).len() as u64;
+    file.set_len(one).expect("truncates");
+    // Its top is known; what comes after it is not.
+    eventually("it is seen", || {
+        append(&chain, "\n");
+        chain.outbox()["depth"] == 0
+    });
+    append(&chain, lines([7]));
+    assert_eq!(peer.accept_messages(1), ["7"]);
+
+    fs::rename(&path, inbox(&chain).join("old.jsonl")).expect("renames");
+    append(&chain, lines([8]));
+    assert_eq!(peer.accept_messages(1), ["8"], "another file of that name");
+    append(&chain, lines([9]));
+    assert_eq!(peer.accept_messages(1), ["9"]);
+    eventually("it is put away", || is_there(&chain, "done/old.jsonl"));
+    expect_nothing_else(&chain, &mut peer);
+}
+
+#[test]
+fn what_is_no_file_of_ours_is_not_read_and_not_touched() {
+    let chain = up();
+    let elsewhere = chain.base().join("elsewhere");
+    fs::write(&elsewhere, lines([1])).expect("writes");
+    symlink(&elsewhere, inbox(&chain).join("a.jsonl")).expect("links");
+    fs::create_dir(inbox(&chain).join("b.jsonl")).expect("makes");
+    fs::write(inbox(&chain).join("c.txt"), lines([2])).expect("writes");
+    let mut peer = chain.transport("test").accept();
+    drop_file(&chain, "d.jsonl", lines([3]));
+    assert_eq!(peer.accept_messages(1), ["3"]);
+    eventually("it is put away", || is_there(&chain, "done/d.jsonl"));
+    for name in ["a.jsonl", "b.jsonl", "c.txt"] {
+        assert!(is_there(&chain, name), "{name}");
+    }
+    for folder in ["", "done", "rejected"] {
+        let meta = fs::metadata(inbox(&chain).join(folder)).expect("is there");
+        assert_eq!(meta.mode() & 0o777, 0o700);
+    }
+    expect_nothing_else(&chain, &mut peer);
+}
+
+#[test]
+fn what_was_dropped_while_nothing_ran_is_taken_at_the_start() {
+    let chain = up();
+    chain.stop();
+    drop_file(&chain, "b.jsonl", lines([1]));
+    drop_file(&chain, "a.jsonl", lines([0]));
+    chain.start();
+    let mut peer = chain.transport("test").accept();
+    assert_eq!(peer.accept_messages(2), ["0", "1"], "by name");
+}
