@@ -154,6 +154,34 @@ fn a_bypassed_journal_comes_back_by_itself_and_owes_nothing() {
 }
 
 #[test]
+fn what_was_answered_is_kept_when_a_later_sync_fails_for_good() {
+    let config = small(Sync::INTERVAL);
+    let mut rig = Rig::new(&config);
+    for i in 0..2 {
+        rig.commit(vec![Entry::Effect(effect(i))])
+            .expect("recorded");
+    }
+    let (op, nth, times, errno) = (Op::Sync, 0, u64::MAX, EIO);
+    rig.disk.fail(Fault {
+        op,
+        nth,
+        times,
+        errno,
+    });
+    rig.pass(Duration::from_secs(5));
+    rig.core.tick(rig.now);
+    assert!(matches!(rig.core.health(), Health::Bypass { .. }));
+    rig.disk.heal();
+    rig.pass(Duration::from_secs(11));
+    rig.commit(vec![Entry::Effect(effect(2))])
+        .expect("recorded");
+    let (told, recovered) = Rig::reopened(&rig.disk, &config);
+    let expected = [0, 1, 2].map(|i| Entry::Effect(effect(i)));
+    assert_eq!(told, Told::by(&expected));
+    assert!(!recovered.report.is_corrupt(), "{:?}", recovered.report);
+}
+
+#[test]
 fn on_a_full_disk_settling_goes_on_and_effects_are_refused_with_what_speaks_of_them() {
     for errno_by_capacity in [true, false] {
         let config = small(Sync::Always);

@@ -107,7 +107,7 @@ pub(in crate::journal) struct Core<S: Storage> {
     pub(super) batch: Batch,
     /// What was written since the last sync.
     pub(super) unsynced: Batch,
-    /// How much of that was there before the batch at hand.
+    /// How much of that nobody waits for any more: it must not be refused.
     unsynced_before: usize,
     owed: VecDeque<EffectId>,
     pace: Pace,
@@ -185,6 +185,8 @@ impl<S: Storage> Core<S> {
             let verdict = verdict.and(recorded.clone());
             _ = answer.send(verdict.map(|()| Appended { last_seq }));
         }
+        // What was answered stays, whatever a later sync comes to.
+        self.unsynced_before = self.unsynced.written.len();
         if DIRTY_MAX <= self.unsynced.bytes.len() {
             // Those who were answered did not ask for it.
             _ = self.sync(now);
