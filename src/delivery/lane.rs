@@ -374,8 +374,16 @@ impl<T> Lane<T> {
     fn batch_len(&self, config: &Config) -> usize {
         let batch = self.queue.front().and_then(|entry| entry.batch);
         if batch.is_some() {
-            let same = self.queue.iter().take_while(|entry| entry.batch == batch);
-            return same.count();
+            let channel = self
+                .queue
+                .front()
+                .map(|entry| entry.effect.operation.channel());
+            let same = self.queue.iter().take_while(|entry| {
+                let operation = &entry.effect.operation;
+                let is_publish = matches!(operation, Operation::Publish { .. });
+                entry.batch == batch && is_publish && Some(operation.channel()) == channel
+            });
+            return same.count().max(1);
         }
         let mut bytes = 0;
         let mut channel = None;

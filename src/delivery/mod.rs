@@ -60,7 +60,7 @@ pub(crate) use failure::{Class, Failure, Refusal};
 pub(crate) use lane::{Effect, Outcome, Place, Producer, Settled};
 pub(crate) use lanes::{Lanes, Peer};
 pub(crate) use outbox::{Home, Kept, Known, Load, Outbox, Weight, Withdrawn};
-pub(crate) use recall::{Passed, Recall, listed};
+pub(crate) use recall::{Passed, Recall, digest, listed};
 pub(crate) use request::{Request, RequestId};
 
 #[cfg(test)]

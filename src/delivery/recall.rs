@@ -18,12 +18,13 @@
 //! Lists are forgotten two minutes after the start: so is the batch at Ably.
 
 use std::collections::{HashMap, VecDeque};
+use std::hash::{DefaultHasher, Hash, Hasher as _};
 use std::time::{Duration, Instant};
 
 use uuid::Uuid;
 
 use super::lane::Place;
-use crate::protocol::envelope::SideEffect;
+use crate::protocol::envelope::{Operation, SideEffect};
 use crate::protocol::id::{IdempotencyKey, LaneKey};
 
 /// How long an effect waits for the others of its batch. A daemon that comes
@@ -33,15 +34,22 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// How long Ably knows a batch.
 const KNOWN: Duration = Duration::from_secs(120);
 
-/// The namespace of the keys daemons give, so that all keys compare alike.
-const GIVEN_NAMESPACE: Uuid = Uuid::from_u128(0x6f0c_2d5e_93b1_5f47_8a64_1c7e_d2b8_0e35);
+/// How an effect stands in a list: a server knows a key only together with its
+/// channel, and an object set is never part of a batch.
+pub(crate) fn listed(operation: &Operation, key: &IdempotencyKey) -> Uuid {
+    let is_publish = matches!(operation, Operation::Publish { .. });
+    digest(&(is_publish, operation.channel(), key))
+}
 
-/// A key as it is kept in lists.
-pub(crate) fn listed(key: &IdempotencyKey) -> Uuid {
-    match key {
-        IdempotencyKey::Uuid(id) => *id,
-        IdempotencyKey::Given(text) => Uuid::new_v5(&GIVEN_NAMESPACE, text.as_bytes()),
-    }
+/// A name for `value`, the same in every life of this program. Another program
+/// may find others, and then makes up no batch of ours.
+pub(crate) fn digest(value: &impl Hash) -> Uuid {
+    let half = |which: u8| {
+        let mut hasher = DefaultHasher::new();
+        (which, value).hash(&mut hasher);
+        hasher.finish()
+    };
+    Uuid::from_u64_pair(half(0), half(1))
 }
 
 /// An effect, its place, and what its owner needs back with its outcome.
@@ -93,7 +101,7 @@ impl<T> Recall<T> {
 
     /// An effect on its way to its lane.
     pub(crate) fn handle(&mut self, submitted: Submitted<T>, now: Instant) {
-        let key = listed(&submitted.0.key);
+        let key = listed(&submitted.0.operation, &submitted.0.key);
         let lane = submitted.0.lane.clone();
         if let Some(mut held) = self.held.remove(&lane) {
             if held.list[held.effects.len()] == key {

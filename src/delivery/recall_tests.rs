@@ -11,15 +11,25 @@ struct Story {
     now: Instant,
 }
 
-fn key(n: u8) -> Uuid {
-    Uuid::from_bytes([n; 16])
+fn publish(channel: &str) -> Operation {
+    Operation::Publish {
+        channel: channel.into(),
+        event: "e".into(),
+        payload: Bytes::new(),
+    }
+}
+
+fn key(n: u8) -> IdempotencyKey {
+    IdempotencyKey::Uuid(Uuid::from_bytes([n; 16]))
 }
 
 impl Story {
     fn with_lists(lists: &[&[u8]]) -> Self {
-        let lists = lists
-            .iter()
-            .map(|list| list.iter().map(|n| key(*n)).collect());
+        let lists = lists.iter().map(|list| {
+            list.iter()
+                .map(|n| listed(&publish("c"), &key(*n)))
+                .collect()
+        });
         let now = Instant::now();
         Self {
             recall: Recall::new(lists, now),
@@ -29,16 +39,16 @@ impl Story {
     }
 
     fn arrive(&mut self, lane: &str, n: u8) {
+        self.arrive_as(lane, n, publish("c"));
+    }
+
+    fn arrive_as(&mut self, lane: &str, n: u8, operation: Operation) {
         let effect = SideEffect {
             id: EffectId::from_bytes([n; 16]),
             lane: LaneKey::new(lane),
             route: None,
-            key: IdempotencyKey::Uuid(key(n)),
-            operation: Operation::Publish {
-                channel: "c".into(),
-                event: "e".into(),
-                payload: Bytes::new(),
-            },
+            key: key(n),
+            operation,
             bytes: 1,
             is_ordered: false,
         };
@@ -116,4 +126,19 @@ fn lists_are_forgotten_when_the_server_has_forgotten_them() {
     story.pass(KNOWN);
     assert!(story.recall.is_idle());
     assert_eq!(story.recall.poll_timeout(), None);
+}
+
+#[test]
+fn the_same_key_on_another_channel_or_of_an_object_set_is_another_effect() {
+    let set = Operation::ObjectSet {
+        channel: "c".into(),
+        key: "k".into(),
+        value: Bytes::new(),
+    };
+    for other in [publish("d"), set] {
+        let mut story = Story::with_lists(&[&[1, 2]]);
+        story.arrive("a", 1);
+        story.arrive_as("a", 2, other);
+        assert_eq!(story.passed(), [vec![1], vec![2]]);
+    }
 }

@@ -30,7 +30,7 @@ use tracing::warn;
 use uuid::Uuid;
 
 use crate::clock::BootTime;
-use crate::delivery::{Admission, Done, Request, RequestId, listed};
+use crate::delivery::{Admission, Done, Request, RequestId, digest, listed};
 use crate::protocol::id::{EffectId, IdempotencyKey};
 
 /// Two of them hold far more than can be unanswered at once: 65 536 effects.
@@ -99,8 +99,17 @@ pub(super) struct Memo {
     buffer: Vec<u8>,
     /// Sendings that were not answered, with their batch.
     open: HashMap<Sending, Uuid>,
-    /// The records of batches that were not accepted, for the next file.
-    unaccepted: HashMap<Uuid, Vec<u8>>,
+    /// Batches that may be on their way, for the next file.
+    unaccepted: HashMap<Uuid, Unaccepted>,
+    /// When something was sent last.
+    now: BootTime,
+}
+
+/// A batch that was sent, and its record.
+#[derive(Debug)]
+struct Unaccepted {
+    at: BootTime,
+    record: Vec<u8>,
 }
 
 impl Memo {
@@ -122,14 +131,16 @@ impl Memo {
             buffer: Vec::new(),
             open: HashMap::new(),
             unaccepted: HashMap::new(),
+            now,
         };
-        for (base, batch) in &kept {
-            let record = sent(*base, batch.at, &batch.entries);
+        for (name, batch) in &kept {
+            let record = sent(*name, batch.at, &batch.entries);
             memo.buffer.extend(&record);
             if batch.is_accepted {
-                memo.buffer.extend(accepted(*base, batch.at));
+                memo.buffer.extend(accepted(*name, batch.at));
             } else {
-                memo.unaccepted.insert(*base, record);
+                let at = batch.at;
+                memo.unaccepted.insert(*name, Unaccepted { at, record });
             }
         }
         let newest = in_turn(&memo.paths).last().copied().cloned();
@@ -143,36 +154,39 @@ impl Memo {
         if request.effects.len() < 2 || self.file.is_none() {
             return;
         }
-        let base = request.base();
-        self.open.insert((way, request.id), base);
-        if self.unaccepted.contains_key(&base) {
+        self.now = now;
+        let name = name_of(way, request);
+        self.open.insert((way, request.id), name);
+        if self.unaccepted.contains_key(&name) {
             return;
         }
         let effects = request.effects.iter();
         let entries: Vec<Entry> = effects
             .map(|effect| Entry {
                 id: effect.id,
-                key: listed(&effect.key),
+                key: listed(&effect.operation, &effect.key),
             })
             .collect();
-        let record = sent(base, now, &entries);
+        let record = sent(name, now, &entries);
         self.buffer.extend(&record);
-        self.unaccepted.insert(base, record);
+        self.unaccepted.insert(name, Unaccepted { at: now, record });
     }
 
     /// A request was accepted.
     pub(super) fn handle_accepted(&mut self, way: usize, id: RequestId, now: BootTime) {
-        let Some(base) = self.open.remove(&(way, id)) else {
+        let Some(name) = self.open.remove(&(way, id)) else {
             return;
         };
-        if self.unaccepted.remove(&base).is_some() {
-            self.buffer.extend(accepted(base, now));
+        if self.unaccepted.remove(&name).is_some() {
+            self.buffer.extend(accepted(name, now));
         }
     }
 
-    /// A request was refused: it will not be answered again.
+    /// A request was refused. If it goes out again, it is noted again.
     pub(super) fn handle_refused(&mut self, way: usize, id: RequestId) {
-        self.open.remove(&(way, id));
+        if let Some(name) = self.open.remove(&(way, id)) {
+            self.unaccepted.remove(&name);
+        }
     }
 
     /// The way has lost its connection; what was sent over it is not answered.
@@ -207,10 +221,26 @@ impl Memo {
             return;
         };
         self.begin(1 - current);
-        let open = self.unaccepted.values().flatten().copied();
-        let mut records: Vec<u8> = open.collect();
+        self.forget_old();
+        let open = self.unaccepted.values().map(|batch| &batch.record);
+        let mut records: Vec<u8> = open.flatten().copied().collect();
         records.append(&mut self.buffer);
         self.buffer = records;
+    }
+
+    /// Forgets what Ably has forgotten, and more if it would fill the file.
+    fn forget_old(&mut self) {
+        let mut kept = KEPT;
+        loop {
+            let now = self.now;
+            self.unaccepted
+                .retain(|_, batch| now.since(batch.at) < kept);
+            let records = self.unaccepted.values().map(|batch| batch.record.len());
+            if records.sum::<usize>() <= FILE_BYTES_MAX / 2 {
+                return;
+            }
+            kept /= 2;
+        }
     }
 
     fn begin(&mut self, which: usize) {
@@ -231,6 +261,16 @@ impl Memo {
         self.open = HashMap::new();
         self.unaccepted = HashMap::new();
     }
+}
+
+/// What a batch is called here: who sent which effects over which way, also when
+/// two ways carry the same keys.
+fn name_of(way: usize, request: &Request<'_>) -> Uuid {
+    let effects = request.effects.iter();
+    let effects: Vec<_> = effects
+        .map(|effect| (effect.id, &effect.key, effect.operation.channel()))
+        .collect();
+    digest(&(way, effects))
 }
 
 /// The files that are there, older first.

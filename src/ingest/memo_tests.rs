@@ -107,6 +107,42 @@ fn single_effects_are_not_noted_since_the_server_knows_them_by_their_own_id() {
 }
 
 #[test]
+fn the_same_keys_sent_over_two_ways_are_two_batches() {
+    let mut story = Story::new();
+    let first = story.send(&[1, 2]);
+    let request = RequestId::clone(&first);
+    let batch = |story: &mut Story, way: usize| {
+        story.lanes.handle_disconnected(story.now);
+        story.lanes.handle_connected(Peer {
+            batches: true,
+            window: 1000,
+        });
+        let request = story.lanes.poll_request(story.now).expect("again");
+        story.memo.handle_sent(way, &request, at());
+        story.memo.flush();
+        request.id
+    };
+    let other = batch(&mut story, 1);
+    story.memo.handle_accepted(1, other, at());
+    story.memo.flush();
+    assert_ne!(request, other);
+    let expected = [(vec![1, 2], false), (vec![1, 2], true)];
+    assert_eq!(story.left(), expected);
+}
+
+#[test]
+fn batches_that_are_refused_again_and_again_are_not_carried_on() {
+    let mut story = Story::new();
+    for _ in 0..20_000 {
+        let id = story.send(&(1..=32).collect::<Vec<u8>>());
+        story.memo.handle_refused(0, id);
+        story.lanes.handle_accepted(id);
+    }
+    assert!(story.memo.unaccepted.is_empty());
+    assert!(story.memo.written <= FILE_BYTES_MAX);
+}
+
+#[test]
 fn old_batches_and_those_of_another_boot_are_forgotten() {
     let mut story = Story::new();
     story.send(&[1, 2]);
