@@ -139,7 +139,8 @@ impl<T> Admission<T> {
             self.answer(origin, effect.id, Err(failure));
             return None;
         }
-        let ticket = self.dedupe.begin(&effect, (submitter, origin));
+        let waiter = (submitter, origin);
+        let ticket = self.dedupe.begin(&effect, failed_at, waiter);
         let place = Place { arrival, producer };
         Some(Admitted {
             effect,
@@ -156,7 +157,7 @@ impl<T> Admission<T> {
         };
         let arrival = settled.place.arrival;
         let waiters = if failure.class.is_untried() {
-            self.dedupe.forget(settled.origin)
+            self.dedupe.turned_away(settled.origin, now)
         } else {
             self.dedupe.failed(settled.origin, arrival, now)
         };

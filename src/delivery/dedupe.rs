@@ -85,6 +85,8 @@ pub(crate) struct Done<'a> {
 /// Everybody who submitted one effect.
 #[derive(Debug)]
 pub(super) struct Waiters<T> {
+    /// The place of an attempt that failed before this one.
+    failed_at: Option<u64>,
     first: (EffectId, T),
     /// Mostly empty, and then without memory of its own.
     joined: Vec<(EffectId, T)>,
@@ -189,10 +191,17 @@ impl<T> Dedupe<T> {
     }
 
     /// `effect`, of which nothing is known that would answer it, is open now.
-    pub(super) fn begin(&mut self, effect: &SideEffect, origin: T) -> Ticket {
-        let first = (effect.id, origin);
-        let joined = Vec::new();
-        let waiters = self.waiters.insert(Waiters { first, joined });
+    pub(super) fn begin(
+        &mut self,
+        effect: &SideEffect,
+        failed_at: Option<u64>,
+        origin: T,
+    ) -> Ticket {
+        let waiters = self.waiters.insert(Waiters {
+            failed_at,
+            first: (effect.id, origin),
+            joined: Vec::new(),
+        });
         let record = self.insert(Record {
             id: effect.id,
             key: shared_key(effect),
@@ -285,8 +294,12 @@ impl<T> Dedupe<T> {
         found.copied()
     }
 
-    /// An open effect was turned away before anything was tried.
-    pub(super) fn forget(&mut self, ticket: Ticket) -> Waiters<T> {
+    /// An open effect was turned away before anything was tried. The place of
+    /// an earlier attempt stays: those that came after it keep theirs too.
+    pub(super) fn turned_away(&mut self, ticket: Ticket, now: BootTime) -> Waiters<T> {
+        if let Some(arrival) = self.waiters[ticket.waiters].failed_at {
+            return self.failed(ticket, arrival, now);
+        }
         self.remove(ticket.record);
         self.leave(ticket)
     }

@@ -230,3 +230,36 @@ fn what_asked_for_order_is_refused_until_what_failed_before_it_came_again() {
     story.publish();
     story.expect(&[('a', 1, "ok"), ('a', 3, "ok"), ('a', 2, "ok")]);
 }
+
+#[test]
+fn what_is_turned_away_keeps_the_place_of_its_earlier_failure() {
+    let ordered = |n| SideEffect {
+        is_ordered: true,
+        operation: Operation::ObjectSet {
+            channel: "c".into(),
+            key: "k".into(),
+            value: Bytes::from_static(b"1"),
+        },
+        ..message(n, n.into())
+    };
+    let mut story = Story::new();
+    let now = story.boot_time;
+    let admit = |story: &mut Story, n| story.admission.handle_submit(ordered(n), A, 'a', now);
+    let refuse = |story: &mut Story, admitted, class| {
+        let failure = Failure::new(class, "not now");
+        story.admission.handle_refused(admitted, failure, now);
+    };
+    let both = [1, 2].map(|n| admit(&mut story, n).expect("it is new"));
+    for admitted in both {
+        refuse(&mut story, admitted, Class::Throttled);
+    }
+    let first = admit(&mut story, 1).expect("nothing is before it");
+    refuse(&mut story, first, Class::LaneFull);
+    assert!(
+        admit(&mut story, 2).is_none(),
+        "the first has to come again"
+    );
+    let again = [1, 2].map(|n| admit(&mut story, n).expect("it may pass"));
+    let [first, second] = again.map(|admitted| admitted.place.arrival);
+    assert!(first < second, "{first} {second}");
+}

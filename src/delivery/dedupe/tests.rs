@@ -37,7 +37,7 @@ fn effect(n: u32, payload: &'static str) -> SideEffect {
 fn begin(dedupe: &mut Dedupe<u32>, effect: &SideEffect) -> Ticket {
     let known = dedupe.look_up(effect, BootTime::default());
     assert!(matches!(known, Known::Not { .. }), "{known:?}");
-    dedupe.begin(effect, 0)
+    dedupe.begin(effect, None, 0)
 }
 
 #[test]
@@ -136,7 +136,7 @@ fn what_failed_keeps_its_place_also_under_another_id() {
     };
     assert_eq!(dedupe.look_up(&given(1, "k", "a"), now), again);
     assert_eq!(dedupe.look_up(&given(2, "k", "b"), now), again);
-    let ticket = dedupe.begin(&given(2, "k", "b"), 0);
+    let ticket = dedupe.begin(&given(2, "k", "b"), None, 0);
     let open = Known::Open(ticket);
     assert_eq!(dedupe.look_up(&given(1, "k", "a"), now), open);
     _ = dedupe.done(ticket, now);
@@ -147,7 +147,7 @@ fn what_failed_keeps_its_place_also_under_another_id() {
 fn what_was_turned_away_is_forgotten_at_once() {
     let mut dedupe = Dedupe::new();
     let ticket = begin(&mut dedupe, &given(1, "k", "a"));
-    _ = dedupe.forget(ticket);
+    _ = dedupe.turned_away(ticket, BootTime::default());
     let unknown = Known::Not { failed_at: None };
     for n in [1, 2] {
         let known = dedupe.look_up(&given(n, "k", "a"), BootTime::default());

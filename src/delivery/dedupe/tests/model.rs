@@ -120,7 +120,7 @@ impl Model {
         for before in self.begun.iter_mut().filter(|b| b.id == id) {
             before.is_replaced = true;
         }
-        let ticket = self.dedupe.begin(effect, 0);
+        let ticket = self.dedupe.begin(effect, None, 0);
         self.begun.push(Begun {
             id,
             key,
@@ -142,7 +142,7 @@ impl Model {
         let waiters = match how {
             How::Done => self.dedupe.done(ticket, now),
             How::Failed => self.dedupe.failed(ticket, place, now),
-            How::TurnedAway => self.dedupe.forget(ticket),
+            How::TurnedAway => self.dedupe.turned_away(ticket, now),
         };
         let told = waiters.into_iter().count();
         assert_eq!(told, self.begun[at].waiters, "one answer each");
