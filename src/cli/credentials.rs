@@ -19,13 +19,13 @@ mod store;
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
-use std::fs::File;
-use std::io::{self, Read as _};
+use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use super::config::Credentials;
 use super::exit::{Exit, Failure};
+use super::given_file;
 pub(super) use check::{Verdict, check};
 pub(super) use store::Stored;
 
@@ -204,15 +204,13 @@ fn secret_file(path: &Path) -> Result<String, Failure> {
         let text = format!("failed to read {}: {error}", path.display());
         Failure::new(Exit::Config, text).hint("falco.toml names it under [credentials]")
     };
-    let mut file = File::open(path).map_err(cannot)?;
+    let file = given_file::open(path).map_err(cannot)?;
     let meta = file.metadata().map_err(cannot)?;
     if meta.mode() & 0o077 != 0 {
         let text = format!("{} can be read by others", path.display());
         return Err(Failure::new(Exit::Config, text).hint(format!("chmod 600 {}", path.display())));
     }
-    let mut text = String::new();
-    file.read_to_string(&mut text).map_err(cannot)?;
-    match text.trim() {
+    match given_file::text(&file).map_err(cannot)?.trim() {
         "" => Err(Failure::new(
             Exit::Config,
             format!("{} is empty", path.display()),
@@ -251,7 +249,7 @@ impl Environment<'_> {
             return Ok(None);
         };
         let path = PathBuf::from(directory).join(credential);
-        match std::fs::read_to_string(&path) {
+        match given_file::open(&path).and_then(|file| given_file::text(&file)) {
             Ok(text) if text.trim().is_empty() => Ok(None),
             Ok(text) => Ok(Some((text.trim().to_owned(), path.display().to_string()))),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),

@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use super::config::{self, Config};
+use super::config::{self, Config, Credentials, Loaded};
 use super::credentials::{self, Places, Stored, Verdict, check};
 use super::daemon::Setup;
 use super::exit::{Exit, Failure};
@@ -51,10 +51,9 @@ pub(super) fn run(args: Args) -> Result<(), Failure> {
     let stored = args.given()?;
     let login = Login {
         paths: &paths,
-        config: &config,
         progress: Progress::new(false),
     };
-    login.try_out(&stored, args.no_check)?;
+    login.try_out(&config, &stored, args.no_check)?;
     stored.write(&paths.credentials_file())?;
     let file = paths.credentials_file();
     let kind = stored.kind();
@@ -110,40 +109,44 @@ pub(super) fn logout(args: LogoutArgs) -> Result<(), Failure> {
         output::message("nobody is logged in");
         return Ok(());
     }
-    let config = config::load(&paths, &args.setup.given())?.right()?;
     let login = Login {
         paths: &paths,
-        config: &config,
         progress: Progress::new(false),
     };
+    let config = config::load(&paths, &args.setup.given()).and_then(Loaded::right);
     let before = login.status();
-    if !login.is_anybody_in(before.as_ref()) {
+    // With a file that nobody can read, somebody may be in.
+    if let Ok(config) = &config
+        && !login.is_anybody_in(&config.credentials, before.as_ref())
+    {
         output::message("nobody is logged in");
         return Ok(());
     }
     Stored::LoggedOut.write(&paths.credentials_file())?;
     output::message("logged out; what was kept is gone");
     login.warn_of_environment();
+    if let Err(mistake) = config {
+        return login.ends_with(mistake);
+    }
     login.tell_chain(Duration::from_secs(args.timeout.max(1)))?;
     login.stays_out()
 }
 
 struct Login<'a> {
     paths: &'a Paths,
-    config: &'a Config,
     progress: Progress,
 }
 
 impl Login<'_> {
     /// Gets a token, and says what came of it.
-    fn try_out(&self, stored: &Stored, unchecked: bool) -> Result<(), Failure> {
+    fn try_out(&self, config: &Config, stored: &Stored, unchecked: bool) -> Result<(), Failure> {
         let variables = config::variables();
         let spawner = Spawner::start()
             .map_err(|error| Failure::new(Exit::Internal, format!("no thread: {error}")))?;
         let places = Places {
             variables: &variables,
             stored: &self.paths.credentials_file(),
-            files: &self.config.credentials,
+            files: &config.credentials,
             spawner: &spawner,
             directory: self.paths.base(),
         };
@@ -152,11 +155,11 @@ impl Login<'_> {
             return Ok(());
         }
         let broker = token_broker::Config {
-            identity: self.identity()?,
+            identity: self.identity(config)?,
             source: chosen.source,
             reach: Reach::Contract,
         };
-        let endpoint = &self.config.transport.endpoint;
+        let endpoint = &config.transport.endpoint;
         let hosts = Hosts::parse(endpoint).map_err(|e| Failure::of(Exit::Config, &e))?;
         match block_on(async { Ok(check(&broker, &hosts).await) })? {
             Verdict::Good => Ok(()),
@@ -173,14 +176,23 @@ impl Login<'_> {
     }
 
     /// Whose tokens they will be. Made now if nothing ran here before.
-    fn identity(&self) -> Result<Identity, Failure> {
-        let (device, user) = (
-            self.config.device_id.as_deref(),
-            self.config.user_id.as_deref(),
-        );
+    fn identity(&self, config: &Config) -> Result<Identity, Failure> {
+        let (device, user) = (config.device_id.as_deref(), config.user_id.as_deref());
         // Held until it is settled: only the holder of the lock makes one.
         let _lock = Lock::ask(&self.paths.lock_file()).map_err(|e| holder::lock_failure(&e))?;
         identity::settle(&self.paths.identity_file(), device, user)
+    }
+
+    /// Says what is wrong with the configuration, now that nothing is kept: a
+    /// chain that runs does not take it up, so it stays as it is.
+    fn ends_with(&self, mistake: Failure) -> Result<(), Failure> {
+        let asked = Lock::ask_existing(&self.paths.lock_file());
+        if !matches!(asked, Ok(Asked::Ours(_) | Asked::Absent)) {
+            let text = "the chain could not follow and stays as it is: mend the file and \
+                        falco reload, or falco stop";
+            self.progress.warn(text);
+        }
+        Err(mistake)
     }
 
     /// Has a chain that runs take up what is kept now.
@@ -216,9 +228,8 @@ impl Login<'_> {
     }
 
     /// Whether there is anything to log out of.
-    fn is_anybody_in(&self, status: Option<&Status>) -> bool {
+    fn is_anybody_in(&self, named: &Credentials, status: Option<&Status>) -> bool {
         let kept = Stored::read(&self.paths.credentials_file());
-        let named = &self.config.credentials;
         let in_file = named.token_endpoint.is_some()
             || named.token_command.is_some()
             || named.api_key_file.is_some();

@@ -23,6 +23,7 @@ mod env;
 mod events;
 mod exit;
 mod follow;
+mod given_file;
 mod holder;
 mod identity;
 mod login;

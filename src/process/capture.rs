@@ -54,6 +54,9 @@ const CHUNK_COST: usize = 4096;
 /// Bytes read at once.
 const READ_BYTES: usize = 16 * 1024;
 
+/// Bytes that one child may print before the others have a turn.
+const TURN_BYTES: usize = 64 * 1024;
+
 /// How long a disk that does not keep up is waited for when a life is over.
 const FLUSH_PATIENCE: Duration = Duration::from_millis(500);
 const FLUSH_LOOK: Duration = Duration::from_millis(2);
@@ -299,7 +302,7 @@ impl LifeLog {
 
     /// Keeps everything `pipe` yields until it ends.
     pub async fn drain(self, mut pipe: impl AsyncRead + Unpin, stream: Stream) {
-        let mut buffer = BytesMut::new();
+        let (mut buffer, mut turn) = (BytesMut::new(), 0);
         loop {
             buffer.reserve(READ_BYTES);
             let read = pipe.read_buf(&mut buffer).await;
@@ -307,6 +310,11 @@ impl LifeLog {
             self.keep_lines(&mut buffer, stream, ended);
             if ended {
                 return;
+            }
+            turn += read.unwrap_or(0);
+            if TURN_BYTES <= turn {
+                turn = 0;
+                tokio::task::yield_now().await;
             }
         }
     }

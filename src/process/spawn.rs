@@ -6,10 +6,9 @@ use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{self, Command, Stdio};
-use std::sync::mpsc;
 use std::time::Duration;
 
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
 use super::child::Child;
@@ -18,7 +17,7 @@ use super::identity::Identity;
 use super::lease::{LEASE_FD, Lease, LeaseError};
 use super::sys;
 
-/// Children that may be waiting to be spawned.
+/// Children that may be in the queue; whoever comes then waits for a place.
 const JOBS_MAX: usize = 64;
 
 /// How often a daemon that is about to end is looked at.
@@ -70,8 +69,8 @@ pub enum SpawnError {
         /// Why not.
         source: LeaseError,
     },
-    /// The spawner thread takes no more.
-    #[error("the spawner is not running or has too much to do")]
+    /// The spawner thread is gone.
+    #[error("the spawner is not running")]
     Spawner,
 }
 
@@ -97,7 +96,7 @@ struct Job {
 /// because children die with the thread that made them.
 #[derive(Debug, Clone)]
 pub struct Spawner {
-    jobs: mpsc::SyncSender<Job>,
+    jobs: mpsc::Sender<Job>,
 }
 
 impl Spawner {
@@ -107,9 +106,9 @@ impl Spawner {
     ///
     /// When the system has no thread to give.
     pub fn start() -> io::Result<Self> {
-        let (jobs, queue) = mpsc::sync_channel::<Job>(JOBS_MAX);
+        let (jobs, mut queue) = mpsc::channel::<Job>(JOBS_MAX);
         let work = move || {
-            for Job { spec, done } in queue {
+            while let Some(Job { spec, done }) = queue.blocking_recv() {
                 // A child nobody waits for any more is killed by its drop.
                 drop(done.send(spawn(spec)));
             }
@@ -132,7 +131,8 @@ impl Spawner {
     pub async fn spawn(&self, spec: Spec) -> Result<Child, SpawnError> {
         let (done, child) = oneshot::channel();
         let job = Job { spec, done };
-        self.jobs.try_send(job).map_err(|_| SpawnError::Spawner)?;
+        let sent = self.jobs.send(job).await;
+        sent.map_err(|_| SpawnError::Spawner)?;
         child.await.map_err(|_| SpawnError::Spawner)?
     }
 }
@@ -253,5 +253,30 @@ impl Detached {
             tokio::time::sleep(END_LOOK).await;
         }
         false
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn more_children_than_fit_into_the_queue_are_all_spawned() {
+        let spawner = Spawner::start().unwrap();
+        let spec = || Spec {
+            program: "/bin/sh".into(),
+            arg0: None,
+            args: vec!["-c".into(), ":".into()],
+            env: Vec::new(),
+            directory: "/".into(),
+            descriptors: Vec::new(),
+            lease: None,
+        };
+        let all = (0..3 * JOBS_MAX).map(|_| async {
+            let child = spawner.spawn(spec()).await;
+            child.map(drop)
+        });
+        let all = futures_util::future::join_all(all).await;
+        assert!(all.iter().all(Result::is_ok), "{all:?}");
     }
 }

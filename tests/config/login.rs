@@ -220,6 +220,20 @@ fn who_never_logged_in_has_nothing_to_log_out_of() {
     assert_eq!(base.status()["login"]["state"], "emulator");
 }
 
+#[test]
+fn a_mistake_in_the_configuration_does_not_keep_anybody_logged_in() {
+    let (base, ably) = with_ably();
+    assert_eq!(fed(&base, &["login"], &ably.key).code, 0);
+    base.up();
+    fs::write(base.dir().join("falco.toml"), "x = [").unwrap();
+    let said = base.run(&["logout"]);
+    assert_eq!(said.code, 78, "{}", said.stderr);
+    for text in ["what was kept is gone", "falco reload", "falco.toml"] {
+        assert!(said.stderr.contains(text), "{text}: {}", said.stderr);
+    }
+    assert!(!kept(&base).contains(&ably.key), "{}", kept(&base));
+}
+
 /// What the last heartbeat said.
 fn last_heartbeat(base: &Base, ably: &Ably) -> Value {
     let user = base.status()["user_id"].as_str().unwrap().to_owned();

@@ -100,6 +100,20 @@ fn clients_of_falco_notice_nothing_of_a_reload() {
 }
 
 #[test]
+fn a_reload_puts_effects_on_disk_and_names_further_transports() {
+    let base = configured("");
+    base.up();
+    let said = reload(&base, "[delivery]\nmode = \"outbox\"\n");
+    assert!(said.stderr.contains("restarted  falco"), "{}", said.stderr);
+    assert!(base.dir().join("outbox").is_dir());
+    base.emit();
+    let route = "[[route]]\nname = \"other\"\nsocket = \"other.sock\"\n";
+    let said = reload(&base, &format!("[delivery]\nmode = \"outbox\"\n{route}"));
+    assert!(said.stderr.contains("restarted  falco"), "{}", said.stderr);
+    base.emit();
+}
+
+#[test]
 fn a_sidecar_that_does_not_come_up_degrades_the_chain_and_fails_the_reload() {
     let base = configured("");
     base.up();

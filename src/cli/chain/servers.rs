@@ -73,7 +73,8 @@ pub(super) fn falco(with: &Ingredients) -> PartSpec {
     let grace = config.shutdown_grace + LAST_ACKS;
     let socket = Arc::clone(&with.falco_socket);
     let handle = Arc::clone(&with.handles.falco);
-    let essence = Essence::of([format!("{device} {:?}", with.config.publish_timeout)]);
+    let kept = format!("{:?} {:?}", config.outbox, config.routes);
+    let essence = Essence::of([format!("{device} {:?} {kept}", with.config.publish_timeout)]);
     let serve = move |serving: Serving| {
         let (socket, config, handle) = (socket.clone(), config.clone(), handle.clone());
         Box::pin(async move { serve_falco(&socket, config, &handle, serving).await }) as _

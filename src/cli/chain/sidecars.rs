@@ -2,9 +2,11 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::super::given_file;
 use super::{Ingredients, own_program};
 use crate::process::spawn::Spec;
 use crate::supervisor::chain::{Pace, Plan};
@@ -186,8 +188,9 @@ impl Recipe {
             return Ok(Vec::new());
         };
         let path = self.with.paths.base().join(path);
-        let cannot = |e| format!("env_file {}: {e}", path.display());
-        let text = fs::read_to_string(&path).map_err(cannot)?;
+        let cannot = |e: io::Error| format!("env_file {}: {e}", path.display());
+        let file = given_file::open(&path).map_err(cannot)?;
+        let text = given_file::text(&file).map_err(cannot)?;
         variables(&text).map_err(|line| {
             let path = path.display();
             format!("env_file {path}: line {line} is not NAME=value")

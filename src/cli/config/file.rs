@@ -1,15 +1,13 @@
 //! `falco.toml` as bytes: read only if nobody else can have written it.
 
 use std::fs::File;
-use std::io::{self, Read as _};
+use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use super::super::exit::{Exit, Failure};
+use super::super::given_file;
 use super::mistake::Place;
-
-/// The largest file that is read.
-const BYTES_MAX: u64 = 1024 * 1024;
 
 /// The text of the file and where it is; empty if there is none.
 #[derive(Debug, Clone, Default)]
@@ -27,7 +25,7 @@ impl Text {
     /// When it cannot be read, is too large, is no text, is not ours, or others
     /// could have written it: it names programs to run.
     pub(super) fn read(path: &Path) -> Result<Self, Failure> {
-        let mut file = match File::open(path) {
+        let file = match given_file::open(path) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 return Ok(Self::of(path, String::new(), false));
@@ -35,13 +33,7 @@ impl Text {
             Err(error) => return Err(cannot_read(path, &error)),
         };
         check_owner(path, &file)?;
-        let mut bytes = Vec::new();
-        let read = file.by_ref().take(BYTES_MAX + 1).read_to_end(&mut bytes);
-        read.map_err(|error| cannot_read(path, &error))?;
-        if BYTES_MAX < bytes.len() as u64 {
-            return Err(refused(path, "is larger than 1 MiB"));
-        }
-        let text = String::from_utf8(bytes).map_err(|_| refused(path, "is not UTF-8 text"))?;
+        let text = given_file::text(&file).map_err(|error| cannot_read(path, &error))?;
         Ok(Self::of(path, text, true))
     }
 
@@ -78,9 +70,6 @@ impl Text {
 
 fn check_owner(path: &Path, file: &File) -> Result<(), Failure> {
     let meta = file.metadata().map_err(|error| cannot_read(path, &error))?;
-    if !meta.is_file() {
-        return Err(refused(path, "is not a regular file"));
-    }
     let own = nix::unistd::geteuid().as_raw();
     if meta.uid() != own {
         let text = format!("belongs to user {}, not to us ({own})", meta.uid());
