@@ -68,6 +68,22 @@ impl Probe {
             .unwrap_or_else(silent)
     }
 
+    /// Asks once, in passing; nothing if a sidecar takes longer. How long that
+    /// may take its configuration says, and those who heed that ask it too.
+    pub(super) async fn ask_in_passing(
+        &self,
+        fact: &str,
+        patience: Duration,
+    ) -> Option<Result<(), String>> {
+        match self {
+            Self::Asked(question) => {
+                let asking = question.ask_within(QUESTION_PATIENCE);
+                timeout(patience, asking).await.ok()
+            }
+            _ => Some(self.ask_once(fact, patience).await),
+        }
+    }
+
     async fn ask(&self, fact: &str, patience: Duration) -> Result<(), String> {
         match self {
             Self::Transport(path) => {

@@ -5,6 +5,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::super::given_file;
 use super::{Ingredients, own_program};
@@ -229,16 +230,25 @@ impl Recipe {
             command,
             cwd,
             readiness,
+            stop,
+            log,
             ..
         } = &self.sidecar;
         // What cannot be read fails the start, and says so then.
         let env = self.environment();
-        let describes = matches!(readiness.when, ReadyWhen::Descriptor);
+        let watched = self.sidecar.liveness.as_ref().map(watched);
         Essence::of([
             format!("{command} {cwd:?} {:?}", self.args()),
-            format!("{env:?} {describes} {}", wants_notices(&self.sidecar)),
+            format!("{env:?} {:?} {watched:?}", readiness.when),
+            format!("{:?} {log:?}", stop.signal),
         ])
     }
+}
+
+/// What a life takes with it of how it is watched; the pace is the chain's.
+fn watched(liveness: &Liveness) -> (&AliveWhen, Duration, Option<Duration>) {
+    let within = (liveness.when == AliveWhen::Watchdog).then_some(liveness.every);
+    (&liveness.when, liveness.timeout, within)
 }
 
 fn is_executable(file: &Path) -> bool {
@@ -281,5 +291,22 @@ mod tests {
         assert_eq!(variables(text).unwrap(), expected);
         assert_eq!(variables("A=1\nnonsense\n"), Err(2));
         assert_eq!(variables("=1"), Err(1));
+    }
+
+    #[test]
+    fn another_question_is_another_life_and_another_pace_is_not() {
+        let argv = |program: &str| vec![program.to_owned()];
+        let asks = |argv| Liveness::new(AliveWhen::Answers(Check::Command { argv }));
+        let life = |liveness: &Liveness| format!("{:?}", watched(liveness));
+        let before = asks(argv("true"));
+        assert_ne!(life(&before), life(&asks(argv("false"))));
+        let mut slower = before.clone();
+        slower.every *= 2;
+        slower.failures += 1;
+        assert_eq!(life(&before), life(&slower));
+        let dog = Liveness::new(AliveWhen::Watchdog);
+        let mut patient = dog.clone();
+        patient.every *= 2;
+        assert_ne!(life(&dog), life(&patient), "it is told how often to bark");
     }
 }

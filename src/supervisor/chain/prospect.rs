@@ -9,6 +9,8 @@ pub enum Prospect {
     There,
     /// It will soon be.
     UnderWay,
+    /// Somebody stopped it, and it stays so.
+    Stopped,
     /// It failed, for good or so often that it will hardly get there by itself.
     Failed,
 }
@@ -30,7 +32,8 @@ impl Chain {
             State::Starting { .. } | State::Stopping { .. } | State::BackingOff { .. } => {
                 Prospect::UnderWay
             }
-            State::Ready { .. } | State::Finished | State::Stopped => Prospect::There,
+            State::Ready { .. } | State::Finished => Prospect::There,
+            State::Stopped => Prospect::Stopped,
             State::GaveUp | State::Stuck { .. } => Prospect::Failed,
             State::Waiting => self.prospect_of_waiting(id),
         }

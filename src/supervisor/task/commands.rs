@@ -109,20 +109,34 @@ impl Supervisor {
         let now = Instant::now();
         let mut watchers = std::mem::take(&mut self.watchers);
         watchers.settle(|parts, aim| {
-            let under_way = |id: &PartId| self.chain.prospect(*id) == Prospect::UnderWay;
-            let failed = |id: &&PartId| self.chain.prospect(**id) == Prospect::Failed;
-            if parts.iter().any(under_way) {
+            let one = |prospect| {
+                let mut parts = parts.iter().copied();
+                parts.find(|id| self.chain.prospect(*id) == prospect)
+            };
+            if one(Prospect::UnderWay).is_some() {
                 return None;
             }
-            Some(match (parts.iter().find(failed), aim) {
-                (Some(id), _) => Event::Failed(self.part_failure(*id)),
+            if let Some(id) = one(Prospect::Failed) {
+                return Some(Event::Failed(self.part_failure(id)));
+            }
+            Some(match (one(Prospect::Stopped), aim) {
+                (Some(id), Aim::Up) => Event::Failed(self.stopped_meanwhile(id)),
                 (None, Aim::Up) => Event::Ready(self.summary(now)),
-                (None, Aim::Down(since)) => Event::Done {
+                (_, Aim::Down(since)) => Event::Done {
                     after_ms: ms(now.duration_since(since)),
                 },
             })
         });
         self.watchers = watchers;
+    }
+
+    fn stopped_meanwhile(&self, id: PartId) -> StartFailure {
+        let name = self.name(id);
+        StartFailure {
+            error: format!("{name} was stopped meanwhile"),
+            hint: Some("falco events says by whom".to_owned()),
+            ..self.failure(id)
+        }
     }
 
     fn part_failure(&self, id: PartId) -> StartFailure {

@@ -97,6 +97,8 @@ impl Supervisor {
                 ..status
             };
             for (at, answer) in answers {
+                // Silence so short says nothing; what was known stays.
+                let Some(answer) = answer else { continue };
                 status.parts[at].ready &= answer.is_ok();
                 status.parts[at].trouble = answer.err();
             }
@@ -123,7 +125,7 @@ impl Supervisor {
     /// Asks every process that should answer whether it does, each by its place
     /// in the order: one that is suspended or hangs is still there for the
     /// kernel.
-    fn probes(&self) -> Vec<impl Future<Output = (usize, Result<(), String>)> + use<>> {
+    fn probes(&self) -> Vec<impl Future<Output = (usize, Option<Result<(), String>>)> + use<>> {
         let parts = self.chain.parts().enumerate();
         let ready = parts.filter(|(_, (_, part))| matches!(part.state, State::Ready { .. }));
         let probe = |(at, (id, _))| match &self.members.get(&id)?.spec.run {
@@ -136,7 +138,7 @@ impl Supervisor {
                 }
                 let fact = self.facts.of(self.name(id)).unwrap_or_default().to_owned();
                 let probe = probe.clone();
-                Some(async move { (at, probe.ask_once(&fact, STATUS_PATIENCE).await) })
+                Some(async move { (at, probe.ask_in_passing(&fact, STATUS_PATIENCE).await) })
             }
             Run::Server(_) => None,
         };

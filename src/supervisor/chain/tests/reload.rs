@@ -146,3 +146,20 @@ fn what_comes_back_while_it_is_going_is_started_when_it_is_gone() {
     chain.handle_end(FALCO, 1, Ending::Exited(0), now, 1.0);
     assert_eq!(actions(&mut chain), [Action::Start(FALCO, 2)]);
 }
+
+#[test]
+fn what_is_stopped_while_it_starts_is_not_where_it_is_to_be_and_what_is_gone_is() {
+    let now = Instant::now();
+    let mut chain = ready_chain(now);
+    chain.restart(FALCO, now).unwrap();
+    chain.handle_end(FALCO, 1, Ending::Exited(0), now, 1.0);
+    assert_eq!(chain.prospect(FALCO), Prospect::UnderWay);
+    chain.stop_part(FALCO, now).unwrap();
+    assert_eq!(chain.prospect(FALCO), Prospect::UnderWay);
+    chain.handle_end(FALCO, 2, Ending::Exited(0), now, 1.0);
+    assert_eq!(chain.prospect(FALCO), Prospect::Stopped);
+    let mut new = plans();
+    new.pop();
+    chain.reload(new, nothing, now).unwrap();
+    assert_eq!(chain.prospect(FALCO), Prospect::There);
+}
