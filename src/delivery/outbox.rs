@@ -272,6 +272,31 @@ impl<B: Weight> Outbox<B> {
         Some(Load { id, order, body })
     }
 
+    /// An effect that was loaded could not be brought to the lanes: it waits
+    /// again, and nothing of its lane is loaded until [`Self::handle_pause_over`].
+    pub(crate) fn handle_unloaded(&mut self, load: Load<B>) {
+        if let Some(record) = self.records.get_mut(&load.id)
+            && record.state == State::Loaded
+        {
+            record.state = State::Waiting;
+            let slot = record.slot;
+            self.lines.pause(slot);
+            self.lines.push(slot, load.order, load.id, load.body);
+            self.lines.unload(slot);
+        }
+    }
+
+    /// Whether the lane of this effect is paused.
+    pub(crate) fn is_paused(&self, id: EffectId) -> bool {
+        let record = self.records.get(&id);
+        record.is_some_and(|record| self.lines.is_paused(record.slot))
+    }
+
+    /// Lanes that were paused are loaded again.
+    pub(crate) fn handle_pause_over(&mut self) {
+        self.lines.resume();
+    }
+
     /// One effect.
     pub(crate) fn kept(&self, id: EffectId) -> Option<Kept> {
         let record = self.records.get(&id)?;

@@ -108,7 +108,7 @@ impl Offline {
         let shown = known.into_iter().zip(stored);
         OutboxAnswer {
             records: shown
-                .map(|(l, stored)| with_content(record(l), stored))
+                .map(|(l, stored)| with_content(record(l), stored.ok().flatten()))
                 .collect(),
             ..OutboxAnswer::default()
         }

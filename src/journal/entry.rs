@@ -2,6 +2,7 @@
 
 use uuid::Uuid;
 
+use super::error::Unreadable;
 use super::report::Report;
 use crate::protocol::envelope::Operation;
 use crate::protocol::id::{EffectId, IdempotencyKey, LaneKey};
@@ -130,6 +131,9 @@ pub struct Recovered {
     /// What was found, and what was damaged.
     pub report: Report,
 }
+
+/// What reading one effect back came to; nothing if it is settled or damaged.
+pub type ReadBack = Result<Option<Stored>, Unreadable>;
 
 /// An effect read back from disk.
 #[derive(Debug, Clone, PartialEq, Eq)]

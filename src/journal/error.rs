@@ -93,6 +93,11 @@ pub enum Unrecorded {
 #[error("the journal is closed")]
 pub struct Closed;
 
+/// The disk could not be read this time; that says nothing of the record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the disk cannot be read now")]
+pub struct Unreadable;
+
 /// Why entries were not queued; they come back.
 #[derive(Debug, thiserror::Error)]
 pub enum TryAppendError {

@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
 
-use super::entry::{Entry, Stored};
+use super::entry::{Entry, ReadBack};
 use super::error::{Closed, TryAppendError, Unrecorded};
 use super::stats::{Health, Progress, Stats};
 use crate::protocol::id::EffectId;
@@ -38,7 +38,7 @@ pub(super) struct Command {
 /// The kinds of asking.
 pub(super) enum Ask {
     Append(Vec<Entry>, oneshot::Sender<Result<Appended, Unrecorded>>),
-    Read(Vec<EffectId>, oneshot::Sender<Vec<Option<Stored>>>),
+    Read(Vec<EffectId>, oneshot::Sender<Vec<ReadBack>>),
     Compact,
     Close(oneshot::Sender<Result<(), Unrecorded>>),
 }
@@ -113,12 +113,12 @@ impl Journal {
     }
 
     /// The effects with these ids, in their order, as far as they are not
-    /// settled and can be read.
+    /// settled, whole, and can be read now.
     ///
     /// # Errors
     ///
     /// When the journal has ended.
-    pub async fn read(&self, ids: Vec<EffectId>) -> Result<Vec<Option<Stored>>, Closed> {
+    pub async fn read(&self, ids: Vec<EffectId>) -> Result<Vec<ReadBack>, Closed> {
         let (answer, read) = oneshot::channel();
         self.ask(Ask::Read(ids, answer)).await?;
         read.await.map_err(|_| Closed)

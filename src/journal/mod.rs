@@ -72,8 +72,8 @@ use tokio::sync::watch;
 use tracing::{error, info};
 
 pub use config::{Config, OnFailure, Sync};
-pub use entry::{DeadLetter, Done, Effect, Entry, Live, Note, Recovered, State, Stored};
-pub use error::{Closed, OpenError, TryAppendError, Unrecorded};
+pub use entry::{DeadLetter, Done, Effect, Entry, Live, Note, ReadBack, Recovered, State, Stored};
+pub use error::{Closed, OpenError, TryAppendError, Unreadable, Unrecorded};
 pub use handle::{Appended, Journal, Receipt};
 pub use report::{Class, Damage, Report};
 pub use stats::{BUCKETS_US, Health, Histogram, Progress, Stats};

@@ -232,11 +232,12 @@ pub fn route(id: EffectId, body: &Bytes, routing: &Routing) -> Result<SideEffect
     } else {
         envelope.object_set(payload)?
     };
-    check_size(&operation)?;
     let identity = envelope.identity(&operation, routing);
+    let lane = envelope.lane(&identity, operation.channel());
+    check_size(&operation, lane.as_str().len() + envelope.route.len())?;
     Ok(SideEffect {
         id,
-        lane: envelope.lane(&identity, operation.channel()),
+        lane,
         route: non_empty(&envelope.route).map(Into::into),
         key: envelope.key(id, &identity, &operation, routing),
         bytes: body.len() + operation.channel().len() + operation.name().len(),
@@ -358,10 +359,11 @@ fn non_empty(text: &str) -> Option<&str> {
     (!text.is_empty()).then_some(text)
 }
 
-/// Refuses what the transport would close the connection over: names may grow
-/// sixfold when JSON escapes them, the payload by a third in base64.
-fn check_size(operation: &Operation) -> Result<(), RouteError> {
-    let names = operation.channel().len() + operation.name().len();
+/// Refuses what the transport would close the connection over, and what would
+/// fit into no record of the outbox: names may grow sixfold when JSON escapes
+/// them, the payload by a third in base64. `place` is what lane and route take.
+fn check_size(operation: &Operation, place: usize) -> Result<(), RouteError> {
+    let names = operation.channel().len() + operation.name().len() + place;
     let body = operation.body().len();
     let line = body.div_ceil(3) * 4 + names * 6 + LINE_OVERHEAD_BYTES;
     if line > LINE_BYTES_MAX {

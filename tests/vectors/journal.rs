@@ -77,7 +77,7 @@ async fn a_journal_of_another_hand_is_read_to_the_byte() {
     let stored = journal.read(vec![id(1), id(2), id(3)]).await.expect("open");
     let operations: Vec<Operation> = stored
         .into_iter()
-        .map(|stored| stored.expect("live").effect.operation)
+        .map(|stored| stored.expect("read").expect("live").effect.operation)
         .collect();
     let published = |event: &str, payload: &'static [u8]| Operation::Publish {
         channel: "session:s1:conversation".into(),

@@ -26,6 +26,8 @@ pub(super) struct Lines<B> {
     /// By route.
     routes: Vec<Turns>,
     body_bytes: usize,
+    /// Lanes that were paused, some of which may be gone.
+    paused: Vec<Slot>,
 }
 
 /// Lanes of one route that may have more loaded. Either line may name a lane
@@ -48,6 +50,7 @@ struct Queue<B> {
     /// Records of this lane, whatever their state.
     records: usize,
     line: Line,
+    is_paused: bool,
 }
 
 #[derive(Debug)]
@@ -69,7 +72,7 @@ impl<B> Queue<B> {
     /// Where it should stand.
     fn wants(&self) -> Line {
         match self.loaded {
-            _ if self.waiting.is_empty() => Line::None,
+            _ if self.is_paused || self.waiting.is_empty() => Line::None,
             0 => Line::Empty,
             1..LANE_LOADED_MAX => Line::Hungry,
             _ => Line::None,
@@ -85,6 +88,7 @@ impl<B: Weight> Lines<B> {
             by_key: HashMap::new(),
             routes: Vec::new(),
             body_bytes: 0,
+            paused: Vec::new(),
         }
     }
 
@@ -132,6 +136,7 @@ impl<B: Weight> Lines<B> {
             loaded: 0,
             records: 0,
             line: Line::None,
+            is_paused: false,
         });
         self.by_key.insert(by_key, slot);
         slot
@@ -178,6 +183,28 @@ impl<B: Weight> Lines<B> {
     pub(super) fn unload(&mut self, slot: Slot) {
         self.queue_mut(slot).loaded -= 1;
         self.line_up(slot);
+    }
+
+    /// Nothing more of this lane is loaded for now.
+    pub(super) fn pause(&mut self, slot: Slot) {
+        if !std::mem::replace(&mut self.queue_mut(slot).is_paused, true) {
+            self.paused.push(slot);
+        }
+        self.line_up(slot);
+    }
+
+    pub(super) fn is_paused(&self, slot: Slot) -> bool {
+        self.queue(slot).is_paused
+    }
+
+    /// All lanes that were paused stand in line again.
+    pub(super) fn resume(&mut self) {
+        for slot in std::mem::take(&mut self.paused) {
+            if let Some(queue) = &mut self.slots[slot as usize] {
+                queue.is_paused = false;
+                self.line_up(slot);
+            }
+        }
     }
 
     /// The next to be loaded on this route.

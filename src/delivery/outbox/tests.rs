@@ -112,6 +112,22 @@ fn a_dead_letter_waits_and_comes_back_to_its_place() {
 }
 
 #[test]
+fn what_could_not_be_loaded_waits_at_its_place_and_holds_up_its_lane_only() {
+    let mut outbox = Outbox::<Body>::new();
+    (0..3).for_each(|n| record(&mut outbox, 1, n, 1));
+    let load = outbox.poll_load(0, true).expect("the first");
+    assert!(!outbox.is_paused(load.id));
+    outbox.handle_unloaded(load);
+    assert!(outbox.is_paused(id(0)) && outbox.is_paused(id(2)));
+    record(&mut outbox, 2, 20, 1);
+    assert_eq!(loads(&mut outbox, true), [id(20)]);
+    record(&mut outbox, 1, 3, 1);
+    assert_eq!(loads(&mut outbox, true), []);
+    outbox.handle_pause_over();
+    assert_eq!(loads(&mut outbox, true), [0, 1, 2, 3].map(id));
+}
+
+#[test]
 fn what_is_withdrawn_is_gone_unless_it_is_with_the_lanes() {
     let mut outbox = Outbox::<Body>::new();
     (0..66).for_each(|n| record(&mut outbox, 1, n, 1));

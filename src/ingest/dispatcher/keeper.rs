@@ -38,7 +38,8 @@ use crate::delivery::{
     Admission, Admitted, Class, Failure, Home, Known, Load, Outbox, Settled, Ticket, Weight,
 };
 use crate::journal::{
-    self, Closed, DeadLetter, Entry, Note, OnFailure, Receipt, Stored, Unrecorded,
+    self, Closed, DeadLetter, Entry, Note, OnFailure, ReadBack, Receipt, Stored, Unreadable,
+    Unrecorded,
 };
 use crate::protocol::envelope::{Operation, SideEffect};
 use crate::protocol::id::EffectId;
@@ -54,6 +55,9 @@ const DONE_DELAY: Duration = Duration::from_millis(20);
 
 /// At so many it waits no longer.
 const DONE_MAX: usize = 512;
+
+/// How long a lane rests whose effects the disk does not give now.
+const READ_AGAIN_AFTER: Duration = Duration::from_secs(1);
 
 /// Effects read from disk at a time.
 const READ_MAX: usize = 64;
@@ -93,6 +97,8 @@ pub(super) struct Keeper {
     /// With the journal, in order.
     pending: VecDeque<Pending>,
     reading: Option<Reading>,
+    /// When what could not be read is read again.
+    read_again_at: Option<Instant>,
     /// Nothing is loaded before.
     resume_at: Option<Instant>,
     published: u64,
@@ -155,6 +161,7 @@ impl Keeper {
             batch: Batch::default(),
             pending: VecDeque::new(),
             reading: None,
+            read_again_at: None,
             resume_at: None,
             published: 0,
             died: 0,
@@ -417,6 +424,9 @@ impl Keeper {
             return;
         }
         self.resume_at = None;
+        if self.read_again_at.take_if(|at| *at <= now).is_some() {
+            self.outbox.handle_pause_over();
+        }
         let mut unread = Vec::new();
         for route in ways.routes() {
             let way = ways.kept(route);
@@ -445,26 +455,36 @@ impl Keeper {
     }
 
     /// What was to be read is here.
-    pub(super) fn handle_read(
-        &mut self,
-        read: Result<Vec<Option<Stored>>, Closed>,
-        ways: &mut Ways,
-    ) {
+    pub(super) fn handle_read(&mut self, read: Result<Vec<ReadBack>, Closed>, ways: &mut Ways) {
         let Some(reading) = self.reading.take() else {
             return;
         };
-        let mut stored = read.unwrap_or_default().into_iter();
-        for (route, load) in reading.loads {
-            let body = match load.body {
-                Some(body) => Some(body),
-                None => stored.next().flatten().map(side_effect),
+        let mut read = read.unwrap_or_default().into_iter();
+        for (route, mut load) in reading.loads {
+            let body = match load.body.take() {
+                Some(body) => Ok(Some(body)),
+                // A journal that has ended says nothing of its records.
+                None => read
+                    .next()
+                    .unwrap_or(Err(Unreadable))
+                    .map(|stored| stored.map(side_effect)),
             };
-            if let Some(body) = body {
-                ways.kept(route).deliver(body, load.order);
-                continue;
+            match body {
+                // Behind one that could not be read, its lane keeps its order.
+                Ok(body @ Some(_)) if self.outbox.is_paused(load.id) => {
+                    self.outbox.handle_unloaded(Load { body, ..load });
+                }
+                Ok(Some(body)) => ways.kept(route).deliver(body, load.order),
+                Ok(None) => {
+                    let text = "its record cannot be read any more";
+                    self.bury(load.id, &Failure::new(Class::Unrecorded, text), 0);
+                }
+                Err(Unreadable) => {
+                    self.outbox.handle_unloaded(load);
+                    let again_at = Instant::now() + READ_AGAIN_AFTER;
+                    self.read_again_at.get_or_insert(again_at);
+                }
             }
-            let text = "its record cannot be read any more";
-            self.bury(load.id, &Failure::new(Class::Unrecorded, text), 0);
         }
     }
 
@@ -474,7 +494,10 @@ impl Keeper {
             .batch
             .done_due
             .filter(|_| self.batch.entries.is_empty());
-        self.resume_at.into_iter().chain(done).min()
+        // What is read now ends with an event of its own.
+        let again = self.read_again_at.filter(|_| self.reading.is_none());
+        let loads = self.resume_at.into_iter().chain(again);
+        loads.chain(done).min()
     }
 
     /// The last thing: marks the end, and syncs.

@@ -1,7 +1,9 @@
 //! Calls that fail: each once, and each for good.
 
-use nix::libc::{EFBIG, EIO, ENOSPC, EROFS};
+use nix::libc::{EFBIG, EIO, EMFILE, ENOSPC, EROFS};
 
+use super::super::entry::Stored;
+use super::super::error::Unreadable;
 use super::super::storage::lying::{Fault, Op};
 use super::*;
 
@@ -179,6 +181,49 @@ fn what_was_answered_is_kept_when_a_later_sync_fails_for_good() {
     let expected = [0, 1, 2].map(|i| Entry::Effect(effect(i)));
     assert_eq!(told, Told::by(&expected));
     assert!(!recovered.report.is_corrupt(), "{:?}", recovered.report);
+}
+
+#[test]
+fn a_disk_that_cannot_be_read_now_is_no_damaged_effect() {
+    let mut rig = Rig::new(&small(Sync::Always));
+    rig.commit(vec![Entry::Effect(effect(0))])
+        .expect("recorded");
+    for (op, errno) in [(Op::Open, EMFILE), (Op::Read, EIO)] {
+        let (nth, times) = (0, 1);
+        rig.disk.fail(Fault {
+            op,
+            nth,
+            times,
+            errno,
+        });
+        assert_eq!(rig.core.read(&[id(0)]), [Err(Unreadable)]);
+        let stored = Stored { effect: effect(0) };
+        assert_eq!(rig.core.read(&[id(0)]), [Ok(Some(stored))]);
+    }
+    assert_eq!(rig.core.read(&[id(1)]), [Ok(None)]);
+}
+
+#[test]
+fn an_append_with_an_effect_too_large_records_none_of_its_effects() {
+    let config = small(Sync::Always);
+    let mut rig = Rig::new(&config);
+    rig.commit(vec![Entry::Effect(effect(0))])
+        .expect("recorded");
+    let over = Effect {
+        lane: LaneKey::new("x".repeat(4 << 20)),
+        ..effect(1)
+    };
+    let entries = [effect(2), over, effect(3)].map(Entry::Effect);
+    let mut entries = entries.to_vec();
+    entries.push(Entry::Done(vec![id(0)]));
+    let refused = rig.commit(entries);
+    assert!(
+        matches!(refused, Err(Unrecorded::TooLarge { .. })),
+        "{refused:?}"
+    );
+    let (told, _) = Rig::reopened(&rig.disk, &config);
+    let expected = [Entry::Effect(effect(0)), Entry::Done(vec![id(0)])];
+    assert_eq!(told, Told::by(&expected));
 }
 
 #[test]

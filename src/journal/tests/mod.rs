@@ -127,6 +127,7 @@ impl Told {
         let ids: Vec<EffectId> = recovered.live.iter().map(|live| live.id).collect();
         let stored = core.read(&ids);
         let live = recovered.live.iter().zip(stored).map(|(live, stored)| {
+            let stored = stored.expect("the disk can be read");
             let effect = stored.expect("a live effect can be read").effect;
             assert_eq!((&effect.lane, &effect.route), (&live.lane, &live.route));
             assert_eq!((&effect.key, effect.id), (&live.key, live.id));

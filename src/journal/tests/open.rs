@@ -33,8 +33,11 @@ async fn what_was_recorded_comes_back_whole() {
     let receipt = journal.try_append(more.clone()).expect("there is room");
     receipt.await.expect("recorded");
     let stored = journal.read(vec![id(0), id(1), id(4)]).await.expect("open");
-    let stored: Vec<_> = stored.into_iter().map(|s| s.map(|s| s.effect)).collect();
-    assert_eq!(stored, [Some(effect(0)), None, Some(effect(4))]);
+    let stored: Vec<_> = stored
+        .into_iter()
+        .map(|s| s.map(|s| s.map(|s| s.effect)))
+        .collect();
+    assert_eq!(stored, [Ok(Some(effect(0))), Ok(None), Ok(Some(effect(4)))]);
     journal.close().await.expect("closed");
 
     let (journal, recovered) = Journal::open(&directory, &Config::default()).expect("it opens");

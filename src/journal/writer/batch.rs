@@ -101,6 +101,12 @@ impl Batch {
         self.opened.contains(&id) || (before && !self.settled.contains(&id))
     }
 
+    /// Whether it holds the effect `id` itself.
+    pub(super) fn opens(&self, id: EffectId) -> bool {
+        let opens = |written: &Written| matches!(written.change, Change::Open(open) if open == id);
+        self.written.iter().any(opens)
+    }
+
     /// Whether it holds ids that are settled.
     pub(super) fn has_settled(&self) -> bool {
         !self.settled.is_empty()
@@ -110,6 +116,24 @@ impl Batch {
     pub(super) fn has_failure(&self) -> bool {
         let fails = |written: &Written| matches!(written.change, Change::Fail(_));
         self.written.iter().any(fails)
+    }
+
+    /// Refuses effects that no record can hold.
+    pub(super) fn check_size(entries: &[Entry]) -> Result<(), Unrecorded> {
+        entries.iter().try_for_each(|entry| match entry {
+            Entry::Effect(effect) if may_be_too_large(effect) => {
+                let (salt, first) = (Salt::new(0), 0);
+                let (durable, now_ms) = (0, effect.arrived_ms);
+                let stamp = Stamp {
+                    salt,
+                    first,
+                    durable,
+                    now_ms,
+                };
+                Self::default().effect(effect, stamp)
+            }
+            _ => Ok(()),
+        })
     }
 
     /// Adds an effect.
@@ -264,4 +288,14 @@ impl Batch {
         };
         record::crc_of(&self.bytes[last.at..last.at + last.length])
     }
+}
+
+/// Whether it is worth a try: texts may grow sixfold when JSON escapes them.
+fn may_be_too_large(effect: &Effect) -> bool {
+    let operation = &effect.operation;
+    let texts = effect.lane.as_str().len()
+        + effect.route.as_ref().map_or(0, |route| route.len())
+        + operation.channel().len()
+        + operation.name().len();
+    RECORD_BYTES_MAX / 2 < operation.body().len() + texts * 6
 }

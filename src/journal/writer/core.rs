@@ -19,8 +19,8 @@ use tokio::sync::oneshot;
 use tracing::{error, warn};
 
 use super::super::config::{Config, OnFailure, Sync};
-use super::super::entry::{Entry, Stored};
-use super::super::error::Unrecorded;
+use super::super::entry::{Entry, ReadBack, Stored};
+use super::super::error::{Unreadable, Unrecorded};
 use super::super::fold::Fold;
 use super::super::handle::Appended;
 use super::super::record::{self, Payload, Salt};
@@ -251,13 +251,15 @@ impl<S: Storage> Core<S> {
         matches!(self.mode, Mode::Failed { .. })
     }
 
-    pub(in crate::journal) fn read(&self, ids: &[EffectId]) -> Vec<Option<Stored>> {
+    pub(in crate::journal) fn read(&self, ids: &[EffectId]) -> Vec<ReadBack> {
         ids.iter().map(|id| self.read_one(*id)).collect()
     }
 
-    fn read_one(&self, id: EffectId) -> Option<Stored> {
-        let place = self.index.place(id)?;
-        let front = self.index.segments.front()?.id;
+    fn read_one(&self, id: EffectId) -> ReadBack {
+        let Some((place, front)) = self.index.place(id).zip(self.index.segments.front()) else {
+            return Ok(None);
+        };
+        let front = front.id;
         let segment = &self.index.segments[(place.segment - front) as usize];
         let name = segment.name();
         let line = self
@@ -267,15 +269,23 @@ impl<S: Storage> Core<S> {
         let line = match line {
             Ok(line) => line,
             Err(error) => {
-                error!(effect_id = %id, segment = %name, %error, "An effect cannot be read back.");
-                return None;
+                error!(effect_id = %id, segment = %name, error = %Report(&error), "An effect cannot be read back.");
+                return if is_loss(&error) {
+                    Ok(None)
+                } else {
+                    Err(Unreadable)
+                };
             }
         };
         let stored = self.stored(id, &line, Salt::new(segment.salt));
+        if stored.is_none() && self.unsynced.opens(id) {
+            // A failed sync may have lost it on disk; it is written again.
+            return Err(Unreadable);
+        }
         if stored.is_none() {
             error!(effect_id = %id, segment = %name, offset = place.offset, "An effect's record is damaged.");
         }
-        stored
+        Ok(stored)
     }
 
     fn stored(&self, id: EffectId, line: &[u8], salt: Salt) -> Option<Stored> {
@@ -408,10 +418,17 @@ impl<S: Storage> Core<S> {
         self.settle_owed(now);
         let mut answers = Vec::with_capacity(jobs.len());
         for (entries, answer) in jobs {
-            let mut verdict = Ok(());
+            let mut verdict = Batch::check_size(&entries);
+            let is_refused = verdict.is_err();
             for entry in &entries {
                 // A note may say that what stands before it was taken.
                 if verdict.is_err() && matches!(entry, Entry::Note { .. }) {
+                    continue;
+                }
+                if is_refused && matches!(entry, Entry::Effect(_)) {
+                    // All its effects or none: one that is said to be refused
+                    // must not come back after a restart.
+                    self.stats.unrecorded += 1;
                     continue;
                 }
                 verdict = verdict.and(self.encode_one(entry, now));
@@ -711,4 +728,10 @@ impl<S: Storage> Core<S> {
         self.stats.disk_total = self.watch.space.total;
         &self.stats
     }
+}
+
+/// Whether the bytes are gone; any other error may pass.
+fn is_loss(error: &io::Error) -> bool {
+    use io::ErrorKind::{NotFound, UnexpectedEof};
+    matches!(error.kind(), NotFound | UnexpectedEof)
 }

@@ -263,6 +263,16 @@ fn an_effect_that_fits_no_transport_request_fails() {
     assert!(matches!(routed(&over), Err(RouteError::TooLarge { .. })));
 }
 
+#[test]
+fn an_effect_whose_lane_or_route_fits_no_record_fails() {
+    for field in ["session_id", "route"] {
+        let with = |bytes| format!(r#"{{"type":"t","{field}":"{}"}}"#, "x".repeat(bytes));
+        assert!(routed(&with(1000)).is_ok());
+        let over = routed(&with(4_000_000));
+        assert!(matches!(over, Err(RouteError::TooLarge { .. })), "{field}");
+    }
+}
+
 proptest::proptest! {
     #[test]
     fn whatever_is_read_as_a_payload_is_a_slice_of_the_input(value in "[ -~]{0,40}") {

@@ -114,7 +114,7 @@ impl Keeper {
         self.shutdown.spawn(async move {
             let stored = journal.read(ids).await.unwrap_or_default();
             let shown = records.into_iter().zip(stored);
-            let records = shown.map(|(record, stored)| with_content(record, stored));
+            let records = shown.map(|(record, stored)| with_content(record, stored.ok().flatten()));
             _ = answer.send(OutboxAnswer {
                 records: records.collect(),
                 ..OutboxAnswer::default()

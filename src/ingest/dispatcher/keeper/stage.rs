@@ -6,13 +6,13 @@ use tokio::task::{JoinHandle, spawn_blocking};
 
 use super::super::super::Outbox as Config;
 use crate::journal::{
-    Closed, Health, Journal, OpenError, Progress, Receipt, Recovered, Stored, Unrecorded,
+    Closed, Health, Journal, OpenError, Progress, ReadBack, Receipt, Recovered, Unrecorded,
 };
 use crate::report::Report;
 use crate::shutdown::Shutdown;
 
 /// Effects on their way from the disk.
-pub(super) type Read = BoxFuture<'static, Result<Vec<Option<Stored>>, Closed>>;
+pub(super) type Read = BoxFuture<'static, Result<Vec<ReadBack>, Closed>>;
 
 type Opened = Result<(Journal, Recovered), OpenError>;
 
@@ -26,7 +26,7 @@ pub(in super::super) enum Event {
     /// The oldest append is done.
     Recorded(Result<(), Unrecorded>),
     /// What was to be read is.
-    Read(Result<Vec<Option<Stored>>, Closed>),
+    Read(Result<Vec<ReadBack>, Closed>),
     /// Its health changed, or there may be room again.
     Changed,
 }
