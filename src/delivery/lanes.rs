@@ -133,6 +133,11 @@ impl<T> Lanes<T> {
         self.effects == 0
     }
 
+    /// Whether an effect of this lane has no outcome yet.
+    pub(crate) fn holds(&self, lane: &LaneKey) -> bool {
+        self.by_key.contains_key(lane)
+    }
+
     /// How much there is.
     pub(crate) fn depth(&self, now: Instant) -> Depth {
         let lanes = self.slots.iter().flatten();

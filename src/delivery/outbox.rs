@@ -173,21 +173,30 @@ impl<B: Weight> Outbox<B> {
         }
     }
 
-    /// Whether effects of this lane are to be published, or are being written.
+    /// Whether effects of this lane are on disk and to be published.
     pub(crate) fn holds(&self, route: usize, lane: &LaneKey) -> bool {
         self.lines.holds(route, lane)
+    }
+
+    /// Whether effects of this lane are on their way to the disk.
+    pub(crate) fn is_writing(&self, route: usize, lane: &LaneKey) -> bool {
+        self.lines.is_written(route, lane)
     }
 
     /// An effect nobody knows is on its way to the disk.
     pub(crate) fn handle_offered(&mut self, id: EffectId, home: Home) {
         let order = self.insert(id, home, State::Writing);
         self.open.insert(order, id);
+        self.lines.begin_write(self.records[&id].slot);
     }
 
     /// It is there; it leaves behind all others of its lane.
     pub(crate) fn handle_recorded(&mut self, id: EffectId, body: B) {
         if let Some(record) = self.records.get_mut(&id) {
-            record.state = State::Waiting;
+            let before = std::mem::replace(&mut record.state, State::Waiting);
+            if before == State::Writing {
+                self.lines.end_write(record.slot);
+            }
             self.lines.push(record.slot, record.order, id, Some(body));
         }
     }
@@ -223,7 +232,8 @@ impl<B: Weight> Outbox<B> {
         match before {
             State::Loaded => self.lines.unload(record.slot),
             State::Waiting => self.lines.remove(record.slot, id),
-            State::Writing | State::Dead => {}
+            State::Writing => self.lines.end_write(record.slot),
+            State::Dead => {}
         }
         self.open.remove(&record.order);
         self.dead.insert(record.order, id);
@@ -341,7 +351,8 @@ impl<B: Weight> Outbox<B> {
         match record.state {
             State::Loaded => self.lines.unload(record.slot),
             State::Waiting => self.lines.remove(record.slot, id),
-            State::Writing | State::Dead => {}
+            State::Writing => self.lines.end_write(record.slot),
+            State::Dead => {}
         }
         self.open.remove(&record.order);
         self.dead.remove(&record.order);

@@ -99,6 +99,11 @@ impl<T> Recall<T> {
         self.lists.is_empty() && self.held.is_empty() && self.passed.is_empty()
     }
 
+    /// Whether an effect of this lane is held.
+    pub(crate) fn holds(&self, lane: &LaneKey) -> bool {
+        self.held.contains_key(lane)
+    }
+
     /// An effect on its way to its lane.
     pub(crate) fn handle(&mut self, submitted: Submitted<T>, now: Instant) {
         let key = listed(&submitted.0.operation, &submitted.0.key);

@@ -372,8 +372,9 @@ impl Dispatcher {
         let Some(admitted) = admitted else {
             return false;
         };
+        let follows = self.ways.direct(route).holds(&admitted.effect.lane);
         let offer = match &mut self.keeper {
-            Some(keeper) => keeper.offer(admitted, route),
+            Some(keeper) => keeper.offer(admitted, route, follows),
             None => Offer::Direct(admitted),
         };
         let is_kept = matches!(offer, Offer::Taken | Offer::Kept(_));

@@ -181,6 +181,20 @@ fn a_lane_sends_nothing_while_one_request_is_in_flight() {
 }
 
 #[test]
+fn a_lane_holds_an_effect_until_it_has_its_outcome() {
+    let peer = Peer {
+        batches: false,
+        window: 8,
+    };
+    let mut story = Story::with(peer, [publish("a", 1)]);
+    let request = story.expect_request(&[1]);
+    assert!(story.lanes.holds(&LaneKey::new("a")));
+    assert!(!story.lanes.holds(&LaneKey::new("b")));
+    story.lanes.handle_accepted(request);
+    assert!(!story.lanes.holds(&LaneKey::new("a")));
+}
+
+#[test]
 fn lanes_do_not_wait_for_each_other() {
     let mut story = Story::with(OURS, [publish("a", 1), publish("b", 2), publish("c", 3)]);
     story.expect_request(&[1]);

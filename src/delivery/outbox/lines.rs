@@ -47,6 +47,8 @@ struct Queue<B> {
     /// In the order of arrival.
     waiting: VecDeque<Waiting<B>>,
     loaded: usize,
+    /// On their way to the disk.
+    writing: usize,
     /// Records of this lane, whatever their state.
     records: usize,
     line: Line,
@@ -104,6 +106,21 @@ impl<B: Weight> Lines<B> {
         })
     }
 
+    pub(super) fn is_written(&self, route: usize, lane: &LaneKey) -> bool {
+        let slot = self.by_key.get(&(route, lane.clone()));
+        slot.is_some_and(|&slot| self.queue(slot).writing > 0)
+    }
+
+    /// One more of this lane is on its way to the disk.
+    pub(super) fn begin_write(&mut self, slot: Slot) {
+        self.queue_mut(slot).writing += 1;
+    }
+
+    /// One is so no more.
+    pub(super) fn end_write(&mut self, slot: Slot) {
+        self.queue_mut(slot).writing -= 1;
+    }
+
     pub(super) fn place(&self, slot: Slot) -> (usize, &LaneKey) {
         let queue = self.queue(slot);
         (queue.route, &queue.key)
@@ -134,6 +151,7 @@ impl<B: Weight> Lines<B> {
             key,
             waiting: VecDeque::new(),
             loaded: 0,
+            writing: 0,
             records: 0,
             line: Line::None,
             is_paused: false,

@@ -83,6 +83,22 @@ fn nothing_leaves_before_it_is_on_disk_and_what_never_gets_there_is_forgotten() 
 }
 
 #[test]
+fn a_lane_is_being_written_until_its_last_effect_is_recorded_or_is_not() {
+    let mut outbox = Outbox::<Body>::new();
+    let lane = LaneKey::new("1");
+    (1..=2).for_each(|n| outbox.handle_offered(id(n), home(1)));
+    outbox.handle_recorded(id(1), Body(1));
+    outbox.handle_published(id(1));
+    assert!(outbox.is_writing(0, &lane), "the second still is");
+    assert!(!outbox.is_writing(0, &LaneKey::new("2")));
+    outbox.handle_unrecorded(id(2));
+    assert!(!outbox.is_writing(0, &lane));
+    record(&mut outbox, 1, 3, 1);
+    assert!(!outbox.is_writing(0, &lane));
+    assert!(outbox.holds(0, &lane));
+}
+
+#[test]
 fn an_id_is_recognised_for_as_long_as_it_is_kept() {
     let mut outbox = Outbox::<Body>::new();
     record(&mut outbox, 1, 1, 1);

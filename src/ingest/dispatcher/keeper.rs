@@ -189,8 +189,9 @@ impl Keeper {
         self.stage.verdict()
     }
 
-    /// Takes an effect in, if it is to be kept.
-    pub(super) fn offer(&mut self, admitted: Admitted, route: usize) -> Offer {
+    /// Takes an effect in, if it is to be kept. While others of its lane are
+    /// still on the direct way, it follows them: kept, it could overtake them.
+    pub(super) fn offer(&mut self, admitted: Admitted, route: usize, follows: bool) -> Offer {
         let effect = &admitted.effect;
         let fingerprint = fingerprint(&effect.operation);
         match self.outbox.look_up(effect.id, fingerprint) {
@@ -199,9 +200,14 @@ impl Keeper {
                 let text = "id_conflict: this effect id was used for another effect";
                 Offer::Refused(admitted, Failure::new(Class::Rejected, text))
             }
+            Known::No if self.records() && follows => Offer::Direct(admitted),
             Known::No if self.records() => {
                 self.take(admitted, route, fingerprint);
                 Offer::Taken
+            }
+            Known::No if self.outbox.is_writing(route, &effect.lane) => {
+                let failure = Failure::new(Class::Unrecorded, self.why_not());
+                Offer::Refused(admitted, failure)
             }
             Known::No => self.go_around(admitted, route, &self.why_not()),
         }

@@ -22,6 +22,7 @@ use crate::clock::BootTime;
 use crate::delivery::{self, Lanes, Passed, Place, Producer, Recall};
 use crate::net::ipc;
 use crate::protocol::envelope::SideEffect;
+use crate::protocol::id::LaneKey;
 
 /// Which way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -87,6 +88,11 @@ impl Way {
         }
         self.recall.handle((effect, place, waiter), now);
         self.pass_on(now);
+    }
+
+    /// Whether an effect of this lane has no outcome yet.
+    pub(super) fn holds(&self, lane: &LaneKey) -> bool {
+        self.lanes.holds(lane) || self.recall.holds(lane)
     }
 
     fn pass_on(&mut self, now: Instant) {
