@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt as _, StreamExt as _};
@@ -14,7 +15,7 @@ use tracing::warn;
 
 use super::super::{Client, PublishError};
 use super::table::{self, Fate, OutboxError, Waiting};
-use crate::protocol::id::LaneKey;
+use crate::protocol::id::{EffectId, LaneKey};
 use crate::report::Report;
 use crate::shutdown::{Drained, Shutdown};
 use taken::Taken;
@@ -101,6 +102,18 @@ fn open(path: &Path) -> Result<Connection, OutboxError> {
     Ok(db)
 }
 
+/// The fate of an effect that an earlier courier has handed to the same client:
+/// once that is known, Falco tells it again.
+async fn after_its_twin(client: &Client, id: EffectId, effect: Bytes) -> Result<(), PublishError> {
+    loop {
+        sleep(RETRY_DELAY).await;
+        match client.deliver_as(id, effect.clone()).await?.await {
+            Err(PublishError::AlreadySubmitted) => {}
+            fate => return fate,
+        }
+    }
+}
+
 type Answer = (i64, LaneKey, Result<(), PublishError>);
 
 struct Work {
@@ -167,11 +180,19 @@ impl Work {
             lane,
             effect,
         } = row;
+        let effect = Bytes::from(effect);
         let ack = tokio::select! {
-            ack = self.client.deliver_as(id, effect) => ack.map_err(|_| Interrupted::Over)?,
+            ack = self.client.deliver_as(id, effect.clone()) => ack.map_err(|_| Interrupted::Over)?,
             () = shutdown.begun() => return Err(Interrupted::Over),
         };
-        let answer = async move { (seq, lane, ack.await) };
+        let client = self.client.clone();
+        let answer = async move {
+            let fate = match ack.await {
+                Err(PublishError::AlreadySubmitted) => after_its_twin(&client, id, effect).await,
+                fate => fate,
+            };
+            (seq, lane, fate)
+        };
         self.answers.push(Box::pin(answer));
         Ok(())
     }

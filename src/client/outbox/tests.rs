@@ -124,3 +124,20 @@ async fn a_stop_writes_down_what_was_published() {
     assert_eq!(courier.stop(grace).await, crate::shutdown::Drained::InTime);
     assert_eq!(pending(&daemon.db).unwrap(), 1);
 }
+
+#[tokio::test]
+async fn a_courier_that_takes_over_a_client_learns_what_became_of_the_effects_before() {
+    let mut daemon = Daemon::new();
+    let ids = daemon.commit(&[EFFECT]);
+    let client = Client::new(daemon.falco.socket());
+    let first = Courier::start(&daemon.path, client.clone()).unwrap();
+    let mut session = daemon.falco.accept().await;
+    session.read().await;
+    let grace = std::time::Duration::from_secs(10);
+    first.stop(grace).await;
+    let _second = Courier::start(&daemon.path, client).unwrap();
+    session.ack(ids[0], Status::Success, "").await;
+    assert_eq!(session.read().await.0, ids[0], "asked for again");
+    session.ack(ids[0], Status::Success, "").await;
+    daemon.left(0).await;
+}
