@@ -76,7 +76,7 @@ impl Args {
 }
 
 pub(super) fn run(args: Args, inherited: Inherited) -> Result<(), Failure> {
-    telemetry::init_stderr(&args.logging.verbosity());
+    let _logging = telemetry::init_stderr(&args.logging.verbosity());
     let config = args.config()?;
     block_on(serve(config, inherited))
 }

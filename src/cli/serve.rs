@@ -49,7 +49,7 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: Args, inherited: Inherited) -> Result<(), Failure> {
-    telemetry::init_stderr(&args.logging.verbosity());
+    let _logging = telemetry::init_stderr(&args.logging.verbosity());
     runtime::block_on(serve(args, inherited))
 }
 
