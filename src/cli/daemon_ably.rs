@@ -21,7 +21,7 @@ use crate::protocol::ably::auth::AccessToken;
 use crate::protocol::ably::codec::Format;
 use crate::protocol::ipc::{LINE_BYTES_MAX, UpstreamStatus};
 use crate::protocol::life::Told;
-use crate::protocol::token::{BrokerToken, BrokerTokens};
+use crate::protocol::token::{BrokerToken, BrokerTokens, TransportSecrets};
 use crate::shutdown::Shutdown;
 use crate::telemetry;
 use crate::transport::heartbeat::{Form, Heartbeat, HeartbeatEndpoint, first_seq, interval_within};
@@ -138,6 +138,10 @@ fn configure(args: &Args, secrets: Option<Secrets>) -> Result<Config, Failure> {
             return Err(Failure::new(Exit::Usage, format!("{name} is empty")));
         }
     }
+    let TransportSecrets {
+        broker_tokens,
+        presence_token,
+    } = told(secrets)?;
     let env = &args.env;
     let endpoint = given(env.endpoint.as_ref()).unwrap_or("main");
     let hosts = Hosts::parse(endpoint).map_err(|error| Failure::of(Exit::Usage, &error))?;
@@ -152,7 +156,7 @@ fn configure(args: &Args, secrets: Option<Secrets>) -> Result<Config, Failure> {
         tokens: TokenClient {
             socket: broker_socket,
             device_id: args.device_id.trim().to_lowercase(),
-            broker_tokens: broker_tokens(secrets)?,
+            broker_tokens,
         },
         line_max: line_max(env)?,
         publish_timeout: seconds(
@@ -166,7 +170,7 @@ fn configure(args: &Args, secrets: Option<Secrets>) -> Result<Config, Failure> {
             2,
         )?,
         heartbeat: heartbeat(args)?,
-        heartbeat_endpoint: heartbeat_endpoint(env)?,
+        heartbeat_endpoint: heartbeat_endpoint(env, presence_token)?,
     })
 }
 
@@ -186,12 +190,19 @@ fn secret(name: &str) -> Option<String> {
     given(Some(&text)).map(str::to_owned)
 }
 
-/// From the supervisor's pipe, else from the environment.
-fn broker_tokens(secrets: Option<Secrets>) -> Result<BrokerTokens, Failure> {
+/// What is secret, from the supervisor's pipe, else from the environment.
+fn told(secrets: Option<Secrets>) -> Result<TransportSecrets, Failure> {
     if let Some(secrets) = secrets {
         return serde_json::from_str(secrets.expose())
             .map_err(|_| Failure::new(Exit::Config, "the inherited secrets are no broker tokens"));
     }
+    Ok(TransportSecrets {
+        broker_tokens: broker_tokens()?,
+        presence_token: secret("UNBOUND_PRESENCE_DO_TOKEN").map(AccessToken::new),
+    })
+}
+
+fn broker_tokens() -> Result<BrokerTokens, Failure> {
     let token = |name: &str| {
         let text = secret(name).ok_or_else(|| {
             Failure::new(Exit::Usage, format!("{name} is not set"))
@@ -252,7 +263,10 @@ fn heartbeat(args: &Args) -> Result<Heartbeat, Failure> {
     ))
 }
 
-fn heartbeat_endpoint(env: &Environment) -> Result<Option<HeartbeatEndpoint>, Failure> {
+fn heartbeat_endpoint(
+    env: &Environment,
+    bearer: Option<AccessToken>,
+) -> Result<Option<HeartbeatEndpoint>, Failure> {
     let Some(text) = given(env.presence_url.as_ref()) else {
         return Ok(None);
     };
@@ -262,7 +276,7 @@ fn heartbeat_endpoint(env: &Environment) -> Result<Option<HeartbeatEndpoint>, Fa
     })?;
     Ok(Some(HeartbeatEndpoint {
         url,
-        bearer: secret("UNBOUND_PRESENCE_DO_TOKEN").map(AccessToken::new),
+        bearer,
         client: http::Client::new(Tls::system()),
     }))
 }

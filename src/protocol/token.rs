@@ -21,7 +21,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
 use subtle::ConstantTimeEq as _;
 
-use super::ably::auth::TokenDetails;
+use super::ably::auth::{AccessToken, TokenDetails};
 
 /// The longest request, in bytes.
 pub const REQUEST_BYTES_MAX: usize = 16 * 1024;
@@ -118,6 +118,18 @@ impl BrokerTokens {
             Audience::DaemonNagato => &self.daemon_nagato,
         }
     }
+}
+
+/// What our own transport is told through a pipe, so that its environment
+/// holds no secret.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct TransportSecrets {
+    /// For the broker.
+    #[serde(flatten)]
+    pub broker_tokens: BrokerTokens,
+    /// For the heartbeats over HTTP.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub presence_token: Option<AccessToken>,
 }
 
 /// What a client asks.

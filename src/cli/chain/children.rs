@@ -15,7 +15,8 @@ use std::time::Duration;
 use super::super::config::Watched;
 use super::{Ingredients, plan};
 use crate::process::spawn::Spec;
-use crate::protocol::token::BrokerTokens;
+use crate::protocol::ably::auth::AccessToken;
+use crate::protocol::token::{BrokerTokens, TransportSecrets};
 use crate::supervisor::chain::{Pace, Plan};
 use crate::supervisor::part::{
     Alive, AliveBy, Essence, Facts, Launch, PartSpec, ProcessPart, ReadyBy, Run,
@@ -57,6 +58,12 @@ const INHERITED: &[&str] = &[
     "XDG_RUNTIME_DIR",
 ];
 
+/// Proves to the presence service who sends heartbeats: a secret.
+const PRESENCE_TOKEN: &str = "UNBOUND_PRESENCE_DO_TOKEN";
+
+/// The longest one that surely fits into the pipe of secrets.
+const PRESENCE_TOKEN_BYTES_MAX: usize = 8 * 1024;
+
 /// What the transport gets besides: its settings of the contract.
 const TRANSPORT_SETTINGS: &[&str] = &[
     "DAEMON_ABLY_ENDPOINT",
@@ -66,7 +73,7 @@ const TRANSPORT_SETTINGS: &[&str] = &[
     "DAEMON_ABLY_PUBLISH_TIMEOUT",
     "DAEMON_ABLY_SHUTDOWN_TIMEOUT",
     "UNBOUND_PRESENCE_DO_HEARTBEAT_URL",
-    "UNBOUND_PRESENCE_DO_TOKEN",
+    PRESENCE_TOKEN,
     "UNBOUND_PRESENCE_DO_TTL_MS",
 ];
 
@@ -215,8 +222,30 @@ fn emulator_endpoint(facts: &Facts) -> Result<String, String> {
     Ok(format!("http://{}", EmulatorFact::parse(fact)?.address))
 }
 
-/// The transport under the contract: arguments, environment, and the broker
-/// tokens; ours gets those through a pipe, a foreign one in its environment.
+/// Takes the presence token out of the environment of our own transport and
+/// puts it to the broker tokens, for its pipe.
+fn take_secrets(spec: &mut Spec, broker_tokens: BrokerTokens) -> Result<String, String> {
+    let is_token = |(name, _): &mut (OsString, OsString)| name == PRESENCE_TOKEN;
+    let presence = spec.env.extract_if(.., is_token).next();
+    let presence = presence.and_then(|(_, value)| value.into_string().ok());
+    let presence = presence
+        .map(|token| token.trim().to_owned())
+        .filter(|token| !token.is_empty());
+    if presence
+        .as_ref()
+        .is_some_and(|token| PRESENCE_TOKEN_BYTES_MAX < token.len())
+    {
+        return Err(format!("{PRESENCE_TOKEN} is longer than 8 KiB"));
+    }
+    let secrets = TransportSecrets {
+        broker_tokens,
+        presence_token: presence.map(AccessToken::new),
+    };
+    serde_json::to_string(&secrets).map_err(|e| e.to_string())
+}
+
+/// The transport under the contract: arguments, environment, and secrets; ours
+/// gets those through a pipe, a foreign one in its environment.
 fn transport_launch(
     with: &Ingredients,
     program: PathBuf,
@@ -243,8 +272,8 @@ fn transport_launch(
     if let Some(endpoint) = endpoint {
         set("DAEMON_ABLY_ENDPOINT", endpoint.into());
     }
+    let tokens: BrokerTokens = serde_json::from_str(tokens).map_err(|e| e.to_string())?;
     if !ours {
-        let tokens: BrokerTokens = serde_json::from_str(tokens).map_err(|e| e.to_string())?;
         set(
             "UNBOUND_ABLY_BROKER_TOKEN_FALCO",
             tokens.daemon_falco.reveal().into(),
@@ -264,10 +293,41 @@ fn transport_launch(
     if with.debug {
         spec.args.push("--debug".into());
     }
-    let secrets = ours.then(|| tokens.to_owned());
+    let secrets = ours.then(|| take_secrets(&mut spec, tokens)).transpose()?;
     Ok(Launch {
         spec,
         secrets,
         before: None,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::token::BrokerToken;
+
+    #[test]
+    fn our_own_transport_has_no_secret_in_its_environment() {
+        let mut spec = Spec {
+            program: "daemon-ably".into(),
+            arg0: None,
+            args: Vec::new(),
+            env: vec![
+                ("HOME".into(), "/".into()),
+                (PRESENCE_TOKEN.into(), "hunter2".into()),
+            ],
+            directory: "/".into(),
+            descriptors: Vec::new(),
+            lease: None,
+        };
+        let tokens = BrokerTokens {
+            daemon_falco: BrokerToken::new("f"),
+            daemon_nagato: BrokerToken::new("n"),
+        };
+        let secrets = take_secrets(&mut spec, tokens).unwrap();
+        assert_eq!(spec.env, [("HOME".into(), "/".into())]);
+        let secrets: TransportSecrets = serde_json::from_str(&secrets).unwrap();
+        assert_eq!(secrets.presence_token.unwrap().reveal(), "hunter2");
+        assert_eq!(secrets.broker_tokens.daemon_falco.reveal(), "f");
+    }
 }
