@@ -380,8 +380,9 @@ impl<T> Lane<T> {
                 .map(|entry| entry.effect.operation.channel());
             let same = self.queue.iter().take_while(|entry| {
                 let operation = &entry.effect.operation;
-                let is_publish = matches!(operation, Operation::Publish { .. });
-                entry.batch == batch && is_publish && Some(operation.channel()) == channel
+                entry.batch == batch
+                    && operation.is_publish()
+                    && Some(operation.channel()) == channel
             });
             return same.count().max(1);
         }

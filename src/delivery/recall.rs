@@ -37,8 +37,7 @@ const KNOWN: Duration = Duration::from_secs(120);
 /// How an effect stands in a list: a server knows a key only together with its
 /// channel, and an object set is never part of a batch.
 pub(crate) fn listed(operation: &Operation, key: &IdempotencyKey) -> Uuid {
-    let is_publish = matches!(operation, Operation::Publish { .. });
-    digest(&(is_publish, operation.channel(), key))
+    digest(&(operation.is_publish(), operation.channel(), key))
 }
 
 /// A name for `value`, the same in every life of this program. Another program
@@ -82,7 +81,7 @@ pub(crate) struct Recall<T> {
 }
 
 impl<T> Recall<T> {
-    /// Knows these lists, each of at least two keys in the order of a batch.
+    /// Knows these lists, each of the keys of a batch in their order.
     pub(crate) fn new(lists: impl IntoIterator<Item = Vec<Uuid>>, now: Instant) -> Self {
         let lists = lists.into_iter();
         let by_first = lists.filter_map(|list| Some((*list.first()?, list)));

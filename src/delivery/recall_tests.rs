@@ -142,3 +142,13 @@ fn the_same_key_on_another_channel_or_of_an_object_set_is_another_effect() {
         assert_eq!(story.passed(), [vec![1], vec![2]]);
     }
 }
+
+#[test]
+fn what_went_out_alone_goes_out_alone_again() {
+    let mut story = Story::with_lists(&[&[1]]);
+    story.arrive("a", 1);
+    story.arrive("a", 2);
+    let first = story.recall.poll_passed();
+    assert!(matches!(first, Some(Passed::Batch(alone)) if alone.len() == 1));
+    assert_eq!(story.passed(), [vec![2]]);
+}

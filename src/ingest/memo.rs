@@ -1,5 +1,6 @@
 //! Which batches were sent: what Falco needs after a crash of its own to send
-//! them again as they were, and to know what was accepted.
+//! them again as they were, and to know what was accepted. A message that went
+//! out alone is a batch of one: in company the server would not know it again.
 //!
 //! Two files, written in turns: when one holds [`FILE_BYTES_MAX`], the other is
 //! begun anew with what is still open. Whoever starts reads both, older first.
@@ -151,7 +152,9 @@ impl Memo {
 
     /// A request is about to be sent over the way with this number.
     pub(super) fn handle_sent(&mut self, way: usize, request: &Request<'_>, now: BootTime) {
-        if request.effects.len() < 2 || self.file.is_none() {
+        // A server knows no object set again, whatever it goes out with.
+        let is_publish = matches!(request.effects[..], [first, ..] if first.operation.is_publish());
+        if !is_publish || self.file.is_none() {
             return;
         }
         self.now = now;

@@ -117,6 +117,12 @@ pub enum Operation {
 }
 
 impl Operation {
+    /// Whether it is a message.
+    #[must_use]
+    pub fn is_publish(&self) -> bool {
+        matches!(self, Self::Publish { .. })
+    }
+
     /// The payload or value.
     #[must_use]
     pub fn body(&self) -> &Bytes {
