@@ -16,7 +16,7 @@ mod servers;
 mod sidecars;
 mod upstream;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -128,6 +128,12 @@ fn plan(name: &str, after: &[&str], stop_grace: Duration) -> Plan {
         restart,
         pace: None,
     }
+}
+
+/// The directory of this executable, where programs may be, too.
+pub(super) fn beside() -> Option<PathBuf> {
+    let own = own_program().ok()?;
+    own.parent().map(Path::to_path_buf)
 }
 
 /// This executable, also after it was replaced by an upgrade.

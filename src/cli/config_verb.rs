@@ -3,7 +3,8 @@
 use clap::Subcommand;
 use serde::Serialize;
 
-use super::config::{self, Config, Loaded, Origin, Row};
+use super::chain::beside;
+use super::config::{self, Config, Loaded, Origin, Outside, Row};
 use super::credentials::{Choice, Places};
 use super::daemon::Setup;
 use super::exit::{Exit, Failure};
@@ -50,7 +51,11 @@ struct Show {
 
 pub(super) fn run(args: Args) -> Result<(), Failure> {
     match args.what {
-        What::Check(args) => check(&load(&args.instance, &args.setup)?),
+        What::Check(args) => {
+            let mut loaded = load(&args.instance, &args.setup)?;
+            look_outside(&args.instance.paths()?, &mut loaded);
+            check(&loaded)
+        }
         What::Show(args) => show(&args, &load(&args.instance, &args.setup)?),
     }
 }
@@ -62,6 +67,14 @@ fn load(instance: &Instance, setup: &Setup) -> Result<Loaded, Failure> {
         loaded.rows.push(credentials(&paths, &loaded.config)?);
     }
     Ok(loaded)
+}
+
+/// Adds what is wrong with the programs and files that are named.
+fn look_outside(paths: &Paths, loaded: &mut Loaded) {
+    let outside = Outside::of(loaded, paths.base(), beside(), config::variables());
+    let found = outside.examine();
+    loaded.mistakes.extend(found.mistakes);
+    loaded.warnings.extend(found.warnings);
 }
 
 /// That there are credentials, and who gave them; never what they are.

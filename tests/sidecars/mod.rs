@@ -1,8 +1,10 @@
 //! Sidecars beside the built-in parts.
 
 mod answering;
+mod checking;
 mod commanding;
 mod failing;
+mod finishing;
 mod reloading;
 
 use std::fs;

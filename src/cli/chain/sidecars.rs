@@ -1,14 +1,13 @@
 //! The programs that the configuration puts beside the built-in parts.
 
-use std::ffi::{OsStr, OsString};
-use std::fs;
-use std::io;
-use std::path::{Path, PathBuf};
+use std::ffi::OsString;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::super::given_file;
-use super::{Ingredients, own_program};
+use super::super::env_file::{self, Variable};
+use super::super::program::Search;
+use super::{Ingredients, beside};
 use crate::process::spawn::Spec;
 use crate::supervisor::chain::{Pace, Plan};
 use crate::supervisor::part::{
@@ -140,11 +139,12 @@ impl Recipe {
     fn spec(&self, program: &str) -> Result<Spec, String> {
         let base = self.with.paths.base();
         let directory = self.sidecar.cwd.as_deref().map(|cwd| base.join(cwd));
+        let env = self.environment()?;
         Ok(Spec {
-            program: self.find(program)?,
+            program: self.find(program, &env)?,
             arg0: None,
             args: Vec::new(),
-            env: self.environment()?,
+            env,
             directory: directory.unwrap_or_else(|| base.to_path_buf()),
             descriptors: Vec::new(),
             lease: None,
@@ -175,7 +175,7 @@ impl Recipe {
             let socket = paths.base().join("nagato.sock");
             set("NAGATO_SOCKET".into(), socket.into());
         }
-        for (name, value) in self.file_variables()? {
+        for Variable { name, value, .. } in self.file_variables()? {
             set(name.into(), value.into());
         }
         for (name, value) in &self.sidecar.env.0 {
@@ -184,35 +184,23 @@ impl Recipe {
         Ok(env)
     }
 
-    fn file_variables(&self) -> Result<Vec<(String, String)>, String> {
+    fn file_variables(&self) -> Result<Vec<Variable>, String> {
         let Some(path) = &self.sidecar.env_file else {
             return Ok(Vec::new());
         };
-        let path = self.with.paths.base().join(path);
-        let cannot = |e: io::Error| format!("env_file {}: {e}", path.display());
-        let file = given_file::open(&path).map_err(cannot)?;
-        let text = given_file::text(&file).map_err(cannot)?;
-        variables(&text).map_err(|line| {
-            let path = path.display();
-            format!("env_file {path}: line {line} is not NAME=value")
-        })
+        let read = env_file::read(&self.with.paths.base().join(path));
+        read.map_err(|error| format!("env_file {error}"))
     }
 
-    /// A path from the base directory, or a name: beside us, then in `PATH`.
-    fn find(&self, program: &str) -> Result<PathBuf, String> {
-        if program.contains('/') {
-            return Ok(self.with.paths.base().join(program));
-        }
-        let own = own_program().map_err(|e| e.to_string())?;
-        let path = self.with.variables.get(OsStr::new("PATH"));
-        let path = path.map(std::env::split_paths).into_iter().flatten();
-        let beside = own.parent().map(Path::to_path_buf);
-        let mut places = beside.into_iter().chain(path);
-        let found = places.find_map(|place| {
-            let file = place.join(program);
-            is_executable(&file).then_some(file)
-        });
-        found.ok_or_else(|| format!("there is no program {program} beside falco or in PATH"))
+    /// Where `program` is, for a child with this environment.
+    fn find(&self, program: &str, env: &[(OsString, OsString)]) -> Result<PathBuf, String> {
+        let path = env.iter().find(|(name, _)| name == "PATH");
+        let search = Search {
+            base: self.with.paths.base(),
+            beside: beside(),
+            path: path.map(|(_, value)| value.clone()),
+        };
+        search.find(program).map_err(|error| error.to_string())
     }
 
     fn resolved(&self, check: &Check) -> Check {
@@ -251,47 +239,9 @@ fn watched(liveness: &Liveness) -> (&AliveWhen, Duration, Option<Duration>) {
     (&liveness.when, liveness.timeout, within)
 }
 
-fn is_executable(file: &Path) -> bool {
-    use std::os::unix::fs::PermissionsExt;
-    fs::metadata(file).is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
-}
-
-/// Reads `NAME=value` lines; empty lines and those with `#` first are left out,
-/// and a pair of quotes around a value too. An error is the number of a line.
-fn variables(text: &str) -> Result<Vec<(String, String)>, usize> {
-    let lines = text.lines().map(str::trim).enumerate();
-    let said = lines.filter(|(_, line)| !line.is_empty() && !line.starts_with('#'));
-    said.map(|(at, line)| {
-        let (name, value) = line.split_once('=').ok_or(at + 1)?;
-        let (name, value) = (name.trim_end(), value.trim_start());
-        if name.is_empty() || name.contains('\0') || value.contains('\0') {
-            return Err(at + 1);
-        }
-        let quoted = |quote| value.strip_prefix(quote)?.strip_suffix(quote);
-        let value = quoted('"').or_else(|| quoted('\'')).unwrap_or(value);
-        Ok((name.to_owned(), value.to_owned()))
-    })
-    .collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_file_of_variables_is_read_line_by_line() {
-        let text = "# secrets\n\nA=1\nB = \"two words\"\nC='x=y'\nD=\n";
-        let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
-        let expected = [
-            pair("A", "1"),
-            pair("B", "two words"),
-            pair("C", "x=y"),
-            pair("D", ""),
-        ];
-        assert_eq!(variables(text).unwrap(), expected);
-        assert_eq!(variables("A=1\nnonsense\n"), Err(2));
-        assert_eq!(variables("=1"), Err(1));
-    }
 
     #[test]
     fn another_question_is_another_life_and_another_pace_is_not() {

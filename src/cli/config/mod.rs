@@ -20,11 +20,13 @@ mod kind;
 mod mistake;
 mod origin;
 mod outbox;
+mod outside;
 mod reader;
 mod secrets;
 mod sidecar;
 mod tree;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -32,15 +34,18 @@ use super::credentials::Variables;
 use super::exit::{Exit, Failure};
 use crate::logfile::Limits;
 use crate::paths::Paths;
-use crate::supervisor::sidecar::SidecarSpec;
+use crate::supervisor::sidecar::{SidecarName, SidecarSpec};
 
 pub(super) use chain::{Credentials, Emulator, Transport, UP_TIMEOUT, Upstream, Watched};
 pub(super) use mistake::Mistake;
 pub(super) use origin::{Origin, Row};
 pub(super) use outbox::{Delivery, OnJournalFailure, Outbox, Payload, Route, Sync};
+pub(super) use outside::Outside;
 pub(super) use reader::Given;
+pub(super) use sidecar::{BROKER, BUILT_IN};
 
 use file::Text;
+use outside::Stands;
 use reader::Reader;
 use tree::Table;
 
@@ -94,6 +99,8 @@ pub(super) struct Loaded {
     pub(super) warnings: Vec<Mistake>,
     /// The file, if there is one.
     pub(super) file: Option<PathBuf>,
+    /// Where each sidecar names what is outside of the file.
+    stands: BTreeMap<SidecarName, Stands>,
 }
 
 impl Loaded {
@@ -140,6 +147,7 @@ fn parse(text: &Text, given: &Given, base: &Path) -> Loaded {
         rows,
         mut mistakes,
         warnings,
+        stands,
         ..
     } = reader;
     mistakes.sort_by_key(Mistake::order);
@@ -149,6 +157,7 @@ fn parse(text: &Text, given: &Given, base: &Path) -> Loaded {
         mistakes,
         warnings,
         file: text.exists.then(|| text.path.clone()),
+        stands,
     }
 }
 

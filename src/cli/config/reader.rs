@@ -15,8 +15,10 @@ use super::file::Text;
 use super::kind::{self, Kind, Written};
 use super::mistake::{Mistake, Place};
 use super::origin::{Origin, Row};
+use super::outside::Stands;
 use super::secrets;
 use super::tree::{Entry, Table, Value};
+use crate::supervisor::sidecar::SidecarName;
 
 /// What goes before the file.
 #[derive(Debug, Default)]
@@ -61,6 +63,8 @@ pub(super) struct Reader<'a> {
     pub(super) rows: Vec<Row>,
     pub(super) mistakes: Vec<Mistake>,
     pub(super) warnings: Vec<Mistake>,
+    /// Where each sidecar names what is outside of the file.
+    pub(super) stands: BTreeMap<SidecarName, Stands>,
 }
 
 impl<'a> Reader<'a> {
@@ -74,6 +78,7 @@ impl<'a> Reader<'a> {
             rows: Vec::new(),
             mistakes: Vec::new(),
             warnings: Vec::new(),
+            stands: BTreeMap::new(),
         }
     }
 
@@ -281,6 +286,11 @@ impl<'a> Section<'_, 'a> {
     pub(super) fn value_span(&self, key: &str) -> Range<usize> {
         let entry = self.entry(key);
         entry.map_or(self.span(), |entry| entry.node.span.clone())
+    }
+
+    /// Where a byte range of the file begins, for people.
+    pub(super) fn place(&self, span: Range<usize>) -> Place {
+        self.reader.text.place(span.start)
     }
 
     /// A path as text, wherever it starts.

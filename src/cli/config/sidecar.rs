@@ -6,6 +6,7 @@ use std::ops::Range;
 use super::chain::limits_given;
 use super::checks;
 use super::kind::{Choice, Kind, Numbers, Span, Text, Words, Written};
+use super::outside::Stands;
 use super::reader::{Section, closest};
 use super::secrets;
 use super::tree::{Table, Value};
@@ -14,8 +15,11 @@ use crate::supervisor::sidecar::{
     StopPolicy, StopSignal, Tangle, in_order,
 };
 
+/// The token broker's name; it has no process, and so no log.
+pub(in super::super) const BROKER: &str = "broker";
+
 /// What the parts of the chain are called.
-pub(in super::super) const BUILT_IN: [&str; 4] = ["broker", "emulator", "transport", "falco"];
+pub(in super::super) const BUILT_IN: [&str; 4] = [BROKER, "emulator", "transport", "falco"];
 
 const CONDITION: Choice<Condition> = Choice(&[
     ("always", Condition::Always),
@@ -106,6 +110,10 @@ fn sidecar<'a>(top: &mut Section<'_, 'a>, at: usize, table: &'a Table) -> Option
     let mut read = spec.clone().unwrap_or_else(nameless);
     fill(&mut section, &mut read);
     let (name_at, after_at) = (section.value_span("name"), spans(&section));
+    if spec.is_some() {
+        let stands = Stands::of(&section);
+        section.reader.stands.insert(read.name.clone(), stands);
+    }
     section.finish();
     spec.map(|_| Found {
         spec: read,

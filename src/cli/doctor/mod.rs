@@ -12,13 +12,15 @@ mod leftovers;
 mod machine;
 mod owner;
 mod secrets;
+mod sidecars;
 mod transport;
 
 use std::time::Duration;
 
 use tokio::time::timeout;
 
-use super::config;
+use super::chain::beside;
+use super::config::{self, Outside};
 use super::daemon::Setup;
 use super::exit::{Exit, Failure};
 use super::output;
@@ -58,16 +60,21 @@ pub(super) fn run(args: Args) -> Result<(), Failure> {
 
 async fn examine(args: &Args, paths: &Paths) -> Vec<Finding> {
     let fix = args.fix;
+    let loaded = config::load(paths, &args.setup.given());
+    let outside = loaded.as_ref().ok().map(|loaded| {
+        let variables = config::variables();
+        Outside::of(loaded, paths.base(), beside(), variables)
+    });
     let of_files = {
         let paths = paths.clone();
         move || {
             let mut found = directory::examine(&paths, fix);
             found.extend(leftovers::examine(&paths, fix));
             found.extend(machine::examine());
+            found.extend(outside.iter().flat_map(sidecars::examine));
             found
         }
     };
-    let loaded = config::load(paths, &args.setup.given());
     let config = loaded.as_ref().ok().map(|loaded| &loaded.config);
     let secrets = secrets::of(paths, config);
     let program = config.and_then(|config| config.transport.binary.clone());
