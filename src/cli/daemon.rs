@@ -289,7 +289,7 @@ fn recompose(paths: &Paths, setup: &Setup, with: Ingredients) -> Recompose {
             let with = with.clone();
             chain::compose(&Ingredients { config, ..with })
         };
-        read().map_err(|failure| failure.to_string())
+        read().map_err(|failure| failure.to_refusal())
     })
 }
 

@@ -6,7 +6,7 @@ use std::fmt::Display;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-use crate::protocol::control::StartFailure;
+use crate::protocol::control::{Refusal, StartFailure, Why};
 use crate::report::Report;
 
 /// Every exit code there is.
@@ -160,6 +160,36 @@ impl Failure {
             exit: Exit::from_code(start.exit),
             error: Some(start.error),
             hint: start.hint,
+        }
+    }
+
+    /// The failure that a supervisor's refusal is.
+    pub(super) fn from_refusal(refusal: Refusal) -> Self {
+        let exit = match refusal.why {
+            Why::Unknown => Exit::Usage,
+            Why::Config => Exit::Config,
+            Why::Permission => Exit::Permission,
+            Why::Impossible => Exit::Failed,
+        };
+        Self {
+            exit,
+            error: Some(refusal.error),
+            hint: refusal.hint,
+        }
+    }
+
+    /// The failure as a supervisor refuses a request with it.
+    pub(super) fn to_refusal(&self) -> Refusal {
+        let why = match self.exit {
+            Exit::Usage => Why::Unknown,
+            Exit::Config => Why::Config,
+            Exit::Permission => Why::Permission,
+            _ => Why::Impossible,
+        };
+        Refusal {
+            error: self.error.clone().unwrap_or_default(),
+            why,
+            hint: self.hint.clone(),
         }
     }
 

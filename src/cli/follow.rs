@@ -41,7 +41,7 @@ async fn to_the_end(
     loop {
         match exchange.next(patience).await {
             Ok(Event::Ready(_) | Event::Done { .. }) => return Ok(()),
-            Ok(Event::Refused { error }) => return Err(refused(error)),
+            Ok(Event::Refused(refusal)) => return Err(Failure::from_refusal(refusal)),
             Ok(Event::Failed(failure)) => return Err(Failure::from_start(failure)),
             Ok(Event::Stopped { .. }) => {
                 return Err(Failure::new(
@@ -54,10 +54,6 @@ async fn to_the_end(
             Err(error) => return Err(Failure::of(Exit::Unknown, &error)),
         }
     }
-}
-
-fn refused(error: String) -> Failure {
-    Failure::new(Exit::Usage, error)
 }
 
 fn late(paths: &Paths) -> Failure {

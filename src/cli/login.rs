@@ -62,8 +62,7 @@ pub(super) fn run(args: Args) -> Result<(), Failure> {
         file.display()
     ));
     login.warn_of_environment();
-    login.tell_chain(Duration::from_secs(args.timeout.max(1)))?;
-    Ok(())
+    login.tell_chain(login.running(), Duration::from_secs(args.timeout.max(1)))
 }
 
 impl Args {
@@ -114,11 +113,15 @@ pub(super) fn logout(args: LogoutArgs) -> Result<(), Failure> {
         progress: Progress::new(false),
     };
     let config = config::load(&paths, &args.setup.given()).and_then(Loaded::right);
-    let before = login.status();
+    let before = login.running();
     // With a file that nobody can read, somebody may be in.
     if let Ok(config) = &config
-        && !login.is_anybody_in(&config.credentials, before.as_ref())
+        && !login.is_anybody_in(&config.credentials, &before)
     {
+        if let Running::Unknown(why) = before {
+            output::message("no credentials are kept here; nothing was changed");
+            return Err(untold(&why));
+        }
         output::message("nobody is logged in");
         return Ok(());
     }
@@ -128,8 +131,31 @@ pub(super) fn logout(args: LogoutArgs) -> Result<(), Failure> {
     if let Err(mistake) = config {
         return login.ends_with(mistake);
     }
-    login.tell_chain(Duration::from_secs(args.timeout.max(1)))?;
+    login.tell_chain(before, Duration::from_secs(args.timeout.max(1)))?;
     login.stays_out()
+}
+
+/// What is known of a chain before it is told anything.
+enum Running {
+    /// None runs.
+    No,
+    /// It answers, and is so.
+    Yes(Box<Status>),
+    /// One may run, and does not answer.
+    Unknown(Failure),
+}
+
+impl Running {
+    /// Whether it is known to be logged in.
+    fn is_in(&self) -> bool {
+        matches!(self, Self::Yes(status) if status.login.state == LoginState::LoggedIn)
+    }
+}
+
+/// What is kept is settled, and a chain that may run has not heard of it.
+fn untold(why: &Failure) -> Failure {
+    let text = format!("the chain could not be told and stays as it is: {why}");
+    Failure::new(Exit::Unknown, text).hint("falco reload once it answers, or falco stop --now")
 }
 
 struct Login<'a> {
@@ -196,11 +222,14 @@ impl Login<'_> {
     }
 
     /// Has a chain that runs take up what is kept now.
-    fn tell_chain(&self, patience: Duration) -> Result<(), Failure> {
-        let asked = Lock::ask_existing(&self.paths.lock_file());
-        if let Ok(Asked::Ours(_) | Asked::Absent) = asked {
-            self.progress.say("the chain does not run; falco up");
-            return Ok(());
+    fn tell_chain(&self, running: Running, patience: Duration) -> Result<(), Failure> {
+        match running {
+            Running::No => {
+                self.progress.say("the chain does not run; falco up");
+                return Ok(());
+            }
+            Running::Unknown(why) => return Err(untold(&why)),
+            Running::Yes(_) => {}
         }
         let took = follow(self.paths, &Request::Reload, &self.progress, patience)?;
         let took = seconds(took);
@@ -218,25 +247,24 @@ impl Login<'_> {
         }
     }
 
-    /// How a chain that runs is; `None` if none does.
-    fn status(&self) -> Option<Status> {
-        let asked = async {
-            let status = status::ask(self.paths).await;
-            status.map_err(|_| Failure::already_printed(Exit::Ok))
-        };
-        block_on(asked).ok().map(|status| *status)
+    fn running(&self) -> Running {
+        match block_on(status::ask(self.paths)) {
+            Ok(status) => Running::Yes(status),
+            Err(failure) if failure.exit() == Exit::NotRunning => Running::No,
+            Err(failure) => Running::Unknown(failure),
+        }
     }
 
     /// Whether there is anything to log out of.
-    fn is_anybody_in(&self, named: &Credentials, status: Option<&Status>) -> bool {
+    fn is_anybody_in(&self, named: &Credentials, running: &Running) -> bool {
         let kept = Stored::read(&self.paths.credentials_file());
         let in_file = named.token_endpoint.is_some()
             || named.token_command.is_some()
             || named.api_key_file.is_some();
         match kept {
-            Ok(Some(Stored::LoggedOut)) => is_in(status),
+            Ok(Some(Stored::LoggedOut)) => running.is_in(),
             Ok(None) => {
-                in_file || is_in(status) || credentials::set_in(&config::variables()).is_some()
+                in_file || running.is_in() || credentials::set_in(&config::variables()).is_some()
             }
             // What cannot be read is gone afterwards.
             Ok(Some(_)) | Err(_) => true,
@@ -245,16 +273,15 @@ impl Login<'_> {
 
     /// Whether the chain has really let go.
     fn stays_out(&self) -> Result<(), Failure> {
-        let Some(status) = self.status().filter(|status| is_in(Some(status))) else {
-            return Ok(());
+        let status = match self.running() {
+            running @ Running::Yes(_) if !running.is_in() => return Ok(()),
+            Running::Yes(status) => status,
+            Running::No => return Ok(()),
+            Running::Unknown(why) => return Err(untold(&why)),
         };
         let how = status.login.how.unwrap_or_default();
         let text =
             format!("the chain is still logged in: it was started with {how}, which goes first");
         Err(Failure::new(Exit::Failed, text).hint("falco stop, unset it, falco up"))
     }
-}
-
-fn is_in(status: Option<&Status>) -> bool {
-    status.is_some_and(|status| status.login.state == LoginState::LoggedIn)
 }

@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use regex_automata::meta::Regex;
 
+use super::config::{self, BROKER, BUILT_IN, Given};
 use super::exit::{Exit, Failure};
 use super::moment::Local;
 use super::output;
@@ -91,7 +92,7 @@ fn pattern(text: &str) -> Result<Regex, String> {
 pub(super) fn run(args: Args) -> Result<(), Failure> {
     let local = Local::new();
     let paths = args.instance.paths()?;
-    let logs = logs(&paths.logs(), &args.names)?;
+    let logs = logs(&paths, &args.names)?;
     if args.path {
         return print_paths(&logs);
     }
@@ -106,6 +107,9 @@ pub(super) fn run(args: Args) -> Result<(), Failure> {
     let mut followed = Vec::new();
     let mut lines: Vec<Line> = Vec::new();
     for log in logs {
+        if log.is_silent() {
+            output::message(&format!("{} has written nothing yet", log.name));
+        }
         let (follower, before) = Follower::open(&log.path);
         lines.extend(wanted.last(&log.name, before, count));
         followed.push((log, follower));
@@ -201,7 +205,7 @@ fn follow_new_logs(directory: &Path, followed: &mut Vec<(Log, Follower)>) {
 
 /// Shows the last lines, written at `since` or later, of a part that failed.
 pub(super) fn show_last(paths: &Paths, part: &str, since: &str, progress: &Progress) {
-    let Ok(logs) = logs(&paths.logs(), &[part.to_owned()]) else {
+    let Ok(logs) = logs(paths, &[part.to_owned()]) else {
         return;
     };
     progress.say(&format!("    last output of {part}:"));
@@ -233,6 +237,13 @@ impl Log {
     }
 }
 
+impl Log {
+    /// Whether nothing was ever written to it.
+    fn is_silent(&self) -> bool {
+        !self.path.exists() && !older(&self.path, 1).exists()
+    }
+}
+
 fn width(logs: &[Log]) -> usize {
     let longest = logs.iter().map(|log| log.name.chars().count()).max();
     longest.unwrap_or(0).max(NAME_WIDTH)
@@ -246,26 +257,52 @@ fn list(directory: &Path) -> std::io::Result<Vec<Log>> {
     Ok(logs)
 }
 
-/// The logs in `directory` that are asked for.
-fn logs(directory: &Path, names: &[String]) -> Result<Vec<Log>, Failure> {
-    let mut logs = list(directory).map_err(|e| {
+/// The logs that are asked for; one of a part that has not written anything
+/// has no file.
+fn logs(paths: &Paths, names: &[String]) -> Result<Vec<Log>, Failure> {
+    let directory = paths.logs();
+    let mut logs = list(&directory).map_err(|e| {
         let error = format!("there are no logs: {}: {e}", directory.display());
         Failure::new(Exit::Failed, error).hint("falco up writes some")
     })?;
-    let all: Vec<_> = logs.iter().map(|f| f.name.clone()).collect();
-    if let Some(name) = names.iter().find(|n| !all.contains(n)) {
-        let error = format!("there is no log {name:?}; there are {}", all.join(", "));
-        return Err(Failure::new(Exit::Usage, error));
+    for name in names {
+        if logs.iter().all(|log| log.name != *name) {
+            let all: Vec<_> = logs.iter().map(|log| log.name.as_str()).collect();
+            check_silent(paths, name, &all)?;
+            let path = directory.join(format!("{name}.log"));
+            logs.push(Log {
+                name: name.clone(),
+                path,
+            });
+        }
     }
     logs.retain(|f| names.is_empty() || names.contains(&f.name));
     Ok(logs)
+}
+
+/// Whether `name`, which has no log, is a part that will have one.
+fn check_silent(paths: &Paths, name: &str, all: &[&str]) -> Result<(), Failure> {
+    if name == BROKER {
+        let error = "the broker has no log of its own: it runs inside the supervisor";
+        return Err(Failure::new(Exit::Usage, error).hint("falco logs falco"));
+    }
+    let given = Given::new(config::variables());
+    let config = config::load(paths, &given).map(|loaded| loaded.config);
+    let sidecars = config.map(|config| config.sidecars).unwrap_or_default();
+    let mut parts = sidecars.iter().map(|s| s.name.as_str()).chain(BUILT_IN);
+    if parts.any(|part| part == name) {
+        return Ok(());
+    }
+    let error = format!("there is no log {name:?}; there are {}", all.join(", "));
+    Err(Failure::new(Exit::Usage, error))
 }
 
 /// Prints every file of `logs`, newest first.
 fn print_paths(logs: &[Log]) -> Result<(), Failure> {
     for log in logs {
         let old = (1..).map(|n| older(&log.path, n));
-        let files = std::iter::once(log.path.clone()).chain(old.take_while(|p| p.exists()));
+        let current = Some(log.path.clone()).filter(|p| p.exists());
+        let files = current.into_iter().chain(old.take_while(|p| p.exists()));
         for file in files {
             output::line(&file.display().to_string())?;
         }

@@ -125,7 +125,7 @@ async fn ask(paths: &Paths, request: &OutboxRequest) -> Result<OutboxAnswer, Fai
     let asked = Request::Outbox(request.clone());
     let answer = match client::ask(&paths.control_socket(), &asked, PATIENCE).await {
         Ok(Event::Outbox(answer)) => *answer,
-        Ok(Event::Refused { error }) => return Err(Failure::new(Exit::Failed, error)),
+        Ok(Event::Refused(refusal)) => return Err(Failure::from_refusal(refusal)),
         Ok(other) => {
             let error = format!("unexpected answer: {other:?}");
             return Err(Failure::new(Exit::Unknown, error));

@@ -115,7 +115,7 @@ impl Progress {
             | Event::Done { .. }
             | Event::Status(_)
             | Event::Outbox(_)
-            | Event::Refused { .. } => {}
+            | Event::Refused(_) => {}
         }
     }
 }

@@ -17,7 +17,7 @@ use super::{events, holder, output, progress};
 use crate::control::client::{self, ControlError};
 use crate::net::unix::ConnectError;
 use crate::paths::Paths;
-use crate::protocol::control::{ChainState, Event, Request, STATUS_SCHEMA, Status};
+use crate::protocol::control::{ChainState, Event, PartStatus, Request, STATUS_SCHEMA, Status};
 use crate::supervisor::instance::{Asked, Lock};
 use paint::{Paint, When};
 use render::Render;
@@ -34,7 +34,7 @@ const LOOK_AGAIN: Duration = Duration::from_millis(10);
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   falco status                            the whole chain
-  falco status transport                  one part; exit 0 if it answers
+  falco status transport                  one part; exit 0 if it answers, or has finished
   falco status --wait ready --timeout 10  exit 0 once everything answers, 75 if too late
   falco status --watch                    every change, until the chain stops")]
 pub(super) struct Args {
@@ -138,7 +138,7 @@ impl Show {
         status.parts.retain(|p| self.names.contains(&p.name));
         status.state = match status.state {
             ChainState::Stopping => ChainState::Stopping,
-            _ if status.parts.iter().all(|p| p.ready) => ChainState::Running,
+            _ if status.parts.iter().all(PartStatus::is_well) => ChainState::Running,
             _ => ChainState::Degraded,
         };
         Ok(())

@@ -323,7 +323,7 @@ async fn attach(
             Ok(Event::Ready(summary)) => return Ok(Some(summary)),
             Ok(Event::Failed(failure)) => return Err(Failure::from_start(failure)),
             Ok(Event::Stopped { .. }) => return Err(stopped_meanwhile()),
-            Ok(Event::Refused { .. }) => {
+            Ok(Event::Refused(_)) => {
                 return still_time(deadline, paths, who).map(|()| None);
             }
             Ok(event) => progress.show(&event),

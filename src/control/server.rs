@@ -9,7 +9,7 @@ use tokio::time::timeout;
 
 use crate::net::lines::LineBuffer;
 use crate::net::unix::Listener;
-use crate::protocol::control::{Event, REQUEST_BYTES_MAX, Request};
+use crate::protocol::control::{Event, REQUEST_BYTES_MAX, Refusal, Request};
 use crate::shutdown::Shutdown;
 
 /// Connections being served at once; more wait in the socket's backlog.
@@ -68,8 +68,9 @@ async fn serve(mut stream: UnixStream, commands: &mpsc::Sender<Command>) {
     let request = match serde_json::from_slice(&line) {
         Ok(request) => request,
         Err(error) => {
-            let error = format!("unknown request: {error}");
-            _ = write(&mut stream, &Event::Refused { error }).await;
+            let error = format!("unknown request, perhaps of another version: {error}");
+            let refused = Event::Refused(Refusal::impossible(error));
+            _ = write(&mut stream, &refused).await;
             return;
         }
     };

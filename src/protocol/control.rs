@@ -1,5 +1,5 @@
 //! The control protocol between the command line and the supervisor, spoken on
-//! `falco-control.sock`, and the status everybody reads.
+//! `falco-control.sock`, and the [status](Status) everybody reads.
 //!
 //! One request per connection, one JSON object a line. Answers are a stream of
 //! [`Event`]s; the last one says how the request ended, then the connection is
@@ -15,16 +15,16 @@
 //! ← {"event":"stopped","after_ms":41}
 //! ```
 
-use std::collections::BTreeMap;
+mod status;
 
 use serde::{Deserialize, Serialize};
 
-use super::ipc::TransportStatus;
-use super::life::Cause;
-use super::outbox::{OutboxAnswer, OutboxRequest, OutboxStatus};
+use super::outbox::{OutboxAnswer, OutboxRequest};
 
-/// The version of [`Status`]; fields may be added under one version.
-pub const STATUS_SCHEMA: u32 = 1;
+pub use status::{
+    ChainState, IngestStatus, LastExit, LatencyStatus, LogStatus, Login, LoginState, MetricsPlace,
+    PartKind, PartState, PartStatus, STATUS_SCHEMA, SocketStatus, Status,
+};
 
 /// The longest request line.
 pub const REQUEST_BYTES_MAX: usize = 64 * 1024;
@@ -153,10 +153,56 @@ pub enum Event {
     /// Final: what the outbox says.
     Outbox(Box<OutboxAnswer>),
     /// Final: the request was refused.
-    Refused {
-        /// Why.
-        error: String,
-    },
+    Refused(Refusal),
+}
+
+/// Why a request was refused.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refusal {
+    /// For people.
+    pub error: String,
+    /// For programs.
+    #[serde(default)]
+    pub why: Why,
+    /// What to do about it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hint: Option<String>,
+}
+
+/// What kind of refusal it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Why {
+    /// It names something that there is not.
+    Unknown,
+    /// The configuration is wrong.
+    Config,
+    /// The files it takes are not ours to use.
+    Permission,
+    /// It cannot be done as things are; also whatever a later version says.
+    #[default]
+    #[serde(other)]
+    Impossible,
+}
+
+impl Refusal {
+    /// It cannot be done as things are.
+    pub fn impossible(error: impl Into<String>) -> Self {
+        Self::of(Why::Impossible, error)
+    }
+
+    /// There is nothing of that name.
+    pub fn unknown(error: impl Into<String>) -> Self {
+        Self::of(Why::Unknown, error)
+    }
+
+    fn of(why: Why, error: impl Into<String>) -> Self {
+        Self {
+            error: error.into(),
+            why,
+            hint: None,
+        }
+    }
 }
 
 /// What a reload does with whom, by name and in starting order.
@@ -225,314 +271,6 @@ pub struct StartFailure {
     pub part: Option<String>,
 }
 
-/// How the chain is.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Status {
-    /// [`STATUS_SCHEMA`].
-    pub schema: u32,
-    /// The chain as a whole.
-    pub state: ChainState,
-    /// New at every start.
-    pub instance: String,
-    /// The supervisor's version.
-    pub version: String,
-    /// The supervisor's process.
-    pub pid: u32,
-    /// The boot it runs in.
-    pub boot_id: String,
-    /// When it was started, in milliseconds since the epoch.
-    pub since_ms: u64,
-    /// How long ago that was.
-    pub up_ms: u64,
-    /// Its memory.
-    pub rss_bytes: Option<u64>,
-    /// Its CPU time.
-    pub cpu_ms: Option<u64>,
-    /// The base directory.
-    pub base_dir: String,
-    /// The device this is.
-    pub device_id: String,
-    /// The user it belongs to.
-    pub user_id: String,
-    /// The parts, in starting order.
-    pub parts: Vec<PartStatus>,
-    /// The sockets that the supervisor itself listens on.
-    pub sockets: Vec<SocketStatus>,
-    /// What Falco says of itself; absent if it does not answer.
-    pub ingest: Option<IngestStatus>,
-    /// What the transport says of itself; absent if it does not answer.
-    pub transport: Option<TransportStatus>,
-    /// Where the emulator is, when there is one.
-    pub emulator: Option<EmulatorPlace>,
-    /// Whether somebody is logged in.
-    pub login: Login,
-    /// All logs together.
-    pub logs: LogStatus,
-    /// Where metrics are served, if they are to be.
-    pub metrics: Option<MetricsPlace>,
-}
-
-/// Where metrics are served.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(default)]
-pub struct MetricsPlace {
-    /// `127.0.0.1:9464`.
-    pub address: String,
-    /// Why they are not, though they should be.
-    pub trouble: Option<String>,
-}
-
-/// Whether there is somebody to publish for.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Login {
-    /// Whether there is.
-    pub state: LoginState,
-    /// How, and who said so; never the secret.
-    pub how: Option<String>,
-}
-
-/// Whether somebody is logged in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum LoginState {
-    /// Nobody has to be: it is the emulator.
-    #[default]
-    Emulator,
-    /// Somebody is.
-    LoggedIn,
-    /// Nobody is: nothing can be published.
-    LoggedOut,
-}
-
-/// How large a log is, and what is missing in it.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(default)]
-pub struct LogStatus {
-    /// Bytes on disk.
-    pub bytes: u64,
-    /// Bytes there may be.
-    pub cap: u64,
-    /// Lines lost since the start.
-    pub dropped: u64,
-    /// Why it cannot be written now.
-    pub trouble: Option<String>,
-}
-
-/// The chain as a whole.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ChainState {
-    /// Not every part has been ready yet.
-    #[default]
-    Starting,
-    /// Every part is ready.
-    Running,
-    /// Up, and some part does not answer or cannot be reached, or Ably refuses
-    /// the transport.
-    Degraded,
-    /// Going down.
-    Stopping,
-}
-
-impl ChainState {
-    /// The word for it.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Starting => "starting",
-            Self::Running => "running",
-            Self::Degraded => "degraded",
-            Self::Stopping => "stopping",
-        }
-    }
-}
-
-/// How one part is.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
-#[serde(default)]
-pub struct PartStatus {
-    /// Its name.
-    pub name: String,
-    /// Whether it is a process or runs inside the supervisor.
-    pub kind: PartKind,
-    /// Where it stands.
-    pub state: PartState,
-    /// Whether it answers.
-    pub ready: bool,
-    /// Why it does not, if it should.
-    pub trouble: Option<String>,
-    /// Its process, while there is one.
-    pub pid: Option<u32>,
-    /// Counts its starts.
-    pub incarnation: u32,
-    /// How long this incarnation has run.
-    pub up_ms: Option<u64>,
-    /// Starts after the first.
-    pub restarts: u32,
-    /// When it is started again.
-    pub next_retry_ms: Option<u64>,
-    /// How the incarnation before ended.
-    pub last_exit: Option<LastExit>,
-    /// Its memory.
-    pub rss_bytes: Option<u64>,
-    /// Its CPU time.
-    pub cpu_ms: Option<u64>,
-    /// Of one CPU, over its life.
-    pub cpu_pct: Option<f64>,
-    /// Where it listens.
-    pub place: String,
-    /// Its log, if it has one of its own.
-    pub log: Option<LogStatus>,
-}
-
-/// Whether a part is a process of its own.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum PartKind {
-    /// A child process.
-    #[default]
-    Process,
-    /// A server inside the supervisor.
-    Server,
-}
-
-/// Where a part stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum PartState {
-    /// It waits for parts before it.
-    #[default]
-    Waiting,
-    /// It runs and does not answer yet.
-    Starting,
-    /// It answers.
-    Running,
-    /// It was asked to end.
-    Stopping,
-    /// It failed and is started again soon.
-    Backoff,
-    /// It fails again and again.
-    CrashLoop,
-    /// It failed for good.
-    Failed,
-    /// It has done what it was for.
-    Finished,
-    /// It is gone.
-    Stopped,
-}
-
-impl PartState {
-    /// The word for it.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Waiting => "waiting",
-            Self::Starting => "starting",
-            Self::Running => "running",
-            Self::Stopping => "stopping",
-            Self::Backoff => "backoff",
-            Self::CrashLoop => "crash-loop",
-            Self::Failed => "failed",
-            Self::Finished => "finished",
-            Self::Stopped => "stopped",
-        }
-    }
-}
-
-/// How a part ended last.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(default)]
-pub struct LastExit {
-    /// How, for people.
-    pub ending: String,
-    /// The exit code, if it exited.
-    pub code: Option<i32>,
-    /// The signal, if one ended it.
-    pub signal: Option<i32>,
-    /// How long ago.
-    pub ago_ms: u64,
-    /// When, in milliseconds since the epoch.
-    pub at_ms: u64,
-    /// How long it had run.
-    pub uptime_ms: u64,
-    /// Why.
-    pub cause: Option<Cause>,
-}
-
-/// A socket of the chain.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(default)]
-pub struct SocketStatus {
-    /// Its path.
-    pub path: String,
-    /// Whether the path still leads to it.
-    pub in_place: bool,
-    /// The permission bits of what is at the path.
-    pub mode: Option<u32>,
-    /// Whose that is.
-    pub uid: Option<u32>,
-}
-
-/// What Falco says of itself.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(default)]
-pub struct IngestStatus {
-    /// Daemons connected to `falco.sock`.
-    pub connections: u64,
-    /// Lanes that hold an effect.
-    pub lanes: u64,
-    /// Effects waiting in a lane.
-    pub queued: u64,
-    /// Effects sent to the transport and not yet answered.
-    pub in_flight: u64,
-    /// Age of the oldest unanswered effect, in milliseconds.
-    pub oldest_age_ms: u64,
-    /// Effects taken from daemons since the start.
-    pub accepted: u64,
-    /// Effects answered with SUCCESS.
-    pub succeeded: u64,
-    /// Effects answered with FAILED.
-    pub failed: u64,
-    /// Those, by the word their answer begins with.
-    pub failures: BTreeMap<String, u64>,
-    /// Attempts beyond the first.
-    pub retries: u64,
-    /// Effects sent again though nobody could say whether they had been
-    /// published: each may be a duplicate, with the same id.
-    pub doubtful: u64,
-    /// Effects published since the start; with an outbox that is later than
-    /// their answer.
-    pub published: u64,
-    /// Those of the last 10 seconds.
-    pub published_10s: u64,
-    /// Those of the last minute.
-    pub published_60s: u64,
-    /// How long SUCCESS took from when Falco had taken an effect.
-    pub success_took: LatencyStatus,
-    /// How long FAILED took.
-    pub failure_took: LatencyStatus,
-    /// Whether the connection to the transport stands.
-    pub transport_connected: bool,
-    /// The last failure, as the daemon was told.
-    pub last_error: Option<String>,
-    /// What is kept on disk, if anything is.
-    pub outbox: Option<OutboxStatus>,
-}
-
-/// How long something took.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(default)]
-pub struct LatencyStatus {
-    /// How often it happened.
-    pub count: u64,
-    /// What it took in all, in microseconds.
-    pub sum_us: u64,
-    /// How often it was within which bound in microseconds, each counted once.
-    pub buckets: Vec<(u64, u64)>,
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -551,12 +289,17 @@ mod tests {
     }
 
     #[test]
-    fn a_status_of_a_later_version_is_read_as_far_as_it_is_known() {
-        let text = r#"{"event":"status","schema":1,"state":"degraded","moods":3,"parts":[{"name":"falco","state":"crash-loop"}]}"#;
-        let Event::Status(status) = serde_json::from_str(text).unwrap() else {
-            panic!("a status");
-        };
-        assert_eq!(status.state, ChainState::Degraded);
-        assert_eq!(status.parts[0].state, PartState::CrashLoop);
+    fn a_refusal_of_another_version_is_still_one() {
+        let parse = |text: &str| serde_json::from_str::<Event>(text).unwrap();
+        let refused = Event::Refused(Refusal::impossible("no"));
+        assert_eq!(parse(r#"{"event":"refused","error":"no"}"#), refused);
+        let text = r#"{"event":"refused","error":"no","why":"full_moon"}"#;
+        assert_eq!(parse(text), refused);
+        let unknown = Event::Refused(Refusal::unknown("who?"));
+        let text = serde_json::to_string(&unknown).unwrap();
+        assert_eq!(
+            text,
+            r#"{"event":"refused","error":"who?","why":"unknown"}"#
+        );
     }
 }

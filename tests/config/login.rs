@@ -3,7 +3,7 @@
 use std::fs;
 use std::io::Write;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -309,4 +309,28 @@ fn a_logout_that_the_environment_of_the_chain_undoes_says_so() {
     assert_eq!(said.code, 1, "{}", said.stderr);
     assert!(said.stderr.contains("still logged in"), "{}", said.stderr);
     assert!(said.stderr.contains("ABLY_API_KEY"), "{}", said.stderr);
+}
+
+#[test]
+fn a_chain_that_does_not_answer_is_not_told_and_that_is_said() {
+    let (base, ably) = with_ably();
+    assert_eq!(fed(&base, &["login"], &ably.key).code, 0);
+    base.up();
+    let pid = base.status()["pid"].to_string();
+    let signal = |name: &str| {
+        let sent = Command::new("kill").args(["-s", name, &pid]).status();
+        assert!(sent.unwrap().success());
+    };
+    signal("STOP");
+    for kept_before in ["what was kept is gone", "no credentials are kept here"] {
+        let said = base.run(&["logout"]);
+        assert_eq!(said.code, 4, "{}", said.stderr);
+        for text in [kept_before, "the chain could not be told", "suspended"] {
+            assert!(said.stderr.contains(text), "{text}: {}", said.stderr);
+        }
+        assert!(!kept(&base).contains(&ably.key));
+    }
+    signal("CONT");
+    assert_eq!(base.run(&["reload"]).code, 0);
+    assert_eq!(base.status()["login"]["state"], "logged_out");
 }

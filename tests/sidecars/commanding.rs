@@ -1,6 +1,9 @@
 //! Parts stopped and restarted by name, and a configuration read anew.
 
-use crate::base::{Base, kill};
+use std::process::Stdio;
+
+use super::{configure, configured};
+use crate::base::{Base, eventually, kill};
 
 #[test]
 fn a_reload_of_the_same_configuration_keeps_every_part() {
@@ -51,12 +54,36 @@ fn a_name_that_is_nobodys_changes_nothing_and_says_which_there_are() {
 }
 
 #[test]
+fn what_cannot_be_done_as_things_are_is_no_wrong_usage() {
+    let sidecar = |name: &str, more: &str| {
+        format!("[[sidecar]]\nname = \"{name}\"\ncommand = \"sleep\"\nargs = [\"1000\"]\n{more}\n")
+    };
+    let base = configured("");
+    base.up();
+    let slow = sidecar("slow", "readiness = { line = \"never\", within = \"60s\" }");
+    configure(&base, &(slow + &sidecar("web", "after = [\"slow\"]")));
+    let reload = base.falco(&["reload"]).stderr(Stdio::null()).spawn();
+    eventually("it waits", || base.part("web")["state"] == "waiting");
+    let said = base.run(&["restart", "web"]);
+    assert_eq!(said.code, 1, "{}", said.stderr);
+    assert!(
+        said.stderr.contains("web waits for slow"),
+        "{}",
+        said.stderr
+    );
+    // Nobody waits for the reload any more.
+    let mut reload = reload.unwrap();
+    reload.kill().unwrap();
+    reload.wait().unwrap();
+}
+
+#[test]
 fn a_hangup_reloads_a_detached_chain_and_ends_nothing() {
     let base = Base::new();
     let pid = base.up();
     kill(pid, "HUP");
     let log = base.dir().join("logs/falco.log");
-    crate::base::eventually("it has reloaded", || {
+    eventually("it has reloaded", || {
         let text = std::fs::read_to_string(&log).unwrap_or_default();
         text.contains("The configuration was reloaded.")
     });

@@ -76,8 +76,8 @@ fn a_file_with_a_mistake_changes_nothing_and_says_where_it_is() {
         &base,
         "[[sidecar]]\nname = \"web\"\ncommand = \"sh\"\nargz = []\n",
     );
-    assert_ne!(said.code, 0);
-    for word in ["falco.toml:4:", "argz"] {
+    assert_eq!(said.code, 78);
+    for word in ["falco.toml:4:", "argz", "hint: mend it; falco config check"] {
         assert!(said.stderr.contains(word), "{word}: {}", said.stderr);
     }
     assert_eq!(base.pid_of("web"), web);

@@ -16,8 +16,8 @@ use crate::cli::outbox;
 use crate::cli::progress;
 use crate::clock;
 use crate::protocol::control::{
-    ChainState, IngestStatus, LastExit, LogStatus, Login, LoginState, MetricsPlace, PartStatus,
-    SocketStatus, Status,
+    ChainState, IngestStatus, LastExit, LogStatus, Login, LoginState, MetricsPlace, PartState,
+    PartStatus, SocketStatus, Status,
 };
 use crate::protocol::ipc::TransportStatus;
 use crate::protocol::life::Cause;
@@ -142,7 +142,7 @@ impl Render {
         [
             part.name.clone(),
             part.state.as_str().to_owned(),
-            if part.ready { "yes" } else { "no" }.to_owned(),
+            ready(part).to_owned(),
             part.pid.map_or_else(dash, |p| p.to_string()),
             part.up_ms.map_or_else(dash, span),
             restarts,
@@ -232,6 +232,14 @@ impl Render {
     }
 }
 
+fn ready(part: &PartStatus) -> &'static str {
+    match part.state {
+        _ if part.ready => "yes",
+        PartState::Finished => "done",
+        _ => "no",
+    }
+}
+
 fn login(login: &Login) -> String {
     match (login.state, &login.how) {
         (LoginState::Emulator, _) => String::new(),
@@ -299,7 +307,6 @@ fn bytes(bytes: Option<u64>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::protocol::control::PartState;
 
     fn render() -> Render {
         Render {

@@ -9,7 +9,7 @@ use super::{Seen, Show};
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::output;
 use crate::paths::Paths;
-use crate::protocol::control::{ChainState, Status};
+use crate::protocol::control::{ChainState, PartState, PartStatus, Status};
 
 /// How often a watched chain is looked at.
 const WATCH_PAUSE: Duration = Duration::from_millis(500);
@@ -22,18 +22,43 @@ const LAST_PAUSE: Duration = Duration::from_millis(200);
 /// What can be waited for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub(super) enum Goal {
-    /// Every part answers.
+    /// Every part answers, or has finished
     Ready,
-    /// Nothing runs.
+    /// Nothing runs
     Stopped,
 }
 
+/// How far off a goal is.
+enum Distance {
+    /// It is reached.
+    There,
+    /// It may come.
+    Open,
+    /// It will not come by itself: a part failed for good.
+    Never(Failure),
+}
+
 impl Goal {
-    fn is_reached(self, seen: &Seen) -> bool {
-        match (self, seen) {
-            (Self::Ready, Seen::Up(status)) => super::is_well(status),
-            (Self::Stopped, Seen::Down) => true,
-            _ => false,
+    /// `named` says whether only some parts were looked at: they can be over
+    /// while others run.
+    fn distance(self, seen: &Seen, named: bool) -> Distance {
+        let status = match seen {
+            Seen::Up(status) => status,
+            Seen::Down if self == Self::Stopped => return Distance::There,
+            Seen::Down | Seen::Passing(_) | Seen::Unknown(_) => return Distance::Open,
+        };
+        let reached = match self {
+            Self::Ready => super::is_well(status),
+            Self::Stopped => named && status.parts.iter().all(PartStatus::is_over),
+        };
+        let failed = |part: &&PartStatus| part.state == PartState::Failed;
+        match status.parts.iter().find(failed) {
+            _ if reached => Distance::There,
+            // The chain may be going down for just that.
+            Some(part) if self == Self::Ready && status.state != ChainState::Stopping => {
+                Distance::Never(hopeless(part))
+            }
+            _ => Distance::Open,
         }
     }
 
@@ -58,10 +83,16 @@ pub(super) async fn wait(
         let left = deadline.saturating_duration_since(Instant::now());
         let looked = tokio::time::timeout(left.max(FIRST_PAUSE), show.look(paths)).await;
         let seen = looked.ok().transpose()?;
-        if let Some(seen) = seen.as_ref().filter(|seen| goal.is_reached(seen)) {
-            // Reaching it is success, also where a plain status says 3.
-            _ = show.print(paths, seen);
-            return Ok(());
+        let named = !show.names.is_empty();
+        let distance = seen.as_ref().map(|seen| goal.distance(seen, named));
+        match (distance, &seen) {
+            (Some(Distance::There), Some(seen)) => {
+                // Reaching it is success, also where a plain status says 3.
+                _ = show.print(paths, seen);
+                return Ok(());
+            }
+            (Some(Distance::Never(failure)), _) => return Err(failure),
+            _ => {}
         }
         if deadline <= Instant::now() + pause {
             return Err(late(goal, patience, seen));
@@ -71,26 +102,39 @@ pub(super) async fn wait(
     }
 }
 
+fn hopeless(part: &PartStatus) -> Failure {
+    let name = &part.name;
+    let exit = part.last_exit.as_ref().map(|exit| exit.ending.as_str());
+    let how = exit.unwrap_or("it could not be started");
+    let error = format!("{name} has failed for good: {how}");
+    Failure::new(Exit::Failed, error).hint(format!("falco restart {name} tries again"))
+}
+
 fn late(goal: Goal, patience: Duration, seen: Option<Seen>) -> Failure {
     let how = match seen {
         None => "it did not answer".to_owned(),
         Some(Seen::Down) => "nothing runs".to_owned(),
         Some(Seen::Passing(state)) => format!("falco is {}", state.as_str()),
         Some(Seen::Unknown(failure)) => failure.to_string(),
-        Some(Seen::Up(status)) => not_ready(&status),
+        Some(Seen::Up(status)) => short_of(goal, &status),
     };
     let (goal, seconds) = (goal.as_str(), patience.as_secs_f64());
     let error = format!("not {goal} within {seconds} s: {how}");
     Failure::new(Exit::TimedOut, error).hint("falco status says more; falco logs says why")
 }
 
-fn not_ready(status: &Status) -> String {
-    let parts = status.parts.iter().filter(|part| !part.ready);
+/// What is not yet as it was to be.
+fn short_of(goal: Goal, status: &Status) -> String {
+    let missing = |part: &&PartStatus| match goal {
+        Goal::Ready => !part.is_well(),
+        Goal::Stopped => !part.is_over(),
+    };
+    let parts = status.parts.iter().filter(missing);
     let parts: Vec<_> = parts
         .map(|part| format!("{} is {}", part.name, part.state.as_str()))
         .collect();
     if parts.is_empty() {
-        return "falco runs".to_owned();
+        return format!("falco is {}", status.state.as_str());
     }
     parts.join(", ")
 }

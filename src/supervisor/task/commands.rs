@@ -9,7 +9,7 @@ use super::super::view::ms;
 use super::super::watchers::{Aim, Until};
 use super::Supervisor;
 use super::requests::refuse;
-use crate::protocol::control::{Event, StartFailure};
+use crate::protocol::control::{Event, Refusal, StartFailure};
 
 /// What is done to parts by name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,7 +33,7 @@ impl Supervisor {
             }
             Deed::Restart => match self.chain.restart_all(now) {
                 Ok(()) => self.watchers.add(Until::Ready, events),
-                Err(refused) => refuse(&events, &refused.to_string()),
+                Err(refused) => refuse(&events, Refusal::impossible(refused.to_string())),
             },
         }
     }
@@ -49,7 +49,7 @@ impl Supervisor {
     ) {
         let parts = match self.select(names) {
             Ok(parts) => parts,
-            Err(error) => return refuse(&events, &error),
+            Err(refusal) => return refuse(&events, refusal),
         };
         let mut touched = Vec::new();
         for part in parts {
@@ -61,7 +61,9 @@ impl Supervisor {
                 }
                 // It is as it was wanted.
                 Err(Refused::NotRunning { .. }) => {}
-                Err(refused) => return refuse(&events, &refused.to_string()),
+                Err(refused) => {
+                    return refuse(&events, Refusal::impossible(refused.to_string()));
+                }
             }
         }
         let aim = match deed {
@@ -91,14 +93,14 @@ impl Supervisor {
         });
     }
 
-    fn select(&self, names: &[String]) -> Result<Vec<PartId>, String> {
+    fn select(&self, names: &[String]) -> Result<Vec<PartId>, Refusal> {
         let find = |name: &String| {
-            let error = || {
+            let nobody = || {
                 let all = self.chain.parts().map(|(id, _)| self.name(id));
                 let all = all.collect::<Vec<_>>().join(", ");
-                format!("there is no part {name:?}; there are {all}")
+                Refusal::unknown(format!("there is no part {name:?}; there are {all}"))
             };
-            self.chain.find(name).ok_or_else(error)
+            self.chain.find(name).ok_or_else(nobody)
         };
         names.iter().map(find).collect()
     }
@@ -140,9 +142,8 @@ impl Supervisor {
     }
 
     fn part_failure(&self, id: PartId) -> StartFailure {
-        let hint = format!("falco logs {} says more", self.name(id));
         StartFailure {
-            hint: Some(hint),
+            hint: Some(self.who_says_more(id)),
             ..self.failure(id)
         }
     }

@@ -15,7 +15,7 @@ use crate::net::notify::Notifier;
 use crate::net::unix::Socket;
 use crate::process::capture::Logs;
 use crate::process::spawn::Spawner;
-use crate::protocol::control::{Event, IngestStatus, Login, StartFailure};
+use crate::protocol::control::{Event, IngestStatus, Login, Refusal, StartFailure};
 use crate::protocol::outbox::{OutboxAnswer, OutboxRequest};
 
 /// Asks Falco how it is.
@@ -37,9 +37,9 @@ pub struct Composition {
     pub metrics: Option<SocketAddr>,
 }
 
-/// Reads the configuration anew; may wait for a disk. An error says what is
+/// Reads the configuration anew; may wait for a disk. A refusal says what is
 /// wrong, and where.
-pub type Recompose = Arc<dyn Fn() -> Result<Composition, String> + Send + Sync>;
+pub type Recompose = Arc<dyn Fn() -> Result<Composition, Refusal> + Send + Sync>;
 
 /// Everything a supervisor is made of.
 pub struct Config {

@@ -101,13 +101,17 @@ impl Supervisor {
                 self.shutdown.spawn(inside::live(server, orders, reporter));
             }
             Run::Process(process) => {
-                let launch = (process.launch)(&self.facts)?;
+                let log = self.config.logs.of(&spec.plan.name, process.log_limits);
+                let launch = (process.launch)(&self.facts).inspect_err(|error| {
+                    // Whoever looks for its log finds one, and why there is no more.
+                    log.life(reporter.incarnation).note(error);
+                })?;
                 let lifeline = process
                     .ours
                     .then(|| self.lifeline.try_clone().map(Into::into));
                 let birth = Birth {
                     spawner: self.config.spawner.clone(),
-                    log: self.config.logs.of(&spec.plan.name, process.log_limits),
+                    log,
                     journal: self.journal.clone(),
                     lifeline: lifeline.transpose().map_err(|e| e.to_string())?,
                     ready: process.ready.clone(),

@@ -14,7 +14,7 @@ use super::Supervisor;
 use super::config::Composition;
 use super::lives::Member;
 use super::requests::refuse;
-use crate::protocol::control::{Event, Reloaded};
+use crate::protocol::control::{Event, Refusal, Reloaded};
 
 /// Who wants a reload; nobody but us after a SIGHUP.
 pub(super) type Asker = Option<mpsc::Sender<Event>>;
@@ -31,7 +31,7 @@ pub(super) enum Reading {
 
 /// A configuration that was read, and for whom.
 pub(super) struct Composed {
-    composition: Result<Composition, String>,
+    composition: Result<Composition, Refusal>,
     asker: Asker,
 }
 
@@ -51,7 +51,8 @@ impl Supervisor {
         let done = self.composed.clone();
         self.shutdown.spawn(async move {
             let read = tokio::task::spawn_blocking(move || recompose()).await;
-            let composition = read.unwrap_or_else(|_| Err("reading it panicked".to_owned()));
+            let composition =
+                read.unwrap_or_else(|_| Err(Refusal::impossible("reading it panicked")));
             // A supervisor that is gone wants no configuration.
             _ = done.send(Composed { composition, asker }).await;
         });
@@ -59,13 +60,13 @@ impl Supervisor {
 
     pub(super) fn handle_composed(&mut self, composed: Composed, now: Instant) {
         let Composed { composition, asker } = composed;
-        if let Err(error) = composition.and_then(|new| self.adopt(new, asker.as_ref(), now)) {
+        if let Err(refusal) = composition.and_then(|new| self.adopt(new, asker.as_ref(), now)) {
             tracing::error!(
-                error,
+                error = refusal.error,
                 "The configuration was not reloaded; nothing changed."
             );
             if let Some(events) = &asker {
-                refuse(events, &error);
+                refuse(events, refusal);
             }
         }
         if let Reading::Yes(next) = std::mem::take(&mut self.reading) {
@@ -81,7 +82,7 @@ impl Supervisor {
         new: Composition,
         asker: Option<&mpsc::Sender<Event>>,
         now: Instant,
-    ) -> Result<(), String> {
+    ) -> Result<(), Refusal> {
         let essences: BTreeMap<Arc<str>, Essence> = self
             .members
             .values()
@@ -93,7 +94,7 @@ impl Supervisor {
         };
         let plans = new.parts.iter().map(|spec| spec.plan.clone()).collect();
         let done = self.chain.reload(plans, changed, now);
-        let done = done.map_err(|refused| refused.to_string())?;
+        let done = done.map_err(|refused| Refusal::impossible(refused.to_string()))?;
         for spec in new.parts {
             // Just made or found by the chain.
             if let Some(id) = self.chain.find(&spec.plan.name) {

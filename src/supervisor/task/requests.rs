@@ -20,7 +20,7 @@ use crate::net::ask::ask;
 use crate::net::unix::Socket;
 use crate::process::usage::Usage;
 use crate::protocol::control::{
-    ChainState, Event, LastExit, PartKind, PartState, PartStatus, Request, STATUS_SCHEMA,
+    ChainState, Event, LastExit, PartKind, PartStatus, Refusal, Request, STATUS_SCHEMA,
     SocketStatus, Status,
 };
 use crate::protocol::ipc::{TransportStatus, UpstreamStatus};
@@ -48,7 +48,7 @@ impl Supervisor {
                     _ = events.try_send(Event::Ready(self.summary(now)));
                 }
                 Outlook::Stopping | Outlook::Stopped => {
-                    refuse(&events, "the chain is being stopped");
+                    refuse(&events, Refusal::impossible("the chain is being stopped"));
                 }
             },
             Request::Stop {
@@ -116,7 +116,7 @@ impl Supervisor {
             let answer = tokio::time::timeout(OUTBOX_PATIENCE, asked).await;
             let Some(answer) = answer.ok().flatten() else {
                 let error = "Falco keeps nothing on disk, or cannot be asked now";
-                return refuse(&events, error);
+                return refuse(&events, Refusal::impossible(error));
             };
             _ = events.send(Event::Outbox(Box::new(answer))).await;
         });
@@ -246,18 +246,16 @@ fn asker(peer: Option<(i32, u32)>) -> Asker {
 fn is_well(status: &Status) -> bool {
     let kept = status.ingest.as_ref().and_then(|i| i.outbox.as_ref());
     let refused = status.transport.iter().flat_map(|t| &t.connections);
-    let well = |part: &PartStatus| part.ready || part.state == PartState::Finished;
     let unserved = status.metrics.as_ref().and_then(|m| m.trouble.as_ref());
-    status.parts.iter().all(well)
+    status.parts.iter().all(PartStatus::is_well)
         && unserved.is_none()
         && status.sockets.iter().all(|socket| socket.in_place)
         && !refused.into_iter().any(UpstreamStatus::is_broken)
         && !kept.is_some_and(OutboxStatus::is_degraded)
 }
 
-pub(super) fn refuse(events: &mpsc::Sender<Event>, error: &str) {
-    let error = error.to_owned();
-    _ = events.try_send(Event::Refused { error });
+pub(super) fn refuse(events: &mpsc::Sender<Event>, refusal: Refusal) {
+    _ = events.try_send(Event::Refused(refusal));
 }
 
 #[derive(serde::Deserialize)]

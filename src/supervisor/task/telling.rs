@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use super::super::chain::{Change, Part, PartId};
+use super::super::part::Run;
 use super::super::probe::EmulatorFact;
 use super::super::view::ms;
 use super::Supervisor;
@@ -105,8 +106,20 @@ impl Supervisor {
         StartFailure {
             exit: EXIT_UNAVAILABLE,
             error: format!("{name} never became ready: {how} (attempt {attempt})"),
-            hint: Some(format!("falco logs {name} says more; every part was ended")),
+            hint: Some(format!("{}; every part was ended", self.who_says_more(id))),
             part: Some(name.to_owned()),
+        }
+    }
+
+    /// Which command says more about a part that is not ready.
+    pub(super) fn who_says_more(&self, id: PartId) -> String {
+        let name = self.name(id);
+        let has_run = self.chain.part(id).is_some_and(|part| 0 < part.incarnation);
+        match self.members.get(&id).map(|member| &member.spec.run) {
+            _ if !has_run => "falco status says what it waits for".to_owned(),
+            // It writes where we do.
+            Some(Run::Server(_)) => "falco logs falco says more".to_owned(),
+            _ => format!("falco logs {name} says more"),
         }
     }
 
