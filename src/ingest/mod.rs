@@ -58,11 +58,11 @@ use crate::journal;
 use crate::net::unix::Listener;
 use crate::protocol::control::IngestStatus;
 use crate::protocol::envelope::Routing;
-use crate::protocol::outbox::{OutboxAnswer, OutboxRequest};
+use crate::protocol::outbox::{OutboxAnswer, OutboxRequest, OutboxStatus};
 use crate::shutdown::Shutdown;
 
 use dispatcher::Dispatcher;
-use inbox::Inbox;
+use inbox::{Inbox, Tally};
 use session::{LargeFrames, Shared};
 
 /// Batches of effects on their way from the sessions to the dispatcher; each
@@ -154,6 +154,7 @@ pub(crate) struct Handle {
     queries: mpsc::Sender<Query>,
     linked: watch::Receiver<bool>,
     verdict: watch::Receiver<Option<String>>,
+    inbox: Option<Tally>,
 }
 
 /// What can be asked of a running Falco.
@@ -175,7 +176,9 @@ impl Handle {
         if self.queries.send(Query::Status(answer)).await.is_err() {
             return IngestStatus::default();
         }
-        status.await.unwrap_or_default()
+        let mut status = status.await.unwrap_or_default();
+        self.add_inbox(status.outbox.as_mut());
+        status
     }
 
     /// Asks about what is kept on disk; `None` if nothing ever is, or it cannot
@@ -184,7 +187,15 @@ impl Handle {
         let (answer, told) = oneshot::channel();
         let query = Query::Outbox(request, answer);
         self.queries.send(query).await.ok()?;
-        told.await.ok()
+        let mut answer = told.await.ok()?;
+        self.add_inbox(answer.stats.as_mut());
+        Some(answer)
+    }
+
+    fn add_inbox(&self, outbox: Option<&mut OutboxStatus>) {
+        if let Some(outbox) = outbox {
+            outbox.inbox = self.inbox.as_ref().map(Tally::status);
+        }
     }
 
     /// Resolves with the reason once Falco cannot go on; never, otherwise.
@@ -208,10 +219,13 @@ pub(crate) fn start(config: &Config, listener: Listener, shutdown: &Shutdown) ->
         shutdown: shutdown.clone(),
     };
     let mut dispatcher = Dispatcher::new(config, submissions, asked, shutdown);
-    if let (Some(outbox), Some(notes)) = (&config.outbox, dispatcher.notes()) {
+    let inbox = config.outbox.as_ref().zip(dispatcher.notes());
+    let inbox = inbox.map(|(outbox, notes)| {
         let inbox = Inbox::new(&outbox.directory, config.routing.clone(), submit, notes);
+        let tally = inbox.tally();
         shutdown.spawn(inbox.run(shutdown.clone()));
-    }
+        tally
+    });
     let linked = dispatcher.linked();
     let verdict = dispatcher.verdict();
     shutdown.spawn(dispatcher.run(shutdown.clone()));
@@ -220,5 +234,6 @@ pub(crate) fn start(config: &Config, listener: Listener, shutdown: &Shutdown) ->
         queries,
         linked,
         verdict,
+        inbox,
     }
 }

@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 
 use super::control::{IngestStatus, Status};
 use super::ipc::TransportStatus;
-use super::outbox::OutboxStatus;
+use super::outbox::{InboxStatus, OutboxStatus};
 
 /// What the text is, for HTTP.
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -200,6 +200,27 @@ fn kept(page: &mut Page, outbox: &OutboxStatus) {
     page.family(name, "histogram", "How long syncs took.");
     let syncs = (outbox.syncs, outbox.sync_us);
     page.histogram(name, &[], &outbox.sync_buckets, syncs);
+    if let Some(inbox) = &outbox.inbox {
+        received(page, inbox);
+    }
+}
+
+fn received(page: &mut Page, inbox: &InboxStatus) {
+    let name = "falco_inbox_lines_total";
+    page.family(name, "counter", "Lines of the inbox, by outcome.");
+    for (outcome, count) in [("taken", inbox.taken), ("rejected", inbox.rejected)] {
+        page.sample(name, &[("outcome", outcome)], number(count));
+    }
+    page.gauge(
+        "falco_inbox_files_waiting",
+        "Files with something that is not taken yet.",
+        number(inbox.waiting),
+    );
+    page.gauge(
+        "falco_inbox_files_held",
+        "Files that wait until somebody sees to them.",
+        number(inbox.held.len() as u64),
+    );
 }
 
 fn upstream(page: &mut Page, transport: &TransportStatus) {

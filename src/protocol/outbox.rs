@@ -143,6 +143,8 @@ pub struct OutboxStatus {
     pub quarantined: u64,
     /// Times space was gained.
     pub compactions: u64,
+    /// Whether space is being gained right now.
+    pub compacting: bool,
     /// Syncs since the start.
     pub syncs: u64,
     /// What they took in all, in microseconds.
@@ -153,6 +155,44 @@ pub struct OutboxStatus {
     pub sync_buckets: Vec<(u64, u64)>,
     /// What went wrong last.
     pub last_error: Option<String>,
+    /// How the inbox is, if there is one and Falco runs.
+    pub inbox: Option<InboxStatus>,
+}
+
+/// How the inbox is.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct InboxStatus {
+    /// Lines taken since the start.
+    pub taken: u64,
+    /// Lines rejected since the start.
+    pub rejected: u64,
+    /// Files with something that is not taken yet.
+    pub waiting: u64,
+    /// Files of which something will not be taken until somebody sees to it.
+    pub held: Vec<HeldFile>,
+    /// Why nothing is taken now.
+    pub trouble: Option<String>,
+}
+
+/// A file that waits for whoever made it.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct HeldFile {
+    /// Its name.
+    pub file: String,
+    /// What is wrong with it.
+    pub why: String,
+    /// Since when, in milliseconds since the epoch.
+    pub since_ms: u64,
+}
+
+impl InboxStatus {
+    /// Whether a person should look at it.
+    #[must_use]
+    pub fn is_degraded(&self) -> bool {
+        !self.held.is_empty() || self.trouble.is_some()
+    }
 }
 
 impl OutboxStatus {
@@ -160,6 +200,7 @@ impl OutboxStatus {
     #[must_use]
     pub fn is_degraded(&self) -> bool {
         let is_calm = matches!(self.state.as_str(), "ok" | "draining" | "recovering");
-        !is_calm || self.quarantined > 0
+        let inbox = self.inbox.as_ref();
+        !is_calm || self.quarantined > 0 || inbox.is_some_and(InboxStatus::is_degraded)
     }
 }

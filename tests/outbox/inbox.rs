@@ -106,6 +106,60 @@ fn appended_lines_are_taken_as_they_come_and_one_without_its_end_waits_for_it() 
 }
 
 #[test]
+fn a_dropped_file_is_complete_and_its_last_object_needs_no_newline() {
+    let chain = up();
+    let mut peer = chain.transport("test").accept();
+    drop_file(&chain, "a.jsonl", lines([0, 1]).trim_end());
+    assert_eq!(peer.accept_messages(2), ["0", "1"]);
+    let short = r#"{"type":"t","route":"test","payload":2}"#;
+    drop_file(&chain, "b.jsonl", short);
+    assert_eq!(peer.accept_messages(1), ["2"]);
+    for name in ["done/a.jsonl", "done/b.jsonl"] {
+        eventually("it is put away", || is_there(&chain, name));
+    }
+    append(&chain, short);
+    expect_nothing_else(&chain, &mut peer);
+    assert_eq!(chain.outbox()["inbox"]["waiting"], 1, "it may grow");
+    append(&chain, "\n");
+    assert_eq!(peer.accept_messages(1), ["2"]);
+}
+
+#[test]
+fn what_waits_is_told_and_what_was_taken_is_counted() {
+    let chain = up();
+    let mut peer = chain.transport("test").accept();
+    let line = lines([2]);
+    let (begin, end) = line.split_at(20);
+    drop_file(
+        &chain,
+        "a.jsonl",
+        lines([0]) + "nonsense\n" + &lines([1]) + begin,
+    );
+    assert_eq!(peer.accept_messages(2), ["0", "1"]);
+    eventually("it waits", || chain.outbox()["inbox"]["waiting"] == 1);
+    assert_eq!(chain.run(&["status"]).0, 0, "somebody may be at it");
+    eventually("a person is told", || chain.run(&["status"]).0 == 1);
+    let (_, text) = chain.run(&["outbox", "stats"]);
+    let told = "! inbox   a.jsonl: its last line has no newline, for 1";
+    assert!(text.contains(told), "{text}");
+    assert!(text.contains("2 lines taken, 1 rejected"), "{text}");
+    let path = inbox(&chain).join("a.jsonl");
+    let mut file = OpenOptions::new().append(true).open(path).expect("opens");
+    file.write_all(end.as_bytes()).expect("writes");
+    assert_eq!(peer.accept_messages(1), ["2"]);
+    eventually("all is well", || chain.run(&["status"]).0 == 0);
+    let (_, text) = chain.run(&["metrics"]);
+    for line in [
+        "falco_inbox_lines_total{outcome=\"taken\"} 3",
+        "falco_inbox_lines_total{outcome=\"rejected\"} 1",
+        "falco_inbox_files_waiting 0",
+        "falco_inbox_files_held 0",
+    ] {
+        assert!(text.lines().any(|l| l == line), "{line} in {text}");
+    }
+}
+
+#[test]
 fn a_line_is_taken_once_however_often_falco_is_killed() {
     let chain = up();
     append(&chain, lines(0..400));
@@ -200,6 +254,10 @@ fn what_is_no_file_of_ours_is_not_read_and_not_touched() {
     fs::write(&elsewhere, lines([1])).expect("writes");
     symlink(&elsewhere, inbox(&chain).join("a.jsonl")).expect("links");
     fs::create_dir(inbox(&chain).join("b.jsonl")).expect("makes");
+    eventually("a person is told", || {
+        let (code, text) = chain.run(&["status"]);
+        code == 1 && text.contains("! inbox   a.jsonl: it is a symbolic link")
+    });
     fs::write(inbox(&chain).join("c.txt"), lines([2])).expect("writes");
     let mut peer = chain.transport("test").accept();
     drop_file(&chain, "d.jsonl", lines([3]));

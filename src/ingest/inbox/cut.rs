@@ -4,6 +4,7 @@ use std::collections::HashSet;
 
 use bytes::Bytes;
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use uuid::Uuid;
 
 use super::progress::Identity;
@@ -76,6 +77,22 @@ pub(super) fn cut(bytes: &[u8], at: u64, file: &Identity, routing: &Routing) -> 
     cut
 }
 
+/// Cuts the bytes at the end of a file that is as long as it will be: a whole
+/// JSON object needs no LF, for whatever else it was to become is no effect.
+/// `None` if they may be the beginning of something longer.
+pub(super) fn cut_last(bytes: &[u8], at: u64, file: &Identity, routing: &Routing) -> Option<Cut> {
+    let line = bytes.trim_ascii();
+    let is_object =
+        line.first() == Some(&b'{') && serde_json::from_slice::<IgnoredAny>(line).is_ok();
+    if !line.is_empty() && !is_object {
+        return None;
+    }
+    let with_lf = [bytes, b"\n"].concat();
+    let end = at + bytes.len() as u64;
+    let cut = cut(&with_lf, at, file, routing);
+    Some(Cut { end, ..cut })
+}
+
 /// What a line asks for; nothing, if it is blank.
 fn read(
     line: &[u8],
@@ -115,11 +132,7 @@ mod tests {
     const GOOD: &str = r#"{"type":"t","channel":"c","payload":1}"#;
 
     fn cut_text(text: &[u8], at: u64) -> Cut {
-        let inode = Inode {
-            dev: 1,
-            ino: 2,
-            born: 3,
-        };
+        let inode = Inode { ino: 2, born: 3 };
         let file = Identity::new(inode, b"head\n").unwrap();
         cut(text, at, &file, &Routing::for_device("d"))
     }
@@ -138,6 +151,22 @@ mod tests {
         let second = cut_text(rest.as_bytes(), first.end);
         assert_eq!(second.lines[0].at, first.end);
         assert!(second.rejects.is_empty());
+    }
+
+    #[test]
+    fn at_the_end_of_a_file_a_whole_object_needs_no_lf_and_half_of_one_waits() {
+        let file = Identity::new(Inode { ino: 2, born: 3 }, b"head\n").unwrap();
+        let last = |text: &str| cut_last(text.as_bytes(), 100, &file, &Routing::for_device("d"));
+        let cut = last(GOOD).unwrap();
+        assert_eq!((cut.lines.len(), cut.end), (1, 100 + GOOD.len() as u64));
+        let with_lf = cut_text(format!("{GOOD}\n").as_bytes(), 100);
+        assert_eq!(ids(&cut), ids(&with_lf), "the same once it has one");
+        for half in [&GOOD[..GOOD.len() - 1], "{", "nonsense", "12", "\"{}\""] {
+            assert!(last(half).is_none(), "{half}");
+        }
+        assert_eq!(last("{\"no\":\"event\"}").unwrap().rejects.len(), 1);
+        let blank = last(" \r").unwrap();
+        assert_eq!((blank.lines.len(), blank.end), (0, 102));
     }
 
     #[test]

@@ -1,34 +1,28 @@
-//! The directory and its files; everything here may block.
+//! The directory: what is in it, what is put away, what is told of rejected
+//! lines. Everything here may block.
 //!
-//! Reads through `O_NOFOLLOW` only what belongs to us. Never writes to a file it
-//! reads, and removes none.
+//! Never writes to a file that others write, and removes none.
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
-use std::fs::{self, DirBuilder, File, Metadata, OpenOptions};
+use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write as _};
-use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
 
 use nix::libc;
 
-use super::cut::{self, Cut, LINE_BYTES_MAX, Reject};
-use super::progress::{HEAD_BYTES, Identity, Inode, Progress};
+use super::cut::Reject;
+use super::file::{Document, Opened, Step, inode};
+use super::progress::{Inode, Progress};
 use crate::protocol::envelope::Routing;
 
 /// The file that producers append to.
 const APPENDED: &str = "external.jsonl";
 
-/// Bytes of one piece, unless its first line is longer.
-const PIECE_BYTES: usize = 256 << 10;
-
 /// Files looked at in one go; the next are looked at when some of these are
 /// gone.
 const FILES_MAX: usize = 1024;
-
-/// How long a dropped file must not have changed before it is put away.
-const CALM: Duration = Duration::from_secs(1);
 
 /// Why the inbox cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -54,6 +48,7 @@ pub(super) struct Folder {
 pub(super) struct Found {
     pub name: OsString,
     pub inode: Inode,
+    pub bytes: u64,
 }
 
 /// What there is to be read.
@@ -62,19 +57,6 @@ pub(super) struct Listing {
     /// By name.
     pub found: Vec<Found>,
     pub is_whole: bool,
-}
-
-/// The next thing about a file.
-#[derive(Debug)]
-pub(super) enum Step {
-    /// It is gone.
-    Gone,
-    /// It will not be read.
-    Refused(&'static str),
-    /// Lines, and how far they reach.
-    Piece(Cut, Progress),
-    /// There is no further line.
-    Caught { is_partial: bool, at: u64 },
 }
 
 impl Found {
@@ -118,15 +100,16 @@ impl Folder {
                 continue;
             }
             let Ok(meta) = entry.metadata() else { continue };
-            found.insert(name, inode(&meta));
+            found.insert(name, (inode(&meta), meta.len()));
             if found.len() > FILES_MAX {
                 found.pop_last();
                 is_whole = false;
             }
         }
         let found = found.into_iter();
+        let found = found.map(|(name, (inode, bytes))| Found { name, inode, bytes });
         Ok(Listing {
-            found: found.map(|(name, inode)| Found { name, inode }).collect(),
+            found: found.collect(),
             is_whole,
         })
     }
@@ -140,39 +123,13 @@ impl Folder {
     ) -> Result<Step, FolderError> {
         let path = self.path.join(&found.name);
         let failed = |source| io_error("read", &path, source);
-        let file = match open(&path) {
-            Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Step::Gone),
-            Err(error) if error.raw_os_error() == Some(libc::ELOOP) => {
-                return Ok(Step::Refused("it is a symbolic link"));
-            }
-            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
-                return Ok(Step::Refused("it may not be read"));
-            }
-            Err(error) => return Err(failed(error)),
-        };
-        let meta = file.metadata().map_err(failed)?;
-        if let Some(why) = refusal(&meta) {
-            return Ok(Step::Refused(why));
+        match Document::open(&path).map_err(failed)? {
+            Opened::Gone => Ok(Step::Gone),
+            Opened::Refused(why) => Ok(Step::Refused(why)),
+            Opened::Open(document) => document
+                .step(before, found.is_appended(), routing)
+                .map_err(failed),
         }
-        let head = read(&file, 0, HEAD_BYTES).map_err(failed)?;
-        let Some(identity) = Identity::new(inode(&meta), &head) else {
-            let is_partial = !head.is_empty();
-            return Ok(Step::Caught { is_partial, at: 0 });
-        };
-        let at = before.and_then(|b| b.resume(&identity, meta.len()));
-        let at = at.unwrap_or(0);
-        let cut = piece(&file, at, &identity, routing).map_err(failed)?;
-        Ok(match cut {
-            Some(cut) => {
-                let (file, at) = (identity, cut.end);
-                Step::Piece(cut, Progress { file, at })
-            }
-            None => Step::Caught {
-                is_partial: at < meta.len(),
-                at,
-            },
-        })
     }
 
     /// Puts away a file of which everything up to `at` was taken; not while
@@ -180,15 +137,15 @@ impl Folder {
     pub(super) fn finish(&self, found: &Found, at: u64) -> Result<bool, FolderError> {
         let path = self.path.join(&found.name);
         let failed = |source| io_error("put away", &path, source);
-        let file = open(&path).map_err(failed)?;
-        let meta = file.metadata().map_err(failed)?;
-        let age = meta.modified().map(|at| at.elapsed().unwrap_or(CALM));
-        if inode(&meta) != found.inode || meta.len() != at || age.map_err(failed)? < CALM {
+        let Opened::Open(document) = Document::open(&path).map_err(failed)? else {
+            return Ok(false);
+        };
+        if document.inode != found.inode || document.bytes != at || !document.is_calm {
             return Ok(false);
         }
         let to = free_name(&self.done(), &found.name);
         fs::rename(&path, &to).map_err(failed)?;
-        if file.metadata().map_err(failed)?.len() != at {
+        if document.bytes_now().map_err(failed)? != at {
             fs::rename(&to, &path).map_err(failed)?;
             return Ok(false);
         }
@@ -218,89 +175,9 @@ impl Folder {
     }
 }
 
-/// The next lines from `at` on, if there is a whole one.
-fn piece(file: &File, at: u64, identity: &Identity, routing: &Routing) -> io::Result<Option<Cut>> {
-    for bytes_max in [PIECE_BYTES, LINE_BYTES_MAX + 1] {
-        let bytes = read(file, at, bytes_max)?;
-        if memchr::memchr(b'\n', &bytes).is_some() {
-            return Ok(Some(cut::cut(&bytes, at, identity, routing)));
-        }
-        if bytes.len() < bytes_max {
-            return Ok(None);
-        }
-    }
-    let end = line_end(file, at + LINE_BYTES_MAX as u64)?;
-    Ok(end.map(|end| {
-        let reason = format!(
-            "the line has {} bytes and the limit is {LINE_BYTES_MAX}",
-            end - at
-        );
-        Cut {
-            lines: Vec::new(),
-            rejects: vec![Reject::new(at, reason, b"")],
-            end: end + 1,
-        }
-    }))
-}
-
-fn line_end(file: &File, mut at: u64) -> io::Result<Option<u64>> {
-    loop {
-        let bytes = read(file, at, PIECE_BYTES)?;
-        if let Some(offset) = memchr::memchr(b'\n', &bytes) {
-            return Ok(Some(at + offset as u64));
-        }
-        if bytes.is_empty() {
-            return Ok(None);
-        }
-        at += bytes.len() as u64;
-    }
-}
-
-/// Up to `bytes_max` bytes; fewer at the end only.
-fn read(file: &File, at: u64, bytes_max: usize) -> io::Result<Vec<u8>> {
-    let mut bytes = vec![0; bytes_max];
-    let mut length = 0;
-    while length < bytes_max {
-        match file.read_at(&mut bytes[length..], at + length as u64) {
-            Ok(0) => break,
-            Ok(read) => length += read,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    bytes.truncate(length);
-    Ok(bytes)
-}
-
-fn open(path: &Path) -> io::Result<File> {
-    let mut options = OpenOptions::new();
-    // A fifo must not keep us waiting.
-    let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK;
-    options.read(true).custom_flags(flags).open(path)
-}
-
 fn is_wanted(name: &OsStr) -> bool {
     let name = name.as_encoded_bytes();
     name.ends_with(b".jsonl") && !name.starts_with(b".")
-}
-
-fn refusal(meta: &Metadata) -> Option<&'static str> {
-    if !meta.is_file() {
-        return Some("it is no regular file");
-    }
-    let is_ours = meta.uid() == nix::unistd::geteuid().as_raw();
-    (!is_ours).then_some("it belongs to another user")
-}
-
-fn inode(meta: &Metadata) -> Inode {
-    let born = meta.created().ok();
-    let born = born.and_then(|at| at.duration_since(SystemTime::UNIX_EPOCH).ok());
-    let born = born.and_then(|since| u64::try_from(since.as_nanos()).ok());
-    Inode {
-        dev: meta.dev(),
-        ino: meta.ino(),
-        born: born.unwrap_or(0),
-    }
 }
 
 /// A path in `folder` that nothing has yet.

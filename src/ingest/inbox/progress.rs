@@ -13,9 +13,11 @@ pub(super) const HEAD_BYTES: usize = 64;
 const NAMESPACE: Uuid = Uuid::from_u128(0x3f0c_5f5e_9d0b_5c61_8a53_7c1d_90e2_46b8);
 
 /// Where a file stands in its file system, whatever it is called.
+///
+/// Its device is left out: that number may be another after a reboot, and all
+/// of an inbox is on one device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub(super) struct Inode {
-    pub dev: u64,
     pub ino: u64,
     /// When it was made, in nanoseconds since the epoch, or 0 where nobody can
     /// say: an inode is used again.
@@ -37,7 +39,8 @@ pub(super) struct Identity {
 pub(super) struct Progress {
     #[serde(flatten)]
     pub file: Identity,
-    /// The first byte that was not taken; behind an LF.
+    /// The first byte that was not taken; behind an LF, or the end of a file
+    /// that has none there.
     pub at: u64,
 }
 
@@ -46,19 +49,29 @@ impl Identity {
     /// others.
     pub(super) fn new(inode: Inode, head: &[u8]) -> Option<Self> {
         let line = memchr::memchr(b'\n', head).map(|end| end + 1);
-        let length = match line {
-            Some(length) => length.min(HEAD_BYTES),
-            None if head.len() >= HEAD_BYTES => HEAD_BYTES,
-            None => return None,
-        };
-        let head = Uuid::new_v5(&NAMESPACE, &head[..length]);
-        Some(Self { inode, head })
+        match line {
+            Some(length) => Some(Self::of(inode, &head[..length])),
+            None if head.len() >= HEAD_BYTES => Some(Self::of(inode, head)),
+            None => None,
+        }
+    }
+
+    fn of(inode: Inode, head: &[u8]) -> Self {
+        let head = &head[..head.len().min(HEAD_BYTES)];
+        let head = Uuid::new_v5(&NAMESPACE, head);
+        Self { inode, head }
+    }
+
+    /// The file whose only bytes are `line`, which will get no LF; the same as
+    /// with it.
+    pub(super) fn of_line(inode: Inode, line: &[u8]) -> Self {
+        Self::of(inode, &[line, b"\n"].concat())
     }
 
     /// The id of the effect in the line at `at`: the same whenever it is read.
     pub(super) fn effect_id(&self, at: u64, line: &[u8]) -> EffectId {
         let mut name = Vec::with_capacity(48 + line.len());
-        for number in [self.inode.dev, self.inode.ino, self.inode.born, at] {
+        for number in [self.inode.ino, self.inode.born, at] {
             name.extend(number.to_le_bytes());
         }
         name.extend(self.head.as_bytes());
@@ -86,14 +99,20 @@ impl Progress {
         Note { id, text }
     }
 
+    /// Whether the journal's note is the one that [`Self::note`] replaces; one
+    /// that named a device too is not.
+    pub(super) fn has_note(&self, note: &Note) -> bool {
+        self.note_id() == note.id
+    }
+
     /// What the journal remembered.
     pub(super) fn read(note: &Note) -> Option<Self> {
         serde_json::from_str(&note.text).ok()
     }
 
     fn note_id(&self) -> Uuid {
-        let Inode { dev, ino, .. } = self.file.inode;
-        Uuid::new_v5(&NAMESPACE, format!("{dev}:{ino}").as_bytes())
+        let ino = self.file.inode.ino;
+        Uuid::new_v5(&NAMESPACE, ino.to_string().as_bytes())
     }
 }
 
@@ -101,11 +120,7 @@ impl Progress {
 mod tests {
     use super::*;
 
-    const INODE: Inode = Inode {
-        dev: 1,
-        ino: 2,
-        born: 3,
-    };
+    const INODE: Inode = Inode { ino: 2, born: 3 };
 
     #[test]
     fn a_file_is_the_same_however_it_grows_and_another_as_soon_as_it_begins_otherwise() {
@@ -119,6 +134,32 @@ mod tests {
         let grown = [b'a'; HEAD_BYTES + 9];
         assert!(Identity::new(INODE, &long).is_some());
         assert_eq!(Identity::new(INODE, &long), Identity::new(INODE, &grown));
+    }
+
+    #[test]
+    fn a_file_without_an_lf_is_the_same_once_it_has_one() {
+        for length in [1, 62, 63, 64, 65, 200] {
+            let line = vec![b'a'; length];
+            let with_lf = [&line[..], b"\n{}\n"].concat();
+            let same = Identity::new(INODE, &with_lf[..with_lf.len().min(HEAD_BYTES)]);
+            assert_eq!(
+                Some(Identity::of_line(INODE, &line)),
+                same,
+                "{length} bytes"
+            );
+        }
+    }
+
+    #[test]
+    fn a_note_that_names_a_device_too_is_read_and_found_again_without_it() {
+        let file = Identity::new(INODE, b"{}\n").unwrap();
+        let progress = Progress { file, at: 3 };
+        let note = progress.note();
+        let text = note.text.replacen('{', r#"{"dev":7,"#, 1).into();
+        let id = Uuid::new_v5(&NAMESPACE, b"7:2");
+        let older = Note { id, text };
+        assert_eq!(Progress::read(&older), Some(progress));
+        assert!(progress.has_note(&note) && !progress.has_note(&older));
     }
 
     #[test]

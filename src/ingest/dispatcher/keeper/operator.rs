@@ -209,6 +209,7 @@ impl Keeper {
             status.quarantined = stats.quarantined;
             status.unrecorded = stats.unrecorded;
             status.compactions = stats.compactions;
+            status.compacting = stats.compacting;
             status.syncs = stats.syncs.count;
             status.sync_us = u64::try_from(stats.syncs.sum.as_micros()).unwrap_or(u64::MAX);
             status.sync_max_us = u64::try_from(stats.syncs.max.as_micros()).unwrap_or(u64::MAX);

@@ -1,0 +1,282 @@
+//! Looks at the directory whenever it changes, and takes what is new.
+
+use std::collections::{HashMap, HashSet};
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+use tracing::{debug, info, warn};
+use uuid::Uuid;
+
+use super::cut::{Cut, Reject};
+use super::file::Step;
+use super::folder::{Folder, Found};
+use super::offer::Offers;
+use super::progress::{Inode, Progress};
+use super::tally::{Holds, Tally};
+use super::{Stop, blocking};
+use crate::journal::Note;
+use crate::net::directory::Directory;
+use crate::protocol::envelope::Routing;
+
+/// How soon a file is looked at that is not finished.
+const SOON: Duration = Duration::from_secs(1);
+
+/// Pieces of one file, before the others have a turn.
+const PIECES_MAX: usize = 64;
+
+/// When to look again, if nobody says that something changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Next {
+    Never,
+    Soon,
+    Now,
+}
+
+/// What is known of a file.
+#[derive(Debug)]
+struct Known {
+    progress: Progress,
+    /// It was not there when last looked for.
+    is_absent: bool,
+}
+
+impl Known {
+    fn new(progress: Progress) -> Self {
+        let is_absent = false;
+        Self {
+            progress,
+            is_absent,
+        }
+    }
+}
+
+/// See the module.
+pub(super) struct Reader {
+    pub(super) folder: Folder,
+    pub(super) tally: Tally,
+    routing: Routing,
+    offers: Offers,
+    known: HashMap<Inode, Known>,
+    holds: Holds,
+    /// Notes under ids that are not used any more, and their files.
+    older: Vec<(Uuid, Inode)>,
+}
+
+impl Reader {
+    pub(super) fn new(folder: Folder, routing: Routing, offers: Offers, tally: Tally) -> Self {
+        Self {
+            folder,
+            tally,
+            routing,
+            offers,
+            known: HashMap::new(),
+            holds: Holds::default(),
+            older: Vec::new(),
+        }
+    }
+
+    /// Takes over what the journal remembers.
+    pub(super) fn remember(&mut self, notes: &[Note]) {
+        for note in notes {
+            let Some(progress) = Progress::read(note) else {
+                continue;
+            };
+            let inode = progress.file.inode;
+            if progress.has_note(note) {
+                self.known.insert(inode, Known::new(progress));
+            } else {
+                self.older.push((note.id, inode));
+                let known = || Known::new(progress);
+                self.known.entry(inode).or_insert_with(known);
+            }
+        }
+    }
+
+    /// Takes what comes, until that is not possible any more.
+    pub(super) async fn attend(&mut self) -> Stop {
+        let directory = match Directory::watch_contents(self.folder.path()) {
+            Ok(directory) => directory,
+            Err(error) => return Stop::Unwatched(error),
+        };
+        loop {
+            let next = match self.look().await {
+                Ok(next) => next,
+                Err(stop) => return stop,
+            };
+            let changed = tokio::select! {
+                changed = directory.changed(), if next != Next::Now => changed,
+                () = sleep(SOON), if next == Next::Soon => Ok(()),
+                () = std::future::ready(()), if next == Next::Now => Ok(()),
+            };
+            if let Err(error) = changed {
+                return Stop::Unwatched(error);
+            }
+        }
+    }
+
+    /// Takes everything there is.
+    async fn look(&mut self) -> Result<Next, Stop> {
+        let folder = self.folder.clone();
+        let listing = blocking(move || folder.list()).await;
+        let listing = listing.map_err(Stop::Failed)?;
+        self.tell(&listing.found);
+        let mut next = self.renew().await?;
+        for found in &listing.found {
+            next = next.max(self.take(found).await?);
+        }
+        self.tally.set_trouble(None);
+        if !listing.is_whole {
+            self.tell(&listing.found);
+            return Ok(next.max(Next::Soon));
+        }
+        let there: HashSet<Inode> = listing.found.iter().map(|found| found.inode).collect();
+        self.holds.retain(&there);
+        self.tell(&listing.found);
+        Ok(next.max(self.forget(&there).await?))
+    }
+
+    /// Says what waits.
+    fn tell(&self, found: &[Found]) {
+        let taken = |found: &Found| {
+            let known = self.known.get(&found.inode);
+            known.map_or(0, |known| known.progress.at)
+        };
+        let waiting = found.iter().filter(|found| taken(found) < found.bytes);
+        self.tally.set_waiting(waiting.count(), self.holds.told());
+    }
+
+    /// Writes notes of old again, under the ids they have now.
+    async fn renew(&mut self) -> Result<Next, Stop> {
+        while let Some((id, inode)) = self.older.last().copied() {
+            if let Some(known) = self.known.get(&inode) {
+                let note = known.progress.note();
+                if !self.offers.offer(&[], note).await?.is_noted {
+                    return Ok(Next::Soon);
+                }
+            }
+            let text = "".into();
+            if !self.offers.offer(&[], Note { id, text }).await?.is_noted {
+                return Ok(Next::Soon);
+            }
+            self.older.pop();
+        }
+        Ok(Next::Never)
+    }
+
+    /// Forgets files that are gone; only when they are missed twice, because one
+    /// that is being renamed may be in no listing.
+    async fn forget(&mut self, there: &HashSet<Inode>) -> Result<Next, Stop> {
+        let mut next = Next::Never;
+        let mut gone = Vec::new();
+        for (inode, known) in &mut self.known {
+            let was_absent = known.is_absent;
+            known.is_absent = !there.contains(inode);
+            if known.is_absent && was_absent {
+                gone.push(*inode);
+            } else if known.is_absent {
+                next = Next::Soon;
+            }
+        }
+        for inode in gone {
+            self.forget_one(inode).await?;
+        }
+        Ok(next)
+    }
+
+    async fn forget_one(&mut self, inode: Inode) -> Result<(), Stop> {
+        let Some(known) = self.known.remove(&inode) else {
+            return Ok(());
+        };
+        // Another file may have the inode, and the note.
+        if self.known.keys().any(|other| other.ino == inode.ino) {
+            return Ok(());
+        }
+        let offered = self.offers.offer(&[], known.progress.no_note()).await?;
+        if !offered.is_noted {
+            debug!("The journal still remembers a file that is gone.");
+        }
+        Ok(())
+    }
+
+    /// Takes what is new in a file.
+    async fn take(&mut self, found: &Found) -> Result<Next, Stop> {
+        for _ in 0..PIECES_MAX {
+            match self.step(found).await? {
+                Step::Gone => return Ok(Next::Never),
+                Step::Refused(why) => {
+                    self.holds.refuse(found, why);
+                    return Ok(Next::Never);
+                }
+                Step::Piece(cut, progress) => self.record(found, cut, progress).await?,
+                Step::Caught { at, rest } => return self.caught(found, at, rest).await,
+            }
+        }
+        Ok(Next::Now)
+    }
+
+    async fn step(&self, found: &Found) -> Result<Step, Stop> {
+        let before = self.known.get(&found.inode).map(|known| known.progress);
+        let (folder, found) = (self.folder.clone(), found.clone());
+        let routing = self.routing.clone();
+        let step = blocking(move || folder.step(&found, before.as_ref(), &routing));
+        step.await.map_err(Stop::Failed)
+    }
+
+    /// There is no further line in a file.
+    async fn caught(&mut self, found: &Found, at: u64, rest: u64) -> Result<Next, Stop> {
+        if 0 < rest {
+            self.holds.wait(found, at + rest, Instant::now());
+            return Ok(Next::Soon);
+        }
+        self.holds.free(found.inode);
+        if found.is_appended() {
+            return Ok(Next::Never);
+        }
+        let (folder, file) = (self.folder.clone(), found.clone());
+        let finished = blocking(move || folder.finish(&file, at)).await;
+        if !finished.map_err(Stop::Failed)? {
+            return Ok(Next::Soon);
+        }
+        let file = found.name.to_string_lossy();
+        info!(%file, bytes = at, "A file from the inbox was taken.");
+        self.forget_one(found.inode).await?;
+        Ok(Next::Never)
+    }
+
+    /// Has a piece recorded, however long that takes.
+    async fn record(
+        &mut self,
+        found: &Found,
+        mut cut: Cut,
+        progress: Progress,
+    ) -> Result<(), Stop> {
+        loop {
+            self.reject(found, std::mem::take(&mut cut.rejects)).await?;
+            let offered = self.offers.offer(&cut.lines, progress.note()).await?;
+            if offered.is_noted {
+                self.tally.count_taken(cut.lines.len());
+                self.tally.set_trouble(None);
+                self.known.insert(found.inode, Known::new(progress));
+                return Ok(());
+            }
+            if let Some(failure) = offered.trouble() {
+                self.tally.set_trouble(Some(failure.to_string()));
+            }
+            sleep(offered.sort_out(&mut cut)).await;
+        }
+    }
+
+    async fn reject(&self, found: &Found, rejects: Vec<Reject>) -> Result<(), Stop> {
+        let count = rejects.len();
+        if count == 0 {
+            return Ok(());
+        }
+        let (folder, file) = (self.folder.clone(), found.clone());
+        let written = blocking(move || folder.reject(&file, &rejects));
+        written.await.map_err(Stop::Failed)?;
+        self.tally.count_rejected(count);
+        let file = found.name.to_string_lossy();
+        warn!(%file, count, "Lines of the inbox were rejected.");
+        Ok(())
+    }
+}

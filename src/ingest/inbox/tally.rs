@@ -1,0 +1,178 @@
+//! What is told of the inbox: how much was taken, what waits, and for whom.
+
+use std::collections::{HashMap, HashSet};
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::time::Instant;
+use tracing::warn;
+
+use super::folder::Found;
+use super::progress::Inode;
+use crate::clock;
+use crate::protocol::outbox::{HeldFile, InboxStatus};
+
+/// How long a line may be without its end before a person is told.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Files that are named; people need not see more at once.
+const NAMED_MAX: usize = 16;
+
+/// The numbers, and the troubles; clones are one.
+#[derive(Debug, Clone)]
+pub(in crate::ingest) struct Tally(watch::Sender<InboxStatus>);
+
+impl Default for Tally {
+    fn default() -> Self {
+        Self(watch::Sender::new(InboxStatus::default()))
+    }
+}
+
+impl Tally {
+    /// What there is to say now.
+    pub(in crate::ingest) fn status(&self) -> InboxStatus {
+        self.0.borrow().clone()
+    }
+
+    pub(super) fn count_taken(&self, lines: usize) {
+        self.0.send_modify(|status| status.taken += lines as u64);
+    }
+
+    pub(super) fn count_rejected(&self, lines: usize) {
+        self.0.send_modify(|status| status.rejected += lines as u64);
+    }
+
+    pub(super) fn set_trouble(&self, trouble: Option<String>) {
+        self.0.send_modify(|status| status.trouble = trouble);
+    }
+
+    pub(super) fn set_waiting(&self, files: usize, held: Vec<HeldFile>) {
+        self.0.send_modify(|status| {
+            status.waiting = files as u64;
+            status.held = held;
+        });
+    }
+}
+
+/// Files that wait for whoever made them.
+#[derive(Debug, Default)]
+pub(super) struct Holds(HashMap<Inode, Hold>);
+
+#[derive(Debug)]
+struct Hold {
+    file: String,
+    why: &'static str,
+    /// How long the file was; longer, somebody is still at it.
+    bytes: u64,
+    since: Instant,
+    since_ms: u64,
+    is_told: bool,
+}
+
+impl Holds {
+    /// A file will not be read.
+    pub(super) fn refuse(&mut self, found: &Found, why: &'static str) {
+        let now = Instant::now();
+        let hold = self.hold(found, why, now);
+        if !std::mem::replace(&mut hold.is_told, true) {
+            let file = &hold.file;
+            warn!(%file, why, "A file in the inbox is not read.");
+        }
+    }
+
+    /// The last line of a file has no end yet.
+    pub(super) fn wait(&mut self, found: &Found, bytes: u64, now: Instant) {
+        let hold = self.hold(found, "its last line has no newline", now);
+        if hold.bytes != bytes {
+            *hold = Hold {
+                file: std::mem::take(&mut hold.file),
+                bytes,
+                since: now,
+                since_ms: clock::now_ms(),
+                is_told: false,
+                why: hold.why,
+            };
+        }
+        let is_late = PATIENCE <= now.saturating_duration_since(hold.since);
+        if is_late && !std::mem::replace(&mut hold.is_told, true) {
+            let file = &hold.file;
+            warn!(%file, bytes, "The last line of a file in the inbox has no newline; it waits for one.");
+        }
+    }
+
+    fn hold(&mut self, found: &Found, why: &'static str, now: Instant) -> &mut Hold {
+        let hold = self.0.entry(found.inode).or_insert_with(|| Hold {
+            file: String::new(),
+            why,
+            bytes: 0,
+            since: now,
+            since_ms: clock::now_ms(),
+            is_told: false,
+        });
+        // It may have been renamed.
+        hold.file = found.name.to_string_lossy().into_owned();
+        hold
+    }
+
+    /// Nothing is wrong with it.
+    pub(super) fn free(&mut self, inode: Inode) {
+        self.0.remove(&inode);
+    }
+
+    /// Only these files are there.
+    pub(super) fn retain(&mut self, there: &HashSet<Inode>) {
+        self.0.retain(|inode, _| there.contains(inode));
+    }
+
+    /// What a person should look at, by name.
+    pub(super) fn told(&self) -> Vec<HeldFile> {
+        let told = self.0.values().filter(|hold| hold.is_told);
+        let mut told: Vec<HeldFile> = told
+            .map(|hold| HeldFile {
+                file: hold.file.clone(),
+                why: hold.why.to_owned(),
+                since_ms: hold.since_ms,
+            })
+            .collect();
+        told.sort_by(|one, other| one.file.cmp(&other.file));
+        told.truncate(NAMED_MAX);
+        told
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn found(name: &str) -> Found {
+        Found {
+            name: name.into(),
+            inode: Inode { ino: 1, born: 2 },
+            bytes: 9,
+        }
+    }
+
+    #[test]
+    fn a_line_without_its_end_is_told_after_a_while_in_which_nothing_came() {
+        let mut holds = Holds::default();
+        let begin = Instant::now();
+        holds.wait(&found("a.jsonl"), 9, begin);
+        holds.wait(&found("a.jsonl"), 12, begin + PATIENCE);
+        assert!(holds.told().is_empty(), "somebody is still at it");
+        holds.wait(&found("a.jsonl"), 12, begin + PATIENCE * 2);
+        assert_eq!(holds.told()[0].file, "a.jsonl");
+        holds.free(found("a.jsonl").inode);
+        assert!(holds.told().is_empty());
+    }
+
+    #[test]
+    fn a_file_that_is_not_read_is_told_at_once_and_by_its_name_of_now() {
+        let mut holds = Holds::default();
+        holds.refuse(&found("a.jsonl"), "it is a symbolic link");
+        holds.refuse(&found("b.jsonl"), "it is a symbolic link");
+        let told = holds.told();
+        assert_eq!((told.len(), told[0].file.as_str()), (1, "b.jsonl"));
+        holds.retain(&HashSet::new());
+        assert!(holds.told().is_empty());
+    }
+}
