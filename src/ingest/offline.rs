@@ -1,16 +1,22 @@
 //! What operators ask of an outbox that no Falco has open.
 //!
-//! Opens the journal itself, under its lock, and closes it again; the answers
-//! are those of a running Falco.
+//! Reads the journal itself; to change it, opens it under its lock and closes it
+//! again. The answers are those of a running Falco.
 
+use std::collections::HashSet;
 use std::path::Path;
+use std::time::Duration;
 
 use super::dispatcher::keeper::operator::{told, with_content};
-use crate::journal::{self, Entry, Journal, Live, OpenError, State, Unrecorded};
+use crate::clock;
+use crate::journal::{self, Entry, Journal, Live, Look, OpenError, State, Unrecorded};
 use crate::protocol::id::EffectId;
 use crate::protocol::outbox::{
     OutboxAnswer, OutboxRecord, OutboxRequest, OutboxStatus, OutboxVerb,
 };
+
+/// How often it is looked whether there is more space to gain.
+const COMPACTING_LOOK: Duration = Duration::from_millis(5);
 
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
@@ -23,7 +29,8 @@ pub(crate) enum OfflineError {
     Unrecorded(#[from] Unrecorded),
 }
 
-/// Answers `request` from the journal in `directory`.
+/// Answers `request` from the journal in `directory`; only what changes it opens
+/// it.
 ///
 /// # Errors
 ///
@@ -33,122 +40,124 @@ pub(crate) async fn ask(
     config: &journal::Config,
     request: &OutboxRequest,
 ) -> Result<OutboxAnswer, OfflineError> {
+    match request.verb {
+        OutboxVerb::List | OutboxVerb::Stats | OutboxVerb::Show => {
+            let (look, recovered) = Look::at(directory, config)?;
+            Ok(answer(&look, &recovered.live, request))
+        }
+        OutboxVerb::Compact => compact(directory, config).await,
+        OutboxVerb::Requeue => change(directory, config, request, requeue).await,
+        OutboxVerb::Drop => {
+            let discard = |live: &Live| Ok(Entry::Discard(live.id));
+            change(directory, config, request, discard).await
+        }
+    }
+}
+
+/// Gains space until there is no more to gain.
+async fn compact(directory: &Path, config: &journal::Config) -> Result<OutboxAnswer, OfflineError> {
+    let (journal, _) = Journal::open(directory, config)?;
+    let asked = journal.compact().await;
+    asked.map_err(|_| Unrecorded::Closed)?;
+    // Answered after what was asked before.
+    while journal.read(Vec::new()).await.is_ok() && journal.stats().compacting {
+        tokio::time::sleep(COMPACTING_LOOK).await;
+    }
+    journal.close().await?;
+    Ok(OutboxAnswer::default())
+}
+
+/// Changes every effect that is named, or every dead letter; in one append, so
+/// that all of it happens or nothing.
+async fn change(
+    directory: &Path,
+    config: &journal::Config,
+    request: &OutboxRequest,
+    one: impl Fn(&Live) -> Result<Entry, &'static str>,
+) -> Result<OutboxAnswer, OfflineError> {
     let (journal, recovered) = Journal::open(directory, config)?;
-    let offline = Offline {
-        journal,
-        live: recovered.live,
+    let live = recovered.live;
+    let mut answer = OutboxAnswer::default();
+    let mut entries = Vec::new();
+    let all = live.iter().filter(|live| is_dead(live));
+    let all = all.map(|live| live.id.to_string());
+    let ids = if request.all {
+        all.collect()
+    } else {
+        request.ids.clone()
     };
-    let answer = offline.answer(request).await?;
-    offline.journal.close().await?;
+    for id in ids {
+        match find(&live, &id).and_then(&one) {
+            Ok(entry) => entries.push(entry),
+            Err(why) => answer.refused.push(format!("{id}: {why}")),
+        }
+    }
+    answer.changed = entries.len() as u64;
+    if !entries.is_empty() {
+        let receipt = journal.append(entries).await;
+        receipt.map_err(|_| Unrecorded::Closed)?.await?;
+    }
+    journal.close().await?;
     Ok(answer)
 }
 
-struct Offline {
-    journal: Journal,
-    live: Vec<Live>,
+fn answer(look: &Look, live: &[Live], request: &OutboxRequest) -> OutboxAnswer {
+    match request.verb {
+        OutboxVerb::List => list(live, request),
+        OutboxVerb::Stats => stats(look, live),
+        _ => show(look, live, &request.ids),
+    }
 }
 
-impl Offline {
-    async fn answer(&self, request: &OutboxRequest) -> Result<OutboxAnswer, Unrecorded> {
-        match request.verb {
-            OutboxVerb::List => Ok(self.list(request)),
-            OutboxVerb::Stats => Ok(self.stats()),
-            OutboxVerb::Show => Ok(self.show(&request.ids).await),
-            OutboxVerb::Compact => {
-                let asked = self.journal.compact().await;
-                asked.map_err(|_| Unrecorded::Closed)?;
-                Ok(OutboxAnswer::default())
-            }
-            OutboxVerb::Requeue => self.change(request, requeue).await,
-            OutboxVerb::Drop => {
-                self.change(request, |live| Ok(Entry::Discard(live.id)))
-                    .await
-            }
-        }
+fn list(live: &[Live], request: &OutboxRequest) -> OutboxAnswer {
+    let (dead, open): (Vec<_>, Vec<_>) = live.iter().partition(|live| is_dead(live));
+    let open = open.into_iter().filter(|_| !request.dead_only);
+    let mut all = dead.into_iter().chain(open).skip(request.skip);
+    let records = all.by_ref().take(request.limit.max(1)).map(record);
+    OutboxAnswer {
+        records: records.collect(),
+        more: all.next().is_some(),
+        ..OutboxAnswer::default()
     }
+}
 
-    fn list(&self, request: &OutboxRequest) -> OutboxAnswer {
-        let (dead, open): (Vec<_>, Vec<_>) = self.live.iter().partition(|live| is_dead(live));
-        let open = open.into_iter().filter(|_| !request.dead_only);
-        let mut all = dead.into_iter().chain(open).skip(request.skip);
-        let records = all.by_ref().take(request.limit.max(1)).map(record);
-        OutboxAnswer {
-            records: records.collect(),
-            more: all.next().is_some(),
-            ..OutboxAnswer::default()
-        }
+fn stats(look: &Look, live: &[Live]) -> OutboxAnswer {
+    let open: Vec<_> = live.iter().filter(|live| !is_dead(live)).collect();
+    let lanes: HashSet<_> = open.iter().map(|l| (&l.route, l.lane.as_str())).collect();
+    let oldest = open.iter().map(|live| live.arrived_ms).min();
+    let age = |at| clock::now_ms().saturating_sub(at);
+    let stats = look.stats();
+    let stats = OutboxStatus {
+        state: "closed".to_owned(),
+        depth: open.len() as u64,
+        dead: (live.len() - open.len()) as u64,
+        lanes: lanes.len() as u64,
+        oldest_age_ms: oldest.map_or(0, age),
+        bytes: stats.bytes,
+        bytes_max: stats.bytes_max,
+        segments: stats.segments,
+        quarantined: stats.quarantined,
+        ..OutboxStatus::default()
+    };
+    OutboxAnswer {
+        stats: Some(stats),
+        ..OutboxAnswer::default()
     }
+}
 
-    fn stats(&self) -> OutboxAnswer {
-        let dead = self.live.iter().filter(|live| is_dead(live)).count();
-        let stats = self.journal.stats();
-        let stats = OutboxStatus {
-            state: "closed".to_owned(),
-            depth: (self.live.len() - dead) as u64,
-            dead: dead as u64,
-            bytes: stats.bytes,
-            bytes_max: stats.bytes_max,
-            segments: stats.segments,
-            quarantined: stats.quarantined,
-            ..OutboxStatus::default()
-        };
-        OutboxAnswer {
-            stats: Some(stats),
-            ..OutboxAnswer::default()
-        }
+fn show(look: &Look, live: &[Live], ids: &[String]) -> OutboxAnswer {
+    let known = ids.iter().filter_map(|id| find(live, id).ok());
+    let shown = known.map(|live| with_content(record(live), look.read(live.id).ok().flatten()));
+    OutboxAnswer {
+        records: shown.collect(),
+        ..OutboxAnswer::default()
     }
+}
 
-    async fn show(&self, ids: &[String]) -> OutboxAnswer {
-        let known = ids.iter().filter_map(|id| self.find(id));
-        let known: Vec<_> = known.collect();
-        let read = self
-            .journal
-            .read(known.iter().map(|live| live.id).collect());
-        let stored = read.await.unwrap_or_default();
-        let shown = known.into_iter().zip(stored);
-        OutboxAnswer {
-            records: shown
-                .map(|(l, stored)| with_content(record(l), stored.ok().flatten()))
-                .collect(),
-            ..OutboxAnswer::default()
-        }
-    }
-
-    async fn change(
-        &self,
-        request: &OutboxRequest,
-        one: impl Fn(&Live) -> Result<Entry, &'static str>,
-    ) -> Result<OutboxAnswer, Unrecorded> {
-        let mut answer = OutboxAnswer::default();
-        let mut entries = Vec::new();
-        let all = self.live.iter().filter(|live| is_dead(live));
-        let all = all.map(|live| live.id.to_string());
-        let ids = if request.all {
-            all.collect()
-        } else {
-            request.ids.clone()
-        };
-        for id in ids {
-            let found = self
-                .find(&id)
-                .ok_or("there is no such effect in the outbox");
-            match found.and_then(&one) {
-                Ok(entry) => entries.push(entry),
-                Err(why) => answer.refused.push(format!("{id}: {why}")),
-            }
-        }
-        answer.changed = entries.len() as u64;
-        if !entries.is_empty() {
-            let receipt = self.journal.append(entries).await;
-            receipt.map_err(|_| Unrecorded::Closed)?.await?;
-        }
-        Ok(answer)
-    }
-
-    fn find(&self, id: &str) -> Option<&Live> {
-        let id: EffectId = id.parse().ok()?;
-        self.live.iter().find(|live| live.id == id)
-    }
+fn find<'a>(live: &'a [Live], id: &str) -> Result<&'a Live, &'static str> {
+    let id: EffectId = id.parse().map_err(|_| "this is no effect id")?;
+    let found = live.iter().find(|live| live.id == id);
+    found.ok_or("there is no such effect in the outbox")
 }
 
 fn requeue(live: &Live) -> Result<Entry, &'static str> {

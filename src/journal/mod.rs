@@ -48,6 +48,7 @@ mod error;
 mod fold;
 mod handle;
 mod lines;
+mod look;
 mod quarantine;
 mod record;
 mod recovery;
@@ -75,6 +76,7 @@ pub use config::{Config, OnFailure, Sync};
 pub use entry::{DeadLetter, Done, Effect, Entry, Live, Note, ReadBack, Recovered, State, Stored};
 pub use error::{Closed, OpenError, TryAppendError, Unreadable, Unrecorded};
 pub use handle::{Appended, Journal, Receipt};
+pub use look::Look;
 pub use report::{Class, Damage, Report};
 pub use stats::{BUCKETS_US, Health, Histogram, Progress, Stats};
 

@@ -103,6 +103,8 @@ pub struct Stats {
     pub owed: u64,
     /// Segments moved and removed to gain space.
     pub compactions: u64,
+    /// Whether space is being gained right now.
+    pub compacting: bool,
     /// Segments given up because a sync failed.
     pub poisoned: u64,
     /// Free bytes of the filesystem, when last looked.

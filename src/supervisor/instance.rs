@@ -120,18 +120,20 @@ impl Lock {
     pub fn ask(path: &Path) -> Result<Asked, LockError> {
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).truncate(false);
-        Self::try_take(open(path, &mut options)?, path)
+        let file = open(path, &mut options)?;
+        Self::taken(file.try_lock(), file, path)
     }
 
-    /// As [`Self::ask`], for those who only want to know: makes no file and
-    /// needs not to be allowed to write.
+    /// As [`Self::ask`], for those who only want to know: makes no file, needs
+    /// not to be allowed to write, and several may have what they get at once,
+    /// so that they do not take each other for a chain.
     ///
     /// # Errors
     ///
     /// See [`LockError`].
     pub fn ask_existing(path: &Path) -> Result<Asked, LockError> {
         match open(path, OpenOptions::new().read(true)) {
-            Ok(file) => Self::try_take(file, path),
+            Ok(file) => Self::taken(file.try_lock_shared(), file, path),
             Err(LockError::Open { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
                 Ok(Asked::Absent)
             }
@@ -139,8 +141,8 @@ impl Lock {
         }
     }
 
-    fn try_take(file: File, path: &Path) -> Result<Asked, LockError> {
-        match file.try_lock() {
+    fn taken(tried: Result<(), TryLockError>, file: File, path: &Path) -> Result<Asked, LockError> {
+        match tried {
             Ok(()) => Ok(Asked::Ours(Self { file })),
             Err(TryLockError::WouldBlock) => Ok(Asked::Held(read_holder(&file))),
             Err(TryLockError::Error(source)) => Err(LockError::Lock {
@@ -244,8 +246,15 @@ impl PidFile {
         let mut options = OpenOptions::new();
         options.write(true).create(true).truncate(true).mode(0o600);
         options.custom_flags(nix::libc::O_NOFOLLOW);
-        options.open(&temporary)?.write_all(text.as_bytes())?;
-        fs::rename(&temporary, path)?;
+        let written = options
+            .open(&temporary)
+            .and_then(|mut file| file.write_all(text.as_bytes()))
+            .and_then(|()| fs::rename(&temporary, path));
+        if let Err(error) = written {
+            // A full disk leaves half of it, which is only in the way.
+            _ = fs::remove_file(&temporary);
+            return Err(error);
+        }
         Ok(Self {
             path: path.to_path_buf(),
             text,
@@ -311,6 +320,23 @@ mod tests {
         };
         assert_eq!(who, shorter);
         drop(lock);
+        ours(&path);
+    }
+
+    #[test]
+    fn those_who_only_look_do_not_take_each_other_for_a_holder() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("falco.lock");
+        assert!(matches!(Lock::ask_existing(&path).unwrap(), Asked::Absent));
+        let lock = ours(&path);
+        assert!(matches!(
+            Lock::ask_existing(&path).unwrap(),
+            Asked::Held(None)
+        ));
+        drop(lock);
+        let one = Lock::ask_existing(&path).unwrap();
+        let other = Lock::ask_existing(&path).unwrap();
+        assert!(matches!((one, other), (Asked::Ours(_), Asked::Ours(_))));
         ours(&path);
     }
 

@@ -1,5 +1,7 @@
 //! Dead letters, and what an operator does about them.
 
+use std::process::Stdio;
+
 use serde_json::json;
 
 use crate::chain::{Chain, OUTBOX, eventually};
@@ -113,6 +115,148 @@ fn a_payload_of_a_megabyte_is_shown_by_falco_and_from_disk() {
     assert!(shown()[0]["payload"] == payload.as_str());
     chain.stop();
     assert!(shown()[0]["payload"] == payload.as_str());
+}
+
+/// A stopped chain with `count` kept effects.
+fn stopped_with(count: u32) -> Chain {
+    let chain = Chain::up(OUTBOX);
+    let mut daemon = chain.daemon();
+    (0..count).for_each(|n| daemon.send(n, &effect("test", "s", n)));
+    (0..count).for_each(|n| daemon.expect_success(n));
+    chain.stop();
+    chain
+}
+
+/// The names of the journal's segments.
+fn segments(chain: &Chain) -> Vec<String> {
+    let listed = std::fs::read_dir(chain.base().join("outbox")).expect("an outbox");
+    let names = listed.map(|entry| entry.expect("an entry").file_name());
+    let names = names.filter_map(|name| name.into_string().ok());
+    let mut names: Vec<_> = names.filter(|name| name.starts_with("seg-")).collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn looking_at_a_stopped_outbox_changes_nothing_and_waits_for_nobody() {
+    let chain = stopped_with(3);
+    let before = segments(&chain);
+    let lock = std::fs::File::open(chain.base().join("outbox/LOCK")).expect("a lock");
+    lock.try_lock().expect("nobody has it");
+    assert_eq!(chain.json(&["outbox", "list", "--json"]).len(), 3);
+    let shown = chain.json(&["outbox", "show", &uuid(2), "--json"]);
+    assert_eq!(shown[0]["payload"], "2");
+    let stats = chain.json(&["outbox", "stats", "--json"]).remove(0);
+    assert_eq!((&stats["depth"], &stats["lanes"]), (&json!(3), &json!(1)));
+    assert!(0 < stats["oldest_age_ms"].as_u64().expect("an age"));
+    assert_eq!(chain.run(&["outbox", "verify"]).0, 0);
+    assert_eq!(segments(&chain), before);
+    let (code, text) = chain.run(&["outbox", "drop", &uuid(2)]);
+    assert!(code == 75 && text.contains("in use by"), "{code} {text}");
+    drop(lock);
+    assert_eq!(chain.run(&["outbox", "drop", &uuid(2)]).0, 0);
+}
+
+#[test]
+fn two_who_change_a_stopped_outbox_wait_for_each_other() {
+    let chain = stopped_with(16);
+    let drop_one = |n| {
+        let mut command = chain.command(&["outbox", "drop", &uuid(n)]);
+        command.stdout(Stdio::null()).spawn()
+    };
+    let drops: Vec<_> = (0..16).map(drop_one).collect();
+    for drop in drops {
+        let ended = drop.expect("runs").wait().expect("ends");
+        assert!(ended.success(), "{ended}");
+    }
+    assert!(chain.json(&["outbox", "list", "--json"]).is_empty());
+}
+
+#[test]
+fn thousands_of_effects_are_listed_and_dropped_while_falco_runs_and_while_it_does_not() {
+    const COUNT: u32 = 5000;
+    let chain = Chain::up(OUTBOX);
+    let mut daemon = chain.daemon();
+    (0..COUNT).for_each(|n| daemon.send(n, &effect("test", "s", n)));
+    (0..COUNT).for_each(|n| daemon.expect_success(n));
+    let ids = |from, to| (from..to).map(uuid).collect::<Vec<_>>();
+    let drop_all = |ids: &[String]| {
+        let args = ["outbox", "drop"].into_iter();
+        let args: Vec<_> = args.chain(ids.iter().map(String::as_str)).collect();
+        chain.run(&args)
+    };
+    let listed = |limit| chain.json(&["outbox", "list", "--json", "-n", limit]).len();
+    assert_eq!(listed("100000"), 5000);
+    assert_eq!(listed("1234"), 1234);
+    let (_, text) = chain.run(&["outbox", "list", "-n", "3"]);
+    assert!(text.contains("and more"), "{text}");
+    let dropped = drop_all(&ids(0, 2500));
+    assert_eq!(dropped, (0, "2500 dropped\n".to_owned()));
+    chain.stop();
+    assert_eq!(listed("100000"), 2500);
+    let dropped = drop_all(&ids(2500, 4900));
+    assert_eq!(dropped, (0, "2400 dropped\n".to_owned()));
+    let before = chain.json(&["outbox", "stats", "--json"])[0]["bytes"].clone();
+    let told = chain.json(&["outbox", "compact", "--json"]).remove(0);
+    assert_eq!(told["bytes_before"], before);
+    assert!(
+        told["bytes"].as_u64() < before.as_u64().map(|b| b / 2),
+        "{told}"
+    );
+    let left = chain.json(&["outbox", "list", "--json", "-n", "1000"]);
+    assert_eq!((left.len(), &left[0]["id"]), (100, &json!(uuid(4900))));
+}
+
+#[test]
+fn ids_that_are_none_or_not_there_are_told_one_by_one_and_the_others_are_done() {
+    let chain = Chain::up(OUTBOX);
+    let mut daemon = chain.daemon();
+    (0..3).for_each(|n| daemon.publish(n, &effect("test", "s", n)));
+    let refused = |text: &str| {
+        text.contains("nonsense: this is no effect id")
+            && text.contains(&format!("{}: there is no such effect", uuid(99)))
+    };
+    for n in 0..2 {
+        let (code, text) = chain.run(&["outbox", "drop", "nonsense", &uuid(n), &uuid(99)]);
+        assert!(code == 1 && refused(&text), "{text}");
+        assert!(text.starts_with("1 dropped\n"), "{text}");
+        let (code, text) = chain.run(&["outbox", "show", &uuid(2), &uuid(99)]);
+        assert!(code == 1 && text.contains("no such effect"), "{text}");
+        assert!(text.contains("payload   2"), "{text}");
+        if n == 0 {
+            chain.stop();
+        }
+    }
+}
+
+#[test]
+fn a_damaged_outbox_says_where_and_goes_on_with_the_rest() {
+    let chain = stopped_with(20);
+    let segment = chain.base().join("outbox").join(&segments(&chain)[0]);
+    let mut bytes = std::fs::read(&segment).expect("reads");
+    let at = bytes.len() / 2;
+    bytes[at] ^= 1;
+    std::fs::write(&segment, bytes).expect("writes");
+    let (code, text) = chain.run(&["outbox", "verify"]);
+    assert!(code == 1 && text.contains("1 records are lost"), "{text}");
+    assert!(
+        text.contains(" at byte ") && text.contains("record "),
+        "{text}"
+    );
+    let quarantine = chain.base().join("outbox/quarantine");
+    assert!(!quarantine.exists(), "it changes nothing");
+    assert_eq!(chain.json(&["outbox", "list", "--json"]).len(), 19);
+    chain.start();
+    assert_eq!(
+        chain.transport("test").accept().accept_messages(19).len(),
+        19
+    );
+    assert!(quarantine.exists());
+    let (code, text) = chain.run(&["status"]);
+    assert!(
+        code == 1 && text.contains("damaged ranges"),
+        "{code} {text}"
+    );
 }
 
 #[test]

@@ -21,6 +21,7 @@ use crate::protocol::control::{
 };
 use crate::protocol::ipc::TransportStatus;
 use crate::protocol::life::Cause;
+use crate::protocol::outbox::OutboxStatus;
 
 const COLUMNS: usize = 10;
 
@@ -265,8 +266,15 @@ fn effects(ingest: &IngestStatus) -> String {
     } else {
         " · not connected to the transport"
     };
+    // With an outbox, what was acked is published later.
+    let is_kept = |outbox: &OutboxStatus| outbox.state != "draining";
+    let how = if ingest.outbox.as_ref().is_some_and(is_kept) {
+        "kept"
+    } else {
+        "published"
+    };
     let mut text = format!(
-        "effects   {accepted} taken, {succeeded} published, {failed} failed, {retries} retries · {} waiting in {} lanes, oldest {}{link}\n",
+        "effects   {accepted} taken, {succeeded} {how}, {failed} failed, {retries} retries · {} waiting in {} lanes, oldest {}{link}\n",
         ingest.queued + ingest.in_flight,
         ingest.lanes,
         span(ingest.oldest_age_ms),

@@ -113,7 +113,11 @@ fn lock(path: &Path) -> Result<File, OpenError> {
             let mut holder = String::new();
             // What it says helps a person only.
             _ = (&file).take(256).read_to_string(&mut holder);
-            let holder = holder.trim_end().into();
+            let holder = match holder.trim_end() {
+                "" => "another process",
+                holder => holder,
+            };
+            let holder = holder.into();
             return Err(OpenError::Locked { path, holder });
         }
         Err(fs::TryLockError::Error(source)) => {

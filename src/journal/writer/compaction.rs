@@ -65,6 +65,11 @@ impl<S: Storage> Core<S> {
         self.maintain(now);
     }
 
+    /// Whether a segment is being emptied.
+    pub(super) fn is_compacting(&self) -> bool {
+        self.compaction.source.is_some()
+    }
+
     pub(super) fn compaction_due(&self) -> Option<Instant> {
         self.compaction
             .source
@@ -269,6 +274,8 @@ impl<S: Storage> Core<S> {
         (segment.done, segment.done_bytes) = (0, 0);
         self.stats.compactions += 1;
         self.drop_dead(now);
+        // Whoever looks in between sees that there is more to do.
+        self.compaction.source = self.choose(now);
     }
 }
 

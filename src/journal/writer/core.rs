@@ -256,11 +256,9 @@ impl<S: Storage> Core<S> {
     }
 
     fn read_one(&self, id: EffectId) -> ReadBack {
-        let Some((place, front)) = self.index.place(id).zip(self.index.segments.front()) else {
+        let Some((place, segment)) = self.index.find(id) else {
             return Ok(None);
         };
-        let front = front.id;
-        let segment = &self.index.segments[(place.segment - front) as usize];
         let name = segment.name();
         let line = self
             .storage
@@ -277,7 +275,7 @@ impl<S: Storage> Core<S> {
                 };
             }
         };
-        let stored = self.stored(id, &line, Salt::new(segment.salt));
+        let stored = stored(id, &line, Salt::new(segment.salt), self.older);
         if stored.is_none() && self.unsynced.opens(id) {
             // A failed sync may have lost it on disk; it is written again.
             return Err(Unreadable);
@@ -286,18 +284,6 @@ impl<S: Storage> Core<S> {
             error!(effect_id = %id, segment = %name, offset = place.offset, "An effect's record is damaged.");
         }
         Ok(stored)
-    }
-
-    fn stored(&self, id: EffectId, line: &[u8], salt: Salt) -> Option<Stored> {
-        let (line, frame) = scan::current(line, salt, self.older)?;
-        let record = record::parse(&line, &frame)?;
-        match record.payload {
-            Payload::Effect(effect) if frame.id == id.as_uuid() => {
-                let effect = effect.to_effect(id, record.t)?;
-                Some(Stored { effect })
-            }
-            _ => None,
-        }
     }
 
     /// Sees to it that there is a segment to write to, if that can be.
@@ -724,9 +710,28 @@ impl<S: Storage> Core<S> {
         self.stats.bytes = self.index.bytes();
         self.stats.segments = self.index.segments.len() as u64;
         self.stats.owed = self.owed.len() as u64;
+        self.stats.compacting = self.is_compacting();
         self.stats.disk_free = self.watch.space.free;
         self.stats.disk_total = self.watch.space.total;
         &self.stats
+    }
+}
+
+/// The effect in `line`, if that is its record.
+pub(in crate::journal) fn stored(
+    id: EffectId,
+    line: &[u8],
+    salt: Salt,
+    older: &[OlderFormat],
+) -> Option<Stored> {
+    let (line, frame) = scan::current(line, salt, older)?;
+    let record = record::parse(&line, &frame)?;
+    match record.payload {
+        Payload::Effect(effect) if frame.id == id.as_uuid() => {
+            let effect = effect.to_effect(id, record.t)?;
+            Some(Stored { effect })
+        }
+        _ => None,
     }
 }
 

@@ -19,7 +19,7 @@ struct Slot {
 
 /// The index over all segments.
 #[derive(Debug, Default)]
-pub(super) struct Index {
+pub(in crate::journal) struct Index {
     effects: HashMap<EffectId, Slot>,
     notes: HashMap<Uuid, Place>,
     dead: u64,
@@ -28,7 +28,7 @@ pub(super) struct Index {
 }
 
 impl Index {
-    pub(super) fn of(fold: &Fold, segments: Vec<Segment>) -> Self {
+    pub(in crate::journal) fn of(fold: &Fold, segments: Vec<Segment>) -> Self {
         let slot = |held: &super::super::fold::Held| Slot {
             place: held.place,
             failed: held.failed,
@@ -56,8 +56,12 @@ impl Index {
         self.effects.contains_key(&id)
     }
 
-    pub(super) fn place(&self, id: EffectId) -> Option<Place> {
-        self.effects.get(&id).map(|slot| slot.place)
+    /// Where the effect stands, and in which segment.
+    pub(in crate::journal) fn find(&self, id: EffectId) -> Option<(Place, &Segment)> {
+        let place = self.effects.get(&id)?.place;
+        let front = self.segments.front()?.id;
+        let at = place.segment.checked_sub(front)?;
+        Some((place, self.segments.get(at as usize)?))
     }
 
     pub(super) fn bytes(&self) -> u64 {

@@ -21,7 +21,8 @@ use std::time::Instant;
 use tokio::sync::{OwnedSemaphorePermit, watch};
 
 use self::core::Job;
-pub(super) use self::core::{Core, Now};
+pub(super) use self::core::{Core, Now, stored};
+pub(super) use self::index::Index;
 use super::entry::Entry;
 use super::handle::{Ask, Command};
 use super::stats::{Health, Progress, Stats};

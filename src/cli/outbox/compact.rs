@@ -1,0 +1,46 @@
+//! `falco outbox compact`: gains space, and says how much.
+
+use std::time::Duration;
+
+use serde_json::json;
+use tokio::time::{Instant, sleep};
+
+use super::ask::{self, ask};
+use super::of;
+use super::tell::{self, mega};
+use crate::cli::exit::Failure;
+use crate::cli::output;
+use crate::paths::Paths;
+use crate::protocol::outbox::OutboxVerb;
+
+/// How long a Falco that runs is watched: it copies slowly, for it has other
+/// things to do.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// How often it is asked.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+
+pub(super) async fn run(paths: &Paths, json: bool) -> Result<(), Failure> {
+    let before = ask::stats(paths).await?;
+    ask(paths, &of(OutboxVerb::Compact, Vec::new())).await?;
+    let until = Instant::now() + PATIENCE;
+    let mut after = ask::stats(paths).await?;
+    while after.compacting && Instant::now() < until {
+        sleep(LOOK_EVERY).await;
+        after = ask::stats(paths).await?;
+    }
+    if json {
+        return tell::object(&json!({
+            "bytes_before": before.bytes, "bytes": after.bytes,
+            "segments": after.segments, "compacting": after.compacting,
+        }));
+    }
+    let (was, is) = (mega(before.bytes), mega(after.bytes));
+    let segments = after.segments;
+    let more = if after.compacting {
+        " · it goes on; falco outbox stats says how far it is"
+    } else {
+        ""
+    };
+    output::line(&format!("{is} in {segments} segments, it was {was}{more}"))
+}

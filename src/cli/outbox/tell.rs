@@ -1,0 +1,172 @@
+//! How it is told: a line each for people, an object each for programs.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use serde::Serialize;
+use serde_json::json;
+
+use crate::cli::exit::{Exit, Failure};
+use crate::cli::output;
+use crate::clock;
+use crate::protocol::outbox::{InboxStatus, OutboxAnswer, OutboxRecord, OutboxStatus};
+
+/// One object on a line of its own.
+pub(super) fn object(told: &impl Serialize) -> Result<(), Failure> {
+    let line = serde_json::to_string(told);
+    output::line(&line.map_err(|e| Failure::of(Exit::Internal, &e))?)
+}
+
+pub(super) fn records(
+    records: &[OutboxRecord],
+    json: bool,
+    text: impl Fn(&OutboxRecord) -> String,
+) -> Result<(), Failure> {
+    for record in records {
+        if json {
+            object(record)?;
+        } else {
+            output::line(&text(record))?;
+        }
+    }
+    Ok(())
+}
+
+pub(super) fn listed(record: &OutboxRecord) -> String {
+    let head = format!(
+        "{}  {}  {}",
+        record.id,
+        clock::utc(record.arrived_ms),
+        record.lane
+    );
+    match &record.dead {
+        None => head,
+        Some(dead) => format!(
+            "{head}  dead after {} attempts: {}: {}",
+            dead.attempts, dead.class, dead.error
+        ),
+    }
+}
+
+pub(super) fn shown(record: &OutboxRecord) -> String {
+    let mut lines = vec![listed(record)];
+    let mut say = |name: &str, value: &Option<String>| {
+        lines.extend(value.iter().map(|value| format!("  {name:<9} {value}")));
+    };
+    say("what", &record.operation);
+    say("route", &record.route);
+    say("channel", &record.channel);
+    say("name", &record.name);
+    say("key", &record.key);
+    say("payload", &record.payload);
+    lines.join("\n")
+}
+
+pub(super) fn changed(answer: &OutboxAnswer, json: bool, how: &str) -> Result<(), Failure> {
+    let OutboxAnswer {
+        changed, refused, ..
+    } = answer;
+    if json {
+        return object(&json!({"changed": changed, "refused": refused}));
+    }
+    output::line(&format!("{changed} {how}"))
+}
+
+pub(super) fn stats(stats: &OutboxStatus, json: bool) -> Result<(), Failure> {
+    if json {
+        return object(stats);
+    }
+    output::line(&summary(stats))
+}
+
+/// A size, for people.
+pub(super) fn mega(bytes: u64) -> String {
+    format!("{}.{} MB", bytes / 1_000_000, bytes % 1_000_000 / 100_000)
+}
+
+/// The outbox in one line, and one for each trouble.
+pub(in crate::cli) fn summary(outbox: &OutboxStatus) -> String {
+    let span = |ms| clock::span(Duration::from_millis(ms));
+    let mut text = format!(
+        "outbox    {} · {} kept in {} lanes, oldest {} · {} published, {} dead · {} of {} in {} segments",
+        outbox.state,
+        outbox.depth,
+        outbox.lanes,
+        span(outbox.oldest_age_ms),
+        outbox.published,
+        outbox.dead,
+        mega(outbox.bytes),
+        mega(outbox.bytes_max),
+        outbox.segments,
+    );
+    if let Some(mean) = outbox.sync_us.checked_div(outbox.syncs) {
+        let max = outbox.sync_max_us;
+        _ = write!(text, " · sync {mean} µs, at most {max} µs");
+    }
+    if outbox.quarantined > 0 {
+        let count = outbox.quarantined;
+        _ = write!(
+            text,
+            "\n! outbox  {count} damaged ranges; falco outbox verify says where"
+        );
+    }
+    if let Some(error) = &outbox.last_error {
+        _ = write!(text, "\n! outbox  {error}");
+    }
+    if let Some(inbox) = &outbox.inbox {
+        text.push_str(&received(inbox, clock::now_ms()));
+    }
+    text
+}
+
+/// The inbox, once there is something to say of it.
+fn received(inbox: &InboxStatus, now_ms: u64) -> String {
+    let InboxStatus {
+        taken,
+        rejected,
+        waiting,
+        ..
+    } = inbox;
+    let mut text = String::new();
+    if 0 < taken + rejected + waiting {
+        _ = write!(
+            text,
+            "\ninbox     {taken} lines taken, {rejected} rejected · {waiting} files wait"
+        );
+    }
+    if let Some(trouble) = &inbox.trouble {
+        _ = write!(text, "\n! inbox   {trouble}");
+    }
+    for held in &inbox.held {
+        let age = Duration::from_millis(now_ms.saturating_sub(held.since_ms));
+        let (file, why) = (&held.file, &held.why);
+        _ = write!(text, "\n! inbox   {file}: {why}, for {}", clock::span(age));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::outbox::HeldFile;
+
+    #[test]
+    fn an_inbox_says_what_waits_for_whom_and_nothing_if_nothing_ever_came() {
+        assert_eq!(received(&InboxStatus::default(), 0), "");
+        let held = HeldFile {
+            file: "a.jsonl".to_owned(),
+            why: "its last line has no newline".to_owned(),
+            since_ms: 1_000,
+        };
+        let inbox = InboxStatus {
+            taken: 7,
+            waiting: 1,
+            held: vec![held],
+            ..InboxStatus::default()
+        };
+        assert_eq!(
+            received(&inbox, 13_000),
+            "\ninbox     7 lines taken, 0 rejected · 1 files wait\n! inbox   a.jsonl: its last line has no newline, for 12 s"
+        );
+    }
+}

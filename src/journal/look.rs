@@ -1,0 +1,70 @@
+//! Reading a journal that stays as it is, for those who only look.
+//!
+//! Takes no lock and changes nothing, as [`verify`](super::verify): what is
+//! written meanwhile may be missing, and its end may look torn.
+
+use std::path::Path;
+
+use super::config::Config;
+use super::entry::{ReadBack, Recovered};
+use super::error::{OpenError, Unreadable};
+use super::record::Salt;
+use super::stats::Stats;
+use super::storage::{Disk, Storage as _, read_exact};
+use super::writer::{Index, Now, stored};
+use super::{done_since, recovered, recovery, scan};
+use crate::protocol::id::EffectId;
+
+/// A journal as it was when it was read.
+pub struct Look {
+    disk: Disk,
+    index: Index,
+    stats: Stats,
+}
+
+impl Look {
+    /// Reads the journal in `directory`.
+    ///
+    /// # Errors
+    ///
+    /// See [`OpenError`].
+    pub fn at(directory: &Path, config: &Config) -> Result<(Self, Recovered), OpenError> {
+        let disk = Disk::look(directory)?;
+        let read = recovery::read(&disk, done_since(config, Now::read()), scan::OLDER)?;
+        let report = read.report;
+        let damaged = report.damage.iter().filter(|damage| 0 < damage.len);
+        let stats = Stats {
+            live: report.live,
+            dead: report.dead,
+            bytes: report.bytes,
+            bytes_max: config.bytes_max,
+            segments: report.segments,
+            quarantined: damaged.count() as u64,
+            ..Stats::default()
+        };
+        let index = Index::of(&read.fold, read.segments);
+        let look = Self { disk, index, stats };
+        Ok((look, recovered(read.fold, report)))
+    }
+
+    /// Its sizes.
+    #[must_use]
+    pub fn stats(&self) -> &Stats {
+        &self.stats
+    }
+
+    /// The effect with this id, if it is not settled, whole, and can be read.
+    ///
+    /// # Errors
+    ///
+    /// When the disk does not give it now.
+    pub fn read(&self, id: EffectId) -> ReadBack {
+        let Some((place, segment)) = self.index.find(id) else {
+            return Ok(None);
+        };
+        let file = self.disk.open(&segment.name()).map_err(|_| Unreadable)?;
+        let line = read_exact(&file, u64::from(place.offset), place.length as usize);
+        let line = line.map_err(|_| Unreadable)?;
+        Ok(stored(id, &line, Salt::new(segment.salt), scan::OLDER))
+    }
+}
