@@ -5,6 +5,7 @@ mod leftovers;
 
 use std::io::Write;
 use std::os::fd::OwnedFd;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -191,8 +192,7 @@ impl Supervisor {
             phase: Phase::Up,
             ..holder.clone()
         };
-        let _pid_file = PidFile::write(&self.paths.pid_file(), &up)
-            .map_err(|e| cannot(&format!("write {}", self.paths.pid_file().display()), &e))?;
+        let _pid_file = pid_file(&self.paths.pid_file(), &up)?;
         let ably_socket = self.paths.ably_socket();
         family::adopt().map_err(|e| cannot("adopt orphans", &e))?;
         let base = self.paths.base().to_path_buf();
@@ -336,6 +336,20 @@ fn listening(manager: &Manager) -> Option<task::Manager> {
         notifier: notifier.ok()?,
         watchdog: manager.watchdog,
     })
+}
+
+/// The pidfile; a full disk is no reason not to start, and the lock holds
+/// without it.
+fn pid_file(path: &Path, holder: &Holder) -> Result<Option<PidFile>, Failure> {
+    use std::io::ErrorKind::{QuotaExceeded, StorageFull};
+    match PidFile::write(path, holder) {
+        Ok(file) => Ok(Some(file)),
+        Err(error) if matches!(error.kind(), StorageFull | QuotaExceeded) => {
+            tracing::warn!(path = %path.display(), %error, "There is no pidfile.");
+            Ok(None)
+        }
+        Err(error) => Err(cannot(&format!("write {}", path.display()), &error)),
+    }
 }
 
 fn cannot(doing: &str, error: &std::io::Error) -> Failure {

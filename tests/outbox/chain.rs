@@ -35,6 +35,8 @@ name = "other"
 socket = "other.sock"
 "#;
 
+pub const FALCO: &str = env!("CARGO_BIN_EXE_falco");
+
 pub struct Chain {
     dir: TempDir,
 }
@@ -79,9 +81,15 @@ impl Chain {
     }
 
     pub fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_falco"));
+        let mut command = self.program(FALCO);
+        command.args(args);
         command
-            .args(args)
+    }
+
+    /// Any program, that sees what falco would see.
+    pub fn program(&self, program: &str) -> Command {
+        let mut command = Command::new(program);
+        command
             .env_clear()
             .env("PATH", std::env::var_os("PATH").unwrap_or_default())
             .env("HOME", self.dir.path())

@@ -3,10 +3,13 @@
 
 mod chain;
 mod daemon;
+#[path = "../soak/disk.rs"]
+mod disk;
 mod transport;
 
 mod crash;
 mod delivery;
+mod full;
 mod inbox;
 mod metrics;
 mod operator;

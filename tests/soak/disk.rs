@@ -1,7 +1,6 @@
 //! A small disk under an outbox, that can be filled and emptied at will.
 
 use std::os::unix::fs::DirBuilderExt;
-use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -11,19 +10,24 @@ use nix::sys::statvfs::statvfs;
 const MIB: u64 = 1024;
 
 /// Says that mounts are ours alone.
-const INSIDE: &str = "SOAK_HAS_OWN_MOUNTS";
+const INSIDE: &str = "TEST_HAS_OWN_MOUNTS";
 
-/// Begins anew with mounts that are gone when this process is, if that can be.
-pub fn enter_own_mounts() {
-    if std::env::var_os(INSIDE).is_some() || !can("unshare", &["--mount", "true"]) {
-        return;
+/// Ways to have mounts of one's own: as root, and as anybody.
+const WAYS: [&[&str]; 2] = [&["--mount"], &["--user", "--map-root-user", "--mount"]];
+
+/// This program again, with mounts that are gone when it is. `None` if it has
+/// them already, or cannot have them.
+pub fn again_with_own_mounts() -> Option<Command> {
+    if std::env::var_os(INSIDE).is_some() {
+        return None;
     }
+    let works = |way: &&[&str]| can("unshare", &[way, &["true"][..]].concat());
+    let way = WAYS.into_iter().find(works)?;
     let mut command = Command::new("unshare");
-    command.arg("--mount");
+    command.args(way);
     command.arg(std::env::current_exe().expect("a path"));
-    command.args(std::env::args_os().skip(1)).env(INSIDE, "1");
-    let error = command.exec();
-    panic!("cannot go on with mounts of its own: {error}");
+    command.env(INSIDE, "1");
+    Some(command)
 }
 
 /// A tmpfs that is as large as it is told to be.
@@ -41,13 +45,10 @@ impl Disk {
         let path = path.to_owned();
         let place = path.to_str().expect("UTF-8");
         let mounted = can("mount", &["-t", "tmpfs", "-o", &options, "tmpfs", place]);
-        if !mounted {
-            println!("no disk is full: nothing can be mounted");
-        }
         mounted.then_some(Self { path })
     }
 
-    /// Leaves no room.
+    /// Leaves no room; something has to be on it.
     pub fn fill(&self) {
         // What is written meanwhile makes the first tries too small.
         let filled = (0..1000).any(|_| {
@@ -68,6 +69,13 @@ impl Disk {
             "mount",
             &["-o", &options, self.path.to_str().expect("UTF-8")],
         )
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        // Whoever still has a file there keeps it until it ends.
+        can("umount", &["-l", self.path.to_str().expect("UTF-8")]);
     }
 }
 

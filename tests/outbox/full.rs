@@ -1,0 +1,215 @@
+//! A disk without room: everything is answered, what is kept drains, nothing
+//! that was acked is lost, and it goes on by itself once there is room.
+//!
+//! Each test runs again by itself, in a process with mounts of its own.
+
+#![allow(clippy::print_stdout, reason = "says which tests were not run")]
+
+use std::fs;
+
+use serde_json::Value;
+
+use crate::chain::{Chain, FALCO, OUTBOX, eventually};
+use crate::daemon::{Daemon, effect, uuid};
+use crate::disk::{self, Disk};
+use crate::transport::{Peer, keys, numbers, payloads};
+
+/// Has `test` run with an outbox on a disk of its own; `name` is its path in
+/// this crate. Where nothing can be mounted it says so, and that is all.
+fn on_a_small_disk(name: &str, test: fn(&Chain, &Disk)) {
+    if let Some(mut again) = disk::again_with_own_mounts() {
+        let ran = again.args([name, "--exact", "--nocapture"]).output();
+        let ran = ran.expect("runs");
+        let said = String::from_utf8_lossy(&ran.stdout);
+        let failed = String::from_utf8_lossy(&ran.stderr);
+        assert!(ran.status.success(), "{said}{failed}");
+        assert!(said.contains("1 passed"), "{said}");
+        return;
+    }
+    let chain = Chain::new(OUTBOX);
+    match Disk::mount(&chain.base().join("outbox")) {
+        Some(disk) => test(&chain, &disk),
+        None => println!("{name} was not run: no disk can be mounted here"),
+    }
+}
+
+fn send(daemon: &mut Daemon, n: u32) -> Result<(), String> {
+    daemon.send(n, &effect("test", "s", n));
+    daemon.read().1.map_or(Ok(()), Err)
+}
+
+/// Sends until one is refused for want of room; returns how many were not.
+fn send_until_refused(daemon: &mut Daemon, from: u32) -> u32 {
+    for n in from..from + 100 {
+        if let Err(error) = send(daemon, n) {
+            assert!(error.starts_with("unrecorded: "), "{error}");
+            return n;
+        }
+    }
+    panic!("a full disk takes a hundred effects");
+}
+
+fn accepts_again(daemon: &mut Daemon, n: u32) {
+    eventually("there is room again", || send(daemon, n).is_ok());
+}
+
+/// Accepts until `n` has come; what may come again before it has the id it had.
+fn accept_to(peer: &mut Peer, n: u32) {
+    loop {
+        let request = peer.read();
+        peer.accept(&request);
+        for (payload, key) in payloads(&request).iter().zip(keys(&request)) {
+            let number: u32 = payload.parse().expect("a number");
+            assert_eq!(key, uuid(number));
+            if number == n {
+                return;
+            }
+        }
+    }
+}
+
+#[test]
+fn what_cannot_be_kept_is_refused_what_is_kept_is_published_and_it_recovers_by_itself() {
+    on_a_small_disk(
+        "full::what_cannot_be_kept_is_refused_what_is_kept_is_published_and_it_recovers_by_itself",
+        |chain, disk| {
+            chain.start();
+            let mut daemon = chain.daemon();
+            (0..50).for_each(|n| daemon.publish(n, &effect("test", "s", n)));
+            disk.fill();
+            let kept = send_until_refused(&mut daemon, 50);
+            assert!(send(&mut daemon, 900).is_err(), "and goes on so");
+            let (code, text) = chain.run(&["status"]);
+            assert!(code == 1 && text.contains("outbox    bypass"), "{text}");
+
+            let mut peer = chain.transport("test").accept();
+            assert_eq!(peer.accept_messages(kept as usize), numbers(kept));
+            eventually("nothing is kept", || chain.outbox()["depth"] == 0);
+            assert!(send(&mut daemon, 901).is_err(), "still full");
+
+            disk.empty();
+            accepts_again(&mut daemon, kept);
+            assert_eq!(peer.accept_messages(1), [kept.to_string()]);
+            eventually("all is well", || chain.run(&["status"]).0 == 0);
+            chain.stop();
+            chain.start();
+            let mut daemon = chain.daemon();
+            let mut peer = chain.transport("test").accept();
+            daemon.publish(777, &effect("test", "s", 777));
+            assert_eq!(peer.accept_messages(1), ["777"], "nothing came again");
+        },
+    );
+}
+
+#[test]
+fn a_chain_starts_without_a_free_byte_and_has_lost_nothing() {
+    on_a_small_disk(
+        "full::a_chain_starts_without_a_free_byte_and_has_lost_nothing",
+        |chain, disk| {
+            chain.start();
+            let mut daemon = chain.daemon();
+            (0..50).for_each(|n| daemon.publish(n, &effect("test", "s", n)));
+            chain.stop();
+            disk.fill();
+            chain.start();
+            assert_eq!(chain.outbox()["depth"], 50);
+            let kept = send_until_refused(&mut chain.daemon(), 50);
+            chain.kill();
+            disk.fill();
+            chain.start();
+            let mut transport = chain.transport("test");
+            let mut peer = transport.accept();
+            assert_eq!(peer.accept_messages(kept as usize), numbers(kept));
+            eventually("nothing is kept", || chain.outbox()["depth"] == 0);
+            // That they are published may have found no room.
+            drop(peer);
+            chain.kill();
+            disk.empty();
+            chain.start();
+            let mut peer = transport.accept();
+            accepts_again(&mut chain.daemon(), kept);
+            accept_to(&mut peer, kept);
+        },
+    );
+}
+
+#[test]
+fn an_outbox_that_never_was_begins_once_there_is_room() {
+    on_a_small_disk(
+        "full::an_outbox_that_never_was_begins_once_there_is_room",
+        |chain, disk| {
+            fs::write(chain.base().join("outbox/ballast"), [0; 4096]).expect("writes");
+            disk.fill();
+            chain.start();
+            let mut daemon = chain.daemon();
+            assert!(send(&mut daemon, 0).is_err());
+            disk.empty();
+            accepts_again(&mut daemon, 0);
+            assert_eq!(chain.transport("test").accept().accept_messages(1), ["0"]);
+        },
+    );
+}
+
+#[test]
+fn a_dropped_file_stays_until_there_is_room_and_is_taken_once() {
+    on_a_small_disk(
+        "full::a_dropped_file_stays_until_there_is_room_and_is_taken_once",
+        |chain, disk| {
+            chain.start();
+            let inbox = chain.base().join("outbox/inbox");
+            eventually("there is an inbox", || inbox.join("rejected").is_dir());
+            let made = chain.base().join("outbox/made");
+            let lines: String = (0..500).map(|n| effect("test", "s", n) + "\n").collect();
+            fs::write(&made, lines + "nonsense\n").expect("writes");
+            disk.fill();
+            send_until_refused(&mut chain.daemon(), 9000);
+            fs::rename(&made, inbox.join("a.jsonl")).expect("renames");
+            let trouble = |chain: &Chain| chain.outbox()["inbox"]["trouble"].clone();
+            eventually("it is told", || trouble(chain) != Value::Null);
+            chain.kill();
+            disk.fill();
+            chain.start();
+            eventually("it is told again", || trouble(chain) != Value::Null);
+            assert!(inbox.join("a.jsonl").exists());
+            disk.empty();
+            let mut peer = chain.transport("test").accept();
+            let mut came = Vec::new();
+            while came.len() < 500 {
+                let more = peer.accept_messages(1).into_iter();
+                came.extend(more.filter(|n| n.parse::<u32>().expect("n") < 9000));
+            }
+            assert_eq!(came, numbers(500), "each once, in order");
+            eventually("it is put away", || inbox.join("done/a.jsonl").exists());
+            let told = fs::read_to_string(inbox.join("rejected/a.jsonl"));
+            assert!(told.expect("is told").contains("nonsense"));
+            assert_eq!(trouble(chain), Value::Null);
+        },
+    );
+}
+
+#[test]
+fn a_limit_on_the_size_of_files_refuses_effects_and_kills_nobody() {
+    let chain = Chain::new(OUTBOX);
+    // 256 KiB, less than the space that is kept back.
+    let limited = "ulimit -f 512; exec \"$0\" up --quiet";
+    let started = chain.program("sh").args(["-c", limited, FALCO]).status();
+    assert!(started.expect("runs").success());
+    let mut daemon = chain.daemon();
+    let padding = "x".repeat(10_000);
+    let (mut kept, mut refused) = (Vec::new(), 0);
+    for n in 0..200 {
+        let payload = format!("\"{n} {padding}\"");
+        let json = effect("test", "s", n).replace(&format!(":{n}}}"), &format!(":{payload}}}"));
+        daemon.send(n, &json);
+        match daemon.read().1 {
+            None => kept.push(payload),
+            Some(error) => {
+                assert!(error.starts_with("unrecorded: "), "{error}");
+                refused += 1;
+            }
+        }
+    }
+    assert!(0 < refused && !kept.is_empty(), "{refused} were refused");
+    let mut peer = chain.transport("test").accept();
+    assert!(peer.accept_messages(kept.len()) == kept, "each, in order");
+}
