@@ -15,32 +15,35 @@
 //! ENOENT           -                  Absent
 //! not a socket     -                  NotASocket
 //! socket           accepted, EAGAIN   Live (EAGAIN: the backlog is full)
-//! socket           ECONNREFUSED       Stale
+//! socket           ECONNREFUSED       Stale (macOS: said for a full backlog, too, so asked again)
 //! anything else                       Unknown
 //! ```
 
+mod accept;
 mod address;
+mod bind;
+mod connect;
 mod listener;
 mod notices;
+mod own_path;
+mod peer;
 
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
-use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::path::Path;
 
 use nix::errno::Errno;
 use nix::sys::socket::{self, AddressFamily, SockFlag, SockType};
-use tokio::net::UnixStream;
-use tokio::time::Instant;
 
 use address::Address;
 
-pub use listener::{BindError, Listener, Socket, clear_stale};
+pub use accept::Listener;
+pub use bind::{BindError, clear_stale};
+pub use connect::{ConnectError, connect};
+pub use listener::Socket;
 pub use notices::{Notice, Notices};
-
-/// How often a connect is tried again while the listener's backlog is full.
-const BUSY_RETRY: Duration = Duration::from_millis(5);
+pub use peer::Peer;
 
 /// What a socket path turned out to be.
 #[derive(Debug)]
@@ -60,72 +63,8 @@ pub enum Probe {
     Unknown(io::Error),
 }
 
-/// The process at the other end of a socket.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Peer {
-    /// Its process id.
-    pub pid: i32,
-    /// Its user.
-    pub uid: u32,
-}
-
-impl std::fmt::Display for Peer {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "pid {}, uid {}", self.pid, self.uid)
-    }
-}
-
-/// Why a socket could not be connected to.
-#[derive(Debug, thiserror::Error)]
-pub enum ConnectError {
-    /// No such file.
-    #[error("there is no socket {}", path.display())]
-    Absent {
-        /// The path tried.
-        path: PathBuf,
-    },
-    /// The socket is there, nobody listens.
-    #[error("nobody listens on {}", path.display())]
-    Refused {
-        /// The path tried.
-        path: PathBuf,
-    },
-    /// The listener takes no more connections.
-    #[error("{} accepted no connection within {} ms", path.display(), waited.as_millis())]
-    TimedOut {
-        /// The path tried.
-        path: PathBuf,
-        /// How long it was tried.
-        waited: Duration,
-    },
-    /// The path does not fit into a socket address.
-    #[error(transparent)]
-    TooLong(#[from] PathTooLong),
-    /// Anything else.
-    #[error("failed to connect to {}", path.display())]
-    Io {
-        /// The path tried.
-        path: PathBuf,
-        /// What the kernel said.
-        source: io::Error,
-    },
-}
-
-/// A socket path that fits into no socket address.
-#[derive(Debug, thiserror::Error)]
-#[error(
-    "socket path {} has {} bytes and the limit is {limit}: choose a shorter base directory",
-    path.display(),
-    path.as_os_str().len()
-)]
-pub struct PathTooLong {
-    /// The path.
-    pub path: PathBuf,
-    /// The most bytes a path may have here.
-    pub limit: usize,
-}
-
-/// Finds out what is at `path`, without waiting.
+/// Finds out what is at `path`, without waiting; on macOS a refusal is believed
+/// after a moment only, see [`connect`].
 ///
 /// A listener sees one connection come and go. Only the holder of the lock over
 /// `path` may conclude from `Stale` that it may be replaced.
@@ -148,50 +87,12 @@ pub fn probe(path: &Path) -> Probe {
             "a special file"
         });
     }
-    match connect_now(path) {
-        Ok(fd) => Probe::Live(listener_of(&fd)),
+    match connect::believed(|| connect_now(path)) {
+        Ok(fd) => Probe::Live(peer::listener_of(&fd)),
         Err(Errno::EAGAIN | Errno::EINPROGRESS) => Probe::Live(None),
         Err(Errno::ECONNREFUSED) => Probe::Stale { uid: meta.uid() },
         Err(Errno::ENOENT) => Probe::Absent,
         Err(errno) => Probe::Unknown(errno.into()),
-    }
-}
-
-/// Connects to `path`, waiting up to `patience` while the backlog is full.
-///
-/// # Errors
-///
-/// Says whether there is no socket, nobody listens, or time ran out.
-pub async fn connect(path: &Path, patience: Duration) -> Result<UnixStream, ConnectError> {
-    let address = Address::of(path)?;
-    let deadline = Instant::now() + patience;
-    let path = || path.to_path_buf();
-    loop {
-        let error = match UnixStream::connect(address.path()).await {
-            Ok(stream) => return Ok(stream),
-            Err(error) => error,
-        };
-        match error.kind() {
-            io::ErrorKind::NotFound => return Err(ConnectError::Absent { path: path() }),
-            io::ErrorKind::ConnectionRefused => {
-                return Err(ConnectError::Refused { path: path() });
-            }
-            io::ErrorKind::WouldBlock if Instant::now() < deadline => {
-                tokio::time::sleep(BUSY_RETRY).await;
-            }
-            io::ErrorKind::WouldBlock => {
-                let waited = patience;
-                let path = path();
-                return Err(ConnectError::TimedOut { path, waited });
-            }
-            _ => {
-                let path = path();
-                return Err(ConnectError::Io {
-                    path,
-                    source: error,
-                });
-            }
-        }
     }
 }
 
@@ -223,22 +124,6 @@ fn stream_socket() -> Result<OwnedFd, Errno> {
         fcntl(&fd, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
         Ok(fd)
     }
-}
-
-/// Who called `listen` on the socket `fd` is connected to.
-#[cfg(target_os = "linux")]
-fn listener_of(fd: &OwnedFd) -> Option<Peer> {
-    let peer = socket::getsockopt(fd, socket::sockopt::PeerCredentials).ok()?;
-    Some(Peer {
-        pid: peer.pid(),
-        uid: peer.uid(),
-    })
-}
-
-/// Who called `listen` on the socket `fd` is connected to: not known here.
-#[cfg(not(target_os = "linux"))]
-fn listener_of(_fd: &OwnedFd) -> Option<Peer> {
-    None
 }
 
 #[cfg(test)]

@@ -11,8 +11,21 @@ use std::path::{Path, PathBuf};
 use nix::errno::Errno;
 use nix::sys::socket::UnixAddr;
 
-use super::PathTooLong;
 use crate::paths::SOCKET_PATH_MAX;
+
+/// A socket path that fits into no socket address.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "socket path {} has {} bytes and the limit is {limit}: choose a shorter base directory",
+    path.display(),
+    path.as_os_str().len()
+)]
+pub struct PathTooLong {
+    /// The path.
+    pub path: PathBuf,
+    /// The most bytes a path may have here.
+    pub limit: usize,
+}
 
 /// A path that `bind` and `connect` take, valid while this lives.
 pub(super) struct Address {

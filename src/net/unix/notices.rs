@@ -13,8 +13,8 @@ use std::path::{Path, PathBuf};
 use tokio::io::Interest;
 use tokio::net::UnixDatagram;
 
-use super::Address;
-use super::listener::OwnPath;
+use super::address::Address;
+use super::own_path::OwnPath;
 
 /// The longest notice that is read; more of it is cut off.
 const NOTICE_BYTES_MAX: usize = 4096;
