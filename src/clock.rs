@@ -17,9 +17,16 @@ pub struct BootTime {
 #[cfg(target_os = "linux")]
 const BOOT_CLOCK: ClockId = ClockId::CLOCK_BOOTTIME;
 
-// Elsewhere, macOS above all, the monotonic clock counts sleep.
+// The one on macOS that counts sleep and that nobody sets or slews: its
+// CLOCK_MONOTONIC follows the wall clock's rate.
 #[cfg(not(target_os = "linux"))]
-const BOOT_CLOCK: ClockId = ClockId::CLOCK_MONOTONIC;
+const BOOT_CLOCK: ClockId = ClockId::from_raw(nix::libc::CLOCK_MONOTONIC_RAW);
+
+/// The clock of `Instant`, which stands still while the machine sleeps.
+#[cfg(target_os = "linux")]
+const AWAKE_CLOCK: ClockId = ClockId::CLOCK_MONOTONIC;
+#[cfg(not(target_os = "linux"))]
+const AWAKE_CLOCK: ClockId = ClockId::from_raw(nix::libc::CLOCK_UPTIME_RAW);
 
 impl BootTime {
     /// Now.
@@ -127,8 +134,7 @@ fn civil(days: u64) -> (u64, u64, u64) {
 /// The clock of `Instant` as a number, for those who ask for it as one.
 #[must_use]
 pub fn monotonic() -> Duration {
-    use nix::time::{ClockId, clock_gettime};
-    clock_gettime(ClockId::CLOCK_MONOTONIC).map_or(Duration::ZERO, Duration::from)
+    clock_gettime(AWAKE_CLOCK).map_or(Duration::ZERO, Duration::from)
 }
 
 /// How long this machine has slept since it was booted, in all.
@@ -136,15 +142,7 @@ pub fn monotonic() -> Duration {
 /// The clock of every timer stands still meanwhile; another one does not.
 #[must_use]
 pub fn slept() -> Duration {
-    use nix::time::{ClockId, clock_gettime};
-    #[cfg(target_os = "linux")]
-    let (awake, all) = (ClockId::CLOCK_MONOTONIC, ClockId::CLOCK_BOOTTIME);
-    #[cfg(not(target_os = "linux"))]
-    let (awake, all) = (
-        ClockId::from_raw(nix::libc::CLOCK_UPTIME_RAW),
-        ClockId::CLOCK_MONOTONIC,
-    );
-    match (clock_gettime(awake), clock_gettime(all)) {
+    match (clock_gettime(AWAKE_CLOCK), clock_gettime(BOOT_CLOCK)) {
         (Ok(awake), Ok(all)) => Duration::from(all).saturating_sub(awake.into()),
         _ => Duration::ZERO,
     }
@@ -162,6 +160,14 @@ mod tests {
         assert_eq!(now.since(now.before(week)), week);
         assert_eq!(now.before(week).since(now), Duration::ZERO);
         assert_eq!(now.before(week).after(week), now);
+    }
+
+    #[test]
+    fn the_clock_of_timers_is_the_one_of_instant() {
+        let (instant, number) = (std::time::Instant::now(), monotonic());
+        std::thread::sleep(Duration::from_millis(20));
+        let (instant, number) = (instant.elapsed(), monotonic().saturating_sub(number));
+        assert!(instant.abs_diff(number) < Duration::from_millis(10));
     }
 
     #[test]

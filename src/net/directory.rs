@@ -1,7 +1,7 @@
 //! Tells when names in a directory come, go, or come to mean another file.
 //!
 //! On Linux the kernel tells, and waiting costs nothing; elsewhere the caller
-//! is told to look every few seconds.
+//! is told to look every second.
 
 use std::io;
 use std::path::Path;
@@ -102,32 +102,47 @@ mod system {
 }
 
 #[cfg(not(target_os = "linux"))]
-mod system {
+use looking as system;
+
+/// Compiled for its tests on Linux, too.
+#[cfg(any(not(target_os = "linux"), test))]
+mod looking {
     use std::io;
-    use std::path::Path;
+    use std::os::unix::fs::MetadataExt;
+    use std::path::{Path, PathBuf};
     use std::time::Duration;
 
-    /// How long a change of names may go unnoticed.
-    const LOOK_AGAIN: Duration = Duration::from_secs(5);
-
-    /// How long a change of contents may.
-    const READ_AGAIN: Duration = Duration::from_secs(1);
+    /// How long a change may go unnoticed.
+    ///
+    /// A look costs a few calls for each name that matters.
+    const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
     #[derive(Debug)]
     pub(super) struct Directory {
-        look_again: Duration,
+        path: PathBuf,
+        id: (u64, u64),
     }
 
     impl Directory {
-        pub(super) fn watch(path: &Path, contents: bool) -> io::Result<Self> {
-            let look_again = if contents { READ_AGAIN } else { LOOK_AGAIN };
-            std::fs::read_dir(path).map(|_| Self { look_again })
+        pub(super) fn watch(path: &Path, _contents: bool) -> io::Result<Self> {
+            std::fs::read_dir(path)?;
+            let id = id(path)?;
+            let path = path.to_path_buf();
+            Ok(Self { path, id })
         }
 
         pub(super) async fn changed(&self) -> io::Result<()> {
-            tokio::time::sleep(self.look_again).await;
-            Ok(())
+            tokio::time::sleep(LOOK_AGAIN).await;
+            if id(&self.path)? == self.id {
+                return Ok(());
+            }
+            Err(io::ErrorKind::NotFound.into())
         }
+    }
+
+    fn id(path: &Path) -> io::Result<(u64, u64)> {
+        let meta = std::fs::metadata(path)?;
+        Ok((meta.dev(), meta.ino()))
     }
 }
 
@@ -152,9 +167,19 @@ mod tests {
         changed.unwrap().unwrap();
         fs::remove_dir(&inside).unwrap();
         let gone = async { while directory.changed().await.is_ok() {} };
-        if cfg!(target_os = "linux") {
-            tokio::time::timeout(PATIENCE, gone).await.unwrap();
-        }
+        tokio::time::timeout(PATIENCE, gone).await.unwrap();
         assert!(Directory::watch(&inside).is_err());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_only_looks_is_told_to_and_learns_that_the_directory_was_replaced() {
+        let dir = tempfile::tempdir().unwrap();
+        let inside = dir.path().join("watched");
+        fs::create_dir(&inside).unwrap();
+        let directory = looking::Directory::watch(&inside, true).unwrap();
+        directory.changed().await.unwrap();
+        fs::rename(&inside, dir.path().join("moved")).unwrap();
+        fs::create_dir(&inside).unwrap();
+        directory.changed().await.unwrap_err();
     }
 }

@@ -68,7 +68,7 @@ pub struct Child {
 impl Child {
     pub(super) fn watch(mut inner: process::Child, lease: Option<&Lease>) -> io::Result<Self> {
         let pid = inner.id();
-        match sys::pidfd(pid) {
+        match sys::end_of(pid) {
             Ok(ended) => Ok(Self {
                 inner,
                 group: Group::led_by(pid),
@@ -303,7 +303,9 @@ mod tests {
         )
         .unwrap();
         let spawner = Spawner::start().unwrap();
-        let mut child = spawner.spawn(shell("ls /proc/$$/fd; env")).await.unwrap();
+        let script =
+            "for fd in 0 1 2 3 4 5 6 7 8 9; do (: <&$fd) 2>/dev/null && echo $fd; done; env";
+        let mut child = spawner.spawn(shell(script)).await.unwrap();
         let mut output = child.take_output().unwrap().unwrap();
         let mut text = String::new();
         output.stdout.read_to_string(&mut text).await.unwrap();

@@ -6,7 +6,7 @@
 pub fn kernel() -> Vec<(&'static str, bool)> {
     let own = std::process::id();
     vec![
-        ("pidfd", super::sys::pidfd(own).is_ok()),
+        ("pidfd", super::sys::end_of(own).is_ok()),
         ("close_range", super::sys::has_close_range()),
         ("subreaper", nix::sys::prctl::get_child_subreaper().is_ok()),
     ]

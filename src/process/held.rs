@@ -37,7 +37,7 @@ impl Held {
     /// Whoever has this pid now; what is learnt of the pid from here on is
     /// true of the process held, or it has ended.
     pub(super) fn at(pid: u32) -> io::Result<Self> {
-        let descriptor = super::sys::pidfd(pid)?;
+        let descriptor = super::sys::end_of(pid)?;
         Ok(Self { pid, descriptor })
     }
 
@@ -78,6 +78,7 @@ impl Held {
     }
 
     /// The descendant that was seen in the process table.
+    #[expect(clippy::unnecessary_wraps, reason = "elsewhere it may be gone")]
     pub(super) fn seen(pid: u32, stat: &Stat) -> Option<Self> {
         let start = stat.start;
         Some(Self { pid, start })

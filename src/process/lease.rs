@@ -21,10 +21,14 @@
 //!
 //! Lease files are never removed: two files of one name would be two leases.
 
+mod error;
+mod mark;
+mod outlived;
+
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Write};
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -32,15 +36,13 @@ use serde::{Deserialize, Serialize};
 
 use super::held::Held;
 use super::identity::{Fate, Identity};
-#[cfg(target_os = "linux")]
-use super::table::Table;
+pub use error::LeaseError;
+pub(super) use mark::Mark;
+pub use outlived::{Outlived, clear, outlived};
 
 /// Names the descriptor of the lease; nobody needs to read it, but a program
 /// that closes what it inherited may want to spare it.
 pub(super) const LEASE_FD: &str = "FALCO_LEASE_FD";
-
-/// How the names of lease files end.
-const SUFFIX: &str = "lease";
 
 /// How long those who die with their supervisor may take: the kernel kills them
 /// a moment after its lock is free.
@@ -57,52 +59,6 @@ const LOOK: Duration = Duration::from_millis(2);
 struct Record {
     supervisor: Identity,
     child: Option<Identity>,
-}
-
-/// Why a lease could not be taken.
-#[derive(Debug, thiserror::Error)]
-pub enum LeaseError {
-    /// The file cannot be opened or written.
-    #[error("failed to open lease {}", path.display())]
-    Open {
-        /// The lease file.
-        path: PathBuf,
-        /// What the kernel said.
-        source: io::Error,
-    },
-    /// The file system cannot lock.
-    #[error("failed to lock {}: its file system may not support locks", path.display())]
-    Lock {
-        /// The lease file.
-        path: PathBuf,
-        /// What the kernel said.
-        source: io::Error,
-    },
-    /// Somebody holds it who could not, or must not, be ended.
-    #[error("{} is still held{}", path.display(), named(pids))]
-    Held {
-        /// The lease file.
-        path: PathBuf,
-        /// Who may be the holder, as far as it is known.
-        pids: Vec<u32>,
-    },
-}
-
-fn named(pids: &[u32]) -> String {
-    let pids: Vec<String> = pids.iter().map(ToString::to_string).collect();
-    match pids.as_slice() {
-        [] => " by a process that cannot be found".to_owned(),
-        pids => format!(" by pid {}", pids.join(", ")),
-    }
-}
-
-/// Those of one part that outlived their supervisor and were ended.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Outlived {
-    /// The part.
-    pub name: String,
-    /// Its processes.
-    pub pids: Vec<u32>,
 }
 
 /// A lease that is ours to hand on.
@@ -184,55 +140,6 @@ impl Lease {
     }
 }
 
-/// Ends everybody who holds a lease in `directory` and outlived the supervisor
-/// that took it. To be called by the holder of the instance lock.
-///
-/// # Errors
-///
-/// When somebody would not end; see [`LeaseError`].
-pub fn clear(directory: &Path) -> Result<Vec<Outlived>, LeaseError> {
-    let mut all = Vec::new();
-    for path in files(directory) {
-        let (_, pids) = Lease::take(&path)?;
-        if !pids.is_empty() {
-            let name = path.file_stem().unwrap_or_default().to_string_lossy();
-            let name = name.into_owned();
-            all.push(Outlived { name, pids });
-        }
-    }
-    Ok(all)
-}
-
-/// Who holds a lease in `directory`, and is left alone. To be called by the
-/// holder of the instance lock: then they outlived their supervisor.
-#[must_use]
-pub fn outlived(directory: &Path) -> Vec<Outlived> {
-    let files = files(directory).into_iter();
-    let held = files.filter_map(|path| {
-        let file = File::open(&path).ok()?;
-        if !matches!(file.try_lock(), Err(TryLockError::WouldBlock)) {
-            return None;
-        }
-        let name = path.file_stem()?.to_string_lossy().into_owned();
-        let pids = suspects(&file, &path);
-        Some(Outlived { name, pids })
-    });
-    held.collect()
-}
-
-/// The lease files in `directory`.
-fn files(directory: &Path) -> Vec<PathBuf> {
-    let Ok(entries) = fs::read_dir(directory) else {
-        return Vec::new();
-    };
-    let paths = entries.filter_map(|entry| Some(entry.ok()?.path()));
-    let mut paths: Vec<_> = paths
-        .filter(|path| path.extension().is_some_and(|e| e == SUFFIX))
-        .collect();
-    paths.sort();
-    paths
-}
-
 /// For reading: whoever inherits the descriptor can hold the lease with it and
 /// do nothing else.
 fn open(path: &Path) -> Result<File, LeaseError> {
@@ -303,92 +210,5 @@ fn suspects(file: &File, path: &Path) -> Vec<u32> {
     child.map(|child| child.pid).into_iter().collect()
 }
 
-/// By what the holders of a lease are known: the locked file, and who locked it.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Mark {
-    dev: u64,
-    ino: u64,
-    taker: u32,
-}
-
-impl Mark {
-    fn of(file: &File, taker: u32) -> io::Result<Self> {
-        let meta = file.metadata()?;
-        let (dev, ino) = (meta.dev(), meta.ino());
-        Ok(Self { dev, ino, taker })
-    }
-}
-
-impl Mark {
-    /// Whether nobody has the lease at `path` any more; if it is not known to
-    /// be so, somebody may.
-    pub(super) fn is_free(self, path: &Path) -> bool {
-        let mut options = OpenOptions::new();
-        options.read(true);
-        options.custom_flags(nix::libc::O_NOFOLLOW | nix::libc::O_CLOEXEC);
-        let Ok(file) = options.open(path) else {
-            return false;
-        };
-        let meta = file.metadata();
-        meta.is_ok_and(|meta| (meta.dev(), meta.ino()) == (self.dev, self.ino))
-            && file.try_lock().is_ok()
-    }
-}
-
-#[cfg(target_os = "linux")]
-impl Mark {
-    /// Everybody who holds the lease, each held before it was asked.
-    fn holders(self) -> Vec<Held> {
-        let table = Table::read();
-        let living = table.living().filter_map(|(pid, _)| Held::at(pid).ok());
-        living.filter(|held| self.is_held_by(held.pid())).collect()
-    }
-
-    /// Whether `pid` has the locked file open, by the descriptor that was
-    /// handed down: a process that opened the file itself has no lock on it.
-    pub(super) fn is_held_by(self, pid: u32) -> bool {
-        let Ok(fds) = fs::read_dir(format!("/proc/{pid}/fd")) else {
-            return false;
-        };
-        let fds = fds.filter_map(Result::ok);
-        fds.filter(|fd| self.is(&fd.path())).any(|fd| {
-            let number = fd.file_name();
-            let info = format!("/proc/{pid}/fdinfo/{}", number.to_string_lossy());
-            fs::read_to_string(info).is_ok_and(|text| self.is_lock(&text))
-        })
-    }
-
-    fn is(self, fd: &Path) -> bool {
-        fs::metadata(fd).is_ok_and(|meta| (meta.dev(), meta.ino()) == (self.dev, self.ino))
-    }
-
-    /// `lock: 1: FLOCK  ADVISORY  WRITE 8805 fe:00:9979358 0 EOF`: the number is
-    /// the process that took the lock, 0 if the kernel knows it no more.
-    fn is_lock(self, fdinfo: &str) -> bool {
-        let mut locks = fdinfo.lines().filter_map(|l| l.strip_prefix("lock:"));
-        locks.any(|lock| {
-            let mut words = lock.split_ascii_whitespace().skip(1);
-            let exclusive = words.next() == Some("FLOCK") && words.nth(1) == Some("WRITE");
-            let taker = words.next().and_then(|word| word.parse().ok());
-            exclusive && taker.is_some_and(|pid: u32| pid == 0 || pid == self.taker)
-        })
-    }
-}
-
-#[cfg(not(target_os = "linux"))]
-impl Mark {
-    /// Not told here.
-    fn holders(self) -> Vec<Held> {
-        Vec::new()
-    }
-
-    /// Not told here.
-    pub(super) fn is_held_by(self, _pid: u32) -> bool {
-        let _ = (self.dev, self.ino, self.taker);
-        false
-    }
-}
-
 #[cfg(test)]
-#[path = "lease_tests.rs"]
 mod tests;

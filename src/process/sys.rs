@@ -2,9 +2,12 @@
 
 #![allow(unsafe_code)]
 
-use std::io;
 #[cfg(target_os = "linux")]
-use std::os::fd::FromRawFd;
+mod linux;
+#[cfg(not(target_os = "linux"))]
+mod macos;
+
+use std::io;
 use std::os::fd::{OwnedFd, RawFd};
 use std::os::unix::process::CommandExt;
 use std::process::Command;
@@ -15,6 +18,15 @@ use nix::sys::resource::{self, Resource};
 use nix::sys::stat::{self, Mode};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
+
+#[cfg(target_os = "linux")]
+use linux as system;
+#[cfg(not(target_os = "linux"))]
+use macos as system;
+
+pub(super) use system::{become_subreaper, end_of, has_child, has_ended_child};
+#[cfg(target_os = "linux")]
+pub(super) use system::{has_close_range, kill_by};
 
 /// The first descriptor that is no standard stream.
 const FIRST_FD: libc::c_uint = 3;
@@ -47,9 +59,9 @@ static GIVEN: OnceLock<Given> = OnceLock::new();
 pub(crate) fn settle() {
     let umask = stat::umask(Mode::from_bits_truncate(0o077)).bits();
     let files = resource::getrlimit(Resource::RLIMIT_NOFILE).ok();
-    if let Some((_, hard)) = files {
+    if let Some((soft, hard)) = files {
         // Where the limit cannot be raised, we do with less.
-        _ = resource::setrlimit(Resource::RLIMIT_NOFILE, hard.min(FILES_MAX), hard);
+        _ = resource::setrlimit(Resource::RLIMIT_NOFILE, roomy(soft, hard), hard);
     }
     // SAFETY: no handler of ours runs.
     let too_large = unsafe { libc::signal(libc::SIGXFSZ, libc::SIG_IGN) };
@@ -58,6 +70,11 @@ pub(crate) fn settle() {
         files,
         too_large,
     });
+}
+
+/// The limit to ask for: never less than what we have.
+fn roomy(soft: libc::rlim_t, hard: libc::rlim_t) -> libc::rlim_t {
+    soft.max(hard.min(FILES_MAX))
 }
 
 /// Between fork and exec: gives a child what we were given.
@@ -87,12 +104,13 @@ pub(super) fn isolate(command: &mut Command, keep: Vec<RawFd>, die_with_parent: 
                 return Err(io::Error::last_os_error());
             }
             if die_with_parent {
-                die_with(parent)?;
+                system::die_with(parent)?;
             }
+            // Before the limit is lowered again: by it the highest is known.
+            system::close_on_exec();
             if let Some(given) = given {
                 give_back(given);
             }
-            close_on_exec();
             for &fd in &keep {
                 if libc::fcntl(fd, libc::F_SETFD, 0) == -1 {
                     return Err(io::Error::last_os_error());
@@ -101,94 +119,6 @@ pub(super) fn isolate(command: &mut Command, keep: Vec<RawFd>, die_with_parent: 
             Ok(())
         });
     }
-}
-
-/// Asks to be killed with the thread that forked us, and checks that it has
-/// not ended before we asked.
-#[cfg(target_os = "linux")]
-fn die_with(parent: u32) -> io::Result<()> {
-    // SAFETY: plain system calls.
-    unsafe {
-        if libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) == -1 {
-            return Err(io::Error::last_os_error());
-        }
-        if libc::getppid().cast_unsigned() != parent {
-            return Err(io::Error::from_raw_os_error(libc::ESRCH));
-        }
-    }
-    Ok(())
-}
-
-/// Elsewhere the lifeline alone tells a child that its parent is gone.
-#[cfg(not(target_os = "linux"))]
-fn die_with(_parent: u32) -> io::Result<()> {
-    Ok(())
-}
-
-/// Whether this kernel has `close_range`; closes nothing.
-#[cfg(target_os = "linux")]
-pub(super) fn has_close_range() -> bool {
-    const LAST: libc::c_uint = libc::c_uint::MAX;
-    // SAFETY: marks the last number there is, which is no descriptor.
-    unsafe { libc::syscall(libc::SYS_close_range, LAST, LAST, 1 << 2) == 0 }
-}
-
-/// Marks every descriptor beyond the standard streams close-on-exec.
-#[cfg(target_os = "linux")]
-fn close_on_exec() {
-    /// `CLOSE_RANGE_CLOEXEC`: mark instead of close.
-    const MARK: libc::c_uint = 1 << 2;
-    // SAFETY: changes flags of this process's descriptors only. A kernel
-    // without the call leaves them as they are: ours have the flag from birth.
-    unsafe { libc::syscall(libc::SYS_close_range, FIRST_FD, libc::c_uint::MAX, MARK) };
-}
-
-/// Marks every descriptor beyond the standard streams close-on-exec.
-#[cfg(not(target_os = "linux"))]
-fn close_on_exec() {
-    /// More descriptors than this nobody hands to a supervisor.
-    const LAST_FD: libc::c_int = 1024;
-    for fd in FIRST_FD.cast_signed()..LAST_FD {
-        // SAFETY: on a closed number this fails and changes nothing.
-        unsafe { libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC) };
-    }
-}
-
-/// A descriptor that becomes readable when `pid`, an unreaped child of ours,
-/// ends.
-#[cfg(target_os = "linux")]
-pub(super) fn pidfd(pid: u32) -> io::Result<OwnedFd> {
-    // SAFETY: returns a new descriptor, close-on-exec, or -1.
-    let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) };
-    match RawFd::try_from(fd) {
-        // SAFETY: it was made for us just now.
-        Ok(fd) if 0 <= fd => Ok(unsafe { OwnedFd::from_raw_fd(fd) }),
-        _ => Err(io::Error::last_os_error()),
-    }
-}
-
-/// A descriptor that reads end of file when `pid`, an unreaped child of ours,
-/// ends: a thread waits for it without reaping.
-#[cfg(not(target_os = "linux"))]
-pub(super) fn pidfd(pid: u32) -> io::Result<OwnedFd> {
-    let (read, write) = nix::unistd::pipe()?;
-    let wait = move || {
-        let _until_it_ends = write;
-        // SAFETY: an all-zero siginfo_t is valid, and waitid only fills it.
-        unsafe {
-            let mut info: libc::siginfo_t = std::mem::zeroed();
-            libc::waitid(
-                libc::P_PID,
-                pid,
-                &raw mut info,
-                libc::WEXITED | libc::WNOWAIT,
-            );
-        }
-    };
-    std::thread::Builder::new()
-        .name("waiter".into())
-        .spawn(wait)?;
-    Ok(read)
 }
 
 /// How far local time is ahead of UTC, in seconds, at `seconds` after the epoch.
@@ -213,29 +143,7 @@ pub(super) fn readable(fd: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
 /// Marks everything this process inherited beyond the standard streams
 /// close-on-exec, so that no child of ours gets what only leaked into us.
 pub(crate) fn seal_descriptors() {
-    close_on_exec();
-}
-
-/// Kills the process that `pidfd` means, whatever its pid means by now.
-#[cfg(target_os = "linux")]
-pub(super) fn kill_by(pidfd: &OwnedFd) -> io::Result<()> {
-    use std::os::fd::AsRawFd;
-    let no_info = std::ptr::null::<libc::siginfo_t>();
-    let (fd, flags) = (pidfd.as_raw_fd(), 0);
-    // SAFETY: a plain system call on an open descriptor; a null siginfo means
-    // what kill(2) would send.
-    match unsafe {
-        libc::syscall(
-            libc::SYS_pidfd_send_signal,
-            fd,
-            libc::SIGKILL,
-            no_info,
-            flags,
-        )
-    } {
-        0 => Ok(()),
-        _ => Err(io::Error::last_os_error()),
-    }
+    system::close_on_exec();
 }
 
 /// Whether `fd` is readable now.
@@ -252,49 +160,21 @@ pub(crate) fn end_self() {
     _ = nix::sys::signal::raise(nix::sys::signal::Signal::SIGTERM);
 }
 
-/// From now on, who loses its parent below us becomes a child of ours.
-#[cfg(target_os = "linux")]
-pub(super) fn become_subreaper() -> io::Result<()> {
-    Ok(nix::sys::prctl::set_child_subreaper(true)?)
-}
-
-/// Nobody can be adopted here.
-#[cfg(not(target_os = "linux"))]
-pub(super) fn become_subreaper() -> io::Result<()> {
-    Ok(())
-}
-
-/// Whether any child of ours has ended and is not reaped yet.
-#[cfg(target_os = "linux")]
-pub(super) fn has_ended_child() -> bool {
-    use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
-    let flags = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
-    waitid(Id::All, flags).is_ok_and(|status| status != WaitStatus::StillAlive)
-}
-
-/// Whether we have a child at all, ended or not.
-#[cfg(target_os = "linux")]
-pub(super) fn has_child() -> bool {
-    use nix::sys::wait::{Id, WaitPidFlag, waitid};
-    let flags = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
-    waitid(Id::All, flags) != Err(nix::errno::Errno::ECHILD)
-}
-
-/// Nobody is adopted here.
-#[cfg(not(target_os = "linux"))]
-pub(super) fn has_child() -> bool {
-    false
-}
-
-/// Nobody is adopted here, so all children are reaped by whoever spawned them.
-#[cfg(not(target_os = "linux"))]
-pub(super) fn has_ended_child() -> bool {
-    false
-}
-
 /// Reaps `pid`, a child of ours that has ended.
 pub(super) fn reap(pid: u32) {
     use nix::sys::wait::{WaitPidFlag, waitpid};
     let pid = nix::unistd::Pid::from_raw(pid.cast_signed());
     _ = waitpid(pid, Some(WaitPidFlag::WNOHANG));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_limit_of_open_files_is_raised_and_never_lowered() {
+        assert_eq!(roomy(256, libc::RLIM_INFINITY), FILES_MAX);
+        assert_eq!(roomy(256, 4096), 4096);
+        assert_eq!(roomy(2 * FILES_MAX, libc::RLIM_INFINITY), 2 * FILES_MAX);
+    }
 }

@@ -1,9 +1,8 @@
 //! What a process uses: memory and CPU time, as the kernel counts them.
 
-use std::fs;
 use std::time::Duration;
 
-use super::table::Stat;
+use super::table::{self, Stat};
 
 /// What a process uses now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -18,12 +17,7 @@ impl Usage {
     /// What `pid` uses, where the kernel tells.
     #[must_use]
     pub fn of(pid: u32) -> Option<Self> {
-        let statm = fs::read_to_string(format!("/proc/{pid}/statm")).ok()?;
-        let pages: u64 = statm.split_ascii_whitespace().nth(1)?.parse().ok()?;
-        Some(Self {
-            rss_bytes: pages * page_bytes(),
-            cpu: Duration::from_millis(Stat::of(pid)?.cpu_ticks * tick_ms()),
-        })
+        table::usage(pid)
     }
 }
 
@@ -33,16 +27,18 @@ pub fn is_alive(pid: u32) -> bool {
     Stat::of(pid).is_some_and(|stat| !stat.has_ended())
 }
 
-fn page_bytes() -> u64 {
-    sysconf(nix::unistd::SysconfVar::PAGE_SIZE).unwrap_or(4096)
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-fn tick_ms() -> u64 {
-    let ticks = sysconf(nix::unistd::SysconfVar::CLK_TCK).unwrap_or(100);
-    1000 / ticks.max(1)
-}
-
-fn sysconf(variable: nix::unistd::SysconfVar) -> Option<u64> {
-    let value = nix::unistd::sysconf(variable).ok()??;
-    u64::try_from(value).ok()
+    #[test]
+    fn this_process_uses_memory_and_some_time() {
+        let before = Usage::of(std::process::id()).unwrap();
+        assert!(1 << 20 < before.rss_bytes);
+        let since = std::time::Instant::now();
+        let used = || Usage::of(std::process::id()).unwrap().cpu;
+        while used() < before.cpu + Duration::from_millis(20) {
+            assert!(since.elapsed() < Duration::from_secs(10));
+        }
+    }
 }

@@ -282,6 +282,8 @@ impl StoredFile for File {
         self.set_len(bytes)
     }
 
+    /// On macOS that is F_FULLFSYNC, through the drive's own cache: std says no
+    /// less.
     fn sync(&mut self) -> io::Result<()> {
         self.sync_data()
     }
@@ -296,7 +298,7 @@ impl StoredFile for File {
     /// Bytes that are written are taken.
     #[cfg(not(target_os = "linux"))]
     fn reserve(&mut self, bytes: u64) -> io::Result<()> {
-        let block = [0xff; 64 * 1024];
+        let block = vec![0xff; 64 * 1024];
         let mut at = 0;
         while at < bytes {
             let part =

@@ -1,8 +1,12 @@
 //! `/proc`.
 
 use std::fs;
+use std::time::Duration;
+
+use nix::unistd::{SysconfVar, sysconf};
 
 use super::Stat;
+use crate::process::usage::Usage;
 
 pub(super) fn pids() -> Vec<u32> {
     let Ok(entries) = fs::read_dir("/proc") else {
@@ -54,6 +58,21 @@ fn parse(text: &str) -> Option<Stat> {
 pub(in super::super) fn boot_id() -> String {
     let text = fs::read_to_string("/proc/sys/kernel/random/boot_id");
     text.unwrap_or_default().trim().to_owned()
+}
+
+/// What `pid` uses.
+pub(in super::super) fn usage(pid: u32) -> Option<Usage> {
+    let statm = fs::read_to_string(format!("/proc/{pid}/statm")).ok()?;
+    let pages: u64 = statm.split_ascii_whitespace().nth(1)?.parse().ok()?;
+    let tick_ms = 1000 / of_system(SysconfVar::CLK_TCK).unwrap_or(100).max(1);
+    Some(Usage {
+        rss_bytes: pages * of_system(SysconfVar::PAGE_SIZE).unwrap_or(4096),
+        cpu: Duration::from_millis(stat(pid)?.cpu_ticks * tick_ms),
+    })
+}
+
+fn of_system(variable: SysconfVar) -> Option<u64> {
+    u64::try_from(sysconf(variable).ok()??).ok()
 }
 
 #[cfg(test)]
