@@ -3,8 +3,6 @@
 
 mod leftovers;
 
-use std::io::Write;
-use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -31,6 +29,7 @@ use crate::process::inherited::Inherited;
 use crate::process::lease::LeaseError;
 use crate::process::manager::Manager;
 use crate::process::spawn::Spawner;
+use crate::process::startup::{GO_PATIENCE, Startup};
 use crate::protocol::control::Event;
 use crate::protocol::life::Life;
 use crate::shutdown::Shutdown;
@@ -117,9 +116,11 @@ pub(super) fn run(args: Args, inherited: Inherited) -> Result<(), Failure> {
     let began = Instant::now();
     process::seal_descriptors();
     let paths = args.instance.create()?;
-    let (Some(lock), Some(startup)) = (inherited.lock, inherited.startup) else {
+    let (Some(lock), Some(mut startup)) = (inherited.lock, inherited.startup) else {
         return Err(Failure::new(Exit::Usage, "__daemon is for falco itself").hint("falco up"));
     };
+    let hangs = |_| Failure::new(Exit::TimedOut, "the launcher hangs: it did not let us go");
+    startup.wait(GO_PATIENCE).map_err(hangs)?;
     let lock =
         Lock::inherited(lock, &paths.lock_file()).map_err(|e| Failure::of(Exit::Internal, &e))?;
     let supervisor = Supervisor {
@@ -144,16 +145,14 @@ pub(super) fn run(args: Args, inherited: Inherited) -> Result<(), Failure> {
 }
 
 /// Hands events to the launcher, until the last one or until it is gone.
-async fn tell_launcher(startup: OwnedFd, mut news: mpsc::Receiver<Event>) {
-    let mut pipe = std::fs::File::from(startup);
+async fn tell_launcher(mut startup: Startup, mut news: mpsc::Receiver<Event>) {
     while let Some(event) = news.recv().await {
         let last = matches!(event, Event::Ready(_) | Event::Failed(_));
-        let Ok(mut line) = serde_json::to_vec(&event) else {
+        let Ok(line) = serde_json::to_string(&event) else {
             continue;
         };
-        line.push(b'\n');
-        // A few hundred bytes in all: they fit into the pipe's buffer.
-        if pipe.write_all(&line).is_err() || last {
+        // A few hundred bytes in all: they fit into the socket's buffer.
+        if startup.say(&line).is_err() || last {
             return;
         }
     }

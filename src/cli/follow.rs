@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::exit::{Exit, Failure};
-use super::holder;
+use super::holder::{self, Tried};
 use super::progress::Progress;
 use super::runtime::block_on;
 use super::status::not_running;
@@ -25,9 +25,15 @@ pub(super) fn follow(
         let begun = Exchange::begin(&paths.control_socket(), request).await;
         let exchange = begun.map_err(|e| not_running(paths, &e))?;
         let following = to_the_end(exchange, paths, progress, patience);
-        tokio::time::timeout(patience, following)
-            .await
-            .unwrap_or_else(|_| Err(late(paths)))
+        tokio::select! {
+            done = tokio::time::timeout(patience, following) => {
+                done.unwrap_or_else(|_| Err(late(paths)))
+            }
+            _ = tokio::signal::ctrl_c() => {
+                let error = "interrupted; it goes on all the same";
+                Err(Failure::new(Exit::Interrupted, error).hint("falco status"))
+            }
+        }
     })?;
     Ok(u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX))
 }
@@ -61,7 +67,7 @@ fn late(paths: &Paths) -> Failure {
     if let Ok(Asked::Held(Some(who))) = Lock::ask_existing(&lock)
         && who.identity.fate() == Fate::Suspended
     {
-        return holder::unresponsive(&lock, Some(&who), Exit::TimedOut);
+        return holder::unresponsive(&lock, Some(&who), Exit::TimedOut, Tried::Asking);
     }
     Failure::new(Exit::TimedOut, "it was not done in time").hint("falco status")
 }

@@ -30,38 +30,48 @@ pub(super) fn passing(who: &Holder) -> Option<ChainState> {
     }
 }
 
+/// What was done to a holder that does not answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Tried {
+    /// It was asked.
+    Asking,
+    /// It could not even be killed.
+    Killing,
+}
+
 /// Somebody holds the lock and does not answer.
-pub(super) fn unresponsive(lock: &Path, who: Option<&Holder>, exit: Exit) -> Failure {
+pub(super) fn unresponsive(lock: &Path, who: Option<&Holder>, exit: Exit, tried: Tried) -> Failure {
+    let fuser = format!("fuser {} names the process that has it", lock.display());
     let Some(who) = who else {
-        let error = format!("somebody holds {} and does not answer", lock.display());
-        return Failure::new(exit, error)
-            .hint(format!("fuser {} names the process", lock.display()));
+        let error = format!("unresponsive ({} is held by somebody)", lock.display());
+        return Failure::new(exit, error).hint(fuser);
     };
     let pid = who.identity.pid;
-    if let Some(state) = passing(who) {
-        let error = format!("falco is {} and does not answer", state.as_str());
-        return Failure::new(exit, error).hint("try again in a moment, or falco stop --now");
-    }
-    match who.identity.fate() {
-        Fate::Suspended => Failure::new(
-            exit,
-            format!(
-                "pid {pid} holds the lock but did not answer: falco is suspended (state T, stopped by a signal)"
-            ),
-        )
-        .hint(format!("kill -CONT {pid}, or falco stop --now")),
-        Fate::Alive => Failure::new(
-            exit,
-            format!("pid {pid} holds the lock but did not answer: falco is busy or hangs"),
-        )
-        .hint("try again in a moment, or falco stop --now"),
-        Fate::Gone => Failure::new(
-            exit,
-            format!("the lock is held, but pid {pid}, which took it last, is gone"),
-        )
-        .hint(format!(
-            "fuser {} names the process that has it",
-            lock.display()
-        )),
-    }
+    let fate = who.identity.fate();
+    let again = "try again in a moment, or ";
+    let (what, hint) = match (passing(who), fate) {
+        (Some(state), _) => {
+            let what = format!("falco is {} and does not answer", state.as_str());
+            (what, again.to_owned())
+        }
+        (None, Fate::Suspended) => {
+            let what = "falco is suspended (state T, stopped by a signal)";
+            (what.to_owned(), format!("kill -CONT {pid}, or "))
+        }
+        (None, Fate::Alive) => ("falco is busy or hangs".to_owned(), again.to_owned()),
+        (None, Fate::Gone) => {
+            let error = format!("unresponsive (lock held, but pid {pid}, which took it, is gone)");
+            return Failure::new(exit, error).hint(fuser);
+        }
+    };
+    let last = match (tried, fate) {
+        (Tried::Asking, _) => "falco stop --now".to_owned(),
+        (Tried::Killing, Fate::Gone) => fuser,
+        (Tried::Killing, _) => format!("kill -KILL {pid}"),
+    };
+    Failure::new(
+        exit,
+        format!("unresponsive (lock held by pid {pid}): {what}"),
+    )
+    .hint(format!("{hint}{last}"))
 }

@@ -35,6 +35,23 @@ pub(super) fn message(text: &str) {
     _ = writeln!(io::stderr().lock(), "{text}");
 }
 
+/// Whether the terminal cannot even go back to the start of a line.
+pub(super) fn is_dumb() -> bool {
+    std::env::var_os("TERM").is_none_or(|term| term == "dumb")
+}
+
+/// Shows one line on the terminal until the next one, cut off at its edge.
+pub(super) fn live(text: &str) {
+    let mut stderr = io::stderr().lock();
+    _ = write!(stderr, "\r\x1b[2K\x1b[?7l{text}\x1b[?7h").and_then(|()| stderr.flush());
+}
+
+/// Takes that line away.
+pub(super) fn clear_live() {
+    let mut stderr = io::stderr().lock();
+    _ = write!(stderr, "\r\x1b[2K").and_then(|()| stderr.flush());
+}
+
 /// Asks the person watching; the answer comes on the same line.
 pub(super) fn question(text: &str) {
     let mut stderr = io::stderr().lock();

@@ -1,13 +1,16 @@
 //! How a start or a stop goes, for the person watching: one line an event, on
 //! standard error.
 
+mod waiting;
+
 use std::io::{self, IsTerminal};
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::output;
 use crate::clock;
-use crate::protocol::control::{EmulatorPlace, Event, Reloaded, Summary};
+use crate::protocol::control::{EmulatorPlace, Event, PartWaiting, Reloaded, Summary};
+use waiting::Waits;
 
 /// The emulator's channel of the examples; any would do.
 const EXAMPLE_CHANNEL: &str = "session:demo:conversation";
@@ -16,6 +19,10 @@ const EXAMPLE_CHANNEL: &str = "session:demo:conversation";
 pub(super) struct Progress {
     marks: Marks,
     quiet: bool,
+    on_terminal: bool,
+    /// How whoever waits at this terminal can end it.
+    way_out: Option<&'static str>,
+    waits: Waits,
 }
 
 /// What stands before a line: signs on a terminal, words elsewhere.
@@ -27,7 +34,8 @@ struct Marks {
 
 impl Progress {
     pub(super) fn new(quiet: bool) -> Self {
-        let marks = if io::stderr().is_terminal() {
+        let on_terminal = io::stderr().is_terminal() && !output::is_dumb();
+        let marks = if on_terminal {
             Marks {
                 good: "✓",
                 warn: "!",
@@ -40,11 +48,26 @@ impl Progress {
                 bad: "failed",
             }
         };
-        Self { marks, quiet }
+        Self {
+            marks,
+            quiet,
+            on_terminal,
+            way_out: None,
+            waits: Waits::default(),
+        }
+    }
+
+    /// As it is, and says how whoever waits at a terminal can end it.
+    pub(super) fn with_way_out(self, way_out: &'static str) -> Self {
+        Self {
+            way_out: self.on_terminal.then_some(way_out),
+            ..self
+        }
     }
 
     pub(super) fn say(&self, text: &str) {
         if !self.quiet {
+            self.waits.clear();
             output::message(text);
         }
     }
@@ -105,6 +128,7 @@ impl Progress {
                 }
             }
             Event::Reloaded(reloaded) => self.show_reloaded(reloaded),
+            Event::Waiting { parts, within_ms } => self.show_waiting(parts, *within_ms),
             Event::PartStuck { part, pids } => {
                 let pids = list(pids);
                 self.say(&format!("  {bad} {part:<10} would not die: pid {pids}"));
@@ -115,7 +139,8 @@ impl Progress {
             | Event::Done { .. }
             | Event::Status(_)
             | Event::Outbox(_)
-            | Event::Refused(_) => {}
+            | Event::Refused(_)
+            | Event::Unknown => {}
         }
     }
 }
@@ -127,6 +152,18 @@ pub(super) fn list(pids: &[u32]) -> String {
 }
 
 impl Progress {
+    fn show_waiting(&self, parts: &[PartWaiting], within: Option<u64>) {
+        let text = format!("  {}", waiting::text(parts, within, self.way_out));
+        if self.quiet {
+            return;
+        }
+        if self.on_terminal {
+            self.waits.say_live(&text);
+        } else if self.waits.is_due(parts, Instant::now()) {
+            output::message(&text);
+        }
+    }
+
     fn show_reloaded(&self, reloaded: &Reloaded) {
         let did = [
             ("started", &reloaded.started),

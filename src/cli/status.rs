@@ -10,10 +10,11 @@ mod watch;
 use std::time::{Duration, Instant};
 
 use super::exit::{Exit, Failure};
+use super::holder::{self, Tried};
 use super::moment::Local;
 use super::runtime::block_on;
 use super::settings::Instance;
-use super::{events, holder, output, progress};
+use super::{events, output, progress};
 use crate::control::client::{self, ControlError};
 use crate::net::unix::ConnectError;
 use crate::paths::Paths;
@@ -254,7 +255,7 @@ fn silence(paths: &Paths, error: &ControlError) -> Silence {
                 .hint("something that is not falco listens on the control socket"),
         ),
         Ok(Asked::Held(who)) => {
-            let failure = holder::unresponsive(&lock, who.as_ref(), Exit::Unknown);
+            let failure = holder::unresponsive(&lock, who.as_ref(), Exit::Unknown, Tried::Asking);
             match who.as_ref().and_then(holder::passing) {
                 Some(state) => Silence::Passing(state, failure),
                 None => Silence::Unknown(failure),

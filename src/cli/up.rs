@@ -11,7 +11,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncBufReadExt, BufReader};
-use tokio::net::unix::pipe;
+use tokio::net::UnixStream;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::time::timeout_at;
@@ -20,16 +20,18 @@ use super::chain::own_program;
 use super::config::{self, Loaded, UP_TIMEOUT};
 use super::daemon::{self, Setup, Supervisor};
 use super::exit::{Exit, Failure};
+use super::holder::{self, Tried};
 use super::progress::{self, Progress, seconds};
 use super::runtime::block_on;
 use super::service::{Manager, Owner, Place};
 use super::settings::{Instance, private_directory};
-use super::{holder, output, status};
+use super::{output, status};
 use crate::clock;
 use crate::control::client::Exchange;
 use crate::paths::Paths;
 use crate::process::inherited::{Inherited, LOCK_FD, STARTUP_FD};
 use crate::process::spawn::{Detached, Spec, detach};
+use crate::process::startup::{self, Launching};
 use crate::protocol::control::{Event, LoginState, Request, Summary};
 use crate::supervisor::Until;
 use crate::supervisor::instance::{Asked, Holder, Lock, Phase};
@@ -100,7 +102,10 @@ fn bring_up(args: Args, inherited: Inherited) -> Result<(), Failure> {
     let began = Instant::now();
     let paths = args.instance.create()?;
     private_directory(&paths.logs())?;
-    let progress = Progress::new(args.quiet);
+    let mut progress = Progress::new(args.quiet);
+    if args.foreground {
+        progress = progress.with_way_out("press Ctrl-C again to kill now");
+    }
     let loaded = config::load(&paths, &args.setup.given());
     let deadline = began + patience(&args, loaded.as_ref().ok());
     // Of interest only to who starts something.
@@ -340,6 +345,7 @@ fn still_time(deadline: Instant, paths: &Paths, who: Option<Holder>) -> Result<(
         &paths.lock_file(),
         who.as_ref(),
         Exit::TimedOut,
+        Tried::Asking,
     ))
 }
 
@@ -357,11 +363,12 @@ impl Launch<'_> {
             .say(&format!("falco {}  {place}", env!("CARGO_PKG_VERSION")));
         let boot_log = self.paths.logs().join("falco.boot.log");
         let since = clock::utc(clock::now_ms());
-        // The lock names whoever had it before us until the supervisor runs.
-        let launching = lock.record(&daemon::holder(Phase::Launching));
-        launching.map_err(|e| cannot("write the lock", &e))?;
-        let (mut daemon, startup) = self.detach(lock, &boot_log)?;
-        let mut lines = BufReader::new(startup).lines();
+        // Until then the lock names whoever had it before us.
+        let us = daemon::holder(Phase::Launching);
+        lock.record(&us).map_err(|e| cannot("write the lock", &e))?;
+        let (mut daemon, launching) = self.detach(&lock, &boot_log)?;
+        let news = hand_over(lock, us, &daemon, launching)?;
+        let mut lines = BufReader::new(news).lines();
         let mut interrupt = signal(SignalKind::interrupt()).map_err(|e| cannot("wait", &e))?;
         loop {
             let line = tokio::select! {
@@ -397,9 +404,9 @@ impl Launch<'_> {
         }
     }
 
-    /// Starts the supervisor; returns the pipe it tells its start through.
-    fn detach(&self, lock: Lock, boot_log: &Path) -> Result<(Detached, pipe::Receiver), Failure> {
-        let (read, write) = io::pipe().map_err(|e| cannot("make a pipe", &e))?;
+    /// Starts the supervisor, which waits until it is let go.
+    fn detach(&self, lock: &Lock, boot_log: &Path) -> Result<(Detached, Launching), Failure> {
+        let (ours, theirs) = startup::pair().map_err(|e| cannot("make a socket", &e))?;
         let mut options = OpenOptions::new();
         options.write(true).create(true).truncate(true).mode(0o600);
         options.custom_flags(nix::libc::O_NOFOLLOW);
@@ -419,12 +426,11 @@ impl Launch<'_> {
             args,
             env: std::env::vars_os().collect(),
             directory: "/".into(),
-            descriptors: vec![(LOCK_FD, locked), (STARTUP_FD, write.into())],
+            descriptors: vec![(LOCK_FD, locked), (STARTUP_FD, theirs)],
             lease: None,
         };
         let daemon = detach(&spec, stderr.into()).map_err(|e| Failure::of(Exit::Internal, &e))?;
-        let startup = pipe::Receiver::from_owned_fd(read.into());
-        Ok((daemon, startup.map_err(|e| cannot("read the start", &e))?))
+        Ok((daemon, ours))
     }
 
     /// Has the supervisor stop what it started.
@@ -450,6 +456,21 @@ impl Launch<'_> {
         };
         Failure::new(exit, error).hint(format!("falco logs says more; {left}"))
     }
+}
+
+/// Makes the lock the supervisor's, in name too, and lets it go.
+fn hand_over(
+    mut lock: Lock,
+    us: Holder,
+    daemon: &Detached,
+    launching: Launching,
+) -> Result<UnixStream, Failure> {
+    if let Some(identity) = daemon.identity() {
+        lock.record(&Holder { identity, ..us })
+            .map_err(|e| cannot("write the lock", &e))?;
+    }
+    drop(lock);
+    launching.go().map_err(|e| cannot("read the start", &e))
 }
 
 fn cannot(doing: &str, error: &io::Error) -> Failure {

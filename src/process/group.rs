@@ -50,3 +50,14 @@ impl Group {
         members.map(|(pid, _)| pid).collect()
     }
 }
+
+/// The living processes of the group led by `leader`, a child of ours, the
+/// leader first.
+///
+/// Reads the whole process table: a millisecond or two.
+#[must_use]
+pub fn members(leader: u32) -> Vec<u32> {
+    let mut members = Group::led_by(leader).members();
+    members.sort_by_key(|pid| (*pid != leader, *pid));
+    members
+}

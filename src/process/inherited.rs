@@ -6,7 +6,7 @@
 //! | `FALCO_LIFELINE_FD` | pipe, read end | end of file: the supervisor is gone, stop |
 //! | `FALCO_SECRETS_FD` | pipe, read end | what must be in no argument and no environment |
 //! | `FALCO_LOCK_FD` | file | the instance lock, for the detached supervisor |
-//! | `FALCO_STARTUP_FD` | pipe, write end | how the start goes, for the detached supervisor |
+//! | `FALCO_STARTUP_FD` | socket | to and from the launcher, for the detached supervisor ([`super::startup`]) |
 //!
 //! They are close-on-exec again and out of the environment after [`take`], so
 //! that no child of ours inherits them. A number of another kind is ignored:
@@ -21,6 +21,7 @@ use nix::sys::stat::{SFlag, fstat};
 use tokio::net::unix::pipe;
 
 use super::manager::{self, Manager};
+use super::startup::Startup;
 
 /// Names the descriptor of the readiness pipe.
 pub const READY_FD: &str = "FALCO_READY_FD";
@@ -31,7 +32,7 @@ pub const SECRETS_FD: &str = "FALCO_SECRETS_FD";
 
 /// Names the descriptor of the instance lock.
 pub const LOCK_FD: &str = "FALCO_LOCK_FD";
-/// Names the descriptor of the startup pipe.
+/// Names the descriptor of the channel to the launcher.
 pub const STARTUP_FD: &str = "FALCO_STARTUP_FD";
 
 /// Secrets fit into a pipe's buffer: whoever writes them never waits.
@@ -48,8 +49,8 @@ pub struct Inherited {
     pub secrets: Option<Secrets>,
     /// The instance lock that our launcher took.
     pub lock: Option<OwnedFd>,
-    /// Where our launcher waits for news of the start.
-    pub startup: Option<OwnedFd>,
+    /// Where our launcher lets us go and waits for news of the start.
+    pub startup: Option<Startup>,
     /// What the service manager gave us.
     pub manager: Manager,
 }
@@ -64,7 +65,7 @@ pub fn take() -> Inherited {
         lifeline: take_fd(LIFELINE_FD, SFlag::S_IFIFO).map(|pipe| Lifeline { pipe }),
         secrets: take_fd(SECRETS_FD, SFlag::S_IFIFO).and_then(Secrets::read),
         lock: take_fd(LOCK_FD, SFlag::S_IFREG),
-        startup: take_fd(STARTUP_FD, SFlag::S_IFIFO),
+        startup: take_fd(STARTUP_FD, SFlag::S_IFSOCK).map(Startup::from),
         manager: manager::take(),
     }
 }

@@ -22,6 +22,7 @@
 //! Lease files are never removed: two files of one name would be two leases.
 
 mod error;
+mod heirs;
 mod mark;
 mod outlived;
 
@@ -37,6 +38,7 @@ use serde::{Deserialize, Serialize};
 use super::held::Held;
 use super::identity::{Fate, Identity};
 pub use error::LeaseError;
+pub use heirs::end_heirs;
 pub(super) use mark::Mark;
 pub use outlived::{Outlived, clear, outlived};
 

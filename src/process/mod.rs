@@ -32,6 +32,7 @@ pub mod inherited;
 pub mod lease;
 pub mod manager;
 pub mod spawn;
+pub mod startup;
 mod sys;
 mod table;
 pub mod tool;

@@ -236,6 +236,12 @@ pub struct Detached {
 }
 
 impl Detached {
+    /// Which process it is; `None` if the system does not say.
+    #[must_use]
+    pub fn identity(&self) -> Option<Identity> {
+        Identity::of(self.child.id())
+    }
+
     /// Kills a daemon that does not answer. It is our child and not reaped: its
     /// pid is nobody else's.
     pub fn kill(&mut self) {

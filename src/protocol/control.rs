@@ -127,6 +127,15 @@ pub enum Event {
     },
     /// What a reload does with whom.
     Reloaded(Reloaded),
+    /// Parts were asked to end and take their time; told every second.
+    Waiting {
+        /// Who is waited for.
+        parts: Vec<PartWaiting>,
+        /// In how long everything is gone at the latest; absent unless the whole
+        /// chain stops.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        within_ms: Option<u64>,
+    },
     /// Processes of a part would not die.
     PartStuck {
         /// Its name.
@@ -154,6 +163,25 @@ pub enum Event {
     Outbox(Box<OutboxAnswer>),
     /// Final: the request was refused.
     Refused(Refusal),
+    /// What a later version tells, and this one does not know.
+    #[serde(other)]
+    Unknown,
+}
+
+/// A part that was asked to end and has not yet.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct PartWaiting {
+    /// Its name.
+    pub part: String,
+    /// Its processes, the first one first; none if it runs in the supervisor.
+    pub pids: Vec<u32>,
+    /// What it was asked with; absent if it runs in the supervisor.
+    pub signal: Option<String>,
+    /// How long ago.
+    pub since_ms: u64,
+    /// When it is killed; absent if it was.
+    pub kill_in_ms: Option<u64>,
 }
 
 /// Why a request was refused.
@@ -301,5 +329,11 @@ mod tests {
             text,
             r#"{"event":"refused","error":"who?","why":"unknown"}"#
         );
+    }
+
+    #[test]
+    fn an_event_of_a_later_version_is_passed_over() {
+        let text = r#"{"event":"part_dances","part":"falco"}"#;
+        assert_eq!(serde_json::from_str::<Event>(text).unwrap(), Event::Unknown);
     }
 }

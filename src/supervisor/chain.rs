@@ -35,6 +35,7 @@ mod command;
 mod part;
 mod prospect;
 mod pulse;
+mod told;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
@@ -43,9 +44,10 @@ use super::restart::Verdict;
 use super::sidecar::Scope;
 
 pub use command::{Refused, Reloaded};
-pub use part::{After, Ending, Part, Plan, State};
+pub use part::{After, Ending, Part, Plan, State, Wait};
 pub use prospect::Prospect;
 pub use pulse::{Pace, Pulse};
+pub use told::{Action, Change};
 
 /// How often a part may fail before the first start as a whole has failed.
 const START_ATTEMPTS: u32 = 3;
@@ -53,73 +55,13 @@ const START_ATTEMPTS: u32 = 3;
 /// How long after SIGKILL a part is written off: it hangs in the kernel.
 const KILL_PATIENCE: Duration = Duration::from_secs(5);
 
+/// How long all parts together may outlive their graces when the whole chain
+/// goes down, and what each has in any case from SIGKILL on.
+const LAST_PATIENCE: Duration = Duration::from_secs(2);
+const KILL_PATIENCE_MIN: Duration = Duration::from_millis(100);
+
 /// Names a part for as long as it is in its chain; never used again.
 pub type PartId = usize;
-
-/// What the driver is to do.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Action {
-    /// Start this incarnation.
-    Start(PartId, u32),
-    /// Ask it whether it is alive.
-    Ask(PartId, u32),
-    /// Ask it to end.
-    Terminate(PartId, u32),
-    /// End it.
-    Kill(PartId, u32),
-}
-
-/// What changed, for logs and for whoever watches.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Change {
-    /// A part answers, so long after its start.
-    Ready {
-        /// Which.
-        part: PartId,
-        /// From start to ready.
-        after: Duration,
-    },
-    /// A part ended though nobody asked it to.
-    Ended {
-        /// Which.
-        part: PartId,
-        /// How.
-        ending: Ending,
-        /// When it is started again; `None` is never.
-        retry_in: Option<Duration>,
-    },
-    /// A part ended as it was meant to.
-    Finished {
-        /// Which.
-        part: PartId,
-    },
-    /// A part is gone as asked, so long after it was asked.
-    Stopped {
-        /// Which.
-        part: PartId,
-        /// From request to gone.
-        after: Duration,
-        /// Whether it had to be killed.
-        killed: bool,
-    },
-    /// A part outlived SIGKILL and was written off.
-    Stuck {
-        /// Which.
-        part: PartId,
-    },
-    /// A part is no part any more; always the last that is heard of it.
-    Removed {
-        /// Which.
-        part: PartId,
-    },
-    /// Every part is ready.
-    ChainReady,
-    /// The first start failed because of this part.
-    StartFailed {
-        /// Which.
-        part: PartId,
-    },
-}
 
 /// The chain as a whole.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -150,6 +92,8 @@ pub struct Chain {
     order: Vec<PartId>,
     next_id: PartId,
     goal: Goal,
+    /// When everything is gone at the latest, once it is to go.
+    gone_by: Option<Instant>,
     /// Whether every part was ready at one time.
     was_ready: bool,
     /// Whether every part is, and that has been said.
@@ -167,6 +111,7 @@ impl Chain {
             order: Vec::new(),
             next_id: 0,
             goal: Goal::Up,
+            gone_by: None,
             was_ready: false,
             is_ready: false,
             actions: VecDeque::new(),
@@ -212,6 +157,13 @@ impl Chain {
             Goal::Up if self.was_ready => Outlook::Degraded,
             Goal::Up => Outlook::Starting,
         }
+    }
+
+    /// When everything is gone at the latest, or is written off; `None` while it
+    /// is to be up.
+    #[must_use]
+    pub fn gone_by(&self) -> Option<Instant> {
+        self.gone_by
     }
 
     /// A part answers.
@@ -276,7 +228,7 @@ impl Chain {
                 killed,
                 after,
                 ..
-            } => self.is_gone(id, since, killed, after, now, jitter),
+            } => self.is_gone(id, since, killed.is_some(), after, now, jitter),
             State::Stuck { since, after } => self.is_gone(id, since, true, after, now, jitter),
             State::Ready { since, .. } => self.fail(id, ending, Some(since), now, jitter),
             State::Starting { .. } => self.fail(id, ending, None, now, jitter),
@@ -408,7 +360,7 @@ impl Chain {
         });
         if fails_start {
             self.changes.push_back(Change::StartFailed { part: id });
-            self.leave_all();
+            self.leave_all(now);
         } else if takes_others && self.goal == Goal::Up {
             self.take_along(id);
         }

@@ -345,7 +345,7 @@ async fn next_notice(notices: Option<&Notices>) -> io::Result<Notice> {
     }
 }
 
-fn signal(signal: StopSignal) -> Signal {
+pub(super) fn signal(signal: StopSignal) -> Signal {
     match signal {
         StopSignal::Term => Signal::SIGTERM,
         StopSignal::Int => Signal::SIGINT,

@@ -15,6 +15,7 @@ mod reload;
 mod requests;
 mod sockets;
 mod telling;
+mod waiting;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -56,6 +57,10 @@ const COMMANDS_MAX: usize = 32;
 /// How long the last answers may take to leave.
 const FAREWELL_PATIENCE: Duration = Duration::from_millis(500);
 
+/// What is left to do once every part is gone takes no longer: logs are written
+/// out, strangers ended, last words said.
+const FINISH_PATIENCE: Duration = Duration::from_secs(3);
+
 /// How long descendants that got away from their part may take to vanish.
 const STRANGERS_PATIENCE: Duration = Duration::from_secs(2);
 
@@ -96,6 +101,8 @@ struct Supervisor {
     /// From our start to the first time the whole chain was ready.
     took: Option<Duration>,
     stopping_since: Option<Instant>,
+    /// When was told last who is waited for.
+    told_waiting: Option<Instant>,
     /// Whether a signal asked to stop; the next one kills.
     signaled: bool,
     failure: Option<StartFailure>,
@@ -146,6 +153,7 @@ pub async fn run(mut config: Config) -> io::Result<Outcome> {
         shutdown,
         took: None,
         stopping_since: None,
+        told_waiting: None,
         signaled: false,
         failure: None,
         journal: config.logs.journal(),
@@ -195,7 +203,7 @@ impl Supervisor {
             if self.chain.outlook() == Outlook::Stopped {
                 break;
             }
-            let due = self.due().into_iter().chain(self.rebind_due()).min();
+            let due = self.due();
             let wake = tokio::select! {
                 Some(report) = inbox.reports.recv() => Wake::Report(report),
                 Some(command) = inbox.requests.recv() => Wake::Command(command),
@@ -210,6 +218,17 @@ impl Supervisor {
             self.handle(wake);
         }
         Ok(self.finish().await)
+    }
+
+    /// When the loop has to turn next.
+    fn due(&self) -> Option<Instant> {
+        let all = [
+            self.chain.poll_timeout(),
+            self.manager_due(),
+            self.rebind_due(),
+            self.waiting_due(),
+        ];
+        all.into_iter().flatten().min()
     }
 
     /// What we slept through says nothing about the parts.
@@ -227,7 +246,8 @@ impl Supervisor {
             Wake::Report(report) => self.handle_report(report, now),
             Wake::Command(command) => self.handle_command(command, now),
             Wake::Composed(composed) => self.handle_composed(composed, now),
-            Wake::Stop(signal) if self.signaled => {
+            // Ctrl-C at a terminal where somebody else's stop is waited for, too.
+            Wake::Stop(signal) if self.signaled || (signal == "SIGINT" && self.is_going()) => {
                 tracing::warn!(signal, "Asked to stop again; killing what is left.");
                 self.note_asked("kill", Vec::new(), by_signal(signal));
                 self.chain.kill(now);
@@ -249,6 +269,7 @@ impl Supervisor {
             Wake::Names => self.look_at_sockets(now),
             Wake::Timeout => {
                 self.chain.handle_timeout(now);
+                self.tell_waiting(now);
                 self.rebind(now);
             }
         }

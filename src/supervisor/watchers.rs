@@ -43,6 +43,11 @@ pub(super) enum Aim {
 }
 
 impl Watchers {
+    /// Whether nobody watches.
+    pub(super) fn is_empty(&self) -> bool {
+        self.all.is_empty() && self.of_parts.is_empty()
+    }
+
     pub(super) fn add(&mut self, until: Until, events: mpsc::Sender<Event>) {
         self.all.push((until, events));
     }
@@ -84,9 +89,9 @@ impl Watchers {
 }
 
 fn concerns(until: Until, event: &Event) -> bool {
-    use Event::{PartStopped, PartStuck, Stopped};
+    use Event::{PartStopped, PartStuck, Stopped, Waiting};
     match event {
-        PartStopped { .. } | PartStuck { .. } | Stopped { .. } => true,
+        PartStopped { .. } | PartStuck { .. } | Stopped { .. } | Waiting { .. } => true,
         _ => until != Until::Stopped,
     }
 }

@@ -57,7 +57,7 @@ fn a_supervisor_that_is_suspended_is_unknown_and_named_with_its_state() {
     kill(pid, "CONT");
     assert_eq!(said.code, 4);
     assert!(took < Duration::from_secs(3), "{took:?}");
-    let unknown = format!("unknown: pid {pid} holds the lock but did not answer");
+    let unknown = format!("unknown: unresponsive (lock held by pid {pid})");
     assert!(said.stdout.contains(&unknown), "{}", said.stdout);
     assert!(said.stdout.contains("state T"), "{}", said.stdout);
     assert!(

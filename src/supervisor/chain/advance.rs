@@ -1,9 +1,9 @@
 //! Moving every part as far as it can go now.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use super::{Action, After, Chain, Change, Ending, Goal, KILL_PATIENCE, Outlook, Part};
-use super::{PartId, Plan, State};
+use super::{Action, After, Chain, Change, Ending, Goal, Outlook, Part, PartId, Plan, State};
+use super::{KILL_PATIENCE, KILL_PATIENCE_MIN, LAST_PATIENCE};
 
 impl Chain {
     pub(super) fn add(&mut self, plan: Plan) -> PartId {
@@ -64,11 +64,21 @@ impl Chain {
     }
 
     /// The chain is to go down.
-    pub(super) fn leave_all(&mut self) {
+    pub(super) fn leave_all(&mut self, now: Instant) {
         self.goal = Goal::Down;
+        let running = self.parts.values().filter(|part| part.is_running());
+        let graces: Duration = running.map(|part| part.plan.stop_grace).sum();
+        let gone_by = *self.gone_by.get_or_insert(now + graces + LAST_PATIENCE);
         for id in self.order.clone() {
             self.leave(id, After::Stay);
+            if let Some(State::Stopping { kill_at, .. }) = self.state_mut(id) {
+                *kill_at = gone_by.min(*kill_at);
+            }
         }
+    }
+
+    fn state_mut(&mut self, id: PartId) -> Option<&mut State> {
+        self.parts.get_mut(&id).map(|part| &mut part.state)
     }
 
     pub(super) fn advance(&mut self, now: Instant) {
@@ -172,7 +182,7 @@ impl Chain {
             }
             State::Stopping {
                 kill_at, killed, ..
-            } if *kill_at <= now && !*killed => self.kill_part(id, now),
+            } if *kill_at <= now && killed.is_none() => self.kill_part(id, now),
             State::Stopping {
                 since,
                 kill_at,
@@ -199,7 +209,7 @@ impl Chain {
         part.state = State::Stopping {
             since: now,
             kill_at: now + part.plan.stop_grace,
-            killed: false,
+            killed: None,
             after: then,
         };
         let terminate = Action::Terminate(id, part.incarnation);
@@ -207,14 +217,29 @@ impl Chain {
     }
 
     pub(super) fn kill_part(&mut self, id: PartId, now: Instant) {
+        let patience = self.kill_patience(now);
         if let Some(part) = self.parts.get_mut(&id)
             && let State::Stopping {
                 kill_at, killed, ..
             } = &mut part.state
         {
-            *killed = true;
-            *kill_at = now + KILL_PATIENCE;
+            killed.get_or_insert(now);
+            *kill_at = now + patience;
             self.actions.push_back(Action::Kill(id, part.incarnation));
         }
+    }
+
+    /// How long whoever is killed now may take. When the whole chain goes down,
+    /// those that are still to be asked keep their graces.
+    fn kill_patience(&self, now: Instant) -> Duration {
+        let Some(gone_by) = self.gone_by else {
+            return KILL_PATIENCE;
+        };
+        let to_come = self.parts.values().filter(|part| part.leaving.is_some());
+        let to_come: Duration = to_come.map(|part| part.plan.stop_grace).sum();
+        gone_by
+            .saturating_duration_since(now)
+            .saturating_sub(to_come)
+            .clamp(KILL_PATIENCE_MIN, KILL_PATIENCE)
     }
 }

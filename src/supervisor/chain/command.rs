@@ -4,7 +4,7 @@
 use std::time::Instant;
 
 use super::super::sidecar::Scope;
-use super::{After, Chain, Goal, Part, PartId, Plan, State};
+use super::{After, Chain, Goal, LAST_PATIENCE, Part, PartId, Plan, State};
 
 /// Why a command changed nothing.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -50,13 +50,14 @@ pub struct Reloaded {
 impl Chain {
     /// Stops every part, each after those that come after it.
     pub fn stop(&mut self, now: Instant) {
-        self.leave_all();
+        self.leave_all(now);
         self.advance(now);
     }
 
     /// Stops every part at once and without grace.
     pub fn kill(&mut self, now: Instant) {
-        self.leave_all();
+        self.leave_all(now);
+        self.gone_by = self.gone_by.map(|by| by.min(now + LAST_PATIENCE));
         for id in self.order.clone() {
             if self.parts[&id].is_running() {
                 self.begin_stop(id, After::Stay, now);

@@ -50,8 +50,8 @@ pub enum State {
         since: Instant,
         /// When it is killed; once killed, when it is written off.
         kill_at: Instant,
-        /// Whether it was killed.
-        killed: bool,
+        /// When it was killed.
+        killed: Option<Instant>,
         /// What comes then.
         after: After,
     },
@@ -91,6 +91,17 @@ pub enum After {
     },
     /// It is no part of the chain any more.
     Remove,
+}
+
+/// How long a part that is to end has been waited for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Wait {
+    /// When it was asked to end.
+    pub asked: Instant,
+    /// When it was killed.
+    pub killed: Option<Instant>,
+    /// When it is killed; once killed, when it is written off.
+    pub until: Instant,
 }
 
 /// How a part ended.
@@ -207,6 +218,23 @@ impl Part {
     pub(super) fn is_going(&self) -> bool {
         let stopping = matches!(self.state, State::Stopping { .. });
         stopping || (self.leaving.is_some() && self.is_running())
+    }
+
+    /// How long it has been waited for, if it was asked to end.
+    pub fn wait(&self) -> Option<Wait> {
+        match self.state {
+            State::Stopping {
+                since,
+                kill_at,
+                killed,
+                ..
+            } => Some(Wait {
+                asked: since,
+                killed,
+                until: kill_at,
+            }),
+            _ => None,
+        }
     }
 
     /// Whether it is as it should be.

@@ -45,13 +45,9 @@ impl Supervisor {
         }
     }
 
-    /// When the loop has to turn next: for the chain, or for the manager.
-    pub(super) fn due(&self) -> Option<Instant> {
+    /// When the manager is to be told something next.
+    pub(super) fn manager_due(&self) -> Option<Instant> {
         let manager = self.manager.as_ref();
-        let manager = manager.and_then(|manager| manager.notices.poll_timeout());
-        [self.chain.poll_timeout(), manager]
-            .into_iter()
-            .flatten()
-            .min()
+        manager.and_then(|manager| manager.notices.poll_timeout())
     }
 }

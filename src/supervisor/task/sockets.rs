@@ -114,7 +114,7 @@ impl Supervisor {
         control.chain(&self.config.sockets).cloned().collect()
     }
 
-    fn is_going(&self) -> bool {
+    pub(super) fn is_going(&self) -> bool {
         matches!(self.chain.outlook(), Outlook::Stopping | Outlook::Stopped)
     }
 }

@@ -208,3 +208,34 @@ fn beside_a_process_that_outlived_sigkill_no_second_one_is_started() {
     chain.handle_end(2, 1, crash(), now + secs(60), 1.0);
     assert_eq!(actions(&mut chain), [Action::Start(2, 2)], "as was asked");
 }
+
+#[test]
+fn a_stop_has_a_bound_however_many_hang() {
+    let now = Instant::now();
+    let mut chain = ready_chain(now);
+    assert_eq!(chain.gone_by(), None);
+    chain.stop(now);
+    let gone_by = chain.gone_by().unwrap();
+    assert_eq!(gone_by, now + 3 * secs(5) + LAST_PATIENCE);
+    let mut at = now;
+    while let Some(due) = chain.poll_timeout() {
+        at = due;
+        chain.handle_timeout(at);
+        drain(&mut chain);
+    }
+    assert_eq!(chain.outlook(), Outlook::Stopped);
+    assert!(at <= gone_by + 3 * KILL_PATIENCE_MIN);
+    assert!(now + 3 * secs(5) <= at, "each had its grace");
+}
+
+#[test]
+fn who_is_killed_at_once_is_not_waited_for_as_long_as_a_grace() {
+    let now = Instant::now();
+    let mut chain = ready_chain(now);
+    chain.stop(now);
+    chain.kill(now + secs(1));
+    assert_eq!(chain.gone_by(), Some(now + secs(1) + LAST_PATIENCE));
+    let waits: Vec<Wait> = chain.parts().filter_map(|(_, part)| part.wait()).collect();
+    assert_eq!(waits.len(), 3);
+    assert!(waits.iter().all(|wait| wait.killed == Some(now + secs(1))));
+}

@@ -179,10 +179,15 @@ impl World {
     /// Stops; everybody ends when told to, but for those in `stubborn`, who
     /// have to be killed or outlive even that.
     fn stop(&mut self, stubborn: u8) {
+        // A start that failed has begun to stop before, and time went on.
+        let begins = self.chain.gone_by().is_none();
         self.chain.stop(self.now);
+        let gone_by = self.chain.gone_by().unwrap();
         self.carry_out();
         for _ in 0..100 {
             if self.chain.outlook() == Outlook::Stopped {
+                let bound = gone_by + 5 * KILL_PATIENCE_MIN;
+                assert!(!begins || self.now <= bound, "out of bounds");
                 return;
             }
             for (id, incarnation) in self.alive.clone() {

@@ -1,0 +1,168 @@
+//! A stop that takes its time says who it waits for, how long at most, and can
+//! be hurried.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Read};
+use std::os::unix::fs::DirBuilderExt;
+use std::process::{Child, Stdio};
+use std::time::{Duration, Instant};
+
+use super::base::{Base, eventually, kill, said};
+
+/// A chain with a sidecar that is deaf to the request to end, for `grace`.
+fn with_deaf(grace: &str) -> Base {
+    let base = Base::new();
+    let mut private = fs::DirBuilder::new();
+    private.mode(0o700).create(base.dir()).unwrap();
+    let deaf = "trap '' TERM; echo ready; while :; do sleep 0.01; done";
+    let text = format!(
+        "[[sidecar]]\nname = \"deaf\"\ncommand = \"sh\"\nargs = [\"-c\", '''{deaf}''']\n\
+         readiness = {{ line = \"ready\" }}\nstop = {{ grace = \"{grace}\" }}\n"
+    );
+    fs::write(base.dir().join("falco.toml"), text).unwrap();
+    base
+}
+
+fn begin(base: &Base, args: &[&str]) -> Child {
+    let mut command = base.falco(args);
+    command.stderr(Stdio::piped()).spawn().unwrap()
+}
+
+/// Reads what `child` says until a line contains `word`.
+fn read_until(child: &mut Child, word: &str) -> String {
+    let mut reader = BufReader::new(child.stderr.as_mut().unwrap());
+    let mut line = String::new();
+    while !line.contains(word) {
+        line.clear();
+        let read = reader.read_line(&mut line).unwrap();
+        assert_ne!(read, 0, "it ended without {word:?}");
+    }
+    line
+}
+
+/// Waits until `child` is prepared for Ctrl-C.
+fn wait_for_handler(child: &Child) {
+    const SIGINT: u64 = 1 << 1;
+    eventually("it handles SIGINT", || {
+        let status = fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap();
+        let caught = status.lines().find_map(|l| l.strip_prefix("SigCgt:"));
+        u64::from_str_radix(caught.unwrap().trim(), 16).unwrap() & SIGINT != 0
+    });
+}
+
+#[test]
+fn a_stop_names_whom_it_waits_for_and_keeps_the_bound_it_tells() {
+    let base = with_deaf("3s");
+    base.up();
+    let pid = base.pid_of("deaf");
+    let began = Instant::now();
+    let mut stop = begin(&base, &["stop"]);
+    let line = read_until(&mut stop, "waiting for");
+    let named = format!("waiting for deaf (pid {pid}");
+    assert!(line.contains(&named), "{line}");
+    assert!(line.contains(", SIGTERM 1 s ago, SIGKILL in "), "{line}");
+    assert!(!line.contains("Ctrl-C"), "there is no terminal: {line}");
+    let (_, rest) = line.split_once("all is gone in ").unwrap();
+    let bound: u64 = rest.split(' ').next().unwrap().parse().unwrap();
+    let output = said(&stop.wait_with_output().unwrap());
+    assert_eq!(output.code, 0, "{}", output.stderr);
+    assert!(
+        output.stderr.contains("deaf       killed"),
+        "{}",
+        output.stderr
+    );
+    assert!(began.elapsed() < Duration::from_secs(1 + bound));
+    base.assert_nothing_left();
+}
+
+#[test]
+fn an_interrupted_stop_spares_nobody_any_more() {
+    let base = with_deaf("60s");
+    base.up();
+    let began = Instant::now();
+    let mut stop = begin(&base, &["stop"]);
+    read_until(&mut stop, "waiting for deaf");
+    kill(stop.id(), "INT");
+    let output = said(&stop.wait_with_output().unwrap());
+    assert_eq!(output.code, 0, "{}", output.stderr);
+    assert!(
+        output.stderr.contains("deaf       killed"),
+        "{}",
+        output.stderr
+    );
+    assert!(began.elapsed() < Duration::from_secs(20));
+    base.assert_nothing_left();
+}
+
+#[test]
+fn a_stop_interrupted_twice_leaves_at_once() {
+    let base = with_deaf("60s");
+    let pid = base.up();
+    // It hears nothing, so that nothing is killed in between.
+    kill(pid, "STOP");
+    let mut stop = begin(&base, &["stop"]);
+    wait_for_handler(&stop);
+    kill(stop.id(), "INT");
+    read_until(&mut stop, "killing what is left");
+    kill(stop.id(), "INT");
+    let output = said(&stop.wait_with_output().unwrap());
+    assert_eq!(output.code, 130, "{}", output.stderr);
+    kill(pid, "CONT");
+    eventually("it was asked all the same", || base.processes().is_empty());
+}
+
+#[test]
+fn who_stops_or_restarts_a_part_hears_whom_it_waits_for() {
+    let base = with_deaf("2s");
+    base.up();
+    for verb in ["restart", "stop"] {
+        let said = base.run(&[verb, "deaf"]);
+        assert_eq!(said.code, 0, "{}", said.stderr);
+        assert!(
+            said.stderr.contains("waiting for deaf (pid"),
+            "{}",
+            said.stderr
+        );
+        assert!(!said.stderr.contains("all is gone"), "{}", said.stderr);
+    }
+}
+
+#[test]
+fn a_foreground_chain_says_whom_it_waits_for_and_a_second_ctrl_c_kills() {
+    let base = with_deaf("60s");
+    let mut up = begin(&base, &["up", "--foreground"]);
+    read_until(&mut up, "ready in");
+    let began = Instant::now();
+    kill(up.id(), "INT");
+    read_until(&mut up, "waiting for deaf");
+    kill(up.id(), "INT");
+    assert_eq!(up.wait().unwrap().code(), Some(0));
+    assert!(began.elapsed() < Duration::from_secs(20));
+    base.assert_nothing_left();
+}
+
+#[test]
+fn on_a_terminal_it_is_one_line_that_changes_and_names_the_way_out() {
+    let base = with_deaf("3s");
+    base.up();
+    let pty = nix::pty::openpty(None, None).unwrap();
+    let mut command = base.falco(&["stop"]);
+    command.env("TERM", "xterm").stderr(Stdio::from(pty.slave));
+    let mut stop = command.spawn().unwrap();
+    // Our copy of the terminal's other end.
+    drop(command);
+    let mut text = Vec::new();
+    // A terminal that nobody has open any more ends with an error.
+    _ = fs::File::from(pty.master).read_to_end(&mut text);
+    assert_eq!(stop.wait().unwrap().code(), Some(0));
+    let text = String::from_utf8(text).unwrap();
+    let lives = text.matches("\r\x1b[2K\x1b[?7l  waiting for deaf").count();
+    assert!(2 <= lives, "{text:?}");
+    assert!(text.contains("press Ctrl-C to kill now"), "{text:?}");
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!(
+        lines.iter().filter(|l| l.contains("waiting for")).count(),
+        1,
+        "{text:?}"
+    );
+}
