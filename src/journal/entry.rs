@@ -71,8 +71,8 @@ pub struct DeadLetter {
 pub enum State {
     /// It is to be published.
     Open,
-    /// It was given up.
-    Dead(DeadLetter),
+    /// It was given up; few are.
+    Dead(Box<DeadLetter>),
 }
 
 /// An effect that was not settled when the journal was opened; its bytes are

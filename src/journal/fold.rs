@@ -13,8 +13,9 @@
 //!
 //! Pure: knows records, no files.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
+use slab::Slab;
 use uuid::Uuid;
 
 use super::entry::{DeadLetter, Done, Live, State};
@@ -58,16 +59,71 @@ struct Early {
     seq: u64,
 }
 
+/// Effects that are not settled, by id.
+///
+/// The table holds numbers only: as it grows it is copied, and what an effect
+/// needs is ten times as long.
+#[derive(Debug, Default)]
+pub(super) struct Unsettled {
+    slots: HashMap<EffectId, usize>,
+    held: Slab<Held>,
+}
+
+impl Unsettled {
+    pub(super) fn len(&self) -> usize {
+        self.held.len()
+    }
+
+    /// In the order of arrival, but for what took the place of what was settled.
+    pub(super) fn values(&self) -> impl Iterator<Item = &Held> {
+        self.held.iter().map(|(_, held)| held)
+    }
+
+    /// In the same order.
+    pub(super) fn into_values(self) -> impl Iterator<Item = Held> {
+        self.held.into_iter().map(|(_, held)| held)
+    }
+
+    /// Makes room for what `left` bytes are likely to bring, if they are like the
+    /// `read` ones before.
+    pub(super) fn expect(&mut self, read: u64, left: u64) {
+        let likely = u128::from(left) * self.slots.len() as u128 / u128::from(read.max(1));
+        self.slots.reserve(usize::try_from(likely).unwrap_or(0));
+    }
+
+    fn contains(&self, id: EffectId) -> bool {
+        self.slots.contains_key(&id)
+    }
+
+    fn get_mut(&mut self, id: EffectId) -> Option<&mut Held> {
+        let slot = *self.slots.get(&id)?;
+        self.held.get_mut(slot)
+    }
+
+    /// Takes one whose id is not there.
+    fn insert(&mut self, held: Held) {
+        let id = held.live.id;
+        self.slots.insert(id, self.held.insert(held));
+    }
+
+    fn remove(&mut self, id: EffectId) -> Option<Held> {
+        let slot = self.slots.remove(&id)?;
+        self.held.try_remove(slot)
+    }
+}
+
 /// The state after the records so far.
 #[derive(Debug, Default)]
 pub(super) struct Fold {
-    pub(super) live: HashMap<EffectId, Held>,
+    pub(super) live: Unsettled,
     pub(super) notes: HashMap<Uuid, (Box<str>, Place)>,
     done: HashMap<EffectId, Settled>,
     /// Failures whose effect comes only now: it was copied, they were not yet.
     early: HashMap<EffectId, Early>,
     /// Effects settled before this are not remembered.
     done_since_ms: u64,
+    /// The lanes seen so far: a million effects share a few names.
+    lanes: HashSet<LaneKey>,
 }
 
 impl Fold {
@@ -93,7 +149,7 @@ impl Fold {
                 if self.may_open(id, effect.n, seq, place) {
                     let live = Live {
                         id,
-                        lane: LaneKey::new(effect.lane.as_ref()),
+                        lane: self.lane(&effect.lane),
                         route: effect.route.as_deref().map(Into::into),
                         n: effect.n,
                         seq,
@@ -117,9 +173,18 @@ impl Fold {
         }
     }
 
+    fn lane(&mut self, name: &str) -> LaneKey {
+        if let Some(lane) = self.lanes.get(name) {
+            return lane.clone();
+        }
+        let lane = LaneKey::new(name);
+        self.lanes.insert(lane.clone());
+        lane
+    }
+
     /// Whether this `E` opens its effect.
     fn may_open(&mut self, id: EffectId, n: u64, seq: u64, place: Place) -> bool {
-        if let Some(held) = self.live.get_mut(&id) {
+        if let Some(held) = self.live.get_mut(id) {
             if held.live.n == n {
                 held.place = place;
                 held.live.seq = seq;
@@ -130,23 +195,24 @@ impl Fold {
     }
 
     fn open(&mut self, mut live: Live, place: Place) {
-        let id = live.id;
         // A failure older than the effect is another's.
-        let early = self.early.remove(&id).filter(|early| live.n < early.seq);
+        let early = self
+            .early
+            .remove(&live.id)
+            .filter(|early| live.n < early.seq);
         let failed = early.map(|early| {
-            live.state = State::Dead(early.letter);
+            live.state = State::Dead(early.letter.into());
             early.place
         });
-        let held = Held {
+        self.live.insert(Held {
             live,
             place,
             failed,
-        };
-        self.live.insert(id, held);
+        });
     }
 
     fn settle(&mut self, id: EffectId, at_ms: u64, seq: u64) {
-        let held = self.live.remove(&id);
+        let held = self.live.remove(id);
         self.early.remove(&id);
         if self.done_since_ms <= at_ms {
             let n = held.map(|held| held.live.n);
@@ -156,17 +222,17 @@ impl Fold {
     }
 
     fn fail(&mut self, id: EffectId, failure: Early) {
-        let Some(held) = self.live.get_mut(&id) else {
+        let Some(held) = self.live.get_mut(id) else {
             self.early.insert(id, failure);
             return;
         };
-        held.live.state = State::Dead(failure.letter);
+        held.live.state = State::Dead(failure.letter.into());
         held.failed = Some(failure.place);
     }
 
     fn requeue(&mut self, id: EffectId) {
         self.early.remove(&id);
-        if let Some(held) = self.live.get_mut(&id) {
+        if let Some(held) = self.live.get_mut(id) {
             held.live.state = State::Open;
             held.failed = None;
         }
@@ -177,7 +243,7 @@ impl Fold {
         let mut done: Vec<(u64, Done)> = self
             .done
             .iter()
-            .filter(|(id, _)| !self.live.contains_key(id))
+            .filter(|(id, _)| !self.live.contains(**id))
             .map(|(&id, settled)| {
                 let at_ms = settled.at_ms;
                 (settled.seq, Done { id, at_ms })

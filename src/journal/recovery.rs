@@ -128,6 +128,8 @@ fn read_parts<S: Storage>(
     fold: &mut Fold,
 ) -> Result<Vec<Part>, OpenError> {
     let mut parts = Vec::with_capacity(files.len());
+    let mut read = 0;
+    let mut left: u64 = files.iter().map(|file| file.bytes).sum();
     for (at, file) in files.iter().enumerate() {
         let next = files.get(at + 1).map(|next| next.first);
         let end = match next {
@@ -140,6 +142,9 @@ fn read_parts<S: Storage>(
             end,
         };
         parts.push(read_part(storage, file, bounds, older, fold)?);
+        read += file.bytes;
+        left -= file.bytes;
+        fold.live.expect(read, left);
     }
     Ok(parts)
 }

@@ -1,5 +1,6 @@
 //! The names things go by on their way through the chain.
 
+use std::borrow::Borrow;
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -74,6 +75,12 @@ impl LaneKey {
     /// The key as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Borrow<str> for LaneKey {
+    fn borrow(&self) -> &str {
         &self.0
     }
 }

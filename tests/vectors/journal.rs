@@ -72,7 +72,7 @@ async fn a_journal_of_another_hand_is_read_to_the_byte() {
         attempts: 3,
         at_ms: 1_800_000_000_006,
     };
-    assert_eq!(live[1].state, State::Dead(letter));
+    assert_eq!(live[1].state, State::Dead(letter.into()));
 
     let stored = journal.read(vec![id(1), id(2), id(3)]).await.expect("open");
     let operations: Vec<Operation> = stored

@@ -51,8 +51,8 @@ fn read(files: &Files) -> recovery::Read {
 
 /// The ids that are live, and whether dead.
 fn live(read: &recovery::Read) -> BTreeMap<EffectId, bool> {
-    let held = read.fold.live.iter();
-    held.map(|(id, held)| (*id, held.failed.is_some()))
+    let held = read.fold.live.values();
+    held.map(|held| (held.live.id, held.failed.is_some()))
         .collect()
 }
 

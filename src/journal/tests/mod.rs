@@ -136,7 +136,7 @@ impl Told {
             assert_eq!(effect.operation.body().len(), live.bytes);
             let letter = match &live.state {
                 State::Open => None,
-                State::Dead(letter) => Some(letter.clone()),
+                State::Dead(letter) => Some(*letter.clone()),
             };
             (effect, letter)
         });

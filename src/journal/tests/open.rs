@@ -44,7 +44,7 @@ async fn what_was_recorded_comes_back_whole() {
     assert!(recovered.report.clean);
     let ids: Vec<EffectId> = recovered.live.iter().map(|live| live.id).collect();
     assert_eq!(ids, [id(0), id(2), id(3), id(4)]);
-    assert_eq!(recovered.live[1].state, State::Dead(letter(2)));
+    assert_eq!(recovered.live[1].state, State::Dead(letter(2).into()));
     assert_eq!(journal.stats().live, 4);
     assert_eq!(
         super::super::verify(&directory, &Config::default())

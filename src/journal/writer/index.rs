@@ -33,8 +33,13 @@ impl Index {
             place: held.place,
             failed: held.failed,
         };
-        let effects: HashMap<_, _> = fold.live.iter().map(|(id, h)| (*id, slot(h))).collect();
-        let dead = effects.values().filter(|s| s.failed.is_some()).count() as u64;
+        let mut effects = HashMap::with_capacity(fold.live.len());
+        effects.extend(fold.live.values().map(|held| (held.live.id, slot(held))));
+
+        let dead = effects
+            .values()
+            .filter(|s: &&Slot| s.failed.is_some())
+            .count() as u64;
         let notes = fold.notes.iter().map(|(id, (_, place))| (*id, *place));
         Self {
             effects,

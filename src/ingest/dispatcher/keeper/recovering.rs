@@ -64,7 +64,7 @@ impl Keeper {
         let is_dead = matches!(live.state, State::Dead(_));
         self.outbox.handle_restored(live.id, home, is_dead);
         match live.state {
-            State::Dead(letter) => _ = self.letters.insert(live.id, letter),
+            State::Dead(letter) => _ = self.letters.insert(live.id, *letter),
             State::Open if route.is_some() => {}
             State::Open => {
                 let name = live.route.unwrap_or_default();
