@@ -43,12 +43,12 @@ pub(crate) fn listed(operation: &Operation, key: &IdempotencyKey) -> Uuid {
 /// A name for `value`, the same in every life of this program. Another program
 /// may find others, and then makes up no batch of ours.
 pub(crate) fn digest(value: &impl Hash) -> Uuid {
-    let half = |which: u8| {
-        let mut hasher = DefaultHasher::new();
-        (which, value).hash(&mut hasher);
-        hasher.finish()
-    };
-    Uuid::from_u64_pair(half(0), half(1))
+    let mut hasher = DefaultHasher::new();
+    value.hash(&mut hasher);
+    let first = hasher.finish();
+    // Its state is wider than what it tells at once.
+    hasher.write_u8(1);
+    Uuid::from_u64_pair(first, hasher.finish())
 }
 
 /// An effect, its place, and what its owner needs back with its outcome.

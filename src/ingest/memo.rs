@@ -52,7 +52,7 @@ const FIXED_BYTES: usize = 27;
 const ENTRY_BYTES: usize = 32;
 
 /// An effect in a batch, as it is listed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct Entry {
     pub id: EffectId,
     pub key: Uuid,
@@ -120,10 +120,11 @@ impl Memo {
         let path = |n: usize| dir.join(format!("batches-{boot_id}.{n}"));
         let paths = [path(0), path(1)];
         forget_other_boots(dir, &paths);
-        let mut kept: Vec<(Uuid, Batch)> = Vec::new();
+        let mut noted = Noted::default();
         for path in in_turn(&paths) {
-            read(&fs::read(path).unwrap_or_default(), &mut kept);
+            noted.read(&fs::read(path).unwrap_or_default());
         }
+        let mut kept = noted.batches;
         kept.retain(|(_, batch)| now.since(batch.at) < KEPT);
         let mut memo = Self {
             paths,
@@ -158,11 +159,6 @@ impl Memo {
             return;
         }
         self.now = now;
-        let name = name_of(way, request);
-        self.open.insert((way, request.id), name);
-        if self.unaccepted.contains_key(&name) {
-            return;
-        }
         let effects = request.effects.iter();
         let entries: Vec<Entry> = effects
             .map(|effect| Entry {
@@ -170,6 +166,12 @@ impl Memo {
                 key: listed(&effect.operation, &effect.key),
             })
             .collect();
+        // Two ways may carry the same effects.
+        let name = digest(&(way, &entries));
+        self.open.insert((way, request.id), name);
+        if self.unaccepted.contains_key(&name) {
+            return;
+        }
         let record = sent(name, now, &entries);
         self.buffer.extend(&record);
         self.unaccepted.insert(name, Unaccepted { at: now, record });
@@ -266,16 +268,6 @@ impl Memo {
     }
 }
 
-/// What a batch is called here: who sent which effects over which way, also when
-/// two ways carry the same keys.
-fn name_of(way: usize, request: &Request<'_>) -> Uuid {
-    let effects = request.effects.iter();
-    let effects: Vec<_> = effects
-        .map(|effect| (effect.id, &effect.key, effect.operation.channel()))
-        .collect();
-    digest(&(way, effects))
-}
-
 /// The files that are there, older first.
 fn in_turn(paths: &[PathBuf; 2]) -> Vec<&PathBuf> {
     let age = |path: &PathBuf| fs::metadata(path).and_then(|meta| meta.modified()).ok();
@@ -326,28 +318,35 @@ fn record(kind: u8, base: Uuid, at: BootTime, entries: &[Entry]) -> Vec<u8> {
     record
 }
 
-/// Adds the batches that `bytes` tell of; stops at the first damage.
-fn read(mut bytes: &[u8], batches: &mut Vec<(Uuid, Batch)>) {
-    while let Some((body, rest)) = next(bytes) {
-        bytes = rest;
-        let Some((kind, at, base, entries)) = parse(body) else {
-            return;
-        };
-        let known = batches.iter_mut().rev().find(|(known, _)| *known == base);
-        match (kind, known) {
-            (ACCEPTED, Some((_, batch))) => batch.is_accepted = true,
-            (SENT, None) => {
-                let is_accepted = false;
-                batches.push((
-                    base,
-                    Batch {
+/// What files tell of, in their order.
+#[derive(Debug, Default)]
+struct Noted {
+    batches: Vec<(Uuid, Batch)>,
+    /// Where each of them stands: the files may name a hundred thousand.
+    places: HashMap<Uuid, usize>,
+}
+
+impl Noted {
+    /// Adds the batches that `bytes` tell of; stops at the first damage.
+    fn read(&mut self, mut bytes: &[u8]) {
+        while let Some((body, rest)) = next(bytes) {
+            bytes = rest;
+            let Some((kind, at, name, entries)) = parse(body) else {
+                return;
+            };
+            match (kind, self.places.get(&name)) {
+                (ACCEPTED, Some(&place)) => self.batches[place].1.is_accepted = true,
+                (SENT, None) => {
+                    self.places.insert(name, self.batches.len());
+                    let batch = Batch {
                         at,
                         entries,
-                        is_accepted,
-                    },
-                ));
+                        is_accepted: false,
+                    };
+                    self.batches.push((name, batch));
+                }
+                _ => {}
             }
-            _ => {}
         }
     }
 }
