@@ -129,6 +129,46 @@ impl Bare {
     }
 }
 
+/// A journal at work: every batch settles what the one before recorded.
+struct Steady<'j> {
+    journal: &'j Journal,
+    before: Vec<EffectId>,
+}
+
+impl Steady<'_> {
+    /// Batches, each answered before the next is made; making them is not
+    /// counted.
+    fn write(
+        &mut self,
+        runtime: &tokio::runtime::Runtime,
+        batches: usize,
+        records: usize,
+    ) -> Duration {
+        let mut took = Duration::ZERO;
+        for _ in 0..batches {
+            let batch = self.next(records);
+            let begun = Instant::now();
+            runtime.block_on(async {
+                let receipt = self.journal.append(batch).await.expect("open");
+                receipt.await.expect("recorded");
+            });
+            took += begun.elapsed();
+        }
+        took
+    }
+
+    fn next(&mut self, records: usize) -> Vec<Entry> {
+        let mut batch = entries(records);
+        let ids = batch.iter().filter_map(|entry| match entry {
+            Entry::Effect(effect) => Some(effect.id),
+            _ => None,
+        });
+        let before = std::mem::replace(&mut self.before, ids.collect());
+        batch.push(Entry::Done(before));
+        batch
+    }
+}
+
 /// `sync = always` against a loop of write and fdatasync with the same batches.
 fn bare(runtime: &tokio::runtime::Runtime) {
     for (records, batches) in [(1, 100), (64, 50), (512, 30)] {
@@ -136,17 +176,18 @@ fn bare(runtime: &tokio::runtime::Runtime) {
         let config = config(Sync::Always);
         let (journal, _) = Journal::open(&base.path().join("outbox"), &config).expect("opens");
         let mut bare = Bare::at(&base.path().join("bare"));
+        let mut steady = Steady {
+            journal: &journal,
+            before: Vec::new(),
+        };
+        steady.write(runtime, 1, records);
         // As long as what the journal writes for it.
         let before = journal.stats().bytes;
-        through(runtime, &journal, vec![entries(records)]);
+        steady.write(runtime, 1, records);
         let bytes = vec![b'x'; usize::try_from(journal.stats().bytes - before).unwrap_or(1)];
         let mut times = Vec::new();
         for _ in 0..TURNS {
-            let ours = through(
-                runtime,
-                &journal,
-                (0..batches).map(|_| entries(records)).collect(),
-            );
+            let ours = steady.write(runtime, batches, records);
             times.push((ours, bare.write(batches, &bytes)));
         }
         report(

@@ -13,8 +13,7 @@
 //!
 //! Pure: knows records, no files.
 
-use std::collections::{HashMap, HashSet};
-
+use hashbrown::{HashMap, HashSet};
 use slab::Slab;
 use uuid::Uuid;
 

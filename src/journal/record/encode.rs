@@ -215,6 +215,12 @@ fn put_name(out: &mut Vec<u8>, name: &str) {
 
 fn put_text_field(out: &mut Vec<u8>, name: &str, text: &str) {
     put_name(out, name);
+    if text.bytes().all(|b| b' ' <= b && b != b'"' && b != b'\\') {
+        out.push(b'"');
+        out.extend_from_slice(text.as_bytes());
+        out.push(b'"');
+        return;
+    }
     // Text is always JSON, and a vector takes all of it.
     _ = serde_json::to_writer(out, text);
 }

@@ -1,7 +1,6 @@
 //! Records on their way to a segment, and what each of them changes.
 
-use std::collections::HashSet;
-
+use hashbrown::HashSet;
 use uuid::Uuid;
 
 use super::super::entry::{Effect, Entry};

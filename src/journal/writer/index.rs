@@ -1,8 +1,9 @@
 //! What is not settled, and where it stands: 44 bytes an effect and the
 //! table's own slack; payloads stay on disk.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 
+use hashbrown::HashMap;
 use uuid::Uuid;
 
 use super::super::fold::{Fold, Place};
