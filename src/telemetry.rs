@@ -6,10 +6,10 @@
 use std::io::{self, IsTerminal, Write as _};
 
 use tracing_appender::non_blocking::{ErrorCounter, NonBlockingBuilder, WorkerGuard};
-use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::{self, MakeWriter};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, Registry, reload};
 
 /// How much is logged.
 #[derive(Debug, Clone, Default)]
@@ -87,17 +87,33 @@ pub fn init_stderr(verbosity: &Verbosity) -> Logging {
     }
 }
 
+/// Changes how much is logged, while it is.
+#[derive(Debug, Clone)]
+pub struct Dial {
+    filter: reload::Handle<EnvFilter, Registry>,
+}
+
+impl Dial {
+    /// From here on `verbosity` says what is logged.
+    pub fn turn(&self, verbosity: &Verbosity) {
+        // Gone only if logging was never set up.
+        _ = self.filter.reload(verbosity.filter());
+    }
+}
+
 /// Logs JSON lines to what `writer` makes, a whole line at a time; it must not
 /// wait for a disk.
 ///
 /// Does nothing if logging was set up before.
-pub fn init_writer<W>(verbosity: &Verbosity, writer: W)
+pub fn init_writer<W>(verbosity: &Verbosity, writer: W) -> Dial
 where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
+    let (filter, handle) = reload::Layer::new(verbosity.filter());
     let layer = fmt::layer().json().with_writer(writer);
     _ = tracing_subscriber::registry()
-        .with(verbosity.filter())
+        .with(filter)
         .with(layer)
         .try_init();
+    Dial { filter: handle }
 }

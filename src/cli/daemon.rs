@@ -2,6 +2,7 @@
 //! `falco up --foreground` runs too.
 
 mod leftovers;
+mod own_log;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -36,8 +37,8 @@ use crate::shutdown::Shutdown;
 use crate::supervisor::Until;
 use crate::supervisor::instance::{Holder, Lock, Phase, PidFile};
 use crate::supervisor::task::{self, Config, Outcome, Recompose};
-use crate::telemetry::{self, Verbosity};
 use leftovers::Leftovers;
+use own_log::OwnLog;
 
 /// Events that may wait for whoever watches the start.
 const EVENTS_MAX: usize = 256;
@@ -174,12 +175,7 @@ impl Supervisor {
         let config = config::load(&self.paths, &self.setup.given())?.right()?;
         let logs = Logs::start(self.paths.logs()).map_err(|e| cannot("start a thread", &e))?;
         let _last_words = LastWords(logs.clone());
-        let own = logs.own(config.log);
-        let verbosity = Verbosity {
-            filter: config.log_filter.clone(),
-            ..self.setup.logging.verbosity()
-        };
-        telemetry::init_writer(&verbosity, move || own.clone());
+        let own_log = OwnLog::begin(&logs, &config, self.setup.logging.verbosity());
         let journal = logs.journal();
         journal.note(Life::SupervisorStarted {
             pid: holder.identity.pid,
@@ -195,7 +191,7 @@ impl Supervisor {
         let ably_socket = self.paths.ably_socket();
         family::adopt().map_err(|e| cannot("adopt orphans", &e))?;
         let base = self.paths.base().to_path_buf();
-        let configured = self.configure(config, holder, logs, watcher)?;
+        let configured = self.configure(config, holder, logs, own_log, watcher)?;
         let upkeep = Shutdown::new();
         upkeep::begin(&base, &upkeep);
         let outcome = task::run(configured).await;
@@ -214,6 +210,7 @@ impl Supervisor {
         config: config::Config,
         holder: Holder,
         logs: Logs,
+        own_log: OwnLog,
         watcher: (Until, mpsc::Sender<Event>),
     ) -> Result<Config, Failure> {
         let given = std::mem::take(&mut self.manager.sockets);
@@ -252,7 +249,7 @@ impl Supervisor {
         };
         Ok(Config {
             composition: chain::compose(&ingredients)?,
-            recompose: recompose(paths, &self.setup, ingredients),
+            recompose: recompose(paths, &self.setup, ingredients, own_log),
             control,
             sockets: vec![broker_socket, falco_socket],
             holder,
@@ -275,7 +272,7 @@ impl Supervisor {
 }
 
 /// Reads the configuration anew, and composes the chain it says.
-fn recompose(paths: &Paths, setup: &Setup, with: Ingredients) -> Recompose {
+fn recompose(paths: &Paths, setup: &Setup, with: Ingredients, own_log: OwnLog) -> Recompose {
     let (paths, given) = (paths.clone(), setup.given());
     Arc::new(move || {
         let read = || {
@@ -285,8 +282,13 @@ fn recompose(paths: &Paths, setup: &Setup, with: Ingredients) -> Recompose {
             if identity != with.identity {
                 return Err(another_identity());
             }
-            let with = with.clone();
-            chain::compose(&Ingredients { config, ..with })
+            let with = Ingredients {
+                config,
+                ..with.clone()
+            };
+            let composition = chain::compose(&with)?;
+            own_log.follow(&with.config);
+            Ok(composition)
         };
         read().map_err(|failure| failure.to_refusal())
     })
