@@ -115,7 +115,8 @@
 //! - **G9** At most one instance owns a base directory; at most one incarnation
 //!   of a child lives, also after its supervisor was killed. **G10** No process or
 //!   file that is not ours is ever signalled or removed. **G11** `stop` returns
-//!   when everything is gone, `up` when everything answers.
+//!   when everything is gone, `up` when everything answers, or says without which
+//!   sidecars it is up.
 //!
 //! Without an outbox Falco keeps no effect on disk: the daemon owns durability and
 //! resends what was not acked. With one, what was acked is published after any

@@ -127,6 +127,7 @@ fn plan(name: &str, after: &[&str], stop_grace: Duration) -> Plan {
         stop_grace,
         restart,
         pace: None,
+        required: true,
     }
 }
 

@@ -32,7 +32,7 @@ use crate::paths::Paths;
 use crate::process::inherited::{Inherited, LOCK_FD, STARTUP_FD};
 use crate::process::spawn::{Detached, Spec, detach};
 use crate::process::startup::{self, Launching};
-use crate::protocol::control::{Event, LoginState, Request, Summary};
+use crate::protocol::control::{Event, LoginState, Missing, Request, Summary};
 use crate::supervisor::Until;
 use crate::supervisor::instance::{Asked, Holder, Lock, Phase};
 
@@ -147,7 +147,7 @@ fn bring_up(args: Args, inherited: Inherited) -> Result<(), Failure> {
                     let summary = launch.run(lock, deadline).await?;
                     report(&args, &progress, &summary)?;
                     warn_of_upstream(&paths, &progress).await;
-                    return Ok(());
+                    return complete(&summary);
                 }
                 Asked::Absent => {}
                 // Whoever only looks holds it for a moment too.
@@ -160,7 +160,7 @@ fn bring_up(args: Args, inherited: Inherited) -> Result<(), Failure> {
                             None => report_running(&args, &progress, &summary)?,
                         }
                         warn_of_upstream(&paths, &progress).await;
-                        return Ok(());
+                        return complete(&summary);
                     }
                 }
             }
@@ -228,8 +228,13 @@ fn already_runs(who: Option<&Holder>) -> Failure {
 
 fn report(args: &Args, progress: &Progress, summary: &Summary) -> Result<(), Failure> {
     let ready = seconds(summary.took_ms);
+    let word = if summary.missing.is_empty() {
+        "ready"
+    } else {
+        "up"
+    };
     progress.say(&format!(
-        "ready in {ready} · detached as pid {}",
+        "{word} in {ready} · detached as pid {}",
         summary.pid
     ));
     progress.say(&progress::how_to_try(summary));
@@ -247,14 +252,23 @@ fn report_running(args: &Args, progress: &Progress, summary: &Summary) -> Result
     progress.say(&format!(
         "falco is already running: pid {pid}, up {up}, {parts_ready}/{parts} ready"
     ));
-    print_json(args, summary)?;
-    if parts_ready < parts {
-        return Err(
-            Failure::new(Exit::Failed, "falco runs, but not every part of it answers")
-                .hint("falco status says which; falco logs says why"),
-        );
+    print_json(args, summary)
+}
+
+/// A chain that is up without some parts is up, and not as it should be.
+fn complete(summary: &Summary) -> Result<(), Failure> {
+    if summary.parts_ready == summary.parts {
+        return Ok(());
     }
-    Ok(())
+    let missing = summary.missing.iter();
+    let missing: Vec<_> = missing.map(|m| format!("{} ({})", m.part, m.why)).collect();
+    let error = match missing.join(", ") {
+        // An older version does not say which.
+        none if none.is_empty() => "falco is up, but not every part of it answers".to_owned(),
+        names => format!("falco is up, but without {names}"),
+    };
+    Err(Failure::new(Exit::Failed, error)
+        .hint("falco status says how they are; falco logs says why"))
 }
 
 fn print_json(args: &Args, summary: &Summary) -> Result<(), Failure> {
@@ -303,6 +317,9 @@ async fn stay(supervisor: Supervisor, progress: &Progress) -> Result<(), Failure
                     seconds(summary.took_ms),
                     summary.pid
                 ));
+                for Missing { part, why } in &summary.missing {
+                    progress.warn(&format!("without {part}: {why}"));
+                }
             }
         }
     };
@@ -386,7 +403,13 @@ impl Launch<'_> {
                 .flatten()
                 .and_then(|l| serde_json::from_str(&l).ok());
             match event {
-                Some(Event::Ready(summary)) => return Ok(summary),
+                Some(Event::Ready(summary)) => {
+                    for missing in &summary.missing {
+                        let part = &missing.part;
+                        super::logs::show_last(self.paths, part, &since, self.progress);
+                    }
+                    return Ok(summary);
+                }
                 Some(Event::Failed(failure)) => {
                     daemon.ended(END_PATIENCE).await;
                     if let Some(part) = &failure.part {

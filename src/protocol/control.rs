@@ -143,7 +143,7 @@ pub enum Event {
         /// What is left of it.
         pids: Vec<u32>,
     },
-    /// Final: every part answers.
+    /// Final: the chain is up: every part answers, but for those it says.
     Ready(Summary),
     /// Final: the start failed and nothing stays.
     Failed(StartFailure),
@@ -263,6 +263,8 @@ pub struct Summary {
     pub parts: usize,
     /// Parts that answer.
     pub parts_ready: usize,
+    /// Those that do not.
+    pub missing: Vec<Missing>,
     /// Where daemons write side effects to.
     pub falco_socket: String,
     /// Where NDJSON is spoken.
@@ -273,6 +275,16 @@ pub struct Summary {
     pub user_id: String,
     /// Where the emulator is, when there is one.
     pub emulator: Option<EmulatorPlace>,
+}
+
+/// A part that a chain is up without.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Missing {
+    /// Its name.
+    pub part: String,
+    /// How it ended last, or why nobody reaches it.
+    pub why: String,
 }
 
 /// Where the emulator listens and where its key is; never the key.

@@ -22,9 +22,13 @@
 //!                                          └──ended──▶ Stopped, Waiting, BackingOff, removed
 //! ```
 //!
-//! The first start is special: a part that fails [`START_ATTEMPTS`] times, or
-//! for good, before the whole chain was ready once fails the start, and the
-//! chain stops itself.
+//! The first start is special: a required part that fails [`START_ATTEMPTS`]
+//! times, or for good, before the chain was up once fails the start, and the
+//! chain stops itself. One that is not required never does: the start is over
+//! once all required parts are ready, and each of the others is too, or has
+//! failed so, or was not ready in time; it goes on being tried. That is how a
+//! failure counts in every hour after the start, so a chain that would survive
+//! it at noon also comes up with it in the morning.
 //!
 //! At most one incarnation of a part lives: the next is started only after the
 //! end of the one before was reported. Every command changes something or says
@@ -66,7 +70,7 @@ pub type PartId = usize;
 /// The chain as a whole.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outlook {
-    /// Not every part has been ready yet.
+    /// The first start is not over.
     Starting,
     /// Every part is ready.
     Ready,
@@ -94,7 +98,7 @@ pub struct Chain {
     goal: Goal,
     /// When everything is gone at the latest, once it is to go.
     gone_by: Option<Instant>,
-    /// Whether every part was ready at one time.
+    /// Whether the first start is over: every required part was ready.
     was_ready: bool,
     /// Whether every part is, and that has been said.
     is_ready: bool,
@@ -175,6 +179,7 @@ impl Chain {
             let pulse = part.plan.pace.map(|pace| Pulse::new(pace, now));
             part.state = State::Ready { since: now, pulse };
             part.answered = true;
+            part.late = false;
             let after = now.duration_since(since);
             self.changes.push_back(Change::Ready { part: id, after });
         }
@@ -351,7 +356,8 @@ impl Chain {
         };
         let takes_others = policy.scope == Scope::Dependents;
         let hopeless = retry_in.is_none() || START_ATTEMPTS <= part.history.failures();
-        let fails_start = self.goal == Goal::Up && !self.was_ready && hopeless;
+        let starts = self.goal == Goal::Up && !self.was_ready;
+        let fails_start = starts && hopeless && self.is_required(id);
         let retry_in = retry_in.filter(|_| !fails_start && self.goal == Goal::Up);
         self.changes.push_back(Change::Ended {
             part: id,

@@ -6,7 +6,7 @@
 //!
 //! | line | when |
 //! |---|---|
-//! | `READY=1` | once, when the whole chain is ready |
+//! | `READY=1` | once, when the chain is up: every required part is ready |
 //! | `RELOADING=1`, `MONOTONIC_USEC=…` | when the configuration begins to be read anew; `READY=1` again when it has been taken over, or refused |
 //! | `STOPPING=1` | once, when it begins to stop |
 //! | `STATUS=…` | when it differs from what was told, at most every half second |
@@ -95,7 +95,7 @@ impl Notices {
     fn milestone(&mut self, sight: &Sight, lines: &mut Vec<String>) {
         let milestone = match (self.told, sight.outlook) {
             (_, Outlook::Stopping | Outlook::Stopped) => Milestone::Stopping,
-            (Milestone::None, Outlook::Ready) => Milestone::Ready,
+            (Milestone::None, Outlook::Ready | Outlook::Degraded) => Milestone::Ready,
             (Milestone::Ready, _) if sight.reloading => Milestone::Reloading,
             (Milestone::Reloading, _) if !sight.reloading => Milestone::Ready,
             (told, _) => told,
@@ -273,7 +273,7 @@ mod tests {
         let same = notices.handle_turn(&slow(Outlook::Starting, 20), now);
         assert_eq!(same, None);
         let told = lines(notices.handle_turn(&slow(Outlook::Degraded, 40), now));
-        assert!(told.is_empty(), "it is up: nothing runs out");
+        assert_eq!(told, ["READY=1"], "it is up: nothing runs out");
         let told = lines(notices.handle_turn(&slow(Outlook::Stopping, 50), now));
         assert!(told.contains(&"EXTEND_TIMEOUT_USEC=60000000".to_owned()));
     }

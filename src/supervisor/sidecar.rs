@@ -40,6 +40,13 @@ pub struct SidecarSpec {
     /// One that is not there at all (the emulator, when there are credentials;
     /// a sidecar whose condition does not hold) is not waited for.
     pub after: Vec<SidecarName>,
+    /// Whether the chain is not up without it.
+    ///
+    /// No, unless said: a chain is there to publish what daemons commit, and a
+    /// program beside it that is broken would otherwise keep it from that at
+    /// every boot, while the same failure an hour later would not. What comes
+    /// `after` it may still require it.
+    pub required: bool,
     /// When it counts as ready.
     pub readiness: Readiness,
     /// Whether and how it is asked later on.
@@ -66,6 +73,7 @@ impl SidecarSpec {
             env_file: None,
             cwd: None,
             after: Vec::new(),
+            required: false,
             readiness: Readiness::default(),
             liveness: None,
             restart: RestartPolicy::default(),

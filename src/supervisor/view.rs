@@ -76,6 +76,7 @@ pub(super) fn part_status(
         kind,
         state,
         ready: state == PartState::Running,
+        optional: !part.plan.required,
         trouble: None,
         pid,
         incarnation: part.incarnation,

@@ -86,8 +86,9 @@ fn a_crash_loop_is_shown_as_one_and_goes_on_being_tried() {
 }
 
 #[test]
-fn a_sidecar_that_cannot_start_fails_the_start_and_nothing_stays() {
-    let base = configured("[[sidecar]]\nname = \"web\"\ncommand = \"no-such-program\"\n");
+fn a_required_sidecar_that_cannot_start_fails_the_start_and_nothing_stays() {
+    let web = "[[sidecar]]\nname = \"web\"\ncommand = \"no-such-program\"\nrequired = true\n";
+    let base = configured(web);
     let said = base.run(&["up"]);
     assert_eq!(said.code, 69, "{}", said.stderr);
     assert!(

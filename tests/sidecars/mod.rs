@@ -6,6 +6,7 @@ mod commanding;
 mod failing;
 mod finishing;
 mod reloading;
+mod requiring;
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -95,6 +95,7 @@ fn plan(sidecar: &SidecarSpec) -> Plan {
         stop_grace: sidecar.stop.grace,
         restart: sidecar.restart.clone(),
         pace: sidecar.liveness.as_ref().map(pace),
+        required: sidecar.required,
     }
 }
 

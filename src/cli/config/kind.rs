@@ -374,6 +374,24 @@ impl Kind for Numbers {
     }
 }
 
+/// Yes or no.
+pub(super) struct Flag;
+
+impl Kind for Flag {
+    type Value = bool;
+
+    fn read(&self, written: Written<'_>) -> Result<bool, String> {
+        match written {
+            Written::File(Value::Flag(said)) => Ok(*said),
+            _ => Err("expected true or false".to_owned()),
+        }
+    }
+
+    fn show(&self, value: &bool) -> String {
+        value.to_string()
+    }
+}
+
 /// `true`, which says all there is to say.
 pub(super) struct True;
 

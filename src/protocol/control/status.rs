@@ -152,6 +152,8 @@ pub struct PartStatus {
     pub state: PartState,
     /// Whether it answers.
     pub ready: bool,
+    /// Whether the chain comes up without it, too.
+    pub optional: bool,
     /// Why it does not, if it should.
     pub trouble: Option<String>,
     /// Its process, while there is one.

@@ -96,6 +96,10 @@ impl Chain {
             self.changes.push_back(Change::ChainReady);
         }
         self.is_ready = ready;
+        if !self.was_ready && self.is_settled() {
+            self.was_ready = true;
+            self.changes.push_back(Change::Settled);
+        }
     }
 
     /// A part that is to end, and nobody after it that ends too still runs.
@@ -174,6 +178,7 @@ impl Chain {
         }
         match &mut part.state {
             State::Starting { ready_by, .. } if *ready_by <= now => {
+                part.late = true;
                 let retry = After::Retry {
                     ending: Ending::NotReady,
                     ready_since: None,

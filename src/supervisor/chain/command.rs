@@ -219,6 +219,7 @@ impl Chain {
     fn start_over(&mut self, id: PartId) {
         if let Some(part) = self.parts.get_mut(&id) {
             part.history.forgive();
+            part.late = false;
         }
         self.leave(id, After::Again);
     }
@@ -254,7 +255,9 @@ impl Chain {
         !stopping && part.leaving != Some(After::Stay)
     }
 
-    fn waits_for(&self, part: &Part) -> String {
+    /// The parts that a part waits for, by name.
+    #[must_use]
+    pub fn waits_for(&self, part: &Part) -> String {
         let missing = |name: &&str| self.find(name).is_some_and(|on| !self.parts[&on].answered);
         let names = part.plan.after.iter().map(|name| &**name);
         names.filter(missing).collect::<Vec<_>>().join(", ")

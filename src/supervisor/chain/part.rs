@@ -23,6 +23,9 @@ pub struct Plan {
     pub restart: RestartPolicy,
     /// How often it is asked whether it is alive.
     pub pace: Option<Pace>,
+    /// Whether the chain is not up without it. What a required part comes
+    /// after is required too.
+    pub required: bool,
 }
 
 /// Where a part stands.
@@ -171,6 +174,8 @@ pub struct Part {
     pub last_end: Option<LastEnd>,
     /// Its failures.
     pub history: History,
+    /// Whether it was not ready in time, and has not been ready since.
+    pub(super) late: bool,
     /// It is to end once those after it that end too are gone; then this.
     pub(super) leaving: Option<After>,
 }
@@ -185,6 +190,7 @@ impl Part {
             started: None,
             last_end: None,
             history: History::default(),
+            late: false,
             leaving: None,
         }
     }
@@ -240,6 +246,11 @@ impl Part {
     /// Whether it is as it should be.
     pub fn is_well(&self) -> bool {
         matches!(self.state, State::Ready { .. } | State::Finished)
+    }
+
+    /// Whether it was not ready in time, and has not been ready since.
+    pub fn is_late(&self) -> bool {
+        self.late
     }
 
     /// Starts after the first.

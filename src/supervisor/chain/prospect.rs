@@ -1,6 +1,6 @@
 //! Whether a part is where it is to be, or will ever be.
 
-use super::{Chain, PartId, START_ATTEMPTS, State};
+use super::{Chain, Goal, PartId, START_ATTEMPTS, State};
 
 /// What becomes of a part if nobody does anything.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,6 +50,33 @@ impl Chain {
         } else {
             Prospect::UnderWay
         }
+    }
+
+    /// Whether the chain is not up without it: so it says, or what comes after
+    /// it is required.
+    #[must_use]
+    pub fn is_required(&self, id: PartId) -> bool {
+        self.parts.get(&id).is_some_and(|part| part.plan.required)
+            || self.followers(id).any(|after| self.is_required(after))
+    }
+
+    /// Whether the first start has come to its end though not every part is
+    /// ready: all those that are required are, and nobody waits for the others
+    /// any longer.
+    pub(super) fn is_settled(&self) -> bool {
+        let done = |id: &PartId| self.parts[id].is_well() || self.is_given_up(*id);
+        self.goal == Goal::Up && self.order.iter().all(done)
+    }
+
+    /// Whether a start goes on without it. It goes on being tried.
+    fn is_given_up(&self, id: PartId) -> bool {
+        let part = &self.parts[&id];
+        let failed = || matches!(self.prospect(id), Prospect::Failed | Prospect::Stopped);
+        let waits_in_vain = || {
+            let mut on = part.plan.after.iter().filter_map(|name| self.find(name));
+            part.state == State::Waiting && on.any(|on| self.is_given_up(on))
+        };
+        !self.is_required(id) && (part.late || failed() || waits_in_vain())
     }
 
     /// Those who come right after a part.

@@ -1,5 +1,6 @@
 mod life;
 mod model;
+mod optional;
 mod reload;
 
 use super::super::sidecar::RestartPolicy;
@@ -17,6 +18,7 @@ fn plan(name: &str, after: &[&str]) -> Plan {
         stop_grace: Duration::from_secs(5),
         restart: RestartPolicy::default(),
         pace: None,
+        required: true,
     }
 }
 

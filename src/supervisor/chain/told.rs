@@ -62,6 +62,8 @@ pub enum Change {
     },
     /// Every part is ready.
     ChainReady,
+    /// The first start is over, without some parts that are not required.
+    Settled,
     /// The first start failed because of this part.
     StartFailed {
         /// Which.

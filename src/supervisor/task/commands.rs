@@ -32,7 +32,10 @@ impl Supervisor {
                 self.stop(at_once, now);
             }
             Deed::Restart => match self.chain.restart_all(now) {
-                Ok(()) => self.watchers.add(Until::Ready, events),
+                Ok(()) => {
+                    let all = self.chain.parts().map(|(id, _)| id).collect();
+                    self.watchers.add_for(all, Aim::Up, events);
+                }
                 Err(refused) => refuse(&events, Refusal::impossible(refused.to_string())),
             },
         }

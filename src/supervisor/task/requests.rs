@@ -207,6 +207,7 @@ impl Supervisor {
         let trouble = self.unreachable(id).or(missed.map(str::to_owned));
         let trouble = trouble.filter(|_| status.ready);
         PartStatus {
+            optional: !self.chain.is_required(id),
             ready: status.ready && trouble.is_none(),
             trouble,
             last_exit: status.last_exit.map(|exit| LastExit {

@@ -2,12 +2,12 @@
 
 use std::time::Instant;
 
-use super::super::chain::{Change, Part, PartId};
+use super::super::chain::{Change, Ending, Part, PartId, State};
 use super::super::part::Run;
 use super::super::probe::EmulatorFact;
 use super::super::view::ms;
 use super::Supervisor;
-use crate::protocol::control::{EmulatorPlace, Event, StartFailure, Summary};
+use crate::protocol::control::{EmulatorPlace, Event, Missing, StartFailure, Summary};
 use crate::protocol::life::Life;
 
 /// The exit code when a part never became ready.
@@ -78,8 +78,12 @@ impl Supervisor {
             Change::ChainReady => {
                 tracing::info!("The whole chain is ready.");
                 self.journal.note(Life::Ready);
-                self.took.get_or_insert_with(|| self.config.began.elapsed());
-                Event::Ready(self.summary(Instant::now()))
+                Event::Ready(self.settled())
+            }
+            Change::Settled => {
+                let summary = self.settled();
+                tracing::warn!(missing = ?summary.missing, "The chain is up without some of its sidecars.");
+                Event::Ready(summary)
             }
             Change::StartFailed { part } => {
                 self.stopping_since.get_or_insert(Instant::now());
@@ -97,11 +101,29 @@ impl Supervisor {
         }
     }
 
+    /// What is up, now that the first start is over.
+    fn settled(&mut self) -> Summary {
+        self.took.get_or_insert_with(|| self.config.began.elapsed());
+        self.summary(Instant::now())
+    }
+
+    /// Why a part is not ready: how it ended last, or what it waits for.
+    fn last_end(&self, id: PartId) -> String {
+        let Some(part) = self.chain.part(id) else {
+            return "it is no part any more".to_owned();
+        };
+        match (&part.last_end, &part.state) {
+            _ if part.is_late() => Ending::NotReady.to_string(),
+            (Some(end), _) => end.ending.to_string(),
+            (None, State::Waiting) => format!("waits for {}", self.chain.waits_for(part)),
+            (None, _) => "it never ran".to_owned(),
+        }
+    }
+
     pub(super) fn failure(&self, id: PartId) -> StartFailure {
         let name = self.name(id);
         let part = self.chain.part(id);
-        let how = part.and_then(|part| part.last_end.as_ref());
-        let how = how.map_or("it never ran".to_owned(), |end| end.ending.to_string());
+        let how = self.last_end(id);
         let attempt = part.map_or(0, |part| part.incarnation);
         StartFailure {
             exit: EXIT_UNAVAILABLE,
@@ -133,12 +155,28 @@ impl Supervisor {
             up_ms: ms(up),
             parts: self.chain.parts().count(),
             parts_ready: self.chain.parts().filter(well).count(),
+            missing: self.missing(),
             falco_socket: self.config.falco_socket.display().to_string(),
             ably_socket: self.config.ably_socket.display().to_string(),
             device_id: self.config.device_id.clone(),
             user_id: self.config.user_id.clone(),
             emulator: self.emulator(),
         }
+    }
+
+    /// The parts that are not as they should be, and why.
+    fn missing(&self) -> Vec<Missing> {
+        let parts = self.chain.parts();
+        let missing = |(id, part): (PartId, &Part)| {
+            let why = match self.unreachable(id) {
+                None if part.is_well() => return None,
+                None => self.last_end(id),
+                Some(trouble) => trouble,
+            };
+            let part = self.name(id).to_owned();
+            Some(Missing { part, why })
+        };
+        parts.filter_map(missing).collect()
     }
 
     pub(super) fn emulator(&self) -> Option<EmulatorPlace> {

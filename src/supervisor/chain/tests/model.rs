@@ -48,6 +48,7 @@ fn plans(there: u8) -> Vec<Plan> {
     let plan = |(at, name): (usize, &&str)| {
         let after: Vec<&str> = at.checked_sub(2).map(|on| NAMES[on]).into_iter().collect();
         let mut plan = plan(name, &after);
+        plan.required = at != 3;
         if at % 2 == 0 {
             plan.restart.scope = Scope::Dependents;
         }
