@@ -25,8 +25,13 @@ const GONE_PATIENCE: Duration = Duration::from_secs(2);
 pub enum Exit {
     /// It exited with this code.
     Code(i32),
-    /// This signal ended it.
-    Signal(i32),
+    /// A signal ended it.
+    Signal {
+        /// Which.
+        signal: i32,
+        /// Whether the kernel kept an image of its memory.
+        core_dumped: bool,
+    },
     /// The kernel does not say.
     Unknown,
 }
@@ -35,10 +40,16 @@ impl std::fmt::Display for Exit {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Code(code) => write!(f, "exit {code}"),
-            Self::Signal(number) => match Signal::try_from(*number) {
-                Ok(signal) => write!(f, "signal {}", signal.as_str().trim_start_matches("SIG")),
-                Err(_) => write!(f, "signal {number}"),
-            },
+            Self::Signal {
+                signal,
+                core_dumped,
+            } => {
+                match Signal::try_from(*signal) {
+                    Ok(known) => write!(f, "signal {}", known.as_str().trim_start_matches("SIG"))?,
+                    Err(_) => write!(f, "signal {signal}")?,
+                }
+                f.write_str(if *core_dumped { ", core dumped" } else { "" })
+            }
             Self::Unknown => f.write_str("exit status unknown"),
         }
     }
@@ -183,7 +194,10 @@ impl Child {
         match status {
             Ok(status) => match (status.code(), status.signal()) {
                 (Some(code), _) => Exit::Code(code),
-                (None, Some(signal)) => Exit::Signal(signal),
+                (None, Some(signal)) => Exit::Signal {
+                    signal,
+                    core_dumped: status.core_dumped(),
+                },
                 (None, None) => Exit::Unknown,
             },
             Err(_) => Exit::Unknown,
@@ -233,6 +247,11 @@ mod tests {
     use super::super::spawn::{Spawner, Spec};
     use super::*;
 
+    const KILLED: Exit = Exit::Signal {
+        signal: 9,
+        core_dumped: false,
+    };
+
     fn shell(script: &str) -> Spec {
         Spec {
             program: "/bin/sh".into(),
@@ -258,8 +277,13 @@ mod tests {
     #[tokio::test]
     async fn a_child_ends_with_its_code_or_its_signal() {
         assert_eq!(run("exit 42").await.0, Exit::Code(42));
-        assert_eq!(run("kill -9 $$").await.0, Exit::Signal(9));
-        assert_eq!(Exit::Signal(11).to_string(), "signal SEGV");
+        assert_eq!(run("kill -9 $$").await.0, KILLED);
+        let crash = |core_dumped| Exit::Signal {
+            signal: 11,
+            core_dumped,
+        };
+        assert_eq!(crash(false).to_string(), "signal SEGV");
+        assert_eq!(crash(true).to_string(), "signal SEGV, core dumped");
     }
 
     #[tokio::test]
@@ -291,7 +315,7 @@ mod tests {
         assert!(early.is_err());
         child.kill();
         end.reached().await;
-        assert_eq!(child.reap().await.0, Exit::Signal(9));
+        assert_eq!(child.reap().await.0, KILLED);
     }
 
     #[tokio::test]

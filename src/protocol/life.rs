@@ -137,6 +137,9 @@ pub enum Life {
         /// The signal, if one ended it.
         #[serde(skip_serializing_if = "Option::is_none")]
         signal: Option<i32>,
+        /// Whether the kernel kept an image of its memory.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        core_dumped: bool,
         /// How long it had run.
         uptime_ms: u64,
         /// Why.

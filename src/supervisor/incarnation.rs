@@ -386,7 +386,13 @@ impl Signals<'_> {
 fn ending(exit: &Exit) -> Ending {
     match *exit {
         Exit::Code(code) => Ending::Exited(code),
-        Exit::Signal(signal) => Ending::Signaled(signal),
+        Exit::Signal {
+            signal,
+            core_dumped,
+        } => Ending::Signaled {
+            signal,
+            core_dumped,
+        },
         Exit::Unknown => Ending::Failed(exit.to_string()),
     }
 }

@@ -85,9 +85,10 @@ fn is_permanent(policy: &RestartPolicy, ending: &Ending) -> bool {
     match ending {
         Ending::Exited(code) => policy.permanent.contains(code),
         Ending::CannotStart { permanent, .. } => *permanent,
-        Ending::Signaled(_) | Ending::NotReady | Ending::NotAlive { .. } | Ending::Failed(_) => {
-            false
-        }
+        Ending::Signaled { .. }
+        | Ending::NotReady
+        | Ending::NotAlive { .. }
+        | Ending::Failed(_) => false,
     }
 }
 
@@ -99,7 +100,7 @@ mod tests {
         let now = Instant::now() + Duration::from_secs(3600);
         let ready_since = ready_for.map(|d| now.checked_sub(d).unwrap());
         let policy = RestartPolicy::default();
-        history.failed(&policy, &Ending::Signaled(11), ready_since, now, 1.0)
+        history.failed(&policy, &Ending::by_signal(11), ready_since, now, 1.0)
     }
 
     fn ms(ms: u64) -> Verdict {
@@ -149,7 +150,7 @@ mod tests {
         let mut history = History::default();
         let mut crash_after = |secs| {
             let since = now.checked_sub(Duration::from_secs(secs));
-            history.failed(&policy, &Ending::Signaled(9), since, now, 1.0)
+            history.failed(&policy, &Ending::by_signal(9), since, now, 1.0)
         };
         assert_eq!(crash_after(0), ms(60_000));
         assert_eq!(crash_after(119), ms(120_000));

@@ -7,7 +7,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use super::chain::{Chain, Ending, Outlook, Part, State};
+use super::chain::{Chain, LastEnd, Outlook, Part, State};
 use crate::clock;
 use crate::process::capture::LogUsage;
 use crate::process::usage::{Usage, is_alive};
@@ -86,26 +86,27 @@ pub(super) fn part_status(
             State::BackingOff { start_at } => Some(ms(start_at.saturating_duration_since(now))),
             _ => None,
         },
-        last_exit: part.last_end.as_ref().map(|end| LastExit {
-            ending: end.ending.to_string(),
-            code: match end.ending {
-                Ending::Exited(code) => Some(code),
-                _ => None,
-            },
-            signal: match end.ending {
-                Ending::Signaled(signal) => Some(signal),
-                _ => None,
-            },
-            ago_ms: ms(now.duration_since(end.at)),
-            at_ms: clock::now_ms().saturating_sub(ms(now.duration_since(end.at))),
-            cause: None,
-            uptime_ms: ms(end.uptime),
-        }),
+        last_exit: part.last_end.as_ref().map(|end| last_exit(end, now)),
         rss_bytes: usage.map(|u| u.rss_bytes),
         cpu_ms: usage.map(|u| ms(u.cpu)),
         cpu_pct: cpu_pct.filter(|percent| percent.is_finite()),
         place,
         log: None,
+    }
+}
+
+fn last_exit(end: &LastEnd, now: Instant) -> LastExit {
+    let ago_ms = ms(now.duration_since(end.at));
+    let (signal, core_dumped) = end.ending.signal();
+    LastExit {
+        ending: end.ending.to_string(),
+        code: end.ending.code(),
+        signal,
+        core_dumped,
+        ago_ms,
+        at_ms: clock::now_ms().saturating_sub(ago_ms),
+        cause: None,
+        uptime_ms: ms(end.uptime),
     }
 }
 

@@ -220,3 +220,46 @@ fn that_the_connection_to_ably_comes_and_goes_is_an_event() {
     let text = base.run(&["events", "falco"]).stdout;
     assert!(text.contains("daemon_falco is connected"), "{text}");
 }
+
+/// Whether the kernel keeps an image of who crashes here, as it would for a part.
+fn keeps_cores(script: &str) -> bool {
+    use std::os::unix::process::ExitStatusExt;
+    let dir = tempfile::tempdir().unwrap();
+    let mut shell = std::process::Command::new("sh");
+    let crashed = shell.args(["-c", script]).current_dir(&dir).status();
+    crashed.unwrap().core_dumped()
+}
+
+#[test]
+fn a_crash_that_left_a_core_says_so() {
+    let script = "ulimit -S -c unlimited; kill -SEGV $$";
+    let kept = keeps_cores(script);
+    let base = Base::new();
+    let falco = env!("CARGO_BIN_EXE_falco");
+    std::os::unix::fs::symlink(falco, base.home().join("daemon-ably")).unwrap();
+    let text = format!(
+        "cd \"$HOME\"; test -e broken && {{ rm broken; {script}; }}; exec ./daemon-ably \"$@\""
+    );
+    let program = base.script("crashing", &text);
+    let base = base.with_env("DAEMON_ABLY_BINARY", program);
+    base.up();
+    fs::write(base.home().join("broken"), "").unwrap();
+    kill(base.pid_of("transport"), "KILL");
+    eventually("it crashed and lives again", || {
+        let part = base.part("transport");
+        part["incarnation"] == 3 && part["ready"] == true
+    });
+    let exit = &base.part("transport")["last_exit"];
+    assert_eq!(exit["signal"], 11, "{exit}");
+    assert_eq!(exit["core_dumped"], kept, "{exit}");
+    let status = base.run(&["status"]).stdout;
+    assert_eq!(
+        status.contains("signal SEGV, core dumped"),
+        kept,
+        "{status}"
+    );
+    if kept {
+        let about = [("event", "ended".into()), ("core_dumped", true.into())];
+        assert!(has(&base, &about));
+    }
+}

@@ -125,6 +125,7 @@ mod tests {
             ending: "signal SEGV".into(),
             code: None,
             signal: Some(11),
+            core_dumped: false,
             uptime_ms: 97_900,
             cause: Cause::Crash,
         };

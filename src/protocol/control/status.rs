@@ -262,6 +262,8 @@ pub struct LastExit {
     pub code: Option<i32>,
     /// The signal, if one ended it.
     pub signal: Option<i32>,
+    /// Whether the kernel kept an image of its memory then.
+    pub core_dumped: bool,
     /// How long ago.
     pub ago_ms: u64,
     /// When, in milliseconds since the epoch.

@@ -112,8 +112,13 @@ pub struct Wait {
 pub enum Ending {
     /// The process exited with this code.
     Exited(i32),
-    /// This signal ended the process.
-    Signaled(i32),
+    /// A signal ended the process.
+    Signaled {
+        /// Which.
+        signal: i32,
+        /// Whether the kernel kept an image of its memory.
+        core_dumped: bool,
+    },
     /// It did not get ready in time.
     NotReady,
     /// It was ready and did not answer any more.
@@ -132,12 +137,52 @@ pub enum Ending {
     Failed(String),
 }
 
+impl Ending {
+    /// By this signal, without a core.
+    #[cfg(test)]
+    pub fn by_signal(signal: i32) -> Self {
+        Self::Signaled {
+            signal,
+            core_dumped: false,
+        }
+    }
+
+    /// The exit code, if it exited.
+    pub fn code(&self) -> Option<i32> {
+        match self {
+            Self::Exited(code) => Some(*code),
+            _ => None,
+        }
+    }
+
+    /// The signal, if one ended it, and whether there is a core.
+    pub fn signal(&self) -> (Option<i32>, bool) {
+        match self {
+            Self::Signaled {
+                signal,
+                core_dumped,
+            } => (Some(*signal), *core_dumped),
+            _ => (None, false),
+        }
+    }
+}
+
 impl std::fmt::Display for Ending {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         use crate::process::child::Exit;
         match self {
             Self::Exited(code) => write!(f, "{}", Exit::Code(*code)),
-            Self::Signaled(signal) => write!(f, "{}", Exit::Signal(*signal)),
+            Self::Signaled {
+                signal,
+                core_dumped,
+            } => {
+                let (signal, core_dumped) = (*signal, *core_dumped);
+                let exit = Exit::Signal {
+                    signal,
+                    core_dumped,
+                };
+                write!(f, "{exit}")
+            }
             Self::NotReady => f.write_str("not ready in time"),
             Self::NotAlive { why } => write!(f, "not alive: {why}"),
             Self::CannotStart { error, .. } | Self::Failed(error) => f.write_str(error),

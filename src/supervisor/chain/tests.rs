@@ -56,7 +56,7 @@ fn secs(secs: u64) -> Duration {
 }
 
 fn crash() -> Ending {
-    Ending::Signaled(9)
+    Ending::by_signal(9)
 }
 
 #[test]

@@ -85,14 +85,7 @@ impl Supervisor {
         let Some((part, end)) = part.and_then(|part| Some((part, part.last_end.as_ref()?))) else {
             return;
         };
-        let code = match end.ending {
-            Ending::Exited(code) => Some(code),
-            _ => None,
-        };
-        let signal = match end.ending {
-            Ending::Signaled(signal) => Some(signal),
-            _ => None,
-        };
+        let (signal, core_dumped) = end.ending.signal();
         let name = part.plan.name.to_string();
         let cause = cause(was, &end.ending);
         self.noted.causes.insert(name.clone(), cause);
@@ -100,8 +93,9 @@ impl Supervisor {
             part: name,
             incarnation,
             ending: end.ending.to_string(),
-            code,
+            code: end.ending.code(),
             signal,
+            core_dumped,
             uptime_ms: ms(end.uptime),
             cause,
         });

@@ -49,7 +49,7 @@ fn a_part_that_misses_too_many_questions_in_a_row_is_restarted_for_that() {
     assert_eq!(actions(&mut chain), []);
     let now = ask(&mut chain, silent());
     assert_eq!(actions(&mut chain), [Action::Terminate(0, 1)]);
-    chain.handle_end(0, 1, Ending::Signaled(15), now, 1.0);
+    chain.handle_end(0, 1, Ending::by_signal(15), now, 1.0);
     let (_, changes) = drain(&mut chain);
     let Change::Ended {
         ending, retry_in, ..
