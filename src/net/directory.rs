@@ -53,12 +53,33 @@ mod system {
     use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
     use tokio::io::Interest;
     use tokio::io::unix::AsyncFd;
+    use tokio::runtime::Handle;
 
     #[derive(Debug)]
     pub(super) struct Directory {
+        /// There until it is dropped.
+        open: Option<Open>,
+    }
+
+    #[derive(Debug)]
+    struct Open {
         inotify: Inotify,
         /// The same descriptor, for waiting.
         readable: AsyncFd<OwnedFd>,
+    }
+
+    impl Drop for Directory {
+        /// Closes it in another thread: the kernel waits some 20 ms until nobody
+        /// can be about to tell us anything.
+        fn drop(&mut self) {
+            if let Some(Open { inotify, readable }) = self.open.take() {
+                let same = readable.into_inner();
+                let close = move || drop((inotify, same));
+                if let Ok(runtime) = Handle::try_current() {
+                    runtime.spawn_blocking(close);
+                }
+            }
+        }
     }
 
     impl Directory {
@@ -75,14 +96,18 @@ mod system {
             let all = names | itself | writes | AddWatchFlags::IN_ONLYDIR;
             inotify.add_watch(path, all)?;
             let readable = readable(inotify.as_fd().try_clone_to_owned()?)?;
-            Ok(Self { inotify, readable })
+            let open = Some(Open { inotify, readable });
+            Ok(Self { open })
         }
 
         pub(super) async fn changed(&self) -> io::Result<()> {
             let over = AddWatchFlags::IN_IGNORED | AddWatchFlags::IN_MOVE_SELF;
+            let Some(open) = &self.open else {
+                return Err(io::ErrorKind::NotFound.into());
+            };
             loop {
-                let mut guard = self.readable.readable().await?;
-                match self.inotify.read_events() {
+                let mut guard = open.readable.readable().await?;
+                match open.inotify.read_events() {
                     Ok(events) if events.iter().any(|e| e.mask.intersects(over)) => {
                         return Err(io::ErrorKind::NotFound.into());
                     }
