@@ -3,6 +3,7 @@
 //! Exit code 0: every part answers; 1: some part does not; 3: nothing runs;
 //! 4: it could not be found out.
 
+mod outlived;
 mod paint;
 mod render;
 mod watch;
@@ -159,7 +160,7 @@ impl Show {
 
     fn text(&self, paths: &Paths, seen: &Seen) -> String {
         if self.json {
-            return json(seen);
+            return json(paths, seen);
         }
         let place = progress::tilde(paths.base());
         match seen {
@@ -172,7 +173,8 @@ impl Show {
             Seen::Down => {
                 let last = events::last_stop(paths).map(|last| format!(" · {last}"));
                 let last = last.unwrap_or_default();
-                format!("○ falco {place}   not running{last} · start: falco up")
+                let left = outlived::text(&outlived::find(paths));
+                format!("○ falco {place}   not running{last} · start: falco up{left}")
             }
             Seen::Unknown(failure) => format!("? falco {place}   unknown: {failure}"),
         }
@@ -183,14 +185,20 @@ fn is_well(status: &Status) -> bool {
     status.state == ChainState::Running
 }
 
-fn json(seen: &Seen) -> String {
+fn json(paths: &Paths, seen: &Seen) -> String {
     let bare = |state: &str, reason: &str| {
         serde_json::json!({"schema": STATUS_SCHEMA, "state": state, "reason": reason}).to_string()
     };
     match seen {
         Seen::Up(status) => serde_json::to_string(status).expect("a status serializes"),
         Seen::Passing(state) => bare(state.as_str(), "falco does not answer just now"),
-        Seen::Down => bare("stopped", "falco is not running"),
+        Seen::Down => serde_json::json!({
+            "schema": STATUS_SCHEMA,
+            "state": "stopped",
+            "reason": "falco is not running",
+            "outlived": outlived::json(&outlived::find(paths)),
+        })
+        .to_string(),
         Seen::Unknown(failure) => bare("unknown", &failure.to_string()),
     }
 }

@@ -264,3 +264,29 @@ fn a_child_inherits_the_standard_streams_and_its_lease_and_nothing_else() {
     assert!(error.0 == 2 && error.1.starts_with("pipe:"), "{text}");
     assert!(lease.1.ends_with("/run/transport.lease"), "{text}");
 }
+
+#[test]
+fn a_status_tells_what_outlived_a_killed_supervisor_and_what_ends_it() {
+    let base = with_escapee(ORPHAN);
+    kill(base.up(), "KILL");
+    let outlived = escapees(&base);
+    eventually("the children are gone", || {
+        base.processes().len() == outlived.len()
+    });
+    let said = base.run(&["status"]);
+    assert_eq!(said.code, 3, "{}", said.stdout);
+    let line = format!(
+        "! transport outlived its supervisor: pid {}; the next falco up or falco stop ends it",
+        outlived[0]
+    );
+    assert!(said.stdout.contains(&line), "{}", said.stdout);
+    let status = base.status();
+    assert_eq!(status["state"], "stopped");
+    assert_eq!(
+        status["outlived"],
+        json!([{"part": "transport", "pids": outlived}])
+    );
+    assert_eq!(base.run(&["stop"]).code, 0);
+    assert!(!base.run(&["status"]).stdout.contains("outlived"));
+    assert_eq!(base.status()["outlived"], json!([]));
+}
