@@ -8,6 +8,7 @@
 mod commands;
 mod config;
 mod lives;
+mod made_socket;
 mod manager;
 mod metrics;
 mod notes;
@@ -40,6 +41,7 @@ use crate::protocol::control::{Event, Login, StartFailure};
 use crate::protocol::life::Asker;
 use crate::shutdown::Shutdown;
 use lives::Member;
+use made_socket::Made;
 use manager::Listening;
 use metrics::Serving;
 use reload::{Composed, Reading};
@@ -109,6 +111,7 @@ struct Supervisor {
     journal: Journal,
     noted: Noted,
     lost: Lost,
+    made: Option<Made>,
 }
 
 /// Runs the chain until it is stopped.
@@ -159,6 +162,7 @@ pub async fn run(mut config: Config) -> io::Result<Outcome> {
         journal: config.logs.journal(),
         noted: Noted::default(),
         lost: Lost::default(),
+        made: None,
         config,
     };
     let inbox = Inbox {
@@ -202,6 +206,10 @@ impl Supervisor {
             self.tell_manager();
             if self.chain.outlook() == Outlook::Stopped {
                 break;
+            }
+            if self.is_going() {
+                // Nothing is mended any more, and to end the watch takes a while.
+                names.close();
             }
             let due = self.due();
             let wake = tokio::select! {
@@ -293,6 +301,7 @@ impl Supervisor {
                 };
                 let changed = self.facts.note(name, &fact);
                 self.chain.handle_ready(part, incarnation, now);
+                self.note_made_socket(part, incarnation, now);
                 if changed {
                     self.restart_those_after(part, now);
                 }

@@ -1,7 +1,11 @@
 //! What a chain needs is taken away from it while it runs.
 
 use std::fs;
-use std::os::unix::net::UnixStream;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
 
 use super::base::{Base, eventually};
 
@@ -46,4 +50,64 @@ fn a_chain_whose_directory_was_removed_or_replaced_ends() {
             eventually("everything is gone", || base.processes().is_empty());
         }
     }
+}
+
+#[test]
+fn a_transport_whose_socket_was_removed_is_told_of_and_makes_another() {
+    let base = Base::new();
+    base.up();
+    let path = base.socket("ably.sock");
+    let first = base.pid_of("transport");
+    fs::remove_file(&path).unwrap();
+    let began = Instant::now();
+    eventually("it is told", || told_of(&base, "socket_lost", &path));
+    assert!(began.elapsed() < Duration::from_secs(5));
+    let transport = base.part("transport");
+    let trouble = transport["trouble"].as_str().unwrap();
+    assert!(trouble.contains("was removed or replaced"), "{trouble}");
+    assert_eq!(base.run(&["status"]).code, 1);
+    eventually("there is another", || UnixStream::connect(&path).is_ok());
+    base.wait_ready();
+    assert!(told_of(&base, "socket_back", &path));
+    assert_ne!(base.pid_of("transport"), first);
+    assert_eq!(base.part("transport")["restarts"], 1);
+    base.emit();
+    assert_eq!(base.run(&["stop"]).code, 0);
+    base.assert_nothing_left();
+}
+
+#[test]
+fn what_somebody_put_in_place_of_the_transports_socket_is_theirs() {
+    let base = Base::new();
+    base.up();
+    let path = base.socket("ably.sock");
+    fs::remove_file(&path).unwrap();
+    let theirs = UnixListener::bind(&path).unwrap();
+    let lost = || {
+        base.part("transport")["trouble"]
+            .as_str()
+            .map(str::to_owned)
+    };
+    eventually("it is shown", || {
+        lost().is_some_and(|text| text.contains("was removed or replaced"))
+    });
+    let log = base.dir().join("logs/falco.log");
+    // Longer than it takes to bind again what is free.
+    std::thread::sleep(Duration::from_secs(6));
+    assert_eq!(base.part("transport")["restarts"], 0);
+    assert!(!fs::read_to_string(log).unwrap().contains("Restarting it"));
+    UnixStream::connect(&path).unwrap();
+    theirs.accept().unwrap();
+    drop(theirs);
+    fs::remove_file(&path).unwrap();
+    base.wait_ready();
+    base.emit();
+}
+
+fn told_of(base: &Base, event: &str, path: &Path) -> bool {
+    let said = base.run(&["events", "--json", "-n", "100000"]).stdout;
+    let path = path.display().to_string();
+    let events = said.lines().map(serde_json::from_str::<Value>);
+    let mut events = events.map(Result::unwrap);
+    events.any(|told| told["event"] == event && told["path"] == path.as_str())
 }

@@ -1,7 +1,6 @@
 //! Requests on the control socket, and how the chain is.
 
 use std::future::Future;
-use std::os::unix::fs::FileTypeExt;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -20,8 +19,7 @@ use crate::net::ask::ask;
 use crate::net::unix::Socket;
 use crate::process::usage::Usage;
 use crate::protocol::control::{
-    ChainState, Event, LastExit, PartKind, PartStatus, Refusal, Request, STATUS_SCHEMA,
-    SocketStatus, Status,
+    ChainState, Event, LastExit, PartKind, PartStatus, Refusal, Request, STATUS_SCHEMA, Status,
 };
 use crate::protocol::ipc::{TransportStatus, UpstreamStatus};
 use crate::protocol::life::Asker;
@@ -133,7 +131,8 @@ impl Supervisor {
                 let ReadyBy::Probe(probe) = &process.ready else {
                     return None;
                 };
-                if !probe.is_cheap() {
+                // What is known to be somebody else's is not asked.
+                if !probe.is_cheap() || self.unreachable(id).is_some() {
                     return None;
                 }
                 let fact = self.facts.of(self.name(id)).unwrap_or_default().to_owned();
@@ -150,7 +149,7 @@ impl Supervisor {
         let socket = |s: &Arc<Socket>| view::socket_status(s.path(), s.is_in_place());
         let sockets = std::iter::once(&self.config.control).chain(&self.config.sockets);
         let mut sockets: Vec<_> = sockets.map(socket).collect();
-        sockets.extend(self.transport_socket());
+        sockets.extend(self.made_socket());
         Status {
             schema: STATUS_SCHEMA,
             state: view::chain_state(&self.chain),
@@ -178,20 +177,6 @@ impl Supervisor {
             logs: view::log_status(self.config.logs.usage()),
             metrics: self.metrics.place(),
         }
-    }
-
-    /// The transport binds its socket itself; while it answers, one is there.
-    fn transport_socket(&self) -> Option<SocketStatus> {
-        let path = &self.config.ably_socket;
-        let place = path.display().to_string();
-        let mut parts = self.chain.parts();
-        let (_, _) = parts.find(|(id, part)| {
-            matches!(part.state, State::Ready { .. })
-                && self.members.get(id).is_some_and(|m| m.spec.place == place)
-        })?;
-        let meta = std::fs::symlink_metadata(path);
-        let is_socket = meta.is_ok_and(|meta| meta.file_type().is_socket());
-        Some(view::socket_status(path, is_socket))
     }
 
     fn part_status(&self, id: PartId, part: &Part, now: Instant) -> PartStatus {
@@ -223,11 +208,18 @@ impl Supervisor {
         }
     }
 
-    /// Why nobody can reach a server of ours, however well it is.
+    /// Why nobody can reach a part, however well it is.
     pub(super) fn unreachable(&self, id: PartId) -> Option<String> {
         match &self.members.get(&id)?.spec.run {
             Run::Server(server) if !server.socket.is_in_place() => {
                 let path = server.socket.path().display();
+                Some(format!("{path} was removed or replaced"))
+            }
+            Run::Process(_)
+                if self.transport() == Some(id)
+                    && self.made_socket_is_in_place() == Some(false) =>
+            {
+                let path = self.config.ably_socket.display();
                 Some(format!("{path} was removed or replaced"))
             }
             _ => None,

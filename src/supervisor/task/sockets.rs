@@ -1,4 +1,4 @@
-//! The paths of our own sockets: that somebody took one away is noticed, told,
+//! The paths of the chain's sockets: that somebody took one away is noticed, told,
 //! and mended once the path is free. What somebody put in its place is theirs.
 
 use std::collections::BTreeMap;
@@ -27,7 +27,8 @@ const LOOK_AGAIN: Duration = Duration::from_secs(5);
 /// again.
 pub(super) type Lost = BTreeMap<PathBuf, Instant>;
 
-/// Tells, from a task of its own, when names in `directory` have changed.
+/// Tells, from a task of its own, when names in `directory` have changed, until
+/// the receiver is closed.
 pub(super) fn watch(directory: PathBuf, shutdown: &Shutdown) -> mpsc::Receiver<()> {
     // One is enough: it means "look".
     let (tell, told) = mpsc::channel(1);
@@ -35,6 +36,7 @@ pub(super) fn watch(directory: PathBuf, shutdown: &Shutdown) -> mpsc::Receiver<(
     shutdown.spawn(async move {
         tokio::select! {
             () = stop.begun() => {}
+            () = tell.closed() => {}
             () = tell_changes(&directory, &tell) => {}
         }
     });
@@ -64,23 +66,31 @@ impl Supervisor {
             return;
         }
         for socket in self.own_sockets() {
-            let path = socket.path();
-            match (socket.is_in_place(), self.lost.contains_key(path)) {
-                (false, false) => {
-                    tracing::warn!(socket = %path.display(), "A socket was removed or replaced.");
-                    self.lost.insert(path.to_path_buf(), now + REBIND_AFTER);
-                    let path = path.display().to_string();
-                    self.journal.note(Life::SocketLost { path });
-                }
-                (true, true) => {
-                    tracing::info!(socket = %path.display(), "A socket is in its place again.");
-                    self.lost.remove(path);
-                    let path = path.display().to_string();
-                    self.journal.note(Life::SocketBack { path });
-                }
-                _ => {}
-            }
+            self.note_place(socket.path(), socket.is_in_place(), now);
         }
+        self.look_at_made_socket(now);
+    }
+
+    /// Notes whether `path` leads to a socket of the chain, if that is news.
+    pub(super) fn note_place(&mut self, path: &Path, in_place: bool, now: Instant) {
+        let place = path.display().to_string();
+        match (in_place, self.lost.contains_key(path)) {
+            (false, false) => {
+                tracing::warn!(socket = place, "A socket was removed or replaced.");
+                self.look_again_later(path, now);
+                self.journal.note(Life::SocketLost { path: place });
+            }
+            (true, true) => {
+                tracing::info!(socket = place, "A socket is in its place again.");
+                self.lost.remove(path);
+                self.journal.note(Life::SocketBack { path: place });
+            }
+            _ => {}
+        }
+    }
+
+    pub(super) fn look_again_later(&mut self, path: &Path, now: Instant) {
+        self.lost.insert(path.to_path_buf(), now + REBIND_AFTER);
     }
 
     /// When the next lost socket is bound again.
@@ -106,6 +116,7 @@ impl Supervisor {
                 tracing::debug!(error = %Report(&error), "A lost socket cannot be bound again yet.");
             }
         }
+        self.remake_socket(now);
         self.look_at_sockets(now);
     }
 
