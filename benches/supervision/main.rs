@@ -30,6 +30,9 @@ const DEATHS_OF_OTHERS: usize = 15;
 /// Stops that are timed.
 const STOPS: usize = 10;
 
+/// Starts that cannot succeed.
+const FAILED_STARTS: usize = 20;
+
 /// What is measured of one supervisor.
 #[derive(Default)]
 struct Figures {
@@ -77,6 +80,13 @@ fn measure_falco() -> Figures {
         figures.stop.push(Falco::start().stop());
     }
     println!("  status: {}", spread(&status));
+    for (what, fails) in [
+        ("a part exits", ours::Fails::PartExits),
+        ("a socket is taken", ours::Fails::SocketTaken),
+    ] {
+        let took: Vec<Duration> = (0..FAILED_STARTS).map(|_| ours::fail(fails)).collect();
+        println!("  up until it has failed, {what}: {}", spread(&took));
+    }
     figures
 }
 

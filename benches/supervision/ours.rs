@@ -1,5 +1,8 @@
 //! Falco in the foreground, as it tells on standard error.
 
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -108,4 +111,36 @@ fn find(value: &Value, field: &str) -> Option<u64> {
     let object = value.as_object()?;
     let here = object.get(field).and_then(Value::as_u64);
     here.or_else(|| object.values().find_map(|inner| find(inner, field)))
+}
+
+/// Why a start cannot succeed.
+#[derive(Clone, Copy)]
+pub enum Fails {
+    /// The transport exits, for good.
+    PartExits,
+    /// Somebody listens on `falco.sock`.
+    SocketTaken,
+}
+
+/// From `up` until it has said that it failed, and has left nothing.
+pub fn fail(how: Fails) -> Duration {
+    let home = tempfile::tempdir().unwrap();
+    let base = home.path();
+    let mut up = falco(base, &["up"]);
+    let code = match how {
+        Fails::PartExits => {
+            let program = base.join("daemon-ably");
+            std::fs::write(&program, "#!/bin/sh\nexit 78\n").unwrap();
+            std::fs::set_permissions(&program, Permissions::from_mode(0o755)).unwrap();
+            up.env("DAEMON_ABLY_BINARY", program);
+            69
+        }
+        Fails::SocketTaken => 73,
+    };
+    let taken = matches!(how, Fails::SocketTaken);
+    let _theirs = taken.then(|| UnixListener::bind(base.join("falco.sock")).unwrap());
+    let began = Instant::now();
+    let status = up.status().unwrap();
+    assert_eq!(status.code(), Some(code));
+    began.elapsed()
 }
