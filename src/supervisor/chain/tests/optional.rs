@@ -65,7 +65,7 @@ fn one_that_is_late_is_given_up_and_goes_on_being_tried() {
     let (actions, changes) = drain(&mut chain);
     assert_eq!(actions, [Action::Terminate(1, 1)]);
     assert_eq!(changes, [Change::Settled]);
-    chain.handle_end(1, 1, Ending::Signaled(15), now + secs(10), 0.0);
+    chain.handle_end(1, 1, Ending::by_signal(15), now + secs(10), 0.0);
     chain.handle_timeout(now + secs(11));
     assert_eq!(drain(&mut chain).0, [Action::Start(1, 2)]);
 }
