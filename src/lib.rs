@@ -81,7 +81,8 @@
 //! All but the sidecars are this one executable; what it does is decided by the name it
 //! is called by and its first argument. A child answers a round trip of its own
 //! protocol before the next one is started, gets what is secret through a pipe,
-//! and dies with the supervisor. Its descendants end with it, also those in a
+//! and dies with the supervisor. A program of others may have a guard beside it,
+//! which sees to that where the kernel does not. Its descendants end with it, also those in a
 //! session of their own; each of them holds the child's lease, by which the next
 //! start knows who outlived a killed supervisor. Falco runs inside the supervisor, on a thread
 //! of its own, so that neither can starve the other, and keeps its listening

@@ -104,11 +104,11 @@ pub(super) fn compose(with: &Ingredients) -> Result<Composition, Failure> {
         parts.push(children::emulator(with, own_program.clone()));
     }
     if closed.is_none() {
-        parts.push(children::transport(with, own_program, has_emulator));
+        parts.push(children::transport(with, own_program.clone(), has_emulator));
     }
     parts.push(servers::falco(with));
     let logged_in = !has_emulator && closed.is_none();
-    parts.extend(sidecars::sidecars(with, logged_in));
+    parts.extend(sidecars::sidecars(with, &own_program, logged_in));
     Ok(Composition {
         parts,
         emulator_key_file: has_emulator.then(|| with.paths.emulator().join("key")),

@@ -25,6 +25,7 @@ mod events;
 mod exit;
 mod follow;
 mod given_file;
+mod guard;
 mod holder;
 mod identity;
 mod login;
@@ -67,6 +68,10 @@ use role::Role;
 /// Runs the program and returns its exit code.
 #[must_use]
 pub fn main() -> ExitCode {
+    let args: Vec<OsString> = std::env::args_os().collect();
+    if let Some(command) = guard::asked(&args) {
+        return guard::run(command);
+    }
     // First of all: they change the process and its environment, which only one
     // with one thread may.
     process::settle();
@@ -76,7 +81,7 @@ pub fn main() -> ExitCode {
     if let Ok(spec) = std::env::var("FALCO_FAILPOINT") {
         crate::failpoint::arm(&spec);
     }
-    let result = dispatch(std::env::args_os().collect(), inherited);
+    let result = dispatch(args, inherited);
     match result {
         Ok(()) => Exit::Ok.into(),
         Err(failure) => failure.report(),

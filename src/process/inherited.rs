@@ -70,6 +70,14 @@ pub fn take() -> Inherited {
     }
 }
 
+/// Takes the lifeline alone: the rest is for the program that is run next.
+///
+/// Called once, first thing in `main`, while there is one thread.
+#[must_use]
+pub fn take_lifeline() -> Option<OwnedFd> {
+    take_fd(LIFELINE_FD, SFlag::S_IFIFO)
+}
+
 /// The write end of the readiness pipe.
 #[derive(Debug)]
 pub struct ReadySender {

@@ -11,6 +11,9 @@
 //! the group is killed; only then it is reaped. Descendants that left the group
 //! end with it ([`family`]).
 //!
+//! A program of others may be started through a guard, which ends it with the
+//! supervisor ([`guard`]).
+//!
 //! A child that outlives a killed supervisor all the same is known by the lock
 //! it inherited ([`lease`]). No signal is ever sent to a number that was read
 //! from a file.
@@ -26,6 +29,7 @@ pub mod child;
 pub mod family;
 pub mod features;
 pub mod group;
+pub mod guard;
 mod held;
 pub mod identity;
 pub mod inherited;

@@ -24,7 +24,7 @@ use linux as system;
 #[cfg(not(target_os = "linux"))]
 use macos as system;
 
-pub(super) use system::{become_subreaper, end_of, has_child, has_ended_child};
+pub(super) use system::{become_subreaper, end_of, has_child, has_ended_child, outlive_parent};
 #[cfg(target_os = "linux")]
 pub(super) use system::{has_close_range, kill_by};
 
@@ -44,16 +44,13 @@ const FILES_MAX: libc::rlim_t = if cfg!(target_os = "macos") {
 struct Given {
     umask: libc::mode_t,
     files: Option<(libc::rlim_t, libc::rlim_t)>,
-    /// What a file that gets too large does to a process.
-    too_large: libc::sighandler_t,
 }
 
 static GIVEN: OnceLock<Given> = OnceLock::new();
 
 /// Makes this process private and roomy: what it makes is its user's only, and
-/// it may open as many files as the system lets it. A limit on the size of files
-/// is an error where it is reached, and no death. Children get back what we were
-/// given.
+/// it may open as many files as the system lets it. Children get back what we
+/// were given.
 ///
 /// Called once, first thing in `main`, while there is one thread.
 pub(crate) fn settle() {
@@ -63,13 +60,7 @@ pub(crate) fn settle() {
         // Where the limit cannot be raised, we do with less.
         _ = resource::setrlimit(Resource::RLIMIT_NOFILE, roomy(soft, hard), hard);
     }
-    // SAFETY: no handler of ours runs.
-    let too_large = unsafe { libc::signal(libc::SIGXFSZ, libc::SIG_IGN) };
-    _ = GIVEN.set(Given {
-        umask,
-        files,
-        too_large,
-    });
+    _ = GIVEN.set(Given { umask, files });
 }
 
 /// The limit to ask for: never less than what we have.
@@ -82,7 +73,6 @@ fn give_back(given: Given) {
     // SAFETY: plain system calls, on a structure of our own.
     unsafe {
         libc::umask(given.umask);
-        libc::signal(libc::SIGXFSZ, given.too_large);
         if let Some((rlim_cur, rlim_max)) = given.files {
             let limit = libc::rlimit { rlim_cur, rlim_max };
             libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit);
@@ -138,6 +128,68 @@ pub(crate) fn local_offset(seconds: i64) -> Option<i32> {
 pub(super) fn readable(fd: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
     // SAFETY: an OwnedFd is open, and the same, until it is dropped.
     Ok(unsafe { AsyncFd::register_with_interest(fd, Interest::READABLE) }?)
+}
+
+/// Runs `work` in a process that nobody waits for: a session of its own, and
+/// nobody's child. It has every descriptor of ours, and ends with `work`.
+///
+/// To be called while there is one thread: a fork has no other.
+pub(super) fn orphan(work: impl FnOnce()) -> io::Result<()> {
+    use nix::sys::wait::{WaitStatus, waitpid};
+    use nix::unistd::{ForkResult, fork, setsid};
+    // SAFETY: there is one thread, so nothing is locked or half done.
+    let parent = match unsafe { fork() }? {
+        ForkResult::Parent { child } => child,
+        ForkResult::Child => {
+            // SAFETY: as above. The one in between ends at once, so that the
+            // other loses its parent.
+            match unsafe { fork() } {
+                Ok(ForkResult::Child) => {
+                    _ = setsid();
+                    work();
+                    end_now(0)
+                }
+                Ok(ForkResult::Parent { .. }) => end_now(0),
+                Err(_) => end_now(1),
+            }
+        }
+    };
+    match waitpid(parent, None)? {
+        WaitStatus::Exited(_, 0) => Ok(()),
+        _ => Err(io::ErrorKind::OutOfMemory.into()),
+    }
+}
+
+/// Ends this process and runs nothing of what a program does at its end.
+fn end_now(code: libc::c_int) -> ! {
+    // SAFETY: does not return.
+    unsafe { libc::_exit(code) }
+}
+
+/// Lets go of everything this process was given but the descriptors in `keep`:
+/// streams, descriptors, directory.
+///
+/// Called by a process that owns nothing else, and is never to use what it let
+/// go of.
+pub(super) fn let_go(keep: &[RawFd]) {
+    _ = nix::unistd::chdir("/");
+    if let Ok(null) = std::fs::File::options()
+        .read(true)
+        .write(true)
+        .open("/dev/null")
+    {
+        _ = nix::unistd::dup2_stdin(&null);
+        _ = nix::unistd::dup2_stdout(&null);
+        _ = nix::unistd::dup2_stderr(&null);
+    }
+    let names = std::fs::read_dir("/dev/fd").into_iter().flatten();
+    let open = names.filter_map(|name| name.ok()?.file_name().to_str()?.parse::<RawFd>().ok());
+    // The list is a descriptor itself, and closed by then.
+    let open: Vec<RawFd> = open.filter(|fd| 2 < *fd && !keep.contains(fd)).collect();
+    for fd in open {
+        // SAFETY: nobody uses it again, see above.
+        unsafe { libc::close(fd) };
+    }
 }
 
 /// Marks everything this process inherited beyond the standard streams

@@ -19,15 +19,16 @@ use tokio::net::unix::pipe;
 use tokio::sync::{Notify, mpsc};
 
 use super::chain::{Ending, PartId};
-use super::part::{Alive, AliveBy, Launch, ReadyBy};
+use super::part::{Alive, AliveBy, Launch, ReadyBy, Tie};
 use super::sidecar::{LinePattern, StopSignal};
 use super::tap::Tap;
 use crate::clock;
 use crate::net::unix::{Notice, Notices};
 use crate::process::capture::{Journal, LifeLog, Log};
 use crate::process::child::{Child, Exit};
+use crate::process::guard;
 use crate::process::inherited::{LIFELINE_FD, READY_FD, SECRETS_FD};
-use crate::process::spawn::Spawner;
+use crate::process::spawn::{SpawnError, Spawner};
 use crate::protocol::life::{Life, Told};
 use crate::protocol::log::Stream;
 use crate::report::Report as Causes;
@@ -96,7 +97,8 @@ pub(super) struct Birth {
     pub(super) spawner: Spawner,
     pub(super) log: Log,
     pub(super) journal: Journal,
-    /// The read end of the lifeline, if the program is ours.
+    pub(super) tie: Tie,
+    /// The read end of the lifeline, unless only the kernel ties it to us.
     pub(super) lifeline: Option<OwnedFd>,
     pub(super) ready: ReadyBy,
     pub(super) alive: Option<Alive>,
@@ -153,24 +155,32 @@ async fn start(mut launch: Launch, birth: &Birth) -> Result<(Child, Ears), Endin
     if let Some(before) = launch.before.take() {
         before.await;
     }
-    let spawned = birth.spawner.spawn(launch.spec).await;
-    let child = spawned.map_err(|error| Ending::CannotStart {
+    let cannot = |error: SpawnError| Ending::CannotStart {
         permanent: error.is_permanent(),
         error: Causes(&error).to_string(),
-    })?;
+    };
+    let spec = match (&birth.tie, &birth.lifeline) {
+        (Tie::Guard(falco), Some(lifeline)) => {
+            let lifeline = lifeline.try_clone().map_err(pipes)?;
+            guard::around(launch.spec, falco, lifeline).map_err(cannot)?
+        }
+        _ => launch.spec,
+    };
+    let child = birth.spawner.spawn(spec).await.map_err(cannot)?;
     Ok((child, ears))
 }
 
 /// Adds the descriptors that a child inherits, most of them only a program of
 /// ours; returns the read end of its readiness pipe.
 fn declare(launch: &mut Launch, birth: &Birth) -> io::Result<Option<pipe::Receiver>> {
-    if birth.lifeline.is_none() && !matches!(birth.ready, ReadyBy::Descriptor) {
+    let is_ours = birth.tie == Tie::Lifeline;
+    if !is_ours && !matches!(birth.ready, ReadyBy::Descriptor) {
         return Ok(None);
     }
     let (ready_read, ready_write) = io::pipe()?;
     let descriptors = &mut launch.spec.descriptors;
     descriptors.push((READY_FD, ready_write.into()));
-    if let Some(lifeline) = &birth.lifeline {
+    if let Some(lifeline) = birth.lifeline.as_ref().filter(|_| is_ours) {
         descriptors.push((LIFELINE_FD, lifeline.try_clone()?));
     }
     if let Some(secrets) = launch.secrets.take() {

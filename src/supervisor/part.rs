@@ -67,8 +67,8 @@ pub struct ProcessPart {
     /// Whether what the parts before it said decides what it is given: another
     /// word then means another life.
     pub heeds_facts: bool,
-    /// Whether it is a program of ours, which takes the inherited descriptors.
-    pub ours: bool,
+    /// How it comes to end with us.
+    pub tie: Tie,
     /// How large its log may get.
     pub log_limits: LogLimits,
     /// What shows that it is ready.
@@ -79,6 +79,18 @@ pub struct ProcessPart {
     pub stop_signal: StopSignal,
     /// Where it may say how it is.
     pub notices: Option<PathBuf>,
+}
+
+/// How a child comes to end with a supervisor that is killed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Tie {
+    /// By itself: it is a program of ours, which takes the inherited
+    /// descriptors, a lifeline among them.
+    Lifeline,
+    /// Through a guard, which this program of ours becomes.
+    Guard(PathBuf),
+    /// As far as the kernel sees to it.
+    Kernel,
 }
 
 /// What shows that a child is ready.

@@ -5,6 +5,7 @@ mod checking;
 mod commanding;
 mod failing;
 mod finishing;
+mod guarded;
 mod reloading;
 mod requiring;
 

@@ -9,7 +9,7 @@
 //! is not asked: what it makes of a refused publish, hour after hour, is unknown.
 
 use std::ffi::{OsStr, OsString};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::super::config::Watched;
@@ -19,7 +19,7 @@ use crate::protocol::ably::auth::AccessToken;
 use crate::protocol::token::{BrokerTokens, TransportSecrets};
 use crate::supervisor::chain::{Pace, Plan};
 use crate::supervisor::part::{
-    Alive, AliveBy, Essence, Facts, Launch, PartSpec, ProcessPart, ReadyBy, Run,
+    Alive, AliveBy, Essence, Facts, Launch, PartSpec, ProcessPart, ReadyBy, Run, Tie,
 };
 use crate::supervisor::probe::{EmulatorFact, Probe};
 use crate::supervisor::sidecar::StopSignal;
@@ -97,6 +97,15 @@ impl Ingredients {
         Essence::of([format!("{env:?} {} {more}", self.debug)])
     }
 
+    /// How a program of others comes to end with us.
+    pub(super) fn tie_of_others(&self, own_program: &Path) -> Tie {
+        if self.config.guard {
+            Tie::Guard(own_program.to_path_buf())
+        } else {
+            Tie::Kernel
+        }
+    }
+
     fn spec(&self, part: &str, program: PathBuf, settings: &[&str]) -> Spec {
         Spec {
             program,
@@ -160,7 +169,7 @@ pub(super) fn emulator(with: &Ingredients, program: PathBuf) -> PartSpec {
             launch: Box::new(launch),
             heeds_facts: false,
             log_limits,
-            ours: true,
+            tie: Tie::Lifeline,
             ready: ReadyBy::Probe(Probe::Emulator),
             alive: Some(alive(&watched, Probe::Emulator)),
             stop_signal: StopSignal::Term,
@@ -179,8 +188,17 @@ pub(super) fn transport(with: &Ingredients, own_program: PathBuf, has_emulator: 
     };
     let log_limits = with.config.log;
     let set = &with.config.transport.variables;
-    let given = format!("{foreign:?} {has_emulator} {:?} {set:?}", with.identity);
+    let guard = with.config.guard && !ours;
+    let given = format!(
+        "{foreign:?} {has_emulator} {:?} {set:?} {guard}",
+        with.identity
+    );
     let essence = with.essence(TRANSPORT_SETTINGS, &given);
+    let tie = if ours {
+        Tie::Lifeline
+    } else {
+        with.tie_of_others(&own_program)
+    };
     let program = foreign.unwrap_or(own_program);
     let broker = with.handles.broker.subscribe();
     let watched = with.config.liveness.clone();
@@ -206,7 +224,7 @@ pub(super) fn transport(with: &Ingredients, own_program: PathBuf, has_emulator: 
             launch: Box::new(launch),
             heeds_facts: true,
             log_limits,
-            ours,
+            tie,
             alive: ours.then(|| alive(&watched, probe.clone())),
             ready: ReadyBy::Probe(probe),
             stop_signal: StopSignal::Term,

@@ -1,7 +1,7 @@
 //! The programs that the configuration puts beside the built-in parts.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,13 +21,15 @@ use crate::supervisor::sidecar::{AliveWhen, Check, Liveness, ReadyWhen, SidecarS
 const NAGATO: &str = "nagato";
 
 /// Those of the configuration whose condition holds.
-pub(super) fn sidecars(with: &Ingredients, logged_in: bool) -> Vec<PartSpec> {
+pub(super) fn sidecars(with: &Ingredients, own_program: &Path, logged_in: bool) -> Vec<PartSpec> {
     let all = with.config.sidecars.iter();
     let there = all.filter(|sidecar| sidecar.condition.holds(logged_in));
-    there.map(|sidecar| part(with, sidecar)).collect()
+    there
+        .map(|sidecar| part(with, own_program, sidecar))
+        .collect()
 }
 
-fn part(with: &Ingredients, sidecar: &SidecarSpec) -> PartSpec {
+fn part(with: &Ingredients, own_program: &Path, sidecar: &SidecarSpec) -> PartSpec {
     let recipe = Arc::new(Recipe {
         with: with.clone(),
         sidecar: sidecar.clone(),
@@ -63,7 +65,7 @@ fn part(with: &Ingredients, sidecar: &SidecarSpec) -> PartSpec {
         run: Run::Process(Box::new(ProcessPart {
             launch: Box::new(move |_: &Facts| recipe.launch()),
             heeds_facts: false,
-            ours: false,
+            tie: with.tie_of_others(own_program),
             log_limits: sidecar.log,
             ready,
             alive,
@@ -229,7 +231,7 @@ impl Recipe {
         Essence::of([
             format!("{command} {cwd:?} {:?}", self.args()),
             format!("{env:?} {:?} {watched:?}", readiness.when),
-            format!("{:?} {log:?}", stop.signal),
+            format!("{:?} {log:?} {}", stop.signal, self.with.config.guard),
         ])
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
-use super::kind::{Checked, Choice, Count, Kind, Loopback, Size, Span, Text, URL};
+use super::kind::{Checked, Choice, Count, Kind, Loopback, Size, Span, Text, URL, YesNo};
 use super::origin::Origin;
 use super::reader::Section;
 use crate::ably::hosts::Hosts;
@@ -52,6 +52,12 @@ pub(super) fn upstream(top: &mut Section) -> Upstream {
         &UPSTREAM,
         Upstream::Auto,
     )
+}
+
+/// Whether programs of others are guarded: by default where the kernel would let
+/// them outlive a killed supervisor.
+pub(super) fn guard(top: &mut Section) -> bool {
+    top.setting("guard", None, &YesNo, cfg!(target_os = "macos"))
 }
 
 /// A filter of the environment that means nothing was never an error.

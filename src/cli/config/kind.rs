@@ -410,6 +410,26 @@ impl Kind for True {
     }
 }
 
+/// `true` or `false`.
+pub(super) struct YesNo;
+
+impl Kind for YesNo {
+    type Value = bool;
+
+    fn read(&self, written: Written<'_>) -> Result<bool, String> {
+        match written {
+            Written::File(Value::Flag(flag)) => Ok(*flag),
+            Written::Text("true") => Ok(true),
+            Written::Text("false") => Ok(false),
+            _ => Err("it is true or false".to_owned()),
+        }
+    }
+
+    fn show(&self, flag: &bool) -> String {
+        flag.to_string()
+    }
+}
+
 /// A number followed by one of `units`, in the units' own measure.
 fn with_unit(text: &str, units: &[(&str, u64)]) -> Option<u64> {
     let text = text.trim();

@@ -58,6 +58,8 @@ pub(super) struct Config {
     pub(super) user_id: Option<String>,
     /// Whether the chain ends at Ably or at the emulator.
     pub(super) upstream: Upstream,
+    /// Whether programs of others get a guard, which ends them with us.
+    pub(super) guard: bool,
     /// What is logged, in tracing's syntax.
     pub(super) log_filter: Option<String>,
     /// How large each log may get.
@@ -165,6 +167,7 @@ fn read<'a>(reader: &mut Reader<'a>, table: &'a Table) -> Config {
     let mut top = reader.top(table);
     let (device_id, user_id) = chain::identity(&mut top);
     let upstream = chain::upstream(&mut top);
+    let guard = chain::guard(&mut top);
     let (log_filter, log) = chain::log(&mut top);
     let up_timeout = chain::up(&mut top);
     let liveness = chain::liveness(&mut top);
@@ -181,6 +184,7 @@ fn read<'a>(reader: &mut Reader<'a>, table: &'a Table) -> Config {
         device_id,
         user_id,
         upstream,
+        guard,
         log_filter,
         log,
         up_timeout,

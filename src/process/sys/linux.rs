@@ -24,6 +24,11 @@ pub(super) fn die_with(parent: u32) -> io::Result<()> {
     Ok(())
 }
 
+/// Takes back what [`die_with`] asked for.
+pub(in super::super) fn outlive_parent() -> io::Result<()> {
+    Ok(nix::sys::prctl::set_pdeathsig(None)?)
+}
+
 /// Whether this kernel has `close_range`; closes nothing.
 pub(in super::super) fn has_close_range() -> bool {
     const LAST: libc::c_uint = libc::c_uint::MAX;

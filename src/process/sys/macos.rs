@@ -11,9 +11,15 @@ use nix::sys::resource::{Resource, getrlimit};
 use super::{FILES_MAX, FIRST_FD};
 
 /// Nothing here: the lifeline alone tells a child of ours that its parent is
-/// gone.
+/// gone, and a guard a program of others.
 #[expect(clippy::unnecessary_wraps, reason = "elsewhere it can fail")]
 pub(super) fn die_with(_parent: u32) -> io::Result<()> {
+    Ok(())
+}
+
+/// As it is.
+#[expect(clippy::unnecessary_wraps, reason = "elsewhere it can fail")]
+pub(in super::super) fn outlive_parent() -> io::Result<()> {
     Ok(())
 }
 

@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 use super::super::chain::{Action, Ending, PartId};
 use super::super::incarnation::{self, Birth, News, ORDERS_MAX, Order, Reporter};
 use super::super::inside::{self, Server};
-use super::super::part::{PartSpec, Run};
+use super::super::part::{PartSpec, Run, Tie};
 use super::Supervisor;
 
 /// A part, and its life while it has one.
@@ -106,14 +106,17 @@ impl Supervisor {
                     // Whoever looks for its log finds one, and why there is no more.
                     log.life(reporter.incarnation).note(error);
                 })?;
-                let lifeline = process
-                    .ours
-                    .then(|| self.lifeline.try_clone().map(Into::into));
+                let lifeline = match process.tie {
+                    Tie::Lifeline | Tie::Guard(_) => Some(self.lifeline.try_clone()),
+                    Tie::Kernel => None,
+                };
+                let lifeline = lifeline.transpose().map_err(|e| e.to_string())?;
                 let birth = Birth {
                     spawner: self.config.spawner.clone(),
                     log,
                     journal: self.journal.clone(),
-                    lifeline: lifeline.transpose().map_err(|e| e.to_string())?,
+                    tie: process.tie.clone(),
+                    lifeline: lifeline.map(Into::into),
                     ready: process.ready.clone(),
                     alive: process.alive.clone(),
                     stop_signal: process.stop_signal,
