@@ -344,3 +344,19 @@ fn systemd_takes_every_unit() {
         assert!(ours.is_empty(), "{scope:?} {ours:?}");
     }
 }
+
+#[test]
+fn who_brings_the_chain_up_again_has_systemd_listen_again() {
+    let base = with_systemd();
+    well(&base.run(&["service", "install", "--socket"]));
+    well(&base.run(&["stop"]));
+    fs::write(base.home().join("systemd/asked"), "").unwrap();
+    well(&base.run(&["up"]));
+    let asked = asked(&base);
+    let starts = asked.lines().filter(|line| line.contains(" start "));
+    let starts: Vec<&str> = starts.collect();
+    assert!(
+        matches!(starts.as_slice(), [socket, service] if socket.ends_with(".socket") && service.ends_with(".service")),
+        "{starts:?}"
+    );
+}

@@ -86,29 +86,44 @@ fn read(text: Option<&str>) -> Standing {
             outdated: false,
         };
     };
-    let of = |name: &str| {
-        let lines = text
-            .lines()
-            .filter_map(|line| line.trim().split_once(" = "));
-        lines
-            .into_iter()
-            .find(|(key, _)| *key == name)
-            .map_or("", |(_, value)| value)
-    };
-    let pid = of("pid").parse().ok();
-    let failed = !matches!(of("last exit code"), "" | "0" | "(never exited)");
+    let pid = said(text, "pid").and_then(|pid| pid.parse().ok());
+    let state = said(text, "state").unwrap_or_default();
+    let failed = last_end(text).is_some_and(|end| end != WELL);
     Standing {
         enabled: true,
-        activity: match (pid, of("state")) {
-            (Some(_), _) => Activity::Active,
-            // It ended badly, and launchd will start it again.
-            (None, _) if failed => Activity::Passing,
-            _ => Activity::Inactive,
+        activity: match pid {
+            Some(_) => Activity::Active,
+            // It ended badly, or is late: launchd will start it.
+            None if failed || state == "spawn scheduled" => Activity::Passing,
+            None => Activity::Inactive,
         },
-        word: of("state").to_owned(),
+        word: state.to_owned(),
         pid,
         outdated: false,
     }
+}
+
+/// What launchd says of the service itself: what is indented deeper belongs to
+/// something in it.
+fn said<'a>(text: &'a str, name: &str) -> Option<&'a str> {
+    let lines = text.lines().filter_map(|line| line.strip_prefix('\t'));
+    let mut pairs = lines.filter_map(|line| line.split_once(" = "));
+    let (_, value) = pairs.find(|(key, _)| *key == name)?;
+    Some(value)
+}
+
+/// How a service that ended well did.
+const WELL: &str = "exit code 0";
+
+/// How it ended last, if it has run since it was loaded.
+fn last_end(text: &str) -> Option<String> {
+    if let Some(signal) = said(text, "last terminating signal") {
+        return Some(format!("signal {signal}"));
+    }
+    let code = said(text, "last exit code").filter(|code| *code != "(never exited)")?;
+    // Later versions say what a code means as well: `78: EX_CONFIG`.
+    let number = code.split_once(':').map_or(code, |(number, _)| number);
+    Some(format!("exit code {number}"))
 }
 
 /// Loads it and waits until it runs.
@@ -128,12 +143,22 @@ pub(super) async fn boot(place: &Place) -> Result<(), Failure> {
         ));
         tokio::time::sleep(TRY_PAUSE).await;
     }
-    running(place).await
+    running(place, true).await
 }
 
-async fn running(place: &Place) -> Result<(), Failure> {
+/// Waits until it runs. One that was loaded just now has not ended before, so
+/// if it has, that was this time.
+async fn running(place: &Place, is_new: bool) -> Result<(), Failure> {
     let deadline = Instant::now() + START_PATIENCE;
-    while standing(place).await?.pid.is_none() {
+    loop {
+        let text = known(place).await?;
+        if read(text.as_deref()).pid.is_some() {
+            return Ok(());
+        }
+        let end = text.as_deref().and_then(last_end);
+        if let Some(end) = end.filter(|_| is_new) {
+            return Err(ended(place, &end));
+        }
         if deadline < Instant::now() {
             let error = format!("launchd took {} and does not run it", place.name());
             return Err(Failure::new(Exit::Failed, error)
@@ -141,7 +166,25 @@ async fn running(place: &Place) -> Result<(), Failure> {
         }
         tokio::time::sleep(LOOK_AGAIN).await;
     }
-    Ok(())
+}
+
+fn ended(place: &Place, end: &str) -> Failure {
+    let error = format!("{} ended as soon as it was started: {end}", place.name());
+    let why = "falco logs, and falco.boot.log beside them, say why";
+    let next = if end == WELL {
+        "launchd will not start it again: falco up does"
+    } else {
+        "launchd will start it again"
+    };
+    Failure::new(Exit::Unavailable, error).hint(format!("{why}; {next}"))
+}
+
+/// How a service that was loaded for this start has ended, if it has.
+pub(super) async fn has_ended(place: &Place) -> Result<Option<Failure>, Failure> {
+    let text = known(place).await?;
+    let gone = |text: &String| read(Some(text)).pid.is_none();
+    let end = text.filter(gone).as_deref().and_then(last_end);
+    Ok(end.map(|end| ended(place, &end)))
 }
 
 /// Starts it, loading it first if it was stopped.
@@ -153,7 +196,7 @@ pub(super) async fn start(place: &Place) -> Result<(), Failure> {
     if !said.success {
         return Err(refused("kickstart", &said));
     }
-    running(place).await
+    running(place, false).await
 }
 
 /// Has launchd stop and forget it, and waits until it has; whether it knew it.
@@ -191,5 +234,30 @@ mod tests {
         let text = "gui/501/falco = {\n\tstate = not running\n\tlast exit code = 0\n}";
         assert_eq!(read(Some(text)).activity, Activity::Inactive);
         assert!(!read(None).enabled);
+    }
+
+    #[test]
+    fn what_is_in_a_service_is_not_taken_for_the_service() {
+        let text = "gui/501/falco = {\n\tendpoints = {\n\t\tpid = 7\n\t\tstate = running\n\t}\n\tstate = spawn scheduled\n}";
+        let standing = read(Some(text));
+        assert_eq!(
+            (standing.pid, standing.word.as_str()),
+            (None, "spawn scheduled")
+        );
+        assert_eq!(standing.activity, Activity::Passing);
+    }
+
+    #[test]
+    fn how_a_service_ended_last_is_told_if_it_ran() {
+        let end = |line: &str| last_end(&format!("gui/501/falco = {{\n\t{line}\n}}"));
+        assert_eq!(end("last exit code = (never exited)"), None);
+        assert_eq!(end("runs = 1"), None);
+        assert_eq!(end("last exit code = 0").as_deref(), Some(WELL));
+        assert_eq!(
+            end("last exit code = 78: EX_CONFIG").unwrap(),
+            "exit code 78"
+        );
+        let killed = end("last terminating signal = Killed: 9");
+        assert_eq!(killed.unwrap(), "signal Killed: 9");
     }
 }

@@ -162,7 +162,12 @@ pub(super) async fn standing(place: &Place) -> Result<Standing, Failure> {
     })
 }
 
+/// Starts it, and has systemd listen again where it did: a stop ended that, too.
 pub(super) async fn start(place: &Place, patience: Duration) -> Result<(), Failure> {
+    if place.has_socket() {
+        // First: it cannot once the chain listens. Then that is what counts.
+        systemctl(place, &["start", &place.socket_name()], PATIENCE).await?;
+    }
     insist(place, &["start", &place.name()], patience).await
 }
 
