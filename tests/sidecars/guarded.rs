@@ -167,7 +167,7 @@ fn a_stop_takes_the_guard_along_and_leaves_no_zombie() {
 
 #[test]
 fn a_guarded_program_that_cannot_be_run_is_told_and_not_tried_again() {
-    let more = "[[sidecar]]\nname = \"web\"\ncommand = \"not-there\"\n";
+    let more = "[[sidecar]]\nname = \"web\"\ncommand = \"not-there\"\nrequired = true\n";
     let base = guarded(&more.replace("not-there", "./not-there"));
     let said = base.run(&["up"]);
     assert_ne!(said.code, 0);
