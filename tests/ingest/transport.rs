@@ -1,69 +1,36 @@
-//! A transport that does what a test tells it to, written from the contract.
+//! A transport that does what a test tells it to.
 
-use std::io::{BufRead, BufReader, Write};
-use std::os::unix::net::{UnixListener, UnixStream};
-use std::path::PathBuf;
+#[path = "../peers/transport.rs"]
+mod played;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use std::io::{BufRead, Write};
+
 use serde_json::{Value, json};
 
 use crate::falco::PATIENCE;
+use played::{messages, payload};
 
-/// The socket, before anybody connects.
-pub struct Transport {
-    path: PathBuf,
-    listener: Option<UnixListener>,
-}
-
-/// One connection of falco.
-pub struct Peer {
-    pub stream: UnixStream,
-    lines: BufReader<UnixStream>,
-}
+pub use played::{Peer, Transport};
 
 /// A request as it came.
 #[derive(Debug, Clone)]
 pub struct Request(pub Value);
 
 impl Transport {
-    pub fn at(path: PathBuf) -> Self {
-        let listener = None;
-        Self { path, listener }
-    }
-
-    /// Listens, and takes falco's connection and its greeting.
+    /// As a transport that knows nothing of what we added.
     pub fn accept(&mut self) -> Peer {
-        let listener = self.listener.get_or_insert_with(|| {
-            _ = std::fs::remove_file(&self.path);
-            UnixListener::bind(&self.path).expect("binds")
-        });
-        let (stream, _) = listener.accept().expect("falco connects");
-        stream.set_read_timeout(Some(PATIENCE)).expect("timeout");
-        let lines = BufReader::new(stream.try_clone().expect("clones"));
-        let mut peer = Peer { stream, lines };
-        let hello = peer.read();
-        assert_eq!(hello.0["op"], "hello.v1");
-        peer
+        self.meet()
     }
 
-    /// As our own transport: greets back, knows batches.
+    /// As our own.
     pub fn accept_ours(&mut self) -> Peer {
-        let mut peer = self.accept();
-        peer.write(&json!({
-            "op": "hello.ack.v1", "request_id": "hello", "ok": true,
-            "features": ["publish.batch.v1", "message_id"],
-        }));
-        peer
+        self.meet_as_ours()
     }
 }
 
 impl Peer {
     pub fn read(&mut self) -> Request {
-        let mut line = String::new();
-        self.lines.read_line(&mut line).expect("a request");
-        assert!(line.ends_with('\n'), "a whole line, not {line:?}");
-        Request(serde_json::from_str(&line).expect("JSON"))
+        Request(self.line())
     }
 
     /// The next request, or `None` when falco sends none for a moment.
@@ -81,17 +48,12 @@ impl Peer {
         (!nothing).then(|| self.read())
     }
 
-    pub fn write(&mut self, line: &Value) {
-        self.write_raw(format!("{line}\n").as_bytes());
-    }
-
     pub fn write_raw(&mut self, bytes: &[u8]) {
         self.stream.write_all(bytes).expect("falco reads");
     }
 
     pub fn accept(&mut self, request: &Request) {
-        let request_id = &request.0["request_id"];
-        self.write(&json!({"op": "publish.ack.v1", "request_id": request_id, "ok": true}));
+        self.confirm(&request.0);
     }
 
     pub fn refuse(&mut self, request: &Request, error: &str) {
@@ -115,14 +77,7 @@ impl Peer {
 impl Request {
     /// The payloads it carries, decoded.
     pub fn payloads(&self) -> Vec<Vec<u8>> {
-        let decode = |message: &Value| {
-            let text = message["payload_b64"].as_str().expect("payload_b64");
-            STANDARD.decode(text).expect("base64 with padding")
-        };
-        match self.0["messages"].as_array() {
-            Some(messages) => messages.iter().map(decode).collect(),
-            None => vec![decode(&self.0)],
-        }
+        messages(&self.0).iter().map(payload).collect()
     }
 
     /// The only payload, as text.
