@@ -15,10 +15,10 @@ use tracing::warn;
 
 use super::super::{Client, PublishError};
 use super::table::{self, Fate, OutboxError, Waiting};
-use crate::protocol::id::{EffectId, LaneKey};
+use crate::protocol::id::EffectId;
 use crate::report::Report;
 use crate::shutdown::{Drained, Shutdown};
-use taken::Taken;
+use taken::{Load, Taken};
 
 mod taken;
 
@@ -114,7 +114,7 @@ async fn after_its_twin(client: &Client, id: EffectId, effect: Bytes) -> Result<
     }
 }
 
-type Answer = (i64, LaneKey, Result<(), PublishError>);
+type Answer = (i64, Load, Result<(), PublishError>);
 
 struct Work {
     /// Absent only while a blocking thread has it.
@@ -164,9 +164,8 @@ impl Work {
         self.settle().await?;
         while let Some(wanted) = self.taken.wanted() {
             let query = wanted.clone();
-            let mut rows = self.ask(move |db| table::waiting(db, &query)).await?;
-            self.taken.take(&wanted, &mut rows);
-            for row in rows {
+            let read = self.ask(move |db| table::waiting(db, &query)).await?;
+            for row in self.taken.take(&wanted, read) {
                 self.hand_over(row, shutdown).await?;
             }
         }
@@ -180,7 +179,7 @@ impl Work {
             lane,
             effect,
         } = row;
-        let effect = Bytes::from(effect);
+        let (bytes, effect) = (effect.len(), Bytes::from(effect));
         let ack = tokio::select! {
             ack = self.client.deliver_as(id, effect.clone()) => ack.map_err(|_| Interrupted::Over)?,
             () = shutdown.begun() => return Err(Interrupted::Over),
@@ -191,7 +190,7 @@ impl Work {
                 Err(PublishError::AlreadySubmitted) => after_its_twin(&client, id, effect).await,
                 fate => fate,
             };
-            (seq, lane, fate)
+            (seq, Load { lane, bytes }, fate)
         };
         self.answers.push(Box::pin(answer));
         Ok(())
@@ -204,7 +203,7 @@ impl Work {
         }
     }
 
-    fn take(&mut self, (seq, lane, fate): Answer) {
+    fn take(&mut self, (seq, load, fate): Answer) {
         match fate {
             Ok(()) => self.fates.push((seq, Ok(()))),
             Err(PublishError::Failed(failed)) => self.fates.push((seq, Err(failed.to_string()))),
@@ -212,7 +211,7 @@ impl Work {
             // next courier.
             Err(_) => return,
         }
-        self.taken.done(&lane);
+        self.taken.done(&load);
     }
 
     async fn settle(&mut self) -> Result<(), Interrupted> {

@@ -18,8 +18,9 @@
 //! effects of one session are published in the order of their commits; and that
 //! a session whose effects Falco fails for now does not hold up the others.
 //!
-//! Takes 256 rows at a time into memory and never more than 1024. Waits for
-//! [`Courier::wake`]; without it, it looks every 5 s.
+//! Takes 256 rows or 4 MiB at a time into memory and never more than 2048 or
+//! 48 MiB, of one session 64 or 1 MiB; a single row that is larger goes alone.
+//! Waits for [`Courier::wake`]; without it, it looks every 5 s.
 //!
 //! The table belongs to this module, and its columns may be read by anybody.
 //! Use the re-exported [`rusqlite`], so that there is one SQLite in the program.

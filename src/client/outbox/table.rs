@@ -160,17 +160,27 @@ impl Waiting {
     }
 }
 
-/// What waits behind `seq`, of lane `lane` or of all but `except`.
+/// What waits behind `seq`, of lane `lane` or of all but `except`: so many rows,
+/// and none after those that come to so many bytes.
 #[derive(Debug, Clone)]
 pub(super) struct Wanted {
     pub behind: i64,
     pub lane: Option<LaneKey>,
     pub except: Vec<LaneKey>,
     pub count: usize,
+    pub bytes: usize,
 }
 
-/// The rows wanted, in order.
-pub(super) fn waiting(db: &Connection, wanted: &Wanted) -> Result<Vec<Waiting>, OutboxError> {
+/// Rows as they were wanted.
+#[derive(Debug, Default)]
+pub(super) struct Rows {
+    pub rows: Vec<Waiting>,
+    /// Nothing of the kind comes after them.
+    pub is_end: bool,
+}
+
+/// The rows wanted, in order; one at least, if there is one.
+pub(super) fn waiting(db: &Connection, wanted: &Wanted) -> Result<Rows, OutboxError> {
     let places = vec!["?"; wanted.except.len()].join(",");
     let lanes = match &wanted.lane {
         Some(_) => "lane = ?".to_owned(),
@@ -186,8 +196,18 @@ pub(super) fn waiting(db: &Connection, wanted: &Wanted) -> Result<Vec<Waiting>, 
     values.push(Value::from(i64::try_from(wanted.count).unwrap_or(i64::MAX)));
     let mut select = db.prepare_cached(&sql).map_err(cannot("read"))?;
     let rows = select.query_map(params_from_iter(values), Waiting::read);
-    let rows = rows.map_err(cannot("read"))?;
-    rows.collect::<Result<_, _>>().map_err(cannot("read"))
+    let mut read = Rows::default();
+    let mut bytes = 0;
+    for row in rows.map_err(cannot("read"))? {
+        let row = row.map_err(cannot("read"))?;
+        bytes += row.effect.len();
+        read.rows.push(row);
+        if wanted.bytes <= bytes {
+            return Ok(read);
+        }
+    }
+    read.is_end = read.rows.len() < wanted.count;
+    Ok(read)
 }
 
 /// What became of an effect: published, or refused for good with this reason.

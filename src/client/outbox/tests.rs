@@ -112,6 +112,28 @@ async fn what_can_never_be_published_stays_with_its_reason_until_it_is_dropped()
 }
 
 #[tokio::test]
+async fn large_effects_are_read_a_few_at_a_time_and_all_go_out_in_order() {
+    const COUNT: usize = 20;
+    let mut daemon = Daemon::new();
+    let padding = " ".repeat(600_000);
+    let large = |n| format!(r#"{{"type":"t","session_id":"s","n":{n},"x":"{padding}"}}"#);
+    let effects: Vec<String> = (0..COUNT).map(large).collect();
+    let ids = daemon.commit(&effects.iter().map(String::as_str).collect::<Vec<_>>());
+    let _courier = daemon.courier();
+    let mut session = daemon.falco.accept().await;
+    let mut read = Vec::new();
+    for n in 0..COUNT {
+        // One session has no more than two of them on its way.
+        while read.len() < COUNT && read.len() <= n {
+            read.push(session.read().await.0);
+        }
+        session.ack(read[n], Status::Success, "").await;
+    }
+    assert_eq!(read, ids);
+    daemon.left(0).await;
+}
+
+#[tokio::test]
 async fn a_stop_writes_down_what_was_published() {
     let mut daemon = Daemon::new();
     let ids = daemon.commit(&[EFFECT, EFFECT]);

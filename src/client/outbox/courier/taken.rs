@@ -1,26 +1,36 @@
 //! Which rows of the table are on their way, and which to read next.
 //!
-//! Rows are read in the order of the table. A lane that has [`LANE_MAX`] rows on
-//! its way is set aside, so that a session whose effects fail does not fill the
-//! window; once half of them are done it is read by itself until it has caught
-//! up.
+//! Rows are read in the order of the table. A lane that has [`LANE_MAX`] rows or
+//! [`LANE_BYTES_MAX`] on its way is set aside, so that a session whose effects
+//! fail does not fill the window; once half of that is done it is read by itself
+//! until it has caught up. One row may be larger than any bound, and goes alone.
 
 use std::collections::HashMap;
 
-use super::super::table::{Waiting, Wanted};
+use super::super::table::{Rows, Waiting, Wanted};
 use super::ROWS;
 use crate::protocol::id::LaneKey;
 
 /// Rows on their way at once.
 const TAKEN_MAX: usize = 2048;
 
+/// Bytes of them; less than the client holds, which would make us wait.
+const TAKEN_BYTES_MAX: usize = 48 << 20;
+
 /// Rows of one lane on their way at once: two of Falco's batches.
 const LANE_MAX: usize = 64;
+
+/// Bytes of them.
+const LANE_BYTES_MAX: usize = 1 << 20;
+
+/// Bytes read at once.
+const READ_BYTES_MAX: usize = 4 << 20;
 
 #[derive(Debug, Default)]
 pub(super) struct Taken {
     lanes: HashMap<LaneKey, Lane>,
     count: usize,
+    bytes: usize,
     /// All up to here was taken, but for the lanes that are set aside.
     cursor: i64,
     /// Whether there was nothing more behind the cursor.
@@ -30,9 +40,17 @@ pub(super) struct Taken {
 #[derive(Debug, Default)]
 struct Lane {
     on_way: usize,
+    bytes: usize,
     /// The last row taken, if that is not told by the cursor.
     taken_to: i64,
     is_aside: bool,
+}
+
+/// What a row on its way counts for.
+#[derive(Debug)]
+pub(super) struct Load {
+    pub lane: LaneKey,
+    pub bytes: usize,
 }
 
 impl Taken {
@@ -43,17 +61,18 @@ impl Taken {
 
     /// What to read next, if anything.
     pub(super) fn wanted(&self) -> Option<Wanted> {
-        if self.count + ROWS > TAKEN_MAX {
+        if self.count + ROWS > TAKEN_MAX || self.bytes >= TAKEN_BYTES_MAX {
             return None;
         }
         let aside = || self.lanes.iter().filter(|(_, lane)| lane.is_aside);
-        let relieved = aside().find(|(_, lane)| lane.on_way <= LANE_MAX / 2);
+        let relieved = aside().find(|(_, lane)| lane.is_relieved());
         if let Some((key, lane)) = relieved {
             return Some(Wanted {
                 behind: lane.taken_to,
                 lane: Some(key.clone()),
                 except: Vec::new(),
                 count: LANE_MAX / 2,
+                bytes: LANE_BYTES_MAX / 2,
             });
         }
         (!self.is_at_end).then(|| Wanted {
@@ -61,12 +80,13 @@ impl Taken {
             lane: None,
             except: aside().map(|(key, _)| key.clone()).collect(),
             count: ROWS,
+            bytes: READ_BYTES_MAX.min(TAKEN_BYTES_MAX - self.bytes),
         })
     }
 
-    /// Notes the rows that were read; what is left of them is to be sent.
-    pub(super) fn take(&mut self, wanted: &Wanted, rows: &mut Vec<Waiting>) {
-        let is_end = rows.len() < wanted.count;
+    /// Notes the rows that were read; returns those that are to be sent.
+    pub(super) fn take(&mut self, wanted: &Wanted, read: Rows) -> Vec<Waiting> {
+        let Rows { mut rows, is_end } = read;
         if let Some(key) = &wanted.lane {
             if let Some(lane) = self.lanes.get_mut(key) {
                 lane.is_aside = !is_end;
@@ -83,6 +103,7 @@ impl Taken {
         rows.retain(|row| self.take_row(row, wanted.lane.is_some()));
         let cursor = self.cursor;
         self.lanes.retain(|_, lane| lane.matters(cursor));
+        rows
     }
 
     fn take_row(&mut self, row: &Waiting, is_lane_read: bool) -> bool {
@@ -90,27 +111,36 @@ impl Taken {
         if row.seq <= lane.taken_to || (lane.is_aside && !is_lane_read) {
             return false;
         }
+        let bytes = row.effect.len();
         lane.on_way += 1;
+        lane.bytes += bytes;
         lane.taken_to = row.seq;
-        lane.is_aside |= lane.on_way >= LANE_MAX;
+        lane.is_aside |= lane.on_way >= LANE_MAX || lane.bytes >= LANE_BYTES_MAX;
         self.count += 1;
+        self.bytes += bytes;
         true
     }
 
     /// A row has its fate.
-    pub(super) fn done(&mut self, key: &LaneKey) {
-        let Some(lane) = self.lanes.get_mut(key) else {
+    pub(super) fn done(&mut self, load: &Load) {
+        let Some(lane) = self.lanes.get_mut(&load.lane) else {
             return;
         };
         lane.on_way -= 1;
+        lane.bytes -= load.bytes;
         self.count -= 1;
+        self.bytes -= load.bytes;
         if !lane.matters(self.cursor) {
-            self.lanes.remove(key);
+            self.lanes.remove(&load.lane);
         }
     }
 }
 
 impl Lane {
+    fn is_relieved(&self) -> bool {
+        self.on_way <= LANE_MAX / 2 && self.bytes <= LANE_BYTES_MAX / 2
+    }
+
     fn matters(&self, cursor: i64) -> bool {
         self.on_way > 0 || self.is_aside || self.taken_to > cursor
     }
@@ -128,22 +158,30 @@ mod tests {
 
     /// Reads all that is wanted of `table`, as the database would.
     fn read(taken: &mut Taken, table: &[(i64, LaneKey)]) -> Vec<i64> {
+        read_sized(taken, table, 0)
+    }
+
+    /// The same with effects of so many bytes.
+    fn read_sized(taken: &mut Taken, table: &[(i64, LaneKey)], bytes: usize) -> Vec<i64> {
         let mut read = Vec::new();
         while let Some(wanted) = taken.wanted() {
             let rows = table.iter().filter(|(seq, lane)| {
                 let is_lane = wanted.lane.as_ref().is_none_or(|wanted| wanted == lane);
                 *seq > wanted.behind && is_lane && !wanted.except.contains(lane)
             });
-            let mut rows: Vec<Waiting> = rows
-                .take(wanted.count)
+            let fits = wanted.bytes.div_ceil(bytes.max(1)).max(1);
+            let count = wanted.count.min(if bytes == 0 { usize::MAX } else { fits });
+            let rows: Vec<Waiting> = rows
+                .take(count)
                 .map(|(seq, lane)| Waiting {
                     seq: *seq,
                     id: EffectId::random(),
                     lane: lane.clone(),
-                    effect: Vec::new(),
+                    effect: vec![0; bytes],
                 })
                 .collect();
-            taken.take(&wanted, &mut rows);
+            let is_end = rows.len() < count;
+            let rows = taken.take(&wanted, Rows { rows, is_end });
             read.extend(rows.iter().map(|row| row.seq));
         }
         read
@@ -157,6 +195,27 @@ mod tests {
         let read = read(&mut taken, &table(&lanes));
         assert_eq!(read.len(), LANE_MAX + 1);
         assert_eq!(read.last(), Some(&5001));
+    }
+
+    #[test]
+    fn large_rows_are_bounded_by_their_bytes_of_a_lane_and_of_all() {
+        const MIB: usize = 1 << 20;
+        let stuck = vec!["stuck"; 100];
+        let mut taken = Taken::default();
+        assert_eq!(
+            read_sized(&mut taken, &table(&stuck), MIB / 4),
+            [1, 2, 3, 4]
+        );
+        let lanes: Vec<String> = (0..100).map(|n| n.to_string()).collect();
+        let lanes: Vec<&str> = lanes.iter().map(String::as_str).collect();
+        let mut taken = Taken::default();
+        let all = read_sized(&mut taken, &table(&lanes), 3 * MIB);
+        assert_eq!(all.len(), 16, "{} MiB", taken.bytes / MIB);
+        taken.done(&Load {
+            lane: LaneKey::new("0"),
+            bytes: 3 * MIB,
+        });
+        assert_eq!(read_sized(&mut taken, &table(&lanes), 3 * MIB), [17]);
     }
 
     #[test]
@@ -175,7 +234,10 @@ mod tests {
                 let index = usize::try_from(seq).unwrap() - 1;
                 let lane = lanes[index];
                 seen.entry(LaneKey::new(lane)).or_default().push(seq);
-                taken.done(&LaneKey::new(lane));
+                taken.done(&Load {
+                    lane: LaneKey::new(lane),
+                    bytes: 0,
+                });
                 table.retain(|(other, _)| *other != seq);
             }
         }
