@@ -118,21 +118,48 @@ fn whole_frame(buffer: &[u8]) -> Option<usize> {
     (length <= buffer.len()).then_some(length)
 }
 
+/// A daemon with one session and one effect at a time.
+pub struct Pinger {
+    stream: UnixStream,
+    run: usize,
+    sent: usize,
+}
+
+impl Pinger {
+    pub async fn connect(socket: &Path) -> io::Result<Self> {
+        Ok(Self {
+            stream: UnixStream::connect(socket).await?,
+            run: RUNS.fetch_add(1, Ordering::Relaxed),
+            sent: 0,
+        })
+    }
+
+    pub async fn send(&mut self) -> io::Result<()> {
+        let bytes = frame(self.run, 0, self.sent);
+        self.sent += 1;
+        self.stream.write_all(&bytes).await
+    }
+
+    /// Waits for the ack of the last.
+    pub async fn ack(&mut self) -> io::Result<()> {
+        let mut ack = [0u8; HEADER];
+        self.stream.read_exact(&mut ack).await?;
+        match ack[5] {
+            SUCCESS => Ok(()),
+            _ => Err(io::Error::other("an effect FAILED")),
+        }
+    }
+}
+
 /// One effect at a time: the time from frame written to ack read, for each.
 pub async fn ping_pong(socket: &Path, rounds: usize) -> io::Result<Vec<Duration>> {
-    let mut stream = UnixStream::connect(socket).await?;
-    let run = RUNS.fetch_add(1, Ordering::Relaxed);
-    let mut ack = [0u8; HEADER];
+    let mut pinger = Pinger::connect(socket).await?;
     let mut times = Vec::with_capacity(rounds);
-    for n in 0..rounds {
-        let bytes = frame(run, 0, n);
+    for _ in 0..rounds {
         let started = Instant::now();
-        stream.write_all(&bytes).await?;
-        stream.read_exact(&mut ack).await?;
+        pinger.send().await?;
+        pinger.ack().await?;
         times.push(started.elapsed());
-        if ack[5] != SUCCESS {
-            return Err(io::Error::other("an effect FAILED"));
-        }
     }
     Ok(times)
 }

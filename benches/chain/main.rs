@@ -10,6 +10,7 @@
 mod delay;
 mod lanes;
 mod load;
+mod outbox;
 mod processes;
 mod serial;
 
@@ -30,10 +31,11 @@ fn main() {
         .enable_all()
         .build()
         .expect("runtime");
-    let parts: [(&str, Part); 7] = [
+    let parts: [(&str, Part); 8] = [
         ("up", up),
         ("idle", idle),
         ("latency", latency),
+        ("outbox", outbox::latency),
         ("throughput", throughput),
         ("distance", distance),
         ("lanes", lanes::idle),

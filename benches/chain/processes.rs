@@ -32,7 +32,13 @@ impl Chain {
     /// Starts a chain, against `upstream` (server URL and API key) or, without
     /// one, against an emulator of its own.
     pub fn start(upstream: Option<(&str, &str)>) -> Self {
+        Self::configured(upstream, "")
+    }
+
+    /// The same with these settings.
+    pub fn configured(upstream: Option<(&str, &str)>, settings: &str) -> Self {
         let base = tempfile::tempdir().expect("temporary directory");
+        fs::write(base.path().join("falco.toml"), settings).expect("settings");
         let mut command = falco(base.path());
         if let Some((url, key)) = upstream {
             command

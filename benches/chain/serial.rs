@@ -36,6 +36,18 @@ impl Serial {
         }
     }
 
+    /// Has every message of `channel` sent here from now on.
+    pub async fn subscribe(&mut self, channel: &str) {
+        let text = format!(r#"{{"action":10,"channel":"{channel}"}}"#);
+        self.socket.send(Message::text(text)).await.expect("sent");
+        self.wait_for(r#""action":11,"#).await;
+    }
+
+    /// Waits for the next message that comes.
+    pub async fn message(&mut self) {
+        self.wait_for(r#""action":15,"#).await;
+    }
+
     /// Publishes `count` messages, each after the ACK of the one before.
     pub async fn publish(&mut self, count: usize) -> Vec<Duration> {
         let mut times = Vec::with_capacity(count);
