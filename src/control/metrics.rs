@@ -1,7 +1,9 @@
 //! Serves the numbers of the status over HTTP, to this machine only.
 //!
 //! `GET /metrics` asks the supervisor as `falco status` does and is answered
-//! with the same text as `falco metrics`; there is nothing else. One request a
+//! with the same text as `falco metrics`; there is nothing else. It answers to
+//! names of this machine only, so that no page in a browser reads it under a
+//! name that was made to lead here. One request a
 //! connection, so few connections at once and so long for each: whoever is slow
 //! costs nobody but those who scrape.
 //!
@@ -9,14 +11,15 @@
 
 use std::convert::Infallible;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::body::Incoming;
-use hyper::header::{ALLOW, CONTENT_TYPE, HeaderValue};
+use hyper::header::{ALLOW, CONTENT_TYPE, HOST, HeaderValue};
+use hyper::http::uri::Authority;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, StatusCode};
@@ -172,6 +175,10 @@ async fn serve(stream: TcpStream, commands: mpsc::Sender<Command>) {
 }
 
 async fn answer(request: &hyper::Request<Incoming>, commands: &mpsc::Sender<Command>) -> Response {
+    if !is_for_this_machine(request) {
+        let foreign = "this answers to localhost and loopback addresses only\n".to_owned();
+        return text(StatusCode::FORBIDDEN, foreign);
+    }
     if request.uri().path() != "/metrics" {
         return text(StatusCode::NOT_FOUND, "there is only /metrics\n".to_owned());
     }
@@ -189,6 +196,24 @@ async fn answer(request: &hyper::Request<Incoming>, commands: &mpsc::Sender<Comm
     let kind = HeaderValue::from_static(metrics::CONTENT_TYPE);
     page.headers_mut().insert(CONTENT_TYPE, kind);
     page
+}
+
+/// Whether it was asked for by a name that only leads here.
+fn is_for_this_machine(request: &hyper::Request<Incoming>) -> bool {
+    let named = request
+        .headers()
+        .get(HOST)
+        .and_then(|host| host.to_str().ok());
+    let named = named.and_then(|host| host.parse::<Authority>().ok());
+    let Some(authority) = request.uri().authority().cloned().or(named) else {
+        return false;
+    };
+    let host = authority
+        .host()
+        .trim_start_matches('[')
+        .trim_end_matches(']');
+    let address = host.parse::<IpAddr>();
+    host == "localhost" || address.is_ok_and(|address| address.is_loopback())
 }
 
 async fn ask(commands: &mpsc::Sender<Command>) -> Option<Box<Status>> {

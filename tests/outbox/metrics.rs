@@ -27,7 +27,8 @@ fn http(address: &str, request: &str) -> String {
 }
 
 fn get(address: &str, path: &str) -> String {
-    http(address, &format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n"))
+    let head = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\n\r\n");
+    http(address, &head)
 }
 
 fn address(chain: &Chain) -> String {
@@ -54,8 +55,15 @@ fn what_is_served_is_what_the_verb_prints_and_nothing_else_is() {
     assert!(head.contains("text/plain; version=0.0.4"), "{head}");
     assert_eq!(names(body), names(&chain.run(&["metrics"]).1));
     assert!(get(&address, "/").starts_with("HTTP/1.1 404"));
-    let post = "POST /metrics HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n";
+    let post = "POST /metrics HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n";
     assert!(http(&address, post).starts_with("HTTP/1.1 405"));
+    let head = http(&address, "HEAD /metrics HTTP/1.1\r\nHost: [::1]\r\n\r\n");
+    assert!(head.starts_with("HTTP/1.1 200 OK") && head.ends_with("\r\n\r\n"));
+    for host in ["Host: rebound.example\r\n", "Host: 192.0.2.1:9464\r\n", ""] {
+        let foreign = http(&address, &format!("GET /metrics HTTP/1.1\r\n{host}\r\n"));
+        assert!(foreign.starts_with("HTTP/1.1 40"), "{host}: {foreign}");
+        assert!(!foreign.contains("falco_"), "{foreign}");
+    }
     let (_, text) = chain.run(&["status"]);
     let told = format!("http://{address}/metrics");
     assert!(text.contains(&told), "{text}");
@@ -147,6 +155,15 @@ fn every_line_is_a_comment_or_a_sample_and_the_outbox_is_counted() {
     assert!(has("falco_effects_answered_total{outcome=\"success\"} 5"));
     assert!(has("falco_outbox_depth 5"), "{text}");
     assert!(has("falco_part_ready{part=\"falco\"} 1"));
+    assert!(has("falco_outbox_state{state=\"ok\"} 1"), "{text}");
+    assert!(has("falco_outbox_state{state=\"full\"} 0"));
+    for route in ["test", "other", "(own)"] {
+        let connected = u8::from(route == "(own)");
+        let line = format!("falco_route_connected{{route=\"{route}\"}} {connected}");
+        assert!(has(&line), "{line} in {text}");
+    }
+    let waiting = "falco_route_effects_waiting{route=\"test\"} 5";
+    assert!(has(waiting), "{text}");
 }
 
 #[test]

@@ -31,6 +31,9 @@ pub(super) struct WayId(usize);
 /// The chain's own transport.
 pub(super) const OWN: usize = 0;
 
+/// What it is called where routes are told; no other can have that name.
+const OWN_NAME: &str = "(own)";
+
 /// One way.
 #[derive(Debug)]
 pub(super) struct Way {
@@ -201,6 +204,19 @@ impl Ways {
 
     pub(super) fn way(&mut self, way: WayId) -> &mut Way {
         &mut self.all[way.0]
+    }
+
+    /// What the routes are called, by their numbers.
+    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+        let others = self.names.iter().map(|name| &**name);
+        std::iter::once(OWN_NAME).chain(others)
+    }
+
+    /// Every way, and the number of its route.
+    pub(super) fn by_route(&self) -> impl Iterator<Item = (usize, &Way)> {
+        let routes = self.routes().end;
+        let ways = self.all.iter().enumerate();
+        ways.map(move |(at, way)| (at % routes, way))
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &Way> {

@@ -2,23 +2,47 @@
 //!
 //! Counters start anew with their part; histograms have fixed buckets.
 
-use std::fmt::Write as _;
+mod page;
 
-use super::control::{IngestStatus, Status};
+use super::control::{IngestStatus, RouteStatus, Status};
 use super::ipc::TransportStatus;
 use super::outbox::{InboxStatus, OutboxStatus};
+use page::{Page, number};
 
 /// What the text is, for HTTP.
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
+/// How an outbox can be.
+const OUTBOX_STATES: [&str; 7] = [
+    "recovering",
+    "ok",
+    "draining",
+    "degraded",
+    "bypass",
+    "full",
+    "failed",
+];
+
+/// What a connection to Ably can be in.
+const UPSTREAM_STATES: [&str; 8] = [
+    "initialized",
+    "connecting",
+    "connected",
+    "disconnected",
+    "suspended",
+    "closing",
+    "closed",
+    "failed",
+];
+
 /// Everything `status` says in numbers.
 #[must_use]
 pub fn text(status: &Status) -> String {
-    let mut page = Page(String::new());
+    let mut page = Page::new();
     page.family("falco_build_info", "gauge", "The version that runs.");
     page.sample("falco_build_info", &[("version", &status.version)], 1.0);
     page.gauge(
-        "falco_up_seconds",
+        "falco_uptime_seconds",
         "Since the start of the chain.",
         ms(status.up_ms),
     );
@@ -31,13 +55,16 @@ pub fn text(status: &Status) -> String {
     if let Some(ingest) = &status.ingest {
         effects(&mut page, ingest);
     }
+    if let Some(ingest) = &status.ingest {
+        routes(&mut page, &ingest.routes);
+    }
     if let Some(outbox) = status.ingest.as_ref().and_then(|i| i.outbox.as_ref()) {
         kept(&mut page, outbox);
     }
     if let Some(transport) = &status.transport {
         upstream(&mut page, transport);
     }
-    page.0
+    page.text()
 }
 
 fn parts(page: &mut Page, status: &Status) {
@@ -146,9 +173,43 @@ fn latencies(page: &mut Page, ingest: &IngestStatus) {
     }
 }
 
+/// Each transport by itself; the chain's own is called `(own)`.
+fn routes(page: &mut Page, routes: &[RouteStatus]) {
+    type Number = fn(&RouteStatus) -> f64;
+    let families: [(&str, &str, Number); 4] = [
+        (
+            "falco_route_connected",
+            "Whether Falco has this transport.",
+            |route| f64::from(u8::from(route.connected)),
+        ),
+        (
+            "falco_route_effects_waiting",
+            "Effects in a lane of this route.",
+            |route| number(route.queued),
+        ),
+        (
+            "falco_route_effects_in_flight",
+            "Effects on their way by this route.",
+            |route| number(route.in_flight),
+        ),
+        (
+            "falco_route_oldest_effect_seconds",
+            "Age of the oldest in a lane of this route.",
+            |route| ms(route.oldest_age_ms),
+        ),
+    ];
+    for (name, help, value) in families {
+        page.family(name, "gauge", help);
+        for route in routes {
+            page.sample(name, &[("route", &route.name)], value(route));
+        }
+    }
+}
+
 fn kept(page: &mut Page, outbox: &OutboxStatus) {
-    page.family("falco_outbox_state", "gauge", "How the outbox is.");
-    page.sample("falco_outbox_state", &[("state", &outbox.state)], 1.0);
+    let name = "falco_outbox_state";
+    page.family(name, "gauge", "How the outbox is: 1 for what it is.");
+    page.state(name, &[], &OUTBOX_STATES, &outbox.state);
     page.gauge(
         "falco_outbox_depth",
         "Effects kept until they are published.",
@@ -166,9 +227,14 @@ fn kept(page: &mut Page, outbox: &OutboxStatus) {
     );
     page.gauge("falco_outbox_bytes", "Bytes on disk.", number(outbox.bytes));
     page.gauge(
-        "falco_outbox_bytes_max",
+        "falco_outbox_max_bytes",
         "What they may reach.",
         number(outbox.bytes_max),
+    );
+    page.gauge(
+        "falco_outbox_disk_free_bytes",
+        "Room on its disk.",
+        number(outbox.disk_free),
     );
     page.gauge(
         "falco_outbox_segments",
@@ -224,17 +290,12 @@ fn received(page: &mut Page, inbox: &InboxStatus) {
 }
 
 fn upstream(page: &mut Page, transport: &TransportStatus) {
-    page.family(
-        "falco_upstream",
-        "gauge",
-        "The state of each connection to Ably.",
-    );
+    let name = "falco_upstream_state";
+    let help = "The state of each connection to Ably: 1 for what it is in.";
+    page.family(name, "gauge", help);
     for up in &transport.connections {
-        let labels = [
-            ("audience", up.audience.as_str()),
-            ("state", up.state.as_str()),
-        ];
-        page.sample("falco_upstream", &labels, 1.0);
+        let labels = [("audience", up.audience.as_str())];
+        page.state(name, &labels, &UPSTREAM_STATES, &up.state);
     }
     page.gauge(
         "falco_transport_clients",
@@ -247,80 +308,13 @@ fn ms(ms: u64) -> f64 {
     number(ms) / 1000.0
 }
 
-fn micros(us: u64) -> f64 {
-    number(us) / 1_000_000.0
-}
-
-/// Exact to nine thousand million million.
-#[allow(clippy::cast_precision_loss)]
-fn number(count: u64) -> f64 {
-    count as f64
-}
-
-/// The text format, line by line.
-struct Page(String);
-
-impl Page {
-    fn family(&mut self, name: &str, kind: &str, help: &str) {
-        _ = writeln!(self.0, "# HELP {name} {help}\n# TYPE {name} {kind}");
-    }
-
-    fn sample(&mut self, name: &str, labels: &[(&str, &str)], value: f64) {
-        let escape = |v: &str| {
-            v.replace('\\', r"\\")
-                .replace('"', "\\\"")
-                .replace('\n', "\\n")
-        };
-        let labels = labels.iter().map(|(k, v)| format!("{k}=\"{}\"", escape(v)));
-        let labels = labels.collect::<Vec<_>>().join(",");
-        _ = match labels.as_str() {
-            "" => writeln!(self.0, "{name} {value}"),
-            labels => writeln!(self.0, "{name}{{{labels}}} {value}"),
-        };
-    }
-
-    /// `buckets` count each observation once, under its bound in microseconds;
-    /// `total` is their count and their sum.
-    fn histogram(
-        &mut self,
-        name: &str,
-        labels: &[(&str, &str)],
-        buckets: &[(u64, u64)],
-        total: (u64, u64),
-    ) {
-        let bucket = format!("{name}_bucket");
-        let mut within = 0;
-        for &(bound_us, count) in buckets {
-            within += count;
-            let bound = micros(bound_us).to_string();
-            let labels = [labels, &[("le", &bound)]].concat();
-            self.sample(&bucket, &labels, number(within));
-        }
-        let all = [labels, &[("le", "+Inf")]].concat();
-        let (count, sum_us) = total;
-        self.sample(&bucket, &all, number(count));
-        self.sample(&format!("{name}_sum"), labels, micros(sum_us));
-        self.sample(&format!("{name}_count"), labels, number(count));
-    }
-
-    fn gauge(&mut self, name: &str, help: &str, value: f64) {
-        self.family(name, "gauge", help);
-        self.sample(name, &[], value);
-    }
-
-    fn counter(&mut self, name: &str, help: &str, value: u64) {
-        self.family(name, "counter", help);
-        self.sample(name, &[], number(value));
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn a_histogram_is_cumulative_and_a_label_is_escaped() {
-        let mut page = Page(String::new());
+        let mut page = Page::new();
         kept(
             &mut page,
             &OutboxStatus {
@@ -331,14 +325,16 @@ mod tests {
                 ..OutboxStatus::default()
             },
         );
+        let text = page.text();
         for line in [
+            r#"falco_outbox_state{state="ok"} 0"#,
             r#"falco_outbox_state{state="o\"k"} 1"#,
             r#"falco_outbox_sync_seconds_bucket{le="0.0001"} 1"#,
             r#"falco_outbox_sync_seconds_bucket{le="0.00025"} 3"#,
             r#"falco_outbox_sync_seconds_bucket{le="+Inf"} 4"#,
             "falco_outbox_sync_seconds_sum 0.0035",
         ] {
-            assert!(page.0.lines().any(|l| l == line), "{line} in {}", page.0);
+            assert!(text.lines().any(|l| l == line), "{line} in {text}");
         }
     }
 }
