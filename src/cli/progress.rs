@@ -89,6 +89,7 @@ impl Progress {
                     "  {warn} ended {part}, pid {pids}: it had outlived its supervisor"
                 ));
             }
+            Event::PartBusy { part, what } => self.say(&format!("  {part:<10} {what}")),
             Event::PartReady {
                 part,
                 pid,

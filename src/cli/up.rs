@@ -107,7 +107,7 @@ fn bring_up(args: Args, inherited: Inherited) -> Result<(), Failure> {
         progress = progress.with_way_out("press Ctrl-C again to kill now");
     }
     let loaded = config::load(&paths, &args.setup.given());
-    let deadline = began + patience(&args, loaded.as_ref().ok());
+    let deadline = Deadline::new(began, &args, loaded.as_ref().ok());
     // Of interest only to who starts something.
     let mut loaded = Some(loaded);
     // A unit that runs `falco up` is the service itself.
@@ -135,7 +135,7 @@ fn bring_up(args: Args, inherited: Inherited) -> Result<(), Failure> {
                     if let Some(service) = &service {
                         // It is the service's to take.
                         drop(lock);
-                        start_service(service, &args, &progress, deadline).await?;
+                        start_service(service, &args, &progress, deadline.at).await?;
                         started = Some(service);
                         continue;
                     }
@@ -167,6 +167,31 @@ fn bring_up(args: Args, inherited: Inherited) -> Result<(), Failure> {
             tokio::time::sleep(LOOK_AGAIN).await;
         }
     })
+}
+
+/// Until when the chain has to be ready.
+#[derive(Clone, Copy)]
+struct Deadline {
+    at: Instant,
+    /// What a part has that is at work and says so, unless somebody who waits
+    /// has said how long.
+    again: Option<Duration>,
+}
+
+impl Deadline {
+    fn new(began: Instant, args: &Args, loaded: Option<&Loaded>) -> Self {
+        let patience = patience(args, loaded);
+        Self {
+            at: began + patience,
+            again: args.timeout.is_none().then_some(patience),
+        }
+    }
+
+    fn handle(&mut self, event: &Event) {
+        if let (Event::PartBusy { .. }, Some(again)) = (event, self.again) {
+            self.at = self.at.max(Instant::now() + again);
+        }
+    }
 }
 
 /// How long to wait for the chain; a file that is wrong has no say.
@@ -332,24 +357,27 @@ async fn stay(supervisor: Supervisor, progress: &Progress) -> Result<(), Failure
 async fn attach(
     paths: &Paths,
     progress: &Progress,
-    deadline: Instant,
+    mut deadline: Deadline,
     who: Option<Holder>,
 ) -> Result<Option<Summary>, Failure> {
     let begun = Exchange::begin(&paths.control_socket(), &Request::Attach).await;
     let Ok(mut exchange) = begun else {
-        return still_time(deadline, paths, who).map(|()| None);
+        return still_time(deadline.at, paths, who).map(|()| None);
     };
     loop {
-        let left = deadline.saturating_duration_since(Instant::now());
+        let left = deadline.at.saturating_duration_since(Instant::now());
         match exchange.next(left).await {
             Ok(Event::Ready(summary)) => return Ok(Some(summary)),
             Ok(Event::Failed(failure)) => return Err(Failure::from_start(failure)),
             Ok(Event::Stopped { .. }) => return Err(stopped_meanwhile()),
             Ok(Event::Refused(_)) => {
-                return still_time(deadline, paths, who).map(|()| None);
+                return still_time(deadline.at, paths, who).map(|()| None);
             }
-            Ok(event) => progress.show(&event),
-            Err(_) => return still_time(deadline, paths, who).map(|()| None),
+            Ok(event) => {
+                deadline.handle(&event);
+                progress.show(&event);
+            }
+            Err(_) => return still_time(deadline.at, paths, who).map(|()| None),
         }
     }
 }
@@ -374,7 +402,7 @@ struct Launch<'a> {
 
 impl Launch<'_> {
     /// Starts the detached supervisor and waits until the chain is ready.
-    async fn run(&self, mut lock: Lock, deadline: Instant) -> Result<Summary, Failure> {
+    async fn run(&self, mut lock: Lock, mut deadline: Deadline) -> Result<Summary, Failure> {
         let place = progress::tilde(self.paths.base());
         self.progress
             .say(&format!("falco {}  {place}", env!("CARGO_PKG_VERSION")));
@@ -389,7 +417,7 @@ impl Launch<'_> {
         let mut interrupt = signal(SignalKind::interrupt()).map_err(|e| cannot("wait", &e))?;
         loop {
             let line = tokio::select! {
-                line = timeout_at(deadline.into(), lines.next_line()) => line,
+                line = timeout_at(deadline.at.into(), lines.next_line()) => line,
                 _ = interrupt.recv() => {
                     return Err(self.abort(&mut daemon, Exit::Interrupted, "interrupted").await);
                 }
@@ -421,7 +449,10 @@ impl Launch<'_> {
                     daemon.ended(END_PATIENCE).await;
                     return Err(stopped_meanwhile());
                 }
-                Some(event) => self.progress.show(&event),
+                Some(event) => {
+                    deadline.handle(&event);
+                    self.progress.show(&event);
+                }
                 None => return Err(died(&boot_log)),
             }
         }

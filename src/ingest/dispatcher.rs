@@ -29,7 +29,7 @@ use crate::clock::BootTime;
 use crate::delivery::{Admission, Admitted, Class, Failure, Outcome};
 use crate::journal::Note;
 use crate::net::ipc;
-use crate::protocol::control::IngestStatus;
+use crate::protocol::control::{IngestStatus, RouteStatus};
 use crate::protocol::envelope::SideEffect;
 use crate::protocol::id::EffectId;
 use crate::shutdown::Shutdown;
@@ -99,6 +99,8 @@ pub(super) struct Dispatcher {
     closed: watch::Receiver<Option<&'static str>>,
     keeper: Option<Keeper>,
     verdict: watch::Sender<Option<String>>,
+    /// Whether what an earlier run has left is known.
+    has_read: watch::Sender<bool>,
     outboxes: Outboxes,
     submissions: mpsc::Receiver<Submission>,
     queries: mpsc::Receiver<Query>,
@@ -158,6 +160,7 @@ impl Dispatcher {
             closed: config.closed.clone(),
             keeper: keeper.map(|outbox| Keeper::new(outbox, shutdown)),
             verdict: watch::Sender::new(None),
+            has_read: watch::Sender::new(config.outbox.is_none()),
             outboxes: Outboxes::default(),
             submissions,
             queries,
@@ -176,6 +179,12 @@ impl Dispatcher {
     /// Tells why Falco cannot go on, once that is so.
     pub(super) fn verdict(&self) -> watch::Receiver<Option<String>> {
         self.verdict.subscribe()
+    }
+
+    /// Tells whether what an earlier run has left is known, and so effects are
+    /// taken.
+    pub(super) fn has_read(&self) -> watch::Receiver<bool> {
+        self.has_read.subscribe()
     }
 
     /// What the journal remembers for the inbox, once it was read; `None` if
@@ -416,6 +425,7 @@ impl Dispatcher {
         let Some(keeper) = &mut self.keeper else {
             return;
         };
+        self.has_read.send_replace(keeper.has_read());
         match event {
             keeper::Event::Recovered(recovered) => {
                 keeper.handle_recovered(*recovered, &self.ways, &mut self.admission);
@@ -517,16 +527,30 @@ impl Dispatcher {
             outbox: self.keeper.as_ref().map(Keeper::status),
             ..self.sums.status()
         };
-        for way in self.ways.iter() {
+        status.routes = self
+            .ways
+            .names()
+            .map(|name| RouteStatus {
+                name: name.to_owned(),
+                ..RouteStatus::default()
+            })
+            .collect();
+        for (route, way) in self.ways.by_route() {
             let depth = way.lanes.depth(now);
-            let oldest = u64::try_from(depth.oldest.as_millis()).unwrap_or(u64::MAX);
             status.lanes += depth.lanes as u64;
-            status.queued += (depth.effects - depth.in_flight) as u64;
-            status.in_flight += depth.in_flight as u64;
-            status.oldest_age_ms = status.oldest_age_ms.max(oldest);
             status.retries += depth.retries;
             status.doubtful += depth.doubtful;
+            let route = &mut status.routes[route];
+            let oldest = u64::try_from(depth.oldest.as_millis()).unwrap_or(u64::MAX);
+            route.connected |= way.link.is_up();
+            route.queued += (depth.effects - depth.in_flight) as u64;
+            route.in_flight += depth.in_flight as u64;
+            route.oldest_age_ms = route.oldest_age_ms.max(oldest);
         }
+        let oldest = status.routes.iter().map(|route| route.oldest_age_ms);
+        status.oldest_age_ms = oldest.max().unwrap_or(0);
+        status.queued = status.routes.iter().map(|route| route.queued).sum();
+        status.in_flight = status.routes.iter().map(|route| route.in_flight).sum();
         status
     }
 }

@@ -153,6 +153,7 @@ impl Config {
 pub(crate) struct Handle {
     queries: mpsc::Sender<Query>,
     linked: watch::Receiver<bool>,
+    has_read: watch::Receiver<bool>,
     verdict: watch::Receiver<Option<String>>,
     inbox: Option<Tally>,
 }
@@ -168,6 +169,12 @@ impl Handle {
     /// Resolves once there is a connection to the transport, or Falco has ended.
     pub(crate) async fn linked(&self) {
         _ = self.linked.clone().wait_for(|linked| *linked).await;
+    }
+
+    /// Resolves once what an earlier run has left is known, and effects are
+    /// taken, or Falco has ended.
+    pub(crate) async fn has_read(&self) {
+        _ = self.has_read.clone().wait_for(|has_read| *has_read).await;
     }
 
     /// What it is doing; all zero once it has stopped.
@@ -227,12 +234,14 @@ pub(crate) fn start(config: &Config, listener: Listener, shutdown: &Shutdown) ->
         tally
     });
     let linked = dispatcher.linked();
+    let has_read = dispatcher.has_read();
     let verdict = dispatcher.verdict();
     shutdown.spawn(dispatcher.run(shutdown.clone()));
     shutdown.spawn(server::run(listener, shared));
     Handle {
         queries,
         linked,
+        has_read,
         verdict,
         inbox,
     }

@@ -51,8 +51,8 @@ pub fn recovery(data: &[u8]) {
         dedupe_horizon: std::time::Duration::MAX,
         ..Config::default()
     };
-    let (_, opened) = open_on(disk.clone(), &config, now).expect("as before");
+    let (_, opened) = open_on(disk.clone(), &config, now, &Reading::default()).expect("as before");
     assert_eq!(opened.live.len(), first.fold.live.len());
-    let (_, again) = open_on(disk, &config, now).expect("after the repair");
+    let (_, again) = open_on(disk, &config, now, &Reading::default()).expect("after the repair");
     assert_eq!((opened.live, opened.done), (again.live, again.done));
 }

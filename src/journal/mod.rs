@@ -50,6 +50,7 @@ mod handle;
 mod lines;
 mod look;
 mod quarantine;
+mod reading;
 mod record;
 mod recovery;
 mod report;
@@ -77,6 +78,7 @@ pub use entry::{DeadLetter, Done, Effect, Entry, Live, Note, ReadBack, Recovered
 pub use error::{Closed, OpenError, TryAppendError, Unreadable, Unrecorded};
 pub use handle::{Appended, Journal, Receipt};
 pub use look::Look;
+pub use reading::Reading;
 pub use report::{Class, Damage, Report};
 pub use stats::{BUCKETS_US, Health, Histogram, Progress, Stats};
 
@@ -95,7 +97,21 @@ impl Journal {
     ///
     /// See [`OpenError`]; nothing was changed then.
     pub fn open(directory: &Path, config: &Config) -> Result<(Self, Recovered), OpenError> {
-        let (core, recovered) = open_on(Disk::open(directory)?, config, Now::read())?;
+        Self::open_watched(directory, config, &Reading::default())
+    }
+
+    /// As [`Self::open`]; `reading` says meanwhile how far it is.
+    ///
+    /// # Errors
+    ///
+    /// See [`OpenError`]; nothing was changed then.
+    pub fn open_watched(
+        directory: &Path,
+        config: &Config,
+        reading: &Reading,
+    ) -> Result<(Self, Recovered), OpenError> {
+        let disk = Disk::open(directory)?;
+        let (core, recovered) = open_on(disk, config, Now::read(), reading)?;
         Ok((start(core)?, recovered))
     }
 }
@@ -123,9 +139,11 @@ fn open_on<S: Storage>(
     storage: S,
     config: &Config,
     now: Now,
+    reading: &Reading,
 ) -> Result<(Core<S>, Recovered), OpenError> {
     let begun = Instant::now();
-    let mut read = recovery::read(&storage, done_since(config, now), scan::OLDER)?;
+    let since = done_since(config, now);
+    let mut read = recovery::read_watched(&storage, since, scan::OLDER, reading)?;
     let repaired = recovery::repair(&storage, &mut read, now.ms);
     let report = read.report.clone();
     tell(&report, &repaired, begun);

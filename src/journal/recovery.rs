@@ -22,6 +22,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::error::OpenError;
 use super::fold::Fold;
+use super::reading::Reading;
 use super::record::Payload;
 use super::report::{Class, Damage, Report};
 use super::scan::{self, Bounds, Gap, OlderFormat, ScanError, Scanned};
@@ -61,11 +62,22 @@ pub(super) fn read<S: Storage>(
     done_since_ms: u64,
     older: &[OlderFormat],
 ) -> Result<Read, OpenError> {
+    read_watched(storage, done_since_ms, older, &Reading::default())
+}
+
+/// As [`read`]; `reading` says meanwhile how far it is.
+pub(super) fn read_watched<S: Storage>(
+    storage: &S,
+    done_since_ms: u64,
+    older: &[OlderFormat],
+    reading: &Reading,
+) -> Result<Read, OpenError> {
     let files = segment_files(storage)?;
     let mut cut = None;
     loop {
+        reading.begin(files.iter().map(|file| file.bytes).sum());
         let mut fold = Fold::remembering_since(done_since_ms);
-        let parts = read_parts(storage, &files, cut, older, &mut fold)?;
+        let parts = read_parts(storage, &files, cut, older, &mut fold, reading)?;
         let durable = parts.iter().map(|p| p.scanned.durable).max().unwrap_or(0);
         let hole = parts.last().and_then(|last| hole(last, durable));
         if let Some(hole) = hole {
@@ -126,6 +138,7 @@ fn read_parts<S: Storage>(
     cut: Option<u64>,
     older: &[OlderFormat],
     fold: &mut Fold,
+    reading: &Reading,
 ) -> Result<Vec<Part>, OpenError> {
     let mut parts = Vec::with_capacity(files.len());
     let mut read = 0;
@@ -141,7 +154,7 @@ fn read_parts<S: Storage>(
             superseded_from: next.unwrap_or(u64::MAX),
             end,
         };
-        parts.push(read_part(storage, file, bounds, older, fold)?);
+        parts.push(read_part(storage, file, bounds, older, (fold, reading))?);
         read += file.bytes;
         left -= file.bytes;
         fold.live.expect(read, left);
@@ -154,7 +167,7 @@ fn read_part<S: Storage>(
     file: &Segment,
     bounds: Bounds,
     older: &[OlderFormat],
-    fold: &mut Fold,
+    (fold, reading): (&mut Fold, &Reading),
 ) -> Result<Part, OpenError> {
     let name = file.name();
     let path = || storage.path(&name);
@@ -169,6 +182,7 @@ fn read_part<S: Storage>(
             Payload::Discard => segment.settle(1, bytes, found.record.t),
             _ => {}
         }
+        reading.count_record(u64::from(found.length) + 1);
         fold.apply(found, file.id);
     })
     .map_err(|error| match error {

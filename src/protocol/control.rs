@@ -23,7 +23,7 @@ use super::outbox::{OutboxAnswer, OutboxRequest};
 
 pub use status::{
     ChainState, IngestStatus, LastExit, LatencyStatus, LogStatus, Login, LoginState, MetricsPlace,
-    PartKind, PartState, PartStatus, STATUS_SCHEMA, SocketStatus, Status,
+    PartKind, PartState, PartStatus, RouteStatus, STATUS_SCHEMA, SocketStatus, Status,
 };
 
 /// The longest request line.
@@ -81,6 +81,13 @@ pub enum Event {
         part: String,
         /// They.
         pids: Vec<u32>,
+    },
+    /// A part does not answer yet, and is at work.
+    PartBusy {
+        /// Its name.
+        part: String,
+        /// What it is at.
+        what: String,
     },
     /// A part answers.
     PartReady {

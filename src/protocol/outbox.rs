@@ -5,6 +5,8 @@
 //! ← {"event":"outbox","records":[{"id":"…","lane":"…","arrived_ms":…}],"more":false}
 //! ```
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 /// What can be asked.
@@ -119,6 +121,8 @@ pub struct OutboxLetter {
 pub struct OutboxStatus {
     /// `recovering`, `ok`, `draining`, `degraded`, `bypass`, `full` or `failed`.
     pub state: String,
+    /// How far the reading of what an earlier run has left is, until it is done.
+    pub recovering: Option<RecoveryStatus>,
     /// Effects to be published.
     pub depth: u64,
     /// Effects given up.
@@ -137,6 +141,8 @@ pub struct OutboxStatus {
     pub bytes: u64,
     /// What they may reach.
     pub bytes_max: u64,
+    /// Room on its disk, in bytes.
+    pub disk_free: u64,
     /// Its segment files.
     pub segments: u64,
     /// Damaged ranges that were set aside.
@@ -157,6 +163,25 @@ pub struct OutboxStatus {
     pub last_error: Option<String>,
     /// How the inbox is, if there is one and Falco runs.
     pub inbox: Option<InboxStatus>,
+}
+
+/// How far the reading of the journal is.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct RecoveryStatus {
+    /// Records read.
+    pub records: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Bytes there are to read.
+    pub bytes_all: u64,
+}
+
+impl fmt::Display for RecoveryStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let percent = (self.bytes * 100).checked_div(self.bytes_all).unwrap_or(0);
+        write!(f, "{} records read, {percent} %", self.records)
+    }
 }
 
 /// How the inbox is.

@@ -170,6 +170,15 @@ impl Chain {
         self.gone_by
     }
 
+    /// A part that does not answer yet is at work, and has as long again for it.
+    pub fn handle_busy(&mut self, id: PartId, incarnation: u32, now: Instant) {
+        if let Some(part) = self.current(id, incarnation)
+            && let State::Starting { ready_by, .. } = &mut part.state
+        {
+            *ready_by = now + part.plan.ready_within;
+        }
+    }
+
     /// A part answers.
     pub fn handle_ready(&mut self, id: PartId, incarnation: u32, now: Instant) {
         let Some(part) = self.current(id, incarnation) else {

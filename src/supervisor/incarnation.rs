@@ -64,6 +64,8 @@ pub(super) struct Report {
 pub(super) enum News {
     /// It runs as this process.
     Started { pid: u32 },
+    /// It does not answer yet, and is at this.
+    Busy { what: String },
     /// It answers, and said this.
     Ready { fact: String },
     /// It was asked whether it is alive.

@@ -36,12 +36,14 @@ type Outcome = Result<(), String>;
 pub(super) async fn live(server: Server, mut orders: mpsc::Receiver<Order>, reporter: Reporter) {
     let shutdown = Shutdown::new();
     let (ready, said) = oneshot::channel();
+    let (busy, work) = mpsc::channel(1);
     let serving = Serving {
         shutdown: shutdown.clone(),
         ready,
+        busy,
     };
     let ending = match run(server, serving) {
-        Ok(ended) => attend(ended, said, &shutdown, &mut orders, &reporter).await,
+        Ok(ended) => attend((ended, said, work), &shutdown, &mut orders, &reporter).await,
         Err(error) => Ending::CannotStart {
             error: format!("failed to start a thread: {error}"),
             permanent: false,
@@ -88,12 +90,19 @@ async fn main(serve: Serve, serving: Serving, grace: Duration) -> Outcome {
 enum Event {
     Ended(Outcome),
     Said(Option<String>),
+    Busy(String),
     Order(Option<Order>),
 }
 
+/// What a server says: how it ended, that it is ready, what it is at.
+type Ears = (
+    oneshot::Receiver<Outcome>,
+    oneshot::Receiver<String>,
+    mpsc::Receiver<String>,
+);
+
 async fn attend(
-    mut ended: oneshot::Receiver<Outcome>,
-    mut said: oneshot::Receiver<String>,
+    (mut ended, mut said, mut work): Ears,
     shutdown: &Shutdown,
     orders: &mut mpsc::Receiver<Order>,
     reporter: &Reporter,
@@ -103,6 +112,7 @@ async fn attend(
         let event = tokio::select! {
             outcome = &mut ended => Event::Ended(outcome.unwrap_or(Err("panicked".to_owned()))),
             word = &mut said, if !has_said => Event::Said(word.ok()),
+            Some(what) = work.recv(), if !has_said => Event::Busy(what),
             order = orders.recv() => Event::Order(order),
         };
         match event {
@@ -113,6 +123,7 @@ async fn attend(
                     reporter.say(News::Ready { fact }).await;
                 }
             }
+            Event::Busy(what) => reporter.say(News::Busy { what }).await,
             Event::Order(Some(Order::Terminate)) => shutdown.begin(),
             // Nobody asks a server of ours whether it is alive: it would tell.
             Event::Order(Some(Order::Ask)) => {}

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use sha2::{Digest, Sha256};
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 
 use super::chain::Plan;
 use super::probe::Probe;
@@ -174,6 +174,8 @@ pub struct Serving {
     pub shutdown: Shutdown,
     /// Takes one word once it answers: what the parts after it need to know.
     pub ready: oneshot::Sender<String>,
+    /// Takes what it is at until then: whoever says so has longer to get ready.
+    pub busy: mpsc::Sender<String>,
 }
 
 /// What each part said when it became ready; may hold secrets.

@@ -295,6 +295,11 @@ impl Supervisor {
                     life.pid = Some(pid);
                 }
             }
+            News::Busy { what } => {
+                self.chain.handle_busy(part, incarnation, now);
+                let part = self.name(part).to_owned();
+                self.watchers.tell(&Event::PartBusy { part, what });
+            }
             News::Ready { fact } => {
                 let Some(name) = self.members.get(&part).map(|m| &m.spec.plan.name) else {
                     return;

@@ -73,3 +73,29 @@ fn a_lane_that_pauses_delays_no_other() {
         (&outbox["depth"], &outbox["lanes"]) == (&json!(200), &json!(1))
     });
 }
+
+#[test]
+fn an_outbox_without_payloads_is_a_mistake_and_direct_mode_has_none() {
+    let without = "[outbox]\npayload = \"none\"\n";
+    let chain = Chain::new(&format!("[delivery]\nmode = \"outbox\"\n{without}"));
+    for verb in [&["config", "check"][..], &["up"]] {
+        let (code, text) = chain.run(verb);
+        let told = text.contains("outbox.payload") && text.contains("publishes from what it keeps");
+        assert!(code == 78 && told, "{code} {text}");
+    }
+    chain.configure(without);
+    chain.start();
+    let mut daemon = chain.daemon();
+    let secret = r#"{"type":"t","route":"test","channel":"c","payload":"not on disk"}"#;
+    daemon.send(1, secret);
+    let mut peer = chain.transport("test").accept();
+    let request = peer.read();
+    assert!(!chain.base().join("outbox").exists());
+    let noted = std::fs::read_dir(chain.base().join("run")).expect("a directory");
+    for file in noted {
+        let bytes = std::fs::read(file.expect("a file").path()).expect("reads");
+        assert!(!String::from_utf8_lossy(&bytes).contains("not on disk"));
+    }
+    peer.accept(&request);
+    daemon.expect_success(1);
+}

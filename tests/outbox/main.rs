@@ -13,4 +13,5 @@ mod full;
 mod inbox;
 mod metrics;
 mod operator;
+mod recovery;
 mod routes;

@@ -1,20 +1,9 @@
 //! Where effects are kept, and over which transports they leave.
 
-use super::super::config::{Config, Delivery, OnJournalFailure, Payload, Sync};
-use super::super::exit::{Exit, Failure};
+use super::super::config::{Config, Delivery, OnJournalFailure, Sync};
 use super::Ingredients;
 use crate::ingest;
 use crate::journal;
-
-/// Refuses what cannot be had together.
-pub(super) fn check(config: &Config) -> Result<(), Failure> {
-    if config.delivery == Delivery::Outbox && config.outbox.payload == Payload::None {
-        let text = "outbox.payload is \"none\", and an outbox publishes from what it keeps";
-        let hint = "take \"full\", or delivery.mode = \"direct\"";
-        return Err(Failure::new(Exit::Config, text).hint(hint));
-    }
-    Ok(())
-}
 
 /// Where effects are kept. Without an outbox, what an earlier run has left in
 /// one is published all the same.

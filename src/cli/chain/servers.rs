@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 
 use super::{Ingredients, keeping, plan};
 use crate::delivery;
@@ -16,6 +16,9 @@ use crate::token_broker::{self, Source};
 
 /// How long Falco may take to find the transport that is ready before it.
 const LINK_PATIENCE: Duration = Duration::from_secs(1);
+
+/// How often Falco says how far it is with its outbox.
+const TELL_EVERY: Duration = Duration::from_millis(500);
 
 /// Beyond the grace of what is on its way: the last acks.
 const LAST_ACKS: Duration = Duration::from_millis(1500);
@@ -100,12 +103,35 @@ async fn serve_falco(
     let listener = socket.listener().map_err(|e| Report(&e).to_string())?;
     let falco = ingest::start(&config, listener, &serving.shutdown);
     handle.send_replace(Some(falco.clone()));
-    if config.closed.borrow().is_none() {
-        _ = tokio::time::timeout(LINK_PATIENCE, falco.linked()).await;
+    let ready = async {
+        if config.closed.borrow().is_none() {
+            _ = tokio::time::timeout(LINK_PATIENCE, falco.linked()).await;
+        }
+        has_read(&falco, &serving.busy).await;
+    };
+    tokio::select! {
+        () = serving.shutdown.begun() => return Ok(()),
+        why = falco.failed() => return Err(why),
+        () = ready => {}
     }
     _ = serving.ready.send(String::new());
     tokio::select! {
         () = serving.shutdown.begun() => Ok(()),
         why = falco.failed() => Err(why),
+    }
+}
+
+/// Waits until Falco takes effects; says meanwhile how far it is, so that nobody
+/// gives up on a large outbox that is being read.
+async fn has_read(falco: &ingest::Handle, busy: &mpsc::Sender<String>) {
+    while tokio::time::timeout(TELL_EVERY, falco.has_read())
+        .await
+        .is_err()
+    {
+        let outbox = falco.status().await.outbox;
+        if let Some(recovering) = outbox.and_then(|outbox| outbox.recovering) {
+            // The word before it may not have been heard yet.
+            _ = busy.try_send(format!("reads its outbox: {recovering}"));
+        }
     }
 }

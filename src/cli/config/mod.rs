@@ -39,7 +39,7 @@ use crate::supervisor::sidecar::{SidecarName, SidecarSpec};
 pub(super) use chain::{Credentials, Emulator, Transport, UP_TIMEOUT, Upstream, Watched};
 pub(super) use mistake::Mistake;
 pub(super) use origin::{Origin, Row};
-pub(super) use outbox::{Delivery, OnJournalFailure, Outbox, Payload, Route, Sync};
+pub(super) use outbox::{Delivery, OnJournalFailure, Outbox, Route, Sync};
 pub(super) use outside::Outside;
 pub(super) use reader::Given;
 pub(super) use sidecar::{BROKER, BUILT_IN};

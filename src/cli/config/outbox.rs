@@ -36,11 +36,16 @@ pub(in super::super) enum OnJournalFailure {
 }
 
 /// What of an effect is kept.
+///
+/// An outbox keeps all of it: its ack says that the effect will be published,
+/// and after a crash there is nobody else to take it from. An outbox of ids
+/// alone could ack only once something is published, and that is direct mode,
+/// which keeps ids and hashes of what was sent last, and no payload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in super::super) enum Payload {
     /// All of it.
     Full,
-    /// Its ids and hashes; the daemon resends the rest.
+    /// Its ids and hashes; the daemon resends the rest. For direct mode only.
     None,
 }
 
@@ -105,6 +110,10 @@ pub(super) fn delivery(top: &mut Section) -> (Delivery, Outbox) {
         on_journal_failure: s.setting("on_journal_failure", None, &ON_JOURNAL_FAILURE, on_failure),
         payload: s.setting("payload", None, &PAYLOAD, Payload::Full),
     };
+    if mode == Delivery::Outbox && outbox.payload == Payload::None {
+        let text = "an outbox publishes from what it keeps: take \"full\", or delivery.mode = \"direct\", which keeps no payload";
+        s.wrong_value("payload", text);
+    }
     s.finish();
     (mode, outbox)
 }

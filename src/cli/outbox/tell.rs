@@ -86,6 +86,9 @@ pub(super) fn mega(bytes: u64) -> String {
 
 /// The outbox in one line, and one for each trouble.
 pub(in crate::cli) fn summary(outbox: &OutboxStatus) -> String {
+    if let Some(recovering) = &outbox.recovering {
+        return format!("outbox    {} · {recovering}", outbox.state);
+    }
     let span = |ms| clock::span(Duration::from_millis(ms));
     let mut text = format!(
         "outbox    {} · {} kept in {} lanes, oldest {} · {} published, {} dead · {} of {} in {} segments",

@@ -184,6 +184,11 @@ impl Keeper {
         self.pending.is_empty() && self.batch.is_empty() || self.stage.has_ended()
     }
 
+    /// Whether what an earlier run has left is known.
+    pub(super) fn has_read(&self) -> bool {
+        !self.stage.is_opening()
+    }
+
     /// Why Falco should end, if it should.
     pub(super) fn verdict(&self) -> Option<String> {
         self.stage.verdict()

@@ -17,6 +17,7 @@ use super::config::{Config, OnFailure, Sync};
 use super::entry::{DeadLetter, Effect, Entry, Recovered, State};
 use super::error::{OpenError, Unrecorded};
 use super::handle::Appended;
+use super::reading::Reading;
 use super::stats::Health;
 use super::storage::lying::{Dice, Lying};
 use super::writer::{Core, Now};
@@ -182,7 +183,7 @@ impl Rig {
             at: Instant::now(),
             ms: MS,
         };
-        let (core, recovered) = super::open_on(disk.clone(), config, now)?;
+        let (core, recovered) = super::open_on(disk.clone(), config, now, &Reading::default())?;
         let rig = Self {
             disk: disk.clone(),
             core,

@@ -288,6 +288,22 @@ pub struct SocketStatus {
     pub uid: Option<u32>,
 }
 
+/// How one of the transports is served.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct RouteStatus {
+    /// What effects call it; the chain's own is `(own)`.
+    pub name: String,
+    /// Whether the connection to it stands.
+    pub connected: bool,
+    /// Effects waiting in a lane.
+    pub queued: u64,
+    /// Effects sent to it and not yet answered.
+    pub in_flight: u64,
+    /// Age of the oldest of them, in milliseconds.
+    pub oldest_age_ms: u64,
+}
+
 /// What Falco says of itself.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
@@ -326,6 +342,8 @@ pub struct IngestStatus {
     pub success_took: LatencyStatus,
     /// How long FAILED took.
     pub failure_took: LatencyStatus,
+    /// Each transport by itself, the chain's own first.
+    pub routes: Vec<RouteStatus>,
     /// Whether the connection to the transport stands.
     pub transport_connected: bool,
     /// The last failure, as the daemon was told.

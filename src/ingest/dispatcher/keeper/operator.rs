@@ -10,6 +10,7 @@ use crate::protocol::envelope::Operation;
 use crate::protocol::id::EffectId;
 use crate::protocol::outbox::{
     OutboxAnswer, OutboxLetter, OutboxRecord, OutboxRequest, OutboxStatus, OutboxVerb,
+    RecoveryStatus,
 };
 
 /// Records in one answer.
@@ -201,10 +202,16 @@ impl Keeper {
             died: self.died,
             ..OutboxStatus::default()
         };
+        status.recovering = self.stage.reading().map(|reading| RecoveryStatus {
+            records: reading.records(),
+            bytes: reading.bytes(),
+            bytes_all: reading.bytes_all(),
+        });
         if let Some(journal) = self.stage.journal() {
             let stats = journal.stats();
             status.bytes = stats.bytes;
             status.bytes_max = stats.bytes_max;
+            status.disk_free = stats.disk_free;
             status.segments = stats.segments;
             status.quarantined = stats.quarantined;
             status.unrecorded = stats.unrecorded;

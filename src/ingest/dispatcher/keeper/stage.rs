@@ -1,12 +1,16 @@
 //! How far the journal is: opening, open, or ended.
 
+use std::path::Path;
+use std::time::{Duration, Instant};
+
 use futures_util::future::BoxFuture;
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, spawn_blocking};
 
 use super::super::super::Outbox as Config;
 use crate::journal::{
-    Closed, Health, Journal, OpenError, Progress, ReadBack, Receipt, Recovered, Unrecorded,
+    self, Closed, Health, Journal, OpenError, Progress, ReadBack, Reading, Receipt, Recovered,
+    Unrecorded,
 };
 use crate::report::Report;
 use crate::shutdown::Shutdown;
@@ -15,6 +19,12 @@ use crate::shutdown::Shutdown;
 pub(super) type Read = BoxFuture<'static, Result<Vec<ReadBack>, Closed>>;
 
 type Opened = Result<(Journal, Recovered), OpenError>;
+
+/// How long somebody else may have the journal.
+const LOCKED_PATIENCE: Duration = Duration::from_secs(2);
+
+/// How soon it is asked for again.
+const LOCKED_PAUSE: Duration = Duration::from_millis(20);
 
 /// What happened.
 #[derive(Debug)]
@@ -33,7 +43,10 @@ pub(in super::super) enum Event {
 
 #[derive(Debug)]
 pub(super) enum Stage {
-    Opening(JoinHandle<Opened>),
+    Opening {
+        opening: JoinHandle<Opened>,
+        reading: Reading,
+    },
     Open {
         journal: Journal,
         health: watch::Receiver<Health>,
@@ -46,31 +59,41 @@ impl Stage {
     /// Opens the journal where it may block.
     pub(super) fn open(config: &Config, shutdown: &Shutdown) -> Self {
         let (directory, config) = (config.directory.clone(), config.journal.clone());
+        let reading = Reading::default();
+        let watched = reading.clone();
         let opening = shutdown.spawn(async move {
-            let open = spawn_blocking(move || Journal::open(&directory, &config));
+            let open = spawn_blocking(move || open_soon(&directory, &config, &watched));
             open.await.unwrap_or_else(|panic| {
                 Err(OpenError::Thread(std::io::Error::other(panic.to_string())))
             })
         });
-        Self::Opening(opening)
+        Self::Opening { opening, reading }
+    }
+
+    /// How far the journal is read, until it is.
+    pub(super) fn reading(&self) -> Option<&Reading> {
+        match self {
+            Self::Opening { reading, .. } => Some(reading),
+            Self::Open { .. } | Self::Ended(_) => None,
+        }
     }
 
     pub(super) fn journal(&self) -> Option<&Journal> {
         match self {
             Self::Open { journal, .. } => Some(journal),
-            Self::Opening(_) | Self::Ended(_) => None,
+            Self::Opening { .. } | Self::Ended(_) => None,
         }
     }
 
     pub(super) fn health(&self) -> Option<Health> {
         match self {
             Self::Open { health, .. } => Some(health.borrow().clone()),
-            Self::Opening(_) | Self::Ended(_) => None,
+            Self::Opening { .. } | Self::Ended(_) => None,
         }
     }
 
     pub(super) fn is_opening(&self) -> bool {
-        matches!(self, Self::Opening(_))
+        self.reading().is_some()
     }
 
     pub(super) fn has_ended(&self) -> bool {
@@ -106,6 +129,19 @@ impl Stage {
     }
 }
 
+/// Opens the journal once a `falco outbox` that changes it has let go.
+fn open_soon(directory: &Path, config: &journal::Config, reading: &Reading) -> Opened {
+    let until = Instant::now() + LOCKED_PATIENCE;
+    loop {
+        match Journal::open_watched(directory, config, reading) {
+            Err(OpenError::Locked { .. }) if Instant::now() < until => {
+                std::thread::sleep(LOCKED_PAUSE);
+            }
+            opened => return opened,
+        }
+    }
+}
+
 /// Waits for the next thing to happen; cancel safe.
 pub(super) async fn event(
     stage: &mut Stage,
@@ -114,7 +150,7 @@ pub(super) async fn event(
     read: Option<&mut Read>,
 ) -> Event {
     let (health, progress) = match stage {
-        Stage::Opening(opening) => {
+        Stage::Opening { opening, .. } => {
             let opened = opening.await;
             let opened = opened.unwrap_or_else(|error| {
                 Err(OpenError::Thread(std::io::Error::other(error.to_string())))

@@ -103,6 +103,20 @@ fn after_a_sleep_a_start_has_its_time_again() {
     assert_eq!(chain.poll_timeout(), Some(awake + secs(10)));
 }
 
+#[test]
+fn a_part_that_is_at_work_has_as_long_again_to_get_ready() {
+    let now = Instant::now();
+    let mut chain = chain(now);
+    drain(&mut chain);
+    for at in [9, 18, 27] {
+        chain.handle_busy(0, 1, now + secs(at));
+        chain.handle_timeout(now + secs(at));
+        assert_eq!(actions(&mut chain), []);
+    }
+    chain.handle_busy(0, 7, now + secs(36));
+    assert_eq!(chain.poll_timeout(), Some(now + secs(37)), "another life");
+}
+
 /// db ◀─after─ app ◀─after─ web, and db takes the others with it.
 fn together(now: Instant) -> Chain {
     let mut db = plan("db", &[]);
