@@ -35,6 +35,9 @@ use crate::process::spawn::Spawner;
 use crate::protocol::ably::auth::{AccessToken, ApiKey};
 use crate::token_broker::{Source, TokenCommand, TokenEndpoint};
 
+/// Who chose what `falco login` keeps.
+pub(super) const LOGIN: &str = "falco login";
+
 /// The environment, as it was when the program started.
 pub(super) type Variables = BTreeMap<OsString, OsString>;
 
@@ -108,7 +111,7 @@ impl Places<'_> {
 
     /// What `falco login` has just been given, or gave once.
     pub(super) fn read(&self, stored: &Stored) -> Result<Chosen, Failure> {
-        let from = "falco login";
+        let from = LOGIN;
         match stored {
             Stored::ApiKey { api_key: key } => api_key(key, from.to_owned()),
             Stored::TokenEndpoint {

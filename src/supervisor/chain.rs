@@ -36,6 +36,7 @@
 
 mod advance;
 mod command;
+mod own_word;
 mod part;
 mod prospect;
 mod pulse;

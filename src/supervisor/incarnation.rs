@@ -16,10 +16,11 @@ use futures_util::future::BoxFuture;
 use nix::sys::signal::Signal;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
 use tokio::net::unix::pipe;
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, mpsc, watch};
 
 use super::chain::{Ending, PartId};
 use super::part::{Alive, AliveBy, Launch, ReadyBy, Tie};
+use super::said::{Said, Word};
 use super::sidecar::{LinePattern, StopSignal};
 use super::tap::Tap;
 use crate::clock;
@@ -70,6 +71,10 @@ pub(super) enum News {
     Ready { fact: String },
     /// It was asked whether it is alive.
     Pulse { answer: Result<(), String> },
+    /// It is at work, and wants to be waited for so long from now.
+    Extends { by: Duration },
+    /// It says that it does not work any more.
+    Distress,
     /// It is gone, but for these processes, which would not die.
     Ended { ending: Ending, left: Vec<u32> },
 }
@@ -80,6 +85,8 @@ pub(super) struct Reporter {
     pub(super) part: PartId,
     pub(super) incarnation: u32,
     pub(super) reports: mpsc::Sender<Report>,
+    /// What it says of itself, for whoever asks.
+    pub(super) word: watch::Sender<Word>,
 }
 
 impl Reporter {
@@ -290,13 +297,15 @@ async fn watch(
                     log.note("a notice of another process was ignored");
                 }
                 Event::Said(Ok(notice)) => {
-                    has_pinged |= notice.says("WATCHDOG=1");
+                    let said = Said::of(&notice.text);
+                    has_pinged |= said.alive;
                     let by_notice = matches!(birth.ready, ReadyBy::Notify);
-                    if notice.says("READY=1") && by_notice && !is_ready {
+                    if said.ready && by_notice && !is_ready {
                         is_ready = true;
                         let fact = String::new();
                         reporter.say(News::Ready { fact }).await;
                     }
+                    heed(&said, birth, reporter).await;
                 }
                 Event::Order(Some(Order::Ask)) => {
                     asking = Some(ask(birth.alive.as_ref(), &said, &mut has_pinged));
@@ -347,6 +356,18 @@ fn ask(
             Box::pin(std::future::ready(pinged.then_some(()).ok_or_else(silent)))
         }
         None => Box::pin(std::future::ready(Ok(()))),
+    }
+}
+
+/// Hands on what a child says of itself besides being ready and alive.
+async fn heed(said: &Said, birth: &Birth, reporter: &Reporter) {
+    reporter.word.send_if_modified(|word| word.heed(said));
+    if let Some(by) = said.extends {
+        reporter.say(News::Extends { by }).await;
+    }
+    let alive = birth.alive.as_ref().map(|alive| &alive.by);
+    if said.in_distress && matches!(alive, Some(AliveBy::Watchdog { .. })) {
+        reporter.say(News::Distress).await;
     }
 }
 

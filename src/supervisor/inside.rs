@@ -165,6 +165,7 @@ mod tests {
             part: 0,
             incarnation: 1,
             reports,
+            word: tokio::sync::watch::Sender::default(),
         };
         tokio::spawn(live(server, given, reporter));
         (orders, news)

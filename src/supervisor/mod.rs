@@ -26,6 +26,7 @@ mod notices;
 pub mod part;
 pub mod probe;
 pub mod restart;
+mod said;
 pub mod sidecar;
 mod sleep;
 mod tap;

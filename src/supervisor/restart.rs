@@ -28,6 +28,8 @@ pub enum Verdict {
 #[derive(Debug, Clone, Default)]
 pub struct History {
     failures: u32,
+    /// When it failed first of those times.
+    since: Option<Instant>,
     last_delay: Duration,
 }
 
@@ -56,6 +58,9 @@ impl History {
         if ready_since.is_some_and(|since| forgiven_after <= now.duration_since(since)) {
             self.failures = 0;
         }
+        if self.failures == 0 {
+            self.since = Some(now);
+        }
         let backoff = Backoff {
             base: policy.base,
             cap: policy.cap,
@@ -68,6 +73,11 @@ impl History {
     /// How often it failed since it was last forgiven.
     pub fn failures(&self) -> u32 {
         self.failures
+    }
+
+    /// When it failed first since it was last forgiven.
+    pub fn since(&self) -> Option<Instant> {
+        self.since
     }
 
     /// Whether it fails again and again.

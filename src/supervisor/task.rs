@@ -312,6 +312,8 @@ impl Supervisor {
                 }
             }
             News::Pulse { answer } => self.chain.handle_pulse(part, incarnation, answer, now),
+            News::Extends { by } => self.chain.handle_extension(part, incarnation, by, now),
+            News::Distress => self.chain.handle_distress(part, incarnation, now),
             News::Ended { ending, left } => {
                 if self.life(part, incarnation).is_some()
                     && let Some(member) = self.members.get_mut(&part)

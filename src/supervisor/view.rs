@@ -91,6 +91,12 @@ pub(super) fn part_status(
         cpu_ms: usage.map(|u| ms(u.cpu)),
         cpu_pct: cpu_pct.filter(|percent| percent.is_finite()),
         place,
+        says: None,
+        failures: part.history.failures(),
+        failing_ms: part
+            .history
+            .since()
+            .map(|since| ms(now.duration_since(since))),
         log: None,
     }
 }

@@ -277,11 +277,17 @@ fn a_chain_that_runs_follows_a_logout_and_keeps_taking_effects() {
     assert_eq!(inode(), before);
     base.emit();
     let said = base.run(&["status"]);
-    assert!(
-        said.stdout.contains("API key, falco login"),
-        "{}",
-        said.stdout
-    );
+    let row = said.stdout.lines().find(|line| line.starts_with("login"));
+    let row = row.unwrap_or_else(|| panic!("{}", said.stdout));
+    let user = base.status()["user_id"].as_str().unwrap().to_owned();
+    for text in [
+        "API key, falco login",
+        &user,
+        "credentials.json until falco logout",
+    ] {
+        assert!(row.contains(text), "{text}: {row}");
+    }
+    assert!(!row.contains(ably.key.split_once(':').unwrap().1));
 }
 
 #[test]

@@ -47,7 +47,7 @@ fn one_that_failed_for_good_is_not_waited_for() {
 fn a_wait_for_what_does_not_come_ends_in_time_and_says_what_there_is() {
     let base = configured("");
     let late = |args: &[&str], why: &str| {
-        let wait = ["--timeout", "0.2"];
+        let wait = ["--timeout", "2"];
         let said = base.run(&[&["status"], args, &wait].concat());
         assert_eq!(said.code, 75, "{args:?} {}", said.stderr);
         assert!(said.stderr.contains(why), "{why}: {}", said.stderr);

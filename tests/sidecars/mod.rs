@@ -8,6 +8,7 @@ mod finishing;
 mod guarded;
 mod reloading;
 mod requiring;
+mod saying;
 
 use std::fs;
 use std::path::{Path, PathBuf};

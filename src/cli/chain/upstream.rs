@@ -6,7 +6,7 @@
 //! chain without a transport; Falco refuses what it is given, and says why.
 
 use super::super::config::Upstream;
-use super::super::credentials::{Choice, Places};
+use super::super::credentials::{Choice, LOGIN, Places};
 use super::super::exit::{Exit, Failure};
 use super::Ingredients;
 use crate::emulator;
@@ -40,7 +40,11 @@ impl End {
         Self {
             source,
             reach: Reach::Contract,
-            login: Login { state, how },
+            login: Login {
+                state,
+                how,
+                kept: None,
+            },
         }
     }
 }
@@ -62,7 +66,10 @@ impl Ingredients {
         match places.choose()? {
             Choice::Ably(chosen) => {
                 let how = format!("{}, {}", chosen.how, chosen.from);
-                Ok(End::ably(chosen.source, LoginState::LoggedIn, Some(how)))
+                let mut end = End::ably(chosen.source, LoginState::LoggedIn, Some(how));
+                let kept = chosen.from == LOGIN;
+                end.login.kept = kept.then(|| places.stored.display().to_string());
+                Ok(end)
             }
             Choice::Nobody if upstream == Upstream::Auto => self.emulator_end(),
             Choice::LoggedOut | Choice::Nobody => {

@@ -45,7 +45,7 @@ impl Render {
         if let Some(ingest) = &status.ingest {
             text.push_str(&effects(ingest));
         }
-        text.push_str(&login(&status.login));
+        text.push_str(&login(status));
         if let Some(emulator) = &status.emulator {
             _ = writeln!(
                 text,
@@ -66,6 +66,9 @@ impl Render {
     pub(super) fn parts(self, parts: &[PartStatus]) -> String {
         let mut text = self.table(parts);
         for part in parts {
+            if let Some(says) = &part.says {
+                _ = writeln!(text, "says      {}: {says}", part.name);
+            }
             if let Some(trouble) = &part.trouble {
                 let name = &part.name;
                 let line = format!("! {name}: {trouble}; falco restart {name}");
@@ -139,7 +142,8 @@ impl Render {
             .next_retry_ms
             .map(|ms| format!("retry in {}", span(ms)));
         let exit = part.last_exit.as_ref().map(|exit| self.exit(exit));
-        let ended: Vec<String> = exit.into_iter().chain(again).collect();
+        let ended = exit.into_iter().chain(failures(part)).chain(again);
+        let ended: Vec<String> = ended.collect();
         [
             part.name.clone(),
             part.state.as_str().to_owned(),
@@ -233,6 +237,15 @@ impl Render {
     }
 }
 
+/// How often a part has failed lately, unless once.
+fn failures(part: &PartStatus) -> Option<String> {
+    let is_failing = matches!(part.state, PartState::Backoff | PartState::CrashLoop);
+    let since = part
+        .failing_ms
+        .filter(|_| is_failing && 1 < part.failures)?;
+    Some(format!("failed ×{} in {}", part.failures, span(since)))
+}
+
 fn ready(part: &PartStatus) -> &'static str {
     match part.state {
         _ if part.ready => "yes",
@@ -241,13 +254,26 @@ fn ready(part: &PartStatus) -> &'static str {
     }
 }
 
-fn login(login: &Login) -> String {
-    match (login.state, &login.how) {
-        (LoginState::Emulator, _) => String::new(),
-        (LoginState::LoggedIn, how) => {
-            format!("login     {}\n", how.as_deref().unwrap_or("yes"))
+/// Who, how, kept where, until when.
+fn login(status: &Status) -> String {
+    let Login { state, how, kept } = &status.login;
+    match state {
+        LoginState::Emulator => String::new(),
+        LoginState::LoggedIn => {
+            let how = how.as_deref().unwrap_or("yes");
+            let until = kept.as_ref().map_or_else(
+                || "until that is changed".to_owned(),
+                |file| {
+                    format!(
+                        "kept in {} until falco logout",
+                        progress::tilde(file.as_ref())
+                    )
+                },
+            );
+            let user = &status.user_id;
+            format!("login     {how} · as user {user} · {until}; its tokens are renewed\n")
         }
-        (LoginState::LoggedOut, _) => {
+        LoginState::LoggedOut => {
             "login     none; every effect is refused until falco login\n".to_owned()
         }
     }
@@ -330,6 +356,8 @@ mod tests {
             name: "transport".into(),
             state: PartState::CrashLoop,
             restarts: 7,
+            failures: 5,
+            failing_ms: Some(60_000),
             next_retry_ms: Some(22_000),
             last_exit: Some(LastExit {
                 ending: "exit 1".into(),
@@ -345,7 +373,10 @@ mod tests {
         assert!(
             row.starts_with("transport  crash-loop  no     —    —       7 (4 s ago)  exit 1, ")
         );
-        assert!(row.contains(" · retry in 22 s"), "{row}");
+        assert!(
+            row.contains(" · failed ×5 in 1m00s · retry in 22 s"),
+            "{row}"
+        );
     }
 
     #[test]

@@ -79,10 +79,12 @@ pub(super) async fn wait(
 ) -> Result<(), Failure> {
     let deadline = Instant::now() + patience;
     let mut pause = FIRST_PAUSE;
+    let mut seen = None;
     loop {
         let left = deadline.saturating_duration_since(Instant::now());
         let looked = tokio::time::timeout(left.max(FIRST_PAUSE), show.look(paths)).await;
-        let seen = looked.ok().transpose()?;
+        // What was seen last is worth more than that the time is up.
+        seen = looked.ok().transpose()?.or(seen);
         let named = !show.names.is_empty();
         let distance = seen.as_ref().map(|seen| goal.distance(seen, named));
         match (distance, &seen) {

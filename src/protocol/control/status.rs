@@ -82,6 +82,8 @@ pub struct Login {
     pub state: LoginState,
     /// How, and who said so; never the secret.
     pub how: Option<String>,
+    /// The file that keeps it, if `falco login` did.
+    pub kept: Option<String>,
 }
 
 /// Whether somebody is logged in.
@@ -176,6 +178,12 @@ pub struct PartStatus {
     pub cpu_pct: Option<f64>,
     /// Where it listens.
     pub place: String,
+    /// What it says of itself, in the manner of `sd_notify`.
+    pub says: Option<String>,
+    /// How often in a row it failed.
+    pub failures: u32,
+    /// How long ago it failed first of those times.
+    pub failing_ms: Option<u64>,
     /// Its log, if it has one of its own.
     pub log: Option<LogStatus>,
 }

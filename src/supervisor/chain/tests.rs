@@ -1,6 +1,7 @@
 mod life;
 mod model;
 mod optional;
+mod own_word;
 mod reload;
 
 use super::super::sidecar::RestartPolicy;

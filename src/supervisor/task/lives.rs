@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use super::super::chain::{Action, Ending, PartId};
 use super::super::incarnation::{self, Birth, News, ORDERS_MAX, Order, Reporter};
 use super::super::inside::{self, Server};
 use super::super::part::{PartSpec, Run, Tie};
+use super::super::said::Word;
 use super::Supervisor;
 
 /// A part, and its life while it has one.
@@ -22,6 +23,8 @@ pub(super) struct Life {
     pub(super) incarnation: u32,
     orders: mpsc::Sender<Order>,
     pub(super) pid: Option<u32>,
+    /// What it says of itself.
+    pub(super) word: watch::Receiver<Word>,
 }
 
 /// Members without a life, for a chain that has just been made of `specs`.
@@ -51,10 +54,12 @@ impl Supervisor {
 
     fn start(&mut self, part: PartId, incarnation: u32) {
         let (orders, given) = mpsc::channel(ORDERS_MAX);
+        let (word, said) = watch::channel(Word::default());
         let reporter = Reporter {
             part,
             incarnation,
             reports: self.reports.clone(),
+            word,
         };
         let begun = self.begin_life(part, given, reporter.clone());
         if let Some(member) = self.members.get_mut(&part) {
@@ -62,6 +67,7 @@ impl Supervisor {
                 incarnation,
                 orders,
                 pid: None,
+                word: said,
             });
         }
         if let Err(error) = begun {

@@ -191,10 +191,14 @@ impl Supervisor {
         };
         let trouble = self.unreachable(id).or(missed.map(str::to_owned));
         let trouble = trouble.filter(|_| status.ready);
+        let life = self.members.get(&id).and_then(|m| m.life.as_ref());
+        let word = life.map(|life| life.word.borrow().clone());
+        let word = word.unwrap_or_default();
         PartStatus {
             optional: !self.chain.is_required(id),
-            ready: status.ready && trouble.is_none(),
+            ready: status.ready && trouble.is_none() && !word.is_stopping(),
             trouble,
+            says: word.text(),
             last_exit: status.last_exit.map(|exit| LastExit {
                 cause: self.noted.cause(&status.name),
                 ..exit

@@ -1,0 +1,107 @@
+//! What sidecars say of themselves to their notify socket.
+
+use std::fs;
+
+use super::{configured, count_lines, file, python};
+use crate::base::{Base, eventually};
+
+/// Says lines to its notify socket, then what is put into the file `say`.
+const SPEAKER: &str = r#"
+import os, socket, time
+sock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+say = lambda text: sock.sendto(text.encode(), os.environ["NOTIFY_SOCKET"])
+open("starts", "a").write("started\n")
+"#;
+
+const LISTEN: &str = r#"
+while True:
+    if os.path.exists("say"):
+        say(open("say").read())
+        os.remove("say")
+    time.sleep(0.01)
+"#;
+
+const NOTIFY: &str = "readiness = { notify = true, within = \"1s\" }";
+
+fn says(base: &Base, text: &str) {
+    fs::write(file(base, "say.new"), text).unwrap();
+    fs::rename(file(base, "say.new"), file(base, "say")).unwrap();
+}
+
+#[test]
+fn what_a_sidecar_says_of_itself_is_shown() {
+    let script = format!("{SPEAKER}say('READY=1')\n{LISTEN}");
+    let base = configured(&python("web", &script, NOTIFY));
+    base.up();
+    assert!(base.part("web")["says"].is_null());
+    let shown = |text: &str| eventually(text, || base.part("web")["says"] == text);
+    says(&base, "STATUS=40 % migrated\nRELOADING=1");
+    shown("reloading: 40 % migrated");
+    let said = base.run(&["status", "web"]);
+    assert_eq!(said.code, 0, "{}", said.stdout);
+    assert!(
+        said.stdout.contains("says      web: reloading: 40 %"),
+        "{}",
+        said.stdout
+    );
+    says(&base, "STATUS=all migrated\nREADY=1");
+    shown("all migrated");
+    says(&base, "STOPPING=1\nSTATUS=");
+    shown("stopping");
+    assert_eq!(base.part("web")["ready"], false);
+    assert_eq!(base.run(&["status"]).code, 1);
+}
+
+#[test]
+fn a_slow_start_is_waited_for_if_it_says_so() {
+    let slow = "
+for _ in range(6):
+    say('EXTEND_TIMEOUT_USEC=1000000')
+    time.sleep(0.3)
+say('READY=1')
+";
+    let base = configured(&python("web", &format!("{SPEAKER}{slow}{LISTEN}"), NOTIFY));
+    let said = base.run(&["up"]);
+    assert_eq!(said.code, 0, "{}", said.stderr);
+    assert_eq!(count_lines(&file(&base, "starts")), 1);
+}
+
+#[test]
+fn a_slow_stop_by_name_is_waited_for_if_it_says_so() {
+    let polite = "
+import signal, sys
+def end(*_):
+    for _ in range(6):
+        say('EXTEND_TIMEOUT_USEC=1000000')
+        time.sleep(0.1)
+    open('ended', 'w')
+    sys.exit(0)
+signal.signal(signal.SIGTERM, end)
+say('READY=1')
+";
+    let script = format!("{SPEAKER}{polite}{LISTEN}");
+    let more = format!("{NOTIFY}\nstop = {{ grace = \"300ms\" }}");
+    let base = configured(&python("web", &script, &more));
+    base.up();
+    let said = base.run(&["stop", "web"]);
+    assert_eq!(said.code, 0, "{}", said.stderr);
+    assert!(file(&base, "ended").exists(), "{}", said.stderr);
+}
+
+#[test]
+fn a_sidecar_that_pulls_its_watchdog_is_restarted_at_once() {
+    let script = format!("{SPEAKER}say('READY=1')\n{LISTEN}");
+    let more = format!(
+        "{NOTIFY}\nliveness = {{ watchdog = true, every = \"1h\" }}\nrestart = {{ base = \"10ms\" }}"
+    );
+    let base = configured(&python("web", &script, &more));
+    base.up();
+    says(&base, "WATCHDOG=trigger");
+    eventually("it was restarted", || {
+        count_lines(&file(&base, "starts")) == 2
+    });
+    base.wait_ready();
+    let why = base.part("web")["last_exit"]["ending"].clone();
+    let log = fs::read_to_string(file(&base, "logs/falco.log")).unwrap();
+    assert!(log.contains("not alive: it said so itself"), "{why} {log}");
+}
