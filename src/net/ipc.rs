@@ -16,20 +16,23 @@
 //!
 //! Never matches answers to requests, and never sends a request twice.
 
+mod features;
+mod wire;
+
 use std::future::Future;
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::time::Duration;
 
 use bytes::BytesMut;
-use tokio::io::AsyncWriteExt;
 use tokio::net::UnixStream;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
-use super::lines::{LineBuffer, LineTooLong};
+use super::lines::LineTooLong;
 use super::unix::{self, ConnectError};
 use crate::backoff::Backoff;
-use crate::protocol::ipc::{self, Incoming};
+pub(crate) use features::Features;
+use wire::{Moved, Wire};
 
 /// How long a transport may take to answer the greeting.
 ///
@@ -63,16 +66,6 @@ const IDLE_REDIAL: Backoff = Backoff {
 /// A connection that lived so long, or answered anything, was a good one.
 const GOOD_LIFE: Duration = Duration::from_secs(1);
 
-/// How long a wire that takes nothing any more may still bring answers.
-const LAST_LINES_MAX: Duration = Duration::from_secs(1);
-
-/// The longest line taken from a transport: a message of the largest payload
-/// it accepts itself, and room to spare.
-const LINE_BYTES_MAX: usize = 2 * ipc::LINE_BYTES_MAX;
-
-/// Beyond this many unwritten bytes nothing more should be written.
-const OUT_BYTES_HIGH: usize = 256 * 1024;
-
 /// What happened on the connection.
 #[derive(Debug)]
 pub(crate) enum Event {
@@ -84,40 +77,6 @@ pub(crate) enum Event {
     Lines,
     /// There is room in [`IpcClient::out`] again.
     Room,
-}
-
-/// What the other side can do beyond the contract.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Features {
-    /// It answered the greeting.
-    pub greeted: bool,
-    /// It knows `publish.batch.v1`.
-    pub batches: bool,
-    /// The longest line it reads, newline excluded.
-    pub line_bytes_max: usize,
-}
-
-impl Default for Features {
-    /// The predecessor's.
-    fn default() -> Self {
-        Self {
-            greeted: false,
-            batches: false,
-            line_bytes_max: ipc::LINE_BYTES_MAX,
-        }
-    }
-}
-
-impl Features {
-    /// What a `hello.ack.v1` says.
-    pub(crate) fn of(hello: &Incoming<'_>) -> Self {
-        let features = hello.features.as_deref().unwrap_or_default();
-        Self {
-            greeted: true,
-            batches: features.iter().any(|name| name == "publish.batch.v1"),
-            line_bytes_max: hello.max_line_bytes.unwrap_or(ipc::LINE_BYTES_MAX),
-        }
-    }
 }
 
 /// Why a connection ended.
@@ -166,33 +125,6 @@ impl std::fmt::Debug for Dial {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Dial")
     }
-}
-
-#[derive(Debug)]
-struct Wire {
-    stream: UnixStream,
-    lines: LineBuffer,
-    since: Instant,
-    out: BytesMut,
-    /// `out` was found too full to take more.
-    is_clogged: bool,
-    /// Nothing can be written any more; what was answered before can be read.
-    broken: Option<Broken>,
-}
-
-/// A wire that only reads.
-#[derive(Debug)]
-struct Broken {
-    why: std::io::Error,
-    until: Instant,
-}
-
-/// What one wait on a wire ended with.
-enum Moved {
-    Read(std::io::Result<usize>),
-    Wrote(std::io::Result<usize>),
-    /// The last answers of a broken wire have had their time.
-    Over,
 }
 
 impl IpcClient {
@@ -253,8 +185,7 @@ impl IpcClient {
         let Link::Up(wire) = &mut self.link else {
             return None;
         };
-        wire.is_clogged |= wire.out.len() >= OUT_BYTES_HIGH;
-        (!wire.is_clogged).then_some(&mut wire.out)
+        wire.out()
     }
 
     /// The next line that was read, or `None` until [`Event::Lines`].
@@ -265,7 +196,7 @@ impl IpcClient {
     /// [dropped](Self::disconnect).
     pub(crate) fn next_line(&mut self) -> Result<Option<&[u8]>, LineTooLong> {
         match &mut self.link {
-            Link::Up(wire) => wire.lines.next_line(),
+            Link::Up(wire) => wire.next_line(),
             Link::Down { .. } | Link::Dialing(_) | Link::Greeting { .. } => Ok(None),
         }
     }
@@ -273,7 +204,7 @@ impl IpcClient {
     /// Closes the connection; the next [`event`](Self::event) dials again.
     pub(crate) fn disconnect(&mut self) {
         if let Link::Up(wire) = &self.link
-            && wire.since.elapsed() >= GOOD_LIFE
+            && wire.age() >= GOOD_LIFE
         {
             self.failures = 0;
         }
@@ -349,7 +280,7 @@ impl IpcClient {
             Moved::Read(Ok(0)) | Moved::Over => Lost::Closed,
             Moved::Read(Err(error)) => Lost::Read(error),
         };
-        let broken = wire.broken.take().map(|broken| Lost::Write(broken.why));
+        let broken = wire.take_trouble().map(Lost::Write);
         self.disconnect();
         Some(Event::Disconnected(broken.unwrap_or(lost)))
     }
@@ -362,70 +293,6 @@ impl Link {
             retry_at: now + delay,
             idle_retry_at: now + idle_delay,
         }
-    }
-}
-
-impl Wire {
-    /// A connection with the greeting in its output buffer.
-    fn greeting(stream: UnixStream) -> Self {
-        let mut out = BytesMut::new();
-        ipc::encode::hello(&mut out, &GREETING_ID);
-        Self {
-            stream,
-            lines: LineBuffer::new(LINE_BYTES_MAX),
-            since: Instant::now(),
-            out,
-            is_clogged: false,
-            broken: None,
-        }
-    }
-
-    /// Waits until something was read or written. What was to be written goes
-    /// first: answers can only follow.
-    async fn moved(&mut self) -> Moved {
-        let (mut reader, mut writer) = self.stream.split();
-        if let Some(broken) = &self.broken {
-            let read = timeout_at(broken.until, self.lines.fill(&mut reader)).await;
-            return read.map_or(Moved::Over, Moved::Read);
-        }
-        tokio::select! {
-            biased;
-            wrote = writer.write_buf(&mut self.out), if !self.out.is_empty() => Moved::Wrote(wrote),
-            read = self.lines.fill(&mut reader) => Moved::Read(read),
-        }
-    }
-
-    /// The other side takes nothing any more. Answers it gave before are still
-    /// to be read.
-    fn have_broken(&mut self, why: std::io::Error) {
-        self.out.clear();
-        self.is_clogged = true;
-        let until = Instant::now() + LAST_LINES_MAX;
-        self.broken = Some(Broken { why, until });
-    }
-
-    /// Looks for the answer to the greeting among the lines; nothing else was
-    /// asked, so all others mean nothing.
-    fn greeting_answer(&mut self) -> Option<Features> {
-        while let Ok(Some(line)) = self.lines.next_line() {
-            let Ok(incoming) = serde_json::from_slice::<Incoming<'_>>(line) else {
-                continue;
-            };
-            if incoming.op == "hello.ack.v1" {
-                return Some(Features::of(&incoming));
-            }
-            // A transport that answers what it does not know is done, too.
-            if incoming.request_id == GREETING_ID {
-                return Some(Features::default());
-            }
-        }
-        None
-    }
-
-    fn has_room_again(&mut self) -> bool {
-        let room = self.is_clogged && self.out.len() < OUT_BYTES_HIGH / 2;
-        self.is_clogged &= !room;
-        room
     }
 }
 
