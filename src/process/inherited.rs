@@ -15,6 +15,7 @@
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::{BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use nix::sys::stat::{SFlag, fstat};
@@ -97,6 +98,8 @@ impl ReadySender {
 #[derive(Debug)]
 pub struct Teller {
     pipe: pipe::Sender,
+    /// Only a part of the last line fitted in.
+    is_cut: AtomicBool,
 }
 
 impl ReadySender {
@@ -105,19 +108,25 @@ impl ReadySender {
     pub fn send_and_keep(mut self, line: &str) -> Option<Teller> {
         _ = self.pipe.write_all(format!("{line}\n").as_bytes());
         let pipe = pipe::Sender::from_owned_fd(self.pipe.into()).ok()?;
-        Some(Teller { pipe })
+        let is_cut = AtomicBool::new(false);
+        Some(Teller { pipe, is_cut })
     }
 }
 
 impl Teller {
-    /// The longest line that a pipe takes as a whole or not at all.
+    /// The longest line that is read. On Linux a pipe takes it as a whole or
+    /// not at all; macOS promises that of 512 bytes.
     const LINE_BYTES_MAX: usize = 4096;
 
     /// Writes `line`, unless nobody reads or has read for long; never waits.
     pub fn say(&self, line: &str) {
-        let line = format!("{line}\n");
-        if line.len() <= Self::LINE_BYTES_MAX {
-            _ = self.pipe.try_write(line.as_bytes());
+        // What was cut ends here, and means nothing to who reads it.
+        let begin = if self.is_cut.load(Relaxed) { "\n" } else { "" };
+        let line = format!("{begin}{line}\n");
+        if line.len() <= Self::LINE_BYTES_MAX
+            && let Ok(written) = self.pipe.try_write(line.as_bytes())
+        {
+            self.is_cut.store(written < line.len(), Relaxed);
         }
     }
 }
