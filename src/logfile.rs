@@ -8,9 +8,9 @@
 //! A record is in the file as a whole or not at all: what a full disk takes
 //! only half of is cut off again.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -84,6 +84,21 @@ impl LogFile {
     /// Changes how large it may get from now on.
     pub fn limit(&mut self, limits: Limits) {
         self.limits = limits;
+    }
+
+    /// Makes the directory anew that somebody has removed; not what it was in.
+    ///
+    /// # Errors
+    ///
+    /// When that is gone too, or the disk refuses.
+    pub fn make_directory(&self) -> io::Result<()> {
+        let Some(directory) = self.path.parent() else {
+            return Ok(());
+        };
+        match DirBuilder::new().mode(0o700).create(directory) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+            made => made,
+        }
     }
 
     /// Appends `records`, each ending with a newline.

@@ -19,6 +19,7 @@
 //! ```
 
 mod backlog;
+mod life;
 mod lines;
 mod sink;
 mod writer;
@@ -26,22 +27,17 @@ mod writer;
 use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use bytes::{Buf, BytesMut};
-use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::sync::oneshot;
 
-use crate::clock;
 use crate::logfile::Limits;
 use crate::protocol::life::Life;
-use crate::protocol::log::{Record, Stream};
-use lines::Line;
 use sink::{Kind, Sink};
 
+pub use life::LifeLog;
 pub use sink::LogUsage;
 
 /// Chunks of all logs that may wait for the disk; each log has a bound in bytes
@@ -50,12 +46,6 @@ const CHUNKS_MAX: usize = 2048;
 
 /// What a chunk costs beside its bytes, so that small ones are bounded too.
 const CHUNK_COST: usize = 4096;
-
-/// Bytes read at once.
-const READ_BYTES: usize = 16 * 1024;
-
-/// Bytes that one child may print before the others have a turn.
-const TURN_BYTES: usize = 64 * 1024;
 
 /// How long a disk that does not keep up is waited for when a life is over.
 const FLUSH_PATIENCE: Duration = Duration::from_millis(500);
@@ -201,11 +191,6 @@ impl Logs {
     }
 }
 
-/// The moment of a line, as the records have it.
-fn now() -> String {
-    clock::utc(clock::now_ms())
-}
-
 async fn flush(jobs: &SyncSender<Job>, sinks: Vec<Arc<Sink>>) {
     let (done, flushed) = oneshot::channel();
     let mut job = Job::Flush { sinks, done };
@@ -238,11 +223,7 @@ impl Log {
     #[must_use]
     pub fn life(&self, incarnation: u32) -> LifeLog {
         self.sink.lives_as(incarnation);
-        LifeLog {
-            log: self.clone(),
-            incarnation,
-            seq: Arc::default(),
-        }
+        LifeLog::of(self.clone(), incarnation)
     }
 
     /// Hands `records` to the writer, or drops and counts them.
@@ -284,149 +265,5 @@ impl Journal {
     }
 }
 
-/// The log of one life of a child; clones count their lines together.
-#[derive(Debug, Clone)]
-pub struct LifeLog {
-    log: Log,
-    incarnation: u32,
-    seq: Arc<AtomicU64>,
-}
-
-impl LifeLog {
-    /// Writes a word of our own.
-    pub fn note(&self, text: &str) {
-        let mut records = Vec::new();
-        self.record(&mut records, &now(), Stream::Falco, text.as_bytes(), false);
-        self.log.push(records, 1);
-    }
-
-    /// Keeps everything `pipe` yields until it ends.
-    pub async fn drain(self, mut pipe: impl AsyncRead + Unpin, stream: Stream) {
-        let (mut buffer, mut turn) = (BytesMut::new(), 0);
-        loop {
-            buffer.reserve(READ_BYTES);
-            let read = pipe.read_buf(&mut buffer).await;
-            let ended = !matches!(read, Ok(1..));
-            self.keep_lines(&mut buffer, stream, ended);
-            if ended {
-                return;
-            }
-            turn += read.unwrap_or(0);
-            if TURN_BYTES <= turn {
-                turn = 0;
-                tokio::task::yield_now().await;
-            }
-        }
-    }
-
-    /// Resolves when everything written before is in the file, or soon.
-    pub async fn flush(&self) {
-        flush(&self.log.jobs, vec![Arc::clone(&self.log.sink)]).await;
-    }
-
-    fn keep_lines(&self, buffer: &mut BytesMut, stream: Stream, ended: bool) {
-        let (mut records, mut kept) = (Vec::new(), 0);
-        let now = now();
-        while let Some(Line { bytes, taken, cut }) = lines::next(buffer, ended) {
-            self.record(&mut records, &now, stream, &buffer[..bytes], cut);
-            buffer.advance(taken);
-            kept += 1;
-        }
-        if 0 < kept {
-            self.log.push(records, kept);
-        }
-    }
-
-    fn record(&self, records: &mut Vec<u8>, ts: &str, stream: Stream, line: &[u8], cut: bool) {
-        let record = Record {
-            ts: ts.into(),
-            child: self.log.sink.name().into(),
-            incarnation: self.incarnation,
-            stream,
-            seq: self.seq.fetch_add(1, Ordering::Relaxed) + 1,
-            cut,
-            ..Record::default()
-        };
-        record.with_line(line).write_to(records);
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    async fn kept(input: &[u8]) -> Vec<serde_json::Value> {
-        let dir = tempfile::tempdir().unwrap();
-        let logs = Logs::start(dir.path().into()).unwrap();
-        let life = logs.of("x", Limits::default()).life(7);
-        life.clone().drain(input, Stream::Err).await;
-        life.flush().await;
-        let text = std::fs::read_to_string(dir.path().join("x.log")).unwrap_or_default();
-        text.lines()
-            .map(|l| serde_json::from_str(l).unwrap())
-            .collect()
-    }
-
-    #[tokio::test]
-    async fn every_line_is_kept_also_the_last_without_newline() {
-        let records = kept(b"one\r\n\ntwo \xff\nthree").await;
-        let lines: Vec<_> = records.iter().map(|r| r["msg"].as_str().unwrap()).collect();
-        assert_eq!(lines, ["one\r", "", "two \u{fffd}", "three"]);
-        let facts = |r: &serde_json::Value| (r["stream"] == "err", r["incarnation"] == 7);
-        assert!(records.iter().all(|r| facts(r) == (true, true)));
-        let seqs: Vec<_> = records.iter().map(|r| r["seq"].as_u64().unwrap()).collect();
-        assert_eq!(seqs, [1, 2, 3, 4]);
-    }
-
-    #[tokio::test]
-    async fn a_line_beyond_the_limit_is_split_and_marked_and_none_of_it_is_lost() {
-        let input = vec![b'x'; lines::LINE_BYTES_MAX * 2 + 10];
-        let records = kept(&input).await;
-        let parts: Vec<_> = records
-            .iter()
-            .map(|r| (r["msg"].as_str().unwrap().len(), r["cut"] == true))
-            .collect();
-        let max = lines::LINE_BYTES_MAX;
-        assert_eq!(parts, [(max, true), (max, true), (10, false)]);
-    }
-
-    #[tokio::test]
-    async fn a_flood_drops_its_own_lines_only_and_says_how_many() {
-        let dir = tempfile::tempdir().unwrap();
-        let (jobs, queue) = sync_channel(CHUNKS_MAX);
-        let logs = Logs {
-            jobs,
-            directory: dir.path().into(),
-            sinks: Arc::default(),
-            journal: Arc::new(Sink::new(dir.path(), JOURNAL, Kind::Journal)),
-        };
-        // Nobody writes yet: the disk does not keep up.
-        let input = b"a line of some length\n".repeat(200_000);
-        logs.of("flood", Limits::default())
-            .life(1)
-            .drain(&input[..], Stream::Out)
-            .await;
-        logs.of("quiet", Limits::default())
-            .life(1)
-            .drain(&b"heard\n"[..], Stream::Out)
-            .await;
-        let dropped = logs.usage_of("flood").unwrap().dropped;
-        assert!(0 < dropped);
-        let journal = Arc::clone(&logs.journal);
-        let writing = std::thread::spawn(move || writer::run(&queue, &journal));
-        logs.of("flood", Limits::default()).life(2).note("after");
-        logs.flush().await;
-        drop(logs);
-        writing.join().unwrap();
-        let read = |name| std::fs::read_to_string(dir.path().join(name)).unwrap();
-        assert!(read("quiet.log").contains("heard"));
-        let flood = read("flood.log");
-        assert!(
-            flood.contains(&format!("dropped {dropped} lines")),
-            "{dropped}"
-        );
-        let lines = flood.lines().filter(|l| l.contains("a line of")).count() as u64;
-        assert_eq!(lines + dropped, 200_000);
-        assert!(read("events.jsonl").contains("logs_dropped"));
-    }
-}
+mod tests;

@@ -169,6 +169,9 @@ impl Kept {
     /// Writes what waits; says so when all of it is written.
     fn retry(&mut self, now: Instant) -> Option<Life> {
         self.retry_at = Some(now + RETRY_AFTER);
+        // Not earlier: whoever removes the directory may be about to remove more.
+        // If it cannot be made, what follows says why.
+        _ = self.file.make_directory();
         let lost = self.backlog.lost();
         if 0 < lost {
             let line = self.sink.dropped_line(lost, "the disk took none");
@@ -260,6 +263,25 @@ mod tests {
         assert!(text.lines().next().unwrap().contains("dropped 6 lines"));
         assert_eq!(text.lines().count(), 1025);
         assert_eq!(sink.usage().dropped, 6);
+    }
+
+    #[test]
+    fn a_directory_that_was_removed_is_made_anew_and_nothing_is_lost() {
+        let dir = tempfile::tempdir().unwrap();
+        let logs = dir.path().join("logs");
+        let new = |name, kind| Arc::new(Sink::new(&logs, name, kind));
+        let mut writer = Writer {
+            logs: HashMap::new(),
+            journal: new("events", Kind::Journal),
+        };
+        let sink = new("x", Kind::Child);
+        writer.write(&sink, b"one\n".to_vec());
+        assert!(!logs.exists(), "whoever removed it may remove more");
+        writer.retry(true);
+        assert_eq!(fs::read_to_string(logs.join("x.log")).unwrap(), "one\n");
+        let mode = std::os::unix::fs::MetadataExt::mode(&fs::metadata(&logs).unwrap());
+        assert_eq!(mode & 0o777, 0o700);
+        assert_eq!(sink.usage().trouble, None);
     }
 
     #[test]
