@@ -170,6 +170,7 @@ impl Progress {
             ("started", &reloaded.started),
             ("restarted", &reloaded.restarted),
             ("stopped", &reloaded.stopped),
+            ("updated", &reloaded.updated),
             ("kept", &reloaded.kept),
         ];
         for (what, names) in did.iter().filter(|(_, names)| !names.is_empty()) {

@@ -246,6 +246,8 @@ impl Refusal {
 pub struct Reloaded {
     /// They go on as they are.
     pub kept: Vec<String>,
+    /// They go on, and are asked, stopped, restarted or logged in another way.
+    pub updated: Vec<String>,
     /// What they are given changed, or they go with one of those.
     pub restarted: Vec<String>,
     /// They are new.

@@ -213,6 +213,11 @@ pub enum Life {
         /// Which log.
         log: String,
     },
+    /// Another configuration was wanted and not taken; nothing changed.
+    ReloadRefused {
+        /// Why.
+        error: String,
+    },
     /// A connection to Ably is in another state than before.
     Upstream {
         /// `daemon_falco` or `daemon_nagato`.

@@ -31,6 +31,24 @@ pub struct PartSpec {
     pub run: Run,
 }
 
+impl PartSpec {
+    /// Whether `other` is treated in the same way: asked, stopped, restarted and
+    /// logged.
+    pub(super) fn is_treated_as(&self, other: &Self) -> bool {
+        let run = match (&self.run, &other.run) {
+            (Run::Process(one), Run::Process(other)) => {
+                one.ready == other.ready
+                    && one.alive == other.alive
+                    && one.stop_signal == other.stop_signal
+                    && one.log_limits == other.log_limits
+            }
+            (Run::Server(_), Run::Server(_)) => true,
+            _ => false,
+        };
+        run && self.plan == other.plan
+    }
+}
+
 /// Stands for everything a part is given: two parts with one essence need not
 /// be started for each other. A hash, since some of it is secret.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -94,7 +112,7 @@ pub enum Tie {
 }
 
 /// What shows that a child is ready.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum ReadyBy {
     /// It answers; a program of ours says a word first.
     Probe(Probe),
@@ -124,7 +142,7 @@ impl ReadyBy {
 }
 
 /// What shows that a child is alive.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Alive {
     /// What is asked.
     pub by: AliveBy,
@@ -133,7 +151,7 @@ pub struct Alive {
 }
 
 /// What is asked of a child that is to be alive.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum AliveBy {
     /// It answers.
     Probe(Probe),

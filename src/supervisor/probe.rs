@@ -26,7 +26,7 @@ const FIRST_DELAY: Duration = Duration::from_millis(2);
 const LAST_DELAY: Duration = Duration::from_millis(100);
 
 /// How a part is asked.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Probe {
     /// Our own transport: `hello.v1` on its socket.
     Transport(PathBuf),

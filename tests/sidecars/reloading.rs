@@ -149,3 +149,17 @@ fn what_the_supervisor_logs_follows_a_reload() {
     assert_eq!(log().matches("INFO").count(), before, "quiet again");
     assert_eq!(base.pid_of_supervisor(), pid);
 }
+
+#[test]
+fn who_is_only_treated_in_another_way_goes_on_and_is_named() {
+    let script = "exec sleep 1000";
+    let base = configured(&shell("web", script, "stop = { grace = \"1s\" }"));
+    base.up();
+    let before = base.pid_of("web");
+    let said = reload(&base, &shell("web", script, "stop = { grace = \"2s\" }"));
+    assert_eq!(said.code, 0, "{}", said.stderr);
+    assert!(said.stderr.contains("updated    web"), "{}", said.stderr);
+    let kept = "kept       broker, emulator, transport, falco\n";
+    assert!(said.stderr.contains(kept), "{}", said.stderr);
+    assert_eq!(base.pid_of("web"), before);
+}

@@ -263,3 +263,24 @@ fn a_crash_that_left_a_core_says_so() {
         assert!(has(&base, &about));
     }
 }
+
+#[test]
+fn a_reload_that_is_refused_is_an_event_also_when_a_signal_asked_for_it() {
+    let base = Base::new();
+    let pid = base.up();
+    fs::write(base.dir().join("falco.toml"), "dance = 1\n").unwrap();
+    kill(pid, "HUP");
+    let refused = || {
+        let mut events = events(&base).into_iter();
+        events.find(|e| e["event"] == "reload_refused")
+    };
+    eventually("it is told", || refused().is_some());
+    let error = refused().unwrap()["error"].as_str().unwrap().to_owned();
+    assert!(error.contains("dance"), "{error}");
+    let text = base.run(&["events"]).stdout;
+    assert!(
+        text.contains("the configuration was not reloaded"),
+        "{text}"
+    );
+    base.emit();
+}

@@ -1,6 +1,7 @@
 //! What a chain needs is taken away from it while it runs.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -110,4 +111,43 @@ fn told_of(base: &Base, event: &str, path: &Path) -> bool {
     let events = said.lines().map(serde_json::from_str::<Value>);
     let mut events = events.map(Result::unwrap);
     events.any(|told| told["event"] == event && told["path"] == path.as_str())
+}
+
+#[test]
+fn a_directory_of_logs_that_was_removed_is_made_anew_and_written_to() {
+    let base = Base::new();
+    base.up();
+    let logs = base.dir().join("logs");
+    fs::remove_dir_all(&logs).unwrap();
+    // Something to write, whenever that is noticed.
+    eventually("there are logs again", || {
+        assert_eq!(base.run(&["restart", "transport"]).code, 0);
+        logs.join("events.jsonl").exists() && logs.join("transport.log").exists()
+    });
+    let mode = fs::metadata(&logs).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o700);
+    let events = base.run(&["events", "--json"]).stdout;
+    assert!(events.contains("restart"), "{events}");
+    base.emit();
+}
+
+#[test]
+fn a_configuration_that_cannot_be_read_in_time_keeps_nobody_waiting() {
+    let base = Base::new();
+    base.up();
+    // Whoever opens it waits for somebody who writes.
+    let path = base.dir().join("identity.json");
+    fs::remove_file(&path).unwrap();
+    nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    let began = Instant::now();
+    let said = base.run(&["reload"]);
+    assert_ne!(said.code, 0);
+    assert!(began.elapsed() < Duration::from_secs(20));
+    assert!(said.stderr.contains("within 10 s"), "{}", said.stderr);
+    let said = base.run(&["reload"]);
+    assert!(said.stderr.contains("within 10 s"), "{}", said.stderr);
+    assert_eq!(base.run(&["status"]).code, 0);
+    base.emit();
+    assert_eq!(base.run(&["stop"]).code, 0);
+    base.assert_nothing_left();
 }

@@ -38,6 +38,7 @@ pub(super) fn tell(life: &Life) -> String {
         Life::SocketBack { path } => format!("{path} is in its place again"),
         Life::LogsDropped { lines, .. } => format!("dropped {lines} lines of its log"),
         Life::LogsFailing { error, .. } => format!("its log cannot be written: {error}"),
+        Life::ReloadRefused { error } => format!("the configuration was not reloaded: {error}"),
         Life::LogsBack { .. } => "its log is written again".to_owned(),
         Life::Upstream {
             audience,

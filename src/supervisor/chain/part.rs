@@ -8,7 +8,7 @@ use super::super::sidecar::RestartPolicy;
 use super::pulse::{Pace, Pulse};
 
 /// What is fixed about a part, until the next reload.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Plan {
     /// Its name, unique in the chain.
     pub name: Arc<str>,

@@ -36,6 +36,13 @@ pub struct Question {
     pub make: MakeCommand,
 }
 
+/// Whether the same is asked.
+impl PartialEq for Question {
+    fn eq(&self, other: &Self) -> bool {
+        self.check == other.check
+    }
+}
+
 impl fmt::Debug for Question {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.check.fmt(f)

@@ -6,7 +6,6 @@ use super::super::notices::{Notices, Sight};
 use super::super::view;
 use super::Supervisor;
 use super::config::Manager;
-use super::reload::Reading;
 use crate::clock;
 use crate::net::notify::Notifier;
 
@@ -35,7 +34,7 @@ impl Supervisor {
             outlook: self.chain.outlook(),
             text: view::line(&self.chain),
             deadline: self.chain.poll_timeout(),
-            reloading: !matches!(self.reading, Reading::No),
+            reloading: self.reading.is_under_way(),
             monotonic: clock::monotonic(),
         };
         if let Some(message) = manager.notices.handle_turn(&sight, Instant::now())

@@ -3,9 +3,10 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 
 use super::super::chain::{self, PartId};
 use super::super::part::Essence;
@@ -15,6 +16,10 @@ use super::config::Composition;
 use super::lives::Member;
 use super::requests::refuse;
 use crate::protocol::control::{Event, Refusal, Reloaded};
+use crate::protocol::life::Life;
+
+/// How long the configuration may take to be read: a few files.
+const READ_PATIENCE: Duration = Duration::from_secs(10);
 
 /// Who wants a reload; nobody but us after a SIGHUP.
 pub(super) type Asker = Option<mpsc::Sender<Event>>;
@@ -27,52 +32,87 @@ pub(super) enum Reading {
     No,
     /// It is, and these wanted a reload since.
     Yes(Vec<Asker>),
+    /// It hangs, and nobody waits for it any more. Nothing is read beside it: a
+    /// file that hangs would take a thread each time.
+    Hangs,
 }
 
-/// A configuration that was read, and for whom.
-pub(super) struct Composed {
-    composition: Result<Composition, Refusal>,
-    asker: Asker,
+impl Reading {
+    /// Whether something will come of it.
+    pub(super) fn is_under_way(&self) -> bool {
+        matches!(self, Self::Yes(_))
+    }
+}
+
+/// What came of reading the configuration.
+pub(super) enum Composed {
+    /// It was read, for this one.
+    Read(Result<Composition, Refusal>, Asker),
+    /// It was not, in time.
+    Late(Asker),
+    /// What was late is over.
+    Over,
 }
 
 impl Supervisor {
     /// Reads the configuration, after whatever is being read now.
     pub(super) fn begin_reload(&mut self, asker: Asker) {
-        if let Reading::Yes(next) = &mut self.reading {
-            // A reading that begins later serves every signal before it; each
-            // asker is a connection, and those are bounded.
-            if asker.is_some() || !next.iter().any(Option::is_none) {
-                next.push(asker);
+        match &mut self.reading {
+            Reading::No => {}
+            Reading::Yes(next) => {
+                // A reading that begins later serves every signal before it; each
+                // asker is a connection, and those are bounded.
+                if asker.is_some() || !next.iter().any(Option::is_none) {
+                    next.push(asker);
+                }
+                return;
             }
-            return;
+            Reading::Hangs => return self.refuse_reload(asker.as_ref(), hangs()),
         }
         self.reading = Reading::Yes(Vec::new());
         let recompose = Arc::clone(&self.config.recompose);
-        let done = self.composed.clone();
+        let (done, stop) = (self.composed.clone(), self.shutdown.clone());
         self.shutdown.spawn(async move {
-            let read = tokio::task::spawn_blocking(move || recompose()).await;
-            let composition =
-                read.unwrap_or_else(|_| Err(Refusal::impossible("reading it panicked")));
-            // A supervisor that is gone wants no configuration.
-            _ = done.send(Composed { composition, asker }).await;
+            let reading = tokio::task::spawn_blocking(move || recompose());
+            tokio::select! {
+                () = stop.begun() => {}
+                () = report(reading, asker, done) => {}
+            }
         });
     }
 
     pub(super) fn handle_composed(&mut self, composed: Composed, now: Instant) {
-        let Composed { composition, asker } = composed;
-        if let Err(refusal) = composition.and_then(|new| self.adopt(new, asker.as_ref(), now)) {
-            tracing::error!(
-                error = refusal.error,
-                "The configuration was not reloaded; nothing changed."
-            );
-            if let Some(events) = &asker {
-                refuse(events, refusal);
+        let next = match std::mem::take(&mut self.reading) {
+            Reading::Yes(next) => next,
+            Reading::No | Reading::Hangs => Vec::new(),
+        };
+        match composed {
+            Composed::Read(composition, asker) => {
+                let done = composition.and_then(|new| self.adopt(new, asker.as_ref(), now));
+                if let Err(refusal) = done {
+                    self.refuse_reload(asker.as_ref(), refusal);
+                }
             }
+            Composed::Late(asker) => {
+                self.reading = Reading::Hangs;
+                self.refuse_reload(asker.as_ref(), hangs());
+            }
+            Composed::Over => tracing::info!("The configuration can be read again."),
         }
-        if let Reading::Yes(next) = std::mem::take(&mut self.reading) {
-            for asker in next {
-                self.begin_reload(asker);
-            }
+        for asker in next {
+            self.begin_reload(asker);
+        }
+    }
+
+    fn refuse_reload(&self, asker: Option<&mpsc::Sender<Event>>, refusal: Refusal) {
+        let error = refusal.error.clone();
+        tracing::error!(
+            error,
+            "The configuration was not reloaded; nothing changed."
+        );
+        self.journal.note(Life::ReloadRefused { error });
+        if let Some(events) = asker {
+            refuse(events, refusal);
         }
     }
 
@@ -95,10 +135,18 @@ impl Supervisor {
         let plans = new.parts.iter().map(|spec| spec.plan.clone()).collect();
         let done = self.chain.reload(plans, changed, now);
         let done = done.map_err(|refused| Refusal::impossible(refused.to_string()))?;
+        let mut updated = Vec::new();
         for spec in new.parts {
             // Just made or found by the chain.
             if let Some(id) = self.chain.find(&spec.plan.name) {
-                let life = self.members.remove(&id).and_then(|member| member.life);
+                let before = self.members.remove(&id);
+                if before
+                    .as_ref()
+                    .is_some_and(|before| !before.spec.is_treated_as(&spec))
+                {
+                    updated.push(id);
+                }
+                let life = before.and_then(|member| member.life);
                 self.members.insert(id, Member { spec, life });
             }
         }
@@ -106,19 +154,28 @@ impl Supervisor {
         self.login = new.login;
         self.metrics
             .change(new.metrics, &self.commands, &self.shutdown);
-        self.tell_reloaded(&done, asker);
+        self.tell_reloaded(&done, &updated, asker);
         Ok(())
     }
 
-    fn tell_reloaded(&mut self, done: &chain::Reloaded, asker: Option<&mpsc::Sender<Event>>) {
+    fn tell_reloaded(
+        &mut self,
+        done: &chain::Reloaded,
+        updated: &[PartId],
+        asker: Option<&mpsc::Sender<Event>>,
+    ) {
+        let kept = done.kept.iter().copied();
+        let (updated, kept): (Vec<_>, Vec<_>) = kept.partition(|id| updated.contains(id));
         let reloaded = Reloaded {
-            kept: self.names(&done.kept),
+            kept: self.names(&kept),
+            updated: self.names(&updated),
             restarted: self.names(&done.restarted),
             started: self.names(&done.started),
             stopped: self.names(&done.stopped),
         };
         tracing::info!(
             kept = ?reloaded.kept,
+            updated = ?reloaded.updated,
             restarted = ?reloaded.restarted,
             started = ?reloaded.started,
             stopped = ?reloaded.stopped,
@@ -131,4 +188,27 @@ impl Supervisor {
             self.watchers.add_for(touched, Aim::Up, events.clone());
         }
     }
+}
+
+/// Says what comes of `reading`, which cannot be ended, and that it is late.
+async fn report(
+    mut reading: JoinHandle<Result<Composition, Refusal>>,
+    asker: Asker,
+    done: mpsc::Sender<Composed>,
+) {
+    // A supervisor that is gone wants no configuration.
+    if let Ok(read) = tokio::time::timeout(READ_PATIENCE, &mut reading).await {
+        let composition = read.unwrap_or_else(|_| Err(Refusal::impossible("reading it panicked")));
+        _ = done.send(Composed::Read(composition, asker)).await;
+        return;
+    }
+    _ = done.send(Composed::Late(asker)).await;
+    _ = reading.await;
+    _ = done.send(Composed::Over).await;
+}
+
+fn hangs() -> Refusal {
+    let seconds = READ_PATIENCE.as_secs();
+    let error = format!("the configuration could not be read within {seconds} s: a file hangs");
+    Refusal::impossible(error)
 }
