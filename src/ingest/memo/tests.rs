@@ -204,3 +204,17 @@ fn without_a_place_to_write_nothing_is_noted_and_nothing_fails() {
     memo.flush();
     assert!(memo.file.is_none());
 }
+
+#[test]
+fn a_disk_that_takes_some_again_is_written_again() {
+    let mut story = Story::new();
+    let path = story.dir.path().to_owned();
+    fs::remove_dir_all(&path).expect("removes");
+    story.memo.begin(1);
+    fs::create_dir(&path).expect("makes");
+    story.send(&[1, 2]);
+    assert_eq!(story.left(), [], "it is left alone for a while");
+    story.memo.failed_at = Some(BootTime::from_ms(at().to_ms() - 10_000));
+    story.send(&[3, 4]);
+    assert_eq!(story.left(), [(vec![3, 4], false)]);
+}

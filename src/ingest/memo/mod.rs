@@ -6,19 +6,13 @@
 //! begun anew with what is still open. Whoever starts reads both, older first.
 //! Nothing is ever synced: a crash of the program loses nothing of it, one of
 //! the machine may cost copies, as any crash would without it. Damage is
-//! skipped, and a disk that takes no more only ends the writing.
+//! skipped. A disk that takes no more only ends the writing, until it may take
+//! some again.
 //!
-//! ```text
-//! record   0      4      8    9        17          33     35
-//!          len    crc    kind at_ms    batch       count  count entries
-//!          u32    u32    u8   i64      16 bytes    u16    of 32 bytes: effect id, key
-//! ```
-//!
-//! Integers are little-endian; `len` counts what is behind it, `crc` is the
-//! CRC-32C of what is behind itself. Kind 1 says that a batch was sent, and is
-//! written before its first byte is; kind 2, without entries, that it was
-//! accepted, and is written before a daemon is told. Times are of the clock
-//! that counts since the machine's start, whose id is in the files' names.
+//! `record` has the format byte for byte. Times are of the clock that counts
+//! since the machine's start, whose id is in the files' names.
+
+mod record;
 
 use std::collections::HashMap;
 use std::fs::{self, File, OpenOptions};
@@ -34,22 +28,16 @@ use crate::clock::BootTime;
 use crate::delivery::{Admission, Done, Request, RequestId, digest, listed};
 use crate::protocol::id::{EffectId, IdempotencyKey};
 
+use record::{Noted, accepted, sent};
+
 /// Two of them hold far more than can be unanswered at once: 65 536 effects.
 const FILE_BYTES_MAX: usize = 4 * 1024 * 1024;
 
 /// How long a batch matters: as long as Ably knows it, and a little.
 const KEPT: Duration = Duration::from_secs(150);
 
-const SENT: u8 = 1;
-const ACCEPTED: u8 = 2;
-
-/// `len` and `crc`.
-const HEAD_BYTES: usize = 8;
-
-/// Kind, time, batch and count.
-const FIXED_BYTES: usize = 27;
-
-const ENTRY_BYTES: usize = 32;
+/// How long a disk that took nothing is left alone.
+const AGAIN_AFTER: Duration = Duration::from_secs(10);
 
 /// An effect in a batch, as it is listed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -93,8 +81,10 @@ type Sending = (usize, RequestId);
 #[derive(Debug)]
 pub(super) struct Memo {
     paths: [PathBuf; 2],
-    /// Which of them is written; `None` once that has failed.
+    /// Which of them is written; `None` after that has failed.
     file: Option<(usize, File)>,
+    /// When it failed.
+    failed_at: Option<BootTime>,
     written: usize,
     /// Records that wait for [`flush`](Self::flush).
     buffer: Vec<u8>,
@@ -129,6 +119,7 @@ impl Memo {
         let mut memo = Self {
             paths,
             file: None,
+            failed_at: None,
             written: 0,
             buffer: Vec::new(),
             open: HashMap::new(),
@@ -155,10 +146,10 @@ impl Memo {
     pub(super) fn handle_sent(&mut self, way: usize, request: &Request<'_>, now: BootTime) {
         // A server knows no object set again, whatever it goes out with.
         let is_publish = matches!(request.effects[..], [first, ..] if first.operation.is_publish());
-        if !is_publish || self.file.is_none() {
+        self.now = now;
+        if !is_publish || !self.is_writing() {
             return;
         }
-        self.now = now;
         let effects = request.effects.iter();
         let entries: Vec<Entry> = effects
             .map(|effect| Entry {
@@ -175,6 +166,16 @@ impl Memo {
         let record = sent(name, now, &entries);
         self.buffer.extend(&record);
         self.unaccepted.insert(name, Unaccepted { at: now, record });
+    }
+
+    /// Whether there is a file to write to; begins one if it is time to try.
+    fn is_writing(&mut self) -> bool {
+        let is_due = |at: BootTime| AGAIN_AFTER <= self.now.since(at);
+        if self.failed_at.is_some_and(is_due) {
+            self.failed_at = None;
+            self.begin(0);
+        }
+        self.file.is_some()
     }
 
     /// A request was accepted.
@@ -263,6 +264,7 @@ impl Memo {
         warn!(path = %self.paths[0].display(), %error,
             "Sent batches cannot be noted; after a crash of Falco some may be seen twice.");
         self.file = None;
+        self.failed_at = Some(self.now);
         self.open = HashMap::new();
         self.unaccepted = HashMap::new();
     }
@@ -288,93 +290,5 @@ fn forget_other_boots(dir: &Path, ours: &[PathBuf; 2]) {
     }
 }
 
-fn sent(base: Uuid, at: BootTime, entries: &[Entry]) -> Vec<u8> {
-    record(SENT, base, at, entries)
-}
-
-fn accepted(base: Uuid, at: BootTime) -> Vec<u8> {
-    record(ACCEPTED, base, at, &[])
-}
-
-fn record(kind: u8, base: Uuid, at: BootTime, entries: &[Entry]) -> Vec<u8> {
-    let mut body = Vec::with_capacity(FIXED_BYTES + entries.len() * ENTRY_BYTES);
-    body.push(kind);
-    body.extend(at.to_ms().to_le_bytes());
-    body.extend(base.as_bytes());
-    body.extend(
-        u16::try_from(entries.len())
-            .unwrap_or(u16::MAX)
-            .to_le_bytes(),
-    );
-    for entry in entries {
-        body.extend(entry.id.as_bytes());
-        body.extend(entry.key.as_bytes());
-    }
-    let len = u32::try_from(4 + body.len()).unwrap_or(u32::MAX);
-    let mut record = Vec::with_capacity(HEAD_BYTES + body.len());
-    record.extend(len.to_le_bytes());
-    record.extend(crc32c::crc32c(&body).to_le_bytes());
-    record.append(&mut body);
-    record
-}
-
-/// What files tell of, in their order.
-#[derive(Debug, Default)]
-struct Noted {
-    batches: Vec<(Uuid, Batch)>,
-    /// Where each of them stands: the files may name a hundred thousand.
-    places: HashMap<Uuid, usize>,
-}
-
-impl Noted {
-    /// Adds the batches that `bytes` tell of; stops at the first damage.
-    fn read(&mut self, mut bytes: &[u8]) {
-        while let Some((body, rest)) = next(bytes) {
-            bytes = rest;
-            let Some((kind, at, name, entries)) = parse(body) else {
-                return;
-            };
-            match (kind, self.places.get(&name)) {
-                (ACCEPTED, Some(&place)) => self.batches[place].1.is_accepted = true,
-                (SENT, None) => {
-                    self.places.insert(name, self.batches.len());
-                    let batch = Batch {
-                        at,
-                        entries,
-                        is_accepted: false,
-                    };
-                    self.batches.push((name, batch));
-                }
-                _ => {}
-            }
-        }
-    }
-}
-
-fn next(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
-    let (len, rest) = bytes.split_first_chunk::<4>()?;
-    let len = usize::try_from(u32::from_le_bytes(*len)).ok()?;
-    let (record, rest) = rest.split_at_checked(len)?;
-    let (crc, body) = record.split_first_chunk::<4>()?;
-    (crc32c::crc32c(body) == u32::from_le_bytes(*crc)).then_some((body, rest))
-}
-
-fn parse(body: &[u8]) -> Option<(u8, BootTime, Uuid, Vec<Entry>)> {
-    let (&kind, rest) = body.split_first()?;
-    let (at, rest) = rest.split_first_chunk::<8>()?;
-    let (base, rest) = rest.split_first_chunk::<16>()?;
-    let (_, rest) = rest.split_first_chunk::<2>()?;
-    let entries = rest.chunks_exact(ENTRY_BYTES).filter_map(|entry| {
-        let (id, key) = entry.split_first_chunk::<16>()?;
-        Some(Entry {
-            id: EffectId::from_bytes(*id),
-            key: Uuid::from_slice(key).ok()?,
-        })
-    });
-    let at = BootTime::from_ms(i64::from_le_bytes(*at));
-    Some((kind, at, Uuid::from_bytes(*base), entries.collect()))
-}
-
 #[cfg(test)]
-#[path = "memo_tests.rs"]
 mod tests;
