@@ -6,7 +6,7 @@ use super::config::Config;
 use super::record::{self, Salt};
 use super::storage::lying::Lying;
 use super::writer::Now;
-use super::{open_on, recovery, scan};
+use super::{Reading, open_on, recovery, scan};
 
 /// A line, made to fit its checksum where it has the shape for it, reads as one
 /// thing or as nothing.

@@ -64,7 +64,7 @@ pub enum Probe {
 }
 
 /// Finds out what is at `path`, without waiting; on macOS a refusal is believed
-/// after a moment only, see [`connect`].
+/// after a moment only, see [`connect()`].
 ///
 /// A listener sees one connection come and go. Only the holder of the lock over
 /// `path` may conclude from `Stale` that it may be replaced.
