@@ -164,6 +164,9 @@ fn every_line_is_a_comment_or_a_sample_and_the_outbox_is_counted() {
     }
     let waiting = "falco_route_effects_waiting{route=\"test\"} 5";
     assert!(has(waiting), "{text}");
+    let (_, status) = chain.run(&["status"]);
+    let told = "route     test not connected · 5 waiting, oldest ";
+    assert!(status.contains(told), "{status}");
 }
 
 #[test]

@@ -110,7 +110,9 @@ async fn serve_falco(
         has_read(&falco, &serving.busy).await;
     };
     tokio::select! {
+        biased;
         () = serving.shutdown.begun() => return Ok(()),
+        // A journal that cannot be opened is read no further either.
         why = falco.failed() => return Err(why),
         () = ready => {}
     }

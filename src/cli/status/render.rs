@@ -305,6 +305,16 @@ fn effects(ingest: &IngestStatus) -> String {
         ingest.lanes,
         span(ingest.oldest_age_ms),
     );
+    // The first is the chain's own, which has lines enough.
+    for route in ingest.routes.iter().skip(1) {
+        let name = &route.name;
+        let link = if route.connected { "" } else { "not " };
+        let (waiting, oldest) = (route.queued + route.in_flight, span(route.oldest_age_ms));
+        _ = writeln!(
+            text,
+            "route     {name} {link}connected · {waiting} waiting, oldest {oldest}"
+        );
+    }
     if 0 < ingest.published_60s {
         _ = writeln!(
             text,
