@@ -45,8 +45,7 @@ fn fill(chain: &Chain) {
 
 #[test]
 fn a_chain_with_a_large_outbox_is_starting_until_it_is_read_and_says_how_far_it_is() {
-    let toml = format!("{OUTBOX}[up]\ntimeout = \"4s\"\n");
-    let chain = Chain::new(&toml);
+    let chain = Chain::new(OUTBOX);
     fill(&chain);
     let mut up = chain.command(&["up"]);
     let up = up.stdout(Stdio::null()).stderr(Stdio::piped()).spawn();
