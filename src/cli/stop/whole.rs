@@ -4,22 +4,21 @@
 //! asked over the control socket; one that does not answer is killed with
 //! `--now`, and whoever has the lock from it after it.
 
+mod left;
+
 use std::time::{Duration, Instant};
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use crate::cli::daemon::{once_free, still_held};
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::holder::{self, Tried};
 use crate::cli::progress::{Progress, seconds};
-use crate::cli::service::{self, Place};
+use crate::cli::service::Place;
 use crate::control::client::{self, ControlError, Exchange};
-use crate::net::unix;
 use crate::paths::Paths;
-use crate::process::identity::{Fate, Identity};
-use crate::process::lease::{self, Outlived};
+use crate::process::lease;
 use crate::protocol::control::{Event, Request};
-use crate::supervisor::instance::{Asked, Holder, Lock, Phase, clear_pid_file};
+use crate::supervisor::instance::{Asked, Holder, Lock, Phase};
 
 /// How often the lock is looked at once the supervisor has said goodbye.
 const LOOK_AGAIN: Duration = Duration::from_millis(2);
@@ -168,45 +167,6 @@ impl Stop {
         Ok(())
     }
 
-    /// Nobody holds the lock; whether there was anything to stop.
-    ///
-    /// A supervisor whose lock file was removed still answers, and is stopped
-    /// too. If the lock is ours, nobody can start meanwhile.
-    async fn free(&mut self, lock: Asked, asked: bool) -> Result<bool, Failure> {
-        let astray = if asked {
-            None
-        } else {
-            self.without_lock().await
-        };
-        if let Some(identity) = &astray {
-            self.progress
-                .say("  the lock file of a running falco was removed; stopping it all the same");
-            self.ask(None).await?;
-            while identity.fate() != Fate::Gone {
-                self.check_time(None)?;
-                self.pause().await?;
-            }
-        }
-        let mut stopped = asked || astray.is_some();
-        if let Asked::Ours(_lock) = &lock {
-            stopped |= self.end_outliving()?;
-            self.clear();
-        }
-        if stopped {
-            self.say_stopped();
-        }
-        Ok(stopped)
-    }
-
-    /// Who answers on the control socket though nobody holds the lock.
-    async fn without_lock(&self) -> Option<Identity> {
-        let socket = self.paths.control_socket();
-        match client::ask(&socket, &Request::Status, FIRST_WORD).await {
-            Ok(Event::Status(status)) => Identity::of(status.pid),
-            _ => None,
-        }
-    }
-
     fn check_time(&self, who: Option<&Holder>) -> Result<(), Failure> {
         if Instant::now() < self.deadline {
             return Ok(());
@@ -347,38 +307,6 @@ impl Stop {
         let heirs = lease::end_heirs(&self.paths.lock_file(), &who.identity);
         tracing::debug!(%error, ?heirs, "Whoever took the lock was not killed.");
         !heirs.is_empty()
-    }
-
-    /// Ends the children of a killed supervisor that did not die with it; whether
-    /// there were any. We hold the lock.
-    fn end_outliving(&self) -> Result<bool, Failure> {
-        let outlived = lease::clear(&self.paths.run()).map_err(|e| still_held(&e))?;
-        for Outlived { name, pids } in &outlived {
-            self.progress.show(&Event::Outlived {
-                part: name.clone(),
-                pids: pids.clone(),
-            });
-        }
-        Ok(!outlived.is_empty())
-    }
-
-    /// Removes what a killed supervisor and its parts left; we hold the lock.
-    fn clear(&self) {
-        let sockets = [
-            self.paths.falco_socket(),
-            self.paths.ably_socket(),
-            self.paths.broker_socket(),
-            self.paths.control_socket(),
-        ];
-        // Where systemd listens, to look who is there would start the chain.
-        let mine = &sockets[usize::from(service::listens(&self.paths))..];
-        for socket in mine.iter().filter(|s| s.exists()) {
-            if let Ok(true) = once_free(|| unix::clear_stale(socket)) {
-                self.progress
-                    .say(&format!("  removed stale socket {}", socket.display()));
-            }
-        }
-        clear_pid_file(&self.paths.pid_file());
     }
 }
 
