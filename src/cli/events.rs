@@ -12,9 +12,10 @@ mod tell;
 use std::time::Duration;
 
 use super::exit::{Exit, Failure};
-use super::logs::{files::Follower, since};
+use super::logs::files::Follower;
 use super::moment::Local;
 use super::output;
+use super::past::Past;
 use super::settings::Instance;
 use crate::clock;
 use crate::paths::Paths;
@@ -23,9 +24,6 @@ use tell::tell;
 
 /// How often the journal is looked at with `--follow`.
 const FOLLOW_PAUSE: Duration = Duration::from_millis(100);
-
-/// Events from before, unless they are asked for by time.
-const EVENTS: usize = 200;
 
 /// What events of no part are listed under.
 const FALCO: &str = "falco";
@@ -41,31 +39,19 @@ pub(super) struct Args {
     /// The parts whose events are wanted, or falco for what is of none [default: all]
     #[arg(value_name = "NAME")]
     names: Vec<String>,
-    /// Go on printing what happens
-    #[arg(short, long)]
-    follow: bool,
-    /// How many events from before [default: 200, or all with --since]
-    #[arg(short = 'n', long, value_name = "COUNT")]
-    lines: Option<usize>,
-    /// Only what happened since then: 10m, 09:14 or an RFC 3339 moment
-    #[arg(long, value_name = "WHEN")]
-    since: Option<String>,
-    /// Print the entries as they are, one JSON object a line
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    past: Past,
 }
 
 pub(super) fn run(args: Args) -> Result<(), Failure> {
     let local = Local::new();
     let path = args.instance.paths()?.events();
-    if !path.exists() && !args.follow {
+    if !path.exists() && !args.past.follow {
         let error = format!("there is no journal {}", path.display());
         return Err(Failure::new(Exit::Failed, error).hint("falco up begins one"));
     }
-    let since = args.since.as_deref().map(|text| since(local, text));
-    let since = since.transpose()?;
-    let everything = since.as_ref().map_or(EVENTS, |_| usize::MAX);
-    let count = args.lines.unwrap_or(everything);
+    let since = args.past.since(local)?;
+    let count = args.past.count();
     let (mut journal, before) = Follower::open(&path);
     let is_late = |event: &Happened| since.as_ref().is_none_or(|since| *since <= event.entry.ts);
     let events = before.filter_map(|raw| Happened::read(&raw));
@@ -73,12 +59,12 @@ pub(super) fn run(args: Args) -> Result<(), Failure> {
     let mut events: Vec<Happened> = events.take(count).collect();
     events.reverse();
     for event in events {
-        event.print(args.json, local)?;
+        event.print(args.past.json, local)?;
     }
-    while args.follow && output::is_read_within(FOLLOW_PAUSE) {
+    while args.past.follow && output::is_read_within(FOLLOW_PAUSE) {
         for raw in journal.new_lines() {
             if let Some(event) = Happened::read(&raw).filter(|e| e.is_of(&args.names)) {
-                event.print(args.json, local)?;
+                event.print(args.past.json, local)?;
             }
         }
     }

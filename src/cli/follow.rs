@@ -4,14 +4,37 @@ use std::time::{Duration, Instant};
 
 use super::exit::{Exit, Failure};
 use super::holder::{self, Tried};
-use super::progress::Progress;
+use super::progress::{Progress, seconds};
 use super::runtime::block_on;
+use super::settings::Instance;
 use super::status::not_running;
 use crate::control::client::{ControlError, Exchange};
 use crate::paths::Paths;
 use crate::process::identity::Fate;
 use crate::protocol::control::{Event, Request};
 use crate::supervisor::instance::{Asked, Lock};
+
+/// Asks, shows how it goes, and says how long it took to be ready.
+pub(super) fn until_ready(
+    instance: &Instance,
+    request: &Request,
+    patience: &Patience,
+) -> Result<(), Failure> {
+    let paths = instance.paths()?;
+    let progress = Progress::new(false);
+    let patience = Duration::from_secs(patience.timeout.max(1));
+    let took = follow(&paths, request, &progress, patience)?;
+    progress.say(&format!("ready in {}", seconds(took)));
+    Ok(())
+}
+
+/// How long a person waits for it.
+#[derive(Debug, clap::Args)]
+pub(super) struct Patience {
+    /// Give up waiting after this many seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 30)]
+    timeout: u64,
+}
 
 /// Asks, and shows how it goes; yields after how many milliseconds it was done.
 pub(super) fn follow(

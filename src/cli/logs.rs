@@ -19,9 +19,9 @@ use super::config::{self, BROKER, BUILT_IN, Given};
 use super::exit::{Exit, Failure};
 use super::moment::Local;
 use super::output;
+use super::past::Past;
 use super::progress::Progress;
 use super::settings::Instance;
-use crate::clock;
 use crate::logfile::older;
 use crate::paths::Paths;
 use crate::protocol::log::Stream;
@@ -32,9 +32,6 @@ use select::Wanted;
 
 /// How often files are looked at with `--follow`.
 const FOLLOW_PAUSE: Duration = Duration::from_millis(100);
-
-/// Lines from before, unless they are asked for by time.
-const LINES: usize = 200;
 
 /// Lines of a part that failed, shown with the failure.
 const LAST_LINES: usize = 20;
@@ -53,15 +50,8 @@ pub(super) struct Args {
     /// The parts whose logs are wanted, or falco for the supervisor [default: all]
     #[arg(value_name = "NAME")]
     names: Vec<String>,
-    /// Go on printing what is written
-    #[arg(short, long)]
-    follow: bool,
-    /// How many lines from before [default: 200, or all with --since]
-    #[arg(short = 'n', long, value_name = "COUNT")]
-    lines: Option<usize>,
-    /// Only what was written since then: 10m, 09:14 or an RFC 3339 moment
-    #[arg(long, value_name = "WHEN")]
-    since: Option<String>,
+    #[command(flatten)]
+    past: Past,
     /// Only this stream of the children
     #[arg(long, value_enum)]
     stream: Option<WantedStream>,
@@ -71,9 +61,6 @@ pub(super) struct Args {
     /// Only this life of each child; -1 is its latest, -2 the one before
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     incarnation: Option<i64>,
-    /// Print the records as they are, one JSON object a line
-    #[arg(long)]
-    json: bool,
     /// Print where the files are, and nothing of what is in them
     #[arg(long)]
     path: bool,
@@ -98,12 +85,11 @@ pub(super) fn run(args: Args) -> Result<(), Failure> {
     }
     let wanted = args.wanted(local)?;
     let printer = Printer {
-        json: args.json,
+        json: args.past.json,
         width: width(&logs),
         local,
     };
-    let everything = args.since.as_ref().map_or(LINES, |_| usize::MAX);
-    let count = args.lines.unwrap_or(everything);
+    let count = args.past.count();
     let mut followed = Vec::new();
     let mut lines: Vec<Line> = Vec::new();
     for log in logs {
@@ -118,7 +104,7 @@ pub(super) fn run(args: Args) -> Result<(), Failure> {
     for line in &lines[lines.len().saturating_sub(count)..] {
         printer.print(line)?;
     }
-    if args.follow {
+    if args.past.follow {
         let all = args.names.is_empty();
         return follow(&paths.logs(), followed, all, &wanted, &printer);
     }
@@ -128,7 +114,7 @@ pub(super) fn run(args: Args) -> Result<(), Failure> {
 impl Args {
     fn wanted(&self, local: Local) -> Result<Wanted, Failure> {
         Ok(Wanted {
-            since: self.since.as_deref().map(|s| since(local, s)).transpose()?,
+            since: self.past.since(local)?,
             stream: self.stream.map(|stream| match stream {
                 WantedStream::Out => Stream::Out,
                 WantedStream::Err => Stream::Err,
@@ -137,13 +123,6 @@ impl Args {
             incarnation: self.incarnation,
         })
     }
-}
-
-/// The moment `text` means, as the logs write it.
-pub(super) fn since(local: Local, text: &str) -> Result<String, Failure> {
-    let ms = local.since(text, clock::now_ms());
-    let ms = ms.map_err(|error| Failure::new(Exit::Usage, format!("--since: {error}")))?;
-    Ok(clock::utc(ms))
 }
 
 struct Printer {

@@ -35,6 +35,7 @@ mod metrics;
 mod moment;
 mod outbox;
 mod output;
+mod past;
 mod program;
 mod progress;
 mod prompt;

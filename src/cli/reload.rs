@@ -1,10 +1,7 @@
 //! `falco reload`: read the configuration anew and do what changed in it.
 
-use std::time::Duration;
-
 use super::exit::Failure;
-use super::follow::follow;
-use super::progress::{Progress, seconds};
+use super::follow::{Patience, until_ready};
 use super::settings::Instance;
 use crate::protocol::control::Request;
 
@@ -12,16 +9,10 @@ use crate::protocol::control::Request;
 pub(super) struct Args {
     #[command(flatten)]
     instance: Instance,
-    /// Give up waiting after this many seconds
-    #[arg(long, value_name = "SECONDS", default_value_t = 30)]
-    timeout: u64,
+    #[command(flatten)]
+    patience: Patience,
 }
 
 pub(super) fn run(args: Args) -> Result<(), Failure> {
-    let paths = args.instance.paths()?;
-    let progress = Progress::new(false);
-    let patience = Duration::from_secs(args.timeout.max(1));
-    let took = follow(&paths, &Request::Reload, &progress, patience)?;
-    progress.say(&format!("ready in {}", seconds(took)));
-    Ok(())
+    until_ready(&args.instance, &Request::Reload, &args.patience)
 }

@@ -1,10 +1,7 @@
 //! `falco restart`: restart the whole chain, or some of its parts.
 
-use std::time::Duration;
-
 use super::exit::Failure;
-use super::follow::follow;
-use super::progress::{Progress, seconds};
+use super::follow::{Patience, until_ready};
 use super::settings::Instance;
 use crate::protocol::control::Request;
 
@@ -15,17 +12,11 @@ pub(super) struct Args {
     /// The parts to restart [default: all]
     #[arg(value_name = "PART")]
     parts: Vec<String>,
-    /// Give up waiting after this many seconds
-    #[arg(long, value_name = "SECONDS", default_value_t = 30)]
-    timeout: u64,
+    #[command(flatten)]
+    patience: Patience,
 }
 
 pub(super) fn run(args: Args) -> Result<(), Failure> {
-    let paths = args.instance.paths()?;
-    let progress = Progress::new(false);
-    let patience = Duration::from_secs(args.timeout.max(1));
     let request = Request::Restart { parts: args.parts };
-    let took = follow(&paths, &request, &progress, patience)?;
-    progress.say(&format!("ready in {}", seconds(took)));
-    Ok(())
+    until_ready(&args.instance, &request, &args.patience)
 }

@@ -15,6 +15,7 @@
 
 mod chain;
 mod checks;
+mod emulator;
 mod file;
 mod kind;
 mod mistake;
@@ -24,6 +25,7 @@ mod outside;
 mod reader;
 mod secrets;
 mod sidecar;
+mod transport;
 mod tree;
 
 use std::collections::BTreeMap;
@@ -36,13 +38,15 @@ use crate::logfile::Limits;
 use crate::paths::Paths;
 use crate::supervisor::sidecar::{SidecarName, SidecarSpec};
 
-pub(super) use chain::{Credentials, Emulator, Transport, UP_TIMEOUT, Upstream, Watched};
+pub(super) use chain::{Credentials, UP_TIMEOUT, Upstream, Watched};
+pub(super) use emulator::Emulator;
 pub(super) use mistake::Mistake;
 pub(super) use origin::{Origin, Row};
 pub(super) use outbox::{Delivery, OnJournalFailure, Outbox, Route, Sync};
 pub(super) use outside::Outside;
 pub(super) use reader::Given;
 pub(super) use sidecar::{BROKER, BUILT_IN};
+pub(super) use transport::Transport;
 
 use file::Text;
 use outside::Stands;
@@ -171,8 +175,8 @@ fn read<'a>(reader: &mut Reader<'a>, table: &'a Table) -> Config {
     let (log_filter, log) = chain::log(&mut top);
     let up_timeout = chain::up(&mut top);
     let liveness = chain::liveness(&mut top);
-    let transport = chain::transport(&mut top);
-    let emulator = chain::emulator(&mut top);
+    let transport = transport::transport(&mut top);
+    let emulator = emulator::emulator(&mut top);
     let publish_timeout = chain::falco(&mut top);
     let (delivery, outbox) = outbox::delivery(&mut top);
     let routes = outbox::routes(&mut top);

@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use super::chain::limits_given;
 use super::checks;
-use super::kind::{Choice, Flag, Kind, Numbers, Span, Text, Words, Written};
+use super::kind::{Choice, Kind, Numbers, Span, Text, Words, Written, YesNo};
 use super::outside::Stands;
 use super::reader::{Section, closest};
 use super::secrets;
@@ -135,7 +135,7 @@ fn fill(section: &mut Section, spec: &mut SidecarSpec) {
     spec.env_file = section.path("env_file", None);
     spec.cwd = section.path("cwd", None);
     spec.after = after(section);
-    spec.required = section.given("required", &Flag).unwrap_or_default();
+    spec.required = section.given("required", &YesNo).unwrap_or_default();
     spec.readiness = checks::readiness(section);
     spec.liveness = checks::liveness(section);
     spec.restart = restart(section);

@@ -52,7 +52,7 @@ struct Install<'a> {
 impl Install<'_> {
     /// Prints what would be done.
     fn tell(&self) -> Result<(), Failure> {
-        if self.args.json {
+        if self.args.which.json {
             let files = self.files.iter().map(|file| {
                 serde_json::json!({"path": file.path.display().to_string(), "text": file.text})
             });
@@ -124,7 +124,7 @@ impl Install<'_> {
         } else {
             Some(self.start(changed).await?)
         };
-        if self.args.json {
+        if self.args.which.json {
             let files: Vec<_> = self
                 .files
                 .iter()

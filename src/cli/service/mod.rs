@@ -46,9 +46,9 @@ enum Verb {
     /// Install the chain as a service, switch it on and start it
     Install(install::Args),
     /// Stop the service, switch it off and take its files away
-    Uninstall(uninstall::Args),
+    Uninstall(Which),
     /// Say whether it is installed, on and running (exit 0 running, 1 failing, 3 not, 4 unknown)
-    Status(show::Args),
+    Status(Which),
 }
 
 /// Which service is meant.
@@ -65,9 +65,18 @@ struct Which {
     /// Print what would be done and do nothing
     #[arg(long)]
     dry_run: bool,
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
 }
 
 impl Which {
+    /// Where it is, or would be.
+    fn place(&self) -> Result<Place, Failure> {
+        let kind = self.kind()?;
+        Place::of(kind, &install::located(self, kind)?)
+    }
+
     fn kind(&self) -> Result<Kind, Failure> {
         match (self.manager.unwrap_or_default(), self.system) {
             (Manager::Systemd, false) => Ok(Kind::User),

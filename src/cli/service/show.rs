@@ -2,24 +2,13 @@
 
 use std::path::Path;
 
-use super::install::located;
 use super::place::{Kind, Place};
 use super::{Activity, Standing, Which};
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::{output, progress};
 
-#[derive(Debug, clap::Args)]
-pub(super) struct Args {
-    #[command(flatten)]
-    which: Which,
-    /// Print one JSON object
-    #[arg(long)]
-    json: bool,
-}
-
-pub(super) async fn run(args: Args) -> Result<(), Failure> {
-    let kind = args.which.kind()?;
-    let place = Place::of(kind, &located(&args.which, kind)?)?;
+pub(super) async fn run(args: Which) -> Result<(), Failure> {
+    let place = args.place()?;
     if !place.is_installed() {
         return not_installed(&args, &place);
     }
@@ -39,7 +28,7 @@ pub(super) async fn run(args: Args) -> Result<(), Failure> {
     }
 }
 
-fn not_installed(args: &Args, place: &Place) -> Result<(), Failure> {
+fn not_installed(args: &Which, place: &Place) -> Result<(), Failure> {
     if args.json {
         output::line(&json(place, None).to_string())?;
     } else {
@@ -50,7 +39,7 @@ fn not_installed(args: &Args, place: &Place) -> Result<(), Failure> {
 }
 
 /// It is installed, and its manager cannot be asked.
-fn unknown(args: &Args, place: &Place, failure: Failure) -> Result<(), Failure> {
+fn unknown(args: &Which, place: &Place, failure: Failure) -> Result<(), Failure> {
     if args.json {
         let mut object = json(place, None);
         object["state"] = "unknown".into();

@@ -2,24 +2,13 @@
 
 use std::path::PathBuf;
 
-use super::install::located;
 use super::place::{Kind, Place};
 use super::{PATIENCE, Which, file, launchd, systemd};
 use crate::cli::exit::Failure;
 use crate::cli::{output, progress};
 
-#[derive(Debug, clap::Args)]
-pub(super) struct Args {
-    #[command(flatten)]
-    which: Which,
-    /// Print what was done as one JSON object
-    #[arg(long)]
-    json: bool,
-}
-
-pub(super) async fn run(args: Args) -> Result<(), Failure> {
-    let kind = args.which.kind()?;
-    let place = Place::of(kind, &located(&args.which, kind)?)?;
+pub(super) async fn run(args: Which) -> Result<(), Failure> {
+    let place = args.place()?;
     if !place.is_installed() {
         if place.file().exists() {
             // Refuses it by name.
@@ -30,7 +19,7 @@ pub(super) async fn run(args: Args) -> Result<(), Failure> {
     }
     let socket = place.socket_file().filter(|_| place.has_socket());
     let files: Vec<PathBuf> = [place.file()].into_iter().chain(socket).collect();
-    if args.which.dry_run {
+    if args.dry_run {
         return args.tell(&place, &files, false);
     }
     take_away(&place, &files).await?;
@@ -53,7 +42,7 @@ async fn take_away(place: &Place, files: &[PathBuf]) -> Result<(), Failure> {
     systemd::insist(place, &["daemon-reload"], PATIENCE).await
 }
 
-impl Args {
+impl Which {
     /// Says which files are concerned and whether they are gone.
     fn tell(&self, place: &Place, files: &[PathBuf], removed: bool) -> Result<(), Failure> {
         let name = |file: &PathBuf| file.display().to_string();

@@ -23,9 +23,6 @@ pub(in super::super) struct Args {
     /// Switch it on, but do not start it now
     #[arg(long)]
     pub(super) no_start: bool,
-    /// Print what was done as one JSON object
-    #[arg(long)]
-    pub(super) json: bool,
 }
 
 /// What launchd has not.
