@@ -32,6 +32,10 @@ impl BootTime {
     /// Now.
     #[must_use]
     pub fn now() -> Self {
+        #[cfg(test)]
+        if let Some(since) = played::now() {
+            return Self { ms: millis(since) };
+        }
         let since = clock_gettime(BOOT_CLOCK).map_or(Duration::ZERO, Duration::from);
         Self { ms: millis(since) }
     }
@@ -77,6 +81,10 @@ fn millis(time: Duration) -> i64 {
 /// Milliseconds since the epoch, now.
 #[must_use]
 pub fn now_ms() -> u64 {
+    #[cfg(test)]
+    if let Some(since) = played::now() {
+        return 1_800_000_000_000 + u64::try_from(since.as_millis()).unwrap_or(0);
+    }
     let since = SystemTime::now().duration_since(UNIX_EPOCH);
     u64::try_from(since.unwrap_or_default().as_millis()).unwrap_or(u64::MAX)
 }
@@ -145,6 +153,26 @@ pub fn slept() -> Duration {
     match (clock_gettime(AWAKE_CLOCK), clock_gettime(BOOT_CLOCK)) {
         (Ok(awake), Ok(all)) => Duration::from(all).saturating_sub(awake.into()),
         _ => Duration::ZERO,
+    }
+}
+
+/// Time as a simulation wants it, on its own thread.
+#[cfg(test)]
+pub(crate) mod played {
+    use std::cell::Cell;
+    use std::time::Duration;
+
+    thread_local! {
+        static NOW: Cell<Option<Duration>> = const { Cell::new(None) };
+    }
+
+    /// From here on it is so long after the start of everything.
+    pub(crate) fn set(since: Duration) {
+        NOW.set(Some(since));
+    }
+
+    pub(super) fn now() -> Option<Duration> {
+        NOW.get()
     }
 }
 

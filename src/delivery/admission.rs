@@ -14,9 +14,12 @@
 //! ```
 //!
 //! Promises one answer for each submission, with the id and to the connection
-//! it came with.
+//! it came with; and that nothing overtakes what was refused for now, before
+//! its daemon was told: whoever hands out the answers says so
+//! ([`Admission::handle_told`]), and until then the rest of its lane is refused
+//! for the same reason.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 
 use super::Producer;
 use super::dedupe::{Dedupe, Done, Known, Ticket, Waiters};
@@ -26,7 +29,7 @@ use super::gaps::{Gaps, Stream};
 use super::lane::{Outcome, Place, Settled};
 use crate::clock::BootTime;
 use crate::protocol::envelope::SideEffect;
-use crate::protocol::id::EffectId;
+use crate::protocol::id::{EffectId, LaneKey};
 
 /// Submissions that may wait for the outcome of another, over all; at it no
 /// socket is read.
@@ -65,9 +68,14 @@ pub(crate) struct Admission<T> {
     dedupe: Dedupe<(Submitter, T)>,
     gaps: Gaps,
     fences: Fences,
+    /// Lanes of which an effect was refused for now, and nobody knows it yet.
+    refused: HashMap<Path, Failure>,
     arrivals: u64,
     answers: VecDeque<Answer<T>>,
 }
+
+/// A lane of a route.
+type Path = (Option<Box<str>>, LaneKey);
 
 impl<T> Admission<T> {
     /// Nothing is known yet.
@@ -76,6 +84,7 @@ impl<T> Admission<T> {
             dedupe: Dedupe::new(),
             gaps: Gaps::default(),
             fences: Fences::default(),
+            refused: HashMap::new(),
             arrivals: 0,
             answers: VecDeque::new(),
         }
@@ -139,6 +148,14 @@ impl<T> Admission<T> {
             self.answer(origin, effect.id, Err(failure));
             return None;
         }
+        if let Some(failure) = self.refused_before(&effect) {
+            self.gaps.fail(&stream, &effect.operation, now);
+            if effect.is_ordered {
+                self.fences.fail(&stream, effect.id, arrival, now);
+            }
+            self.answer(origin, effect.id, Err(failure));
+            return None;
+        }
         let waiter = (submitter, origin);
         let ticket = self.dedupe.begin(&effect, failed_at, waiter);
         let place = Place { arrival, producer };
@@ -177,6 +194,20 @@ impl<T> Admission<T> {
         }
     }
 
+    /// Why an effect of its lane was refused, if nobody knows it yet.
+    fn refused_before(&self, effect: &SideEffect) -> Option<Failure> {
+        if self.refused.is_empty() {
+            return None;
+        }
+        let path = (effect.route.clone(), effect.lane.clone());
+        self.refused.get(&path).cloned()
+    }
+
+    /// Every answer given so far is on its way to its daemon.
+    pub(crate) fn handle_told(&mut self) {
+        self.refused.clear();
+    }
+
     /// What was let through found no room.
     pub(crate) fn handle_refused(&mut self, admitted: Admitted, failure: Failure, now: BootTime) {
         let Admitted {
@@ -184,6 +215,10 @@ impl<T> Admission<T> {
             place,
             ticket,
         } = admitted;
+        if !failure.class.is_final() {
+            let path = (effect.route.clone(), effect.lane.clone());
+            self.refused.insert(path, failure.clone());
+        }
         let settled = Settled {
             origin: ticket,
             id: effect.id,

@@ -6,7 +6,7 @@ use std::time::Instant;
 use super::config::Config;
 use super::failure::{Class, Failure};
 use super::turns::{Spent, Turn};
-use crate::protocol::envelope::Operation;
+use crate::protocol::envelope::{Operation, SideEffect};
 use crate::protocol::id::{EffectId, IdempotencyKey, LaneKey};
 
 /// What of a side effect the transport is told.
@@ -102,6 +102,19 @@ impl<T> Entry<T> {
     fn message_bytes(&self) -> usize {
         let operation = &self.effect.operation;
         operation.body().len() + operation.name().len() + self.effect.key.len()
+    }
+
+    /// The effect as it was brought here.
+    pub(super) fn into_side_effect(self) -> SideEffect {
+        SideEffect {
+            id: self.effect.id,
+            lane: self.lane,
+            route: self.route,
+            key: self.effect.key,
+            operation: self.effect.operation,
+            bytes: self.effect.bytes,
+            is_ordered: false,
+        }
     }
 
     pub(super) fn settle(self, outcome: Outcome) -> Settled<T> {
@@ -468,21 +481,21 @@ impl<T> Lane<T> {
         })
     }
 
-    /// Takes out one effect that is not on its way right now; those it was to
-    /// leave with may leave in another company.
-    pub(super) fn withdraw(&mut self, id: EffectId) -> Option<Entry<T>> {
+    /// Takes out an effect that is not on its way right now, and all behind it;
+    /// those it was to leave with may leave in another company.
+    pub(super) fn withdraw_from(&mut self, id: EffectId) -> VecDeque<Entry<T>> {
         let mut places = self.queue.iter();
-        let at = places.position(|entry| entry.effect.id == id)?;
-        if at < self.in_flight() {
-            return None;
-        }
+        let at = places.position(|entry| entry.effect.id == id);
+        let Some(at) = at.filter(|at| self.in_flight() <= *at) else {
+            return VecDeque::new();
+        };
         if at < self.front {
             self.thaw();
         }
-        self.alone -= usize::from(at < self.alone);
-        let entry = self.queue.remove(at)?;
-        self.bytes -= entry.bytes();
-        Some(entry)
+        self.alone = self.alone.min(at);
+        let taken = self.queue.split_off(at);
+        self.bytes -= taken.iter().map(Entry::bytes).sum::<usize>();
+        taken
     }
 
     /// Ends a pause before its time.

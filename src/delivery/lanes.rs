@@ -351,14 +351,16 @@ impl<T> Lanes<T> {
         }
     }
 
-    /// Whoever keeps the effect `id` of this lane wants it no longer delivered.
+    /// Whoever keeps the effect `id` of this lane wants it back, and all that
+    /// come behind it.
     ///
-    /// Returns what was submitted with it, or `None` if it is not here or on
-    /// its way right now.
-    pub(crate) fn handle_withdrawn(&mut self, lane: &LaneKey, id: EffectId) -> Option<T> {
-        let slot = *self.by_key.get(lane)?;
-        let entry = self.update(slot, |_, lane| lane.withdraw(id))?;
-        Some(entry.origin)
+    /// Returns them in order; none if it is not here or on its way right now.
+    pub(crate) fn handle_withdrawn(&mut self, lane: &LaneKey, id: EffectId) -> Vec<SideEffect> {
+        let Some(&slot) = self.by_key.get(lane) else {
+            return Vec::new();
+        };
+        let entries = self.update(slot, |_, lane| lane.withdraw_from(id));
+        entries.into_iter().map(Entry::into_side_effect).collect()
     }
 
     /// Nothing more is sent; what is not on its way fails now.

@@ -59,7 +59,7 @@ pub(crate) use dedupe::{Done, Ticket};
 pub(crate) use failure::{Class, Failure, Refusal};
 pub(crate) use lane::{Effect, Outcome, Place, Producer, Settled};
 pub(crate) use lanes::{Lanes, Peer};
-pub(crate) use outbox::{Home, Kept, Known, Load, Outbox, Weight, Withdrawn};
+pub(crate) use outbox::{Home, Kept, Known, Load, Outbox, Unable, Weight, Wish};
 pub(crate) use recall::{Passed, Recall, digest, listed};
 pub(crate) use request::{Request, RequestId};
 

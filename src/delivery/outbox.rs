@@ -15,10 +15,14 @@
 //! ```text
 //!  offered ──▶ Writing ──recorded──▶ Waiting ──poll_load──▶ Loaded ──published──▶ forgotten
 //!                │                    ▲   │                   │
-//!            unrecorded       requeued│   │withdrawn          │dead
+//!            unrecorded       requeued│   │dropped            │dead
 //!                ▼                    │   ▼                   ▼
-//!            forgotten                └─ forgotten ◀─withdrawn─ Dead
+//!            forgotten                └─ forgotten ◀─dropped── Dead
 //! ```
+//!
+//! What an operator wants, requeued or dropped, is asked for first and happens
+//! once it is on disk; until then a dead letter stays one, and an effect that is
+//! to be dropped keeps its lane from being loaded.
 
 mod lines;
 
@@ -45,17 +49,28 @@ pub(crate) enum Known {
     Conflict,
 }
 
-/// What became of a request to keep an effect no longer.
+/// What an operator may want of an effect.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Wish {
+    /// A dead letter is to be published again, at the place it had.
+    Requeue,
+    /// It is to be kept no longer.
+    Drop,
+}
+
+/// Why a wish cannot be asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Withdrawn {
-    /// It is gone.
-    Gone,
-    /// It is with the lanes of this route, and has to be taken out there first.
-    Loaded(usize, LaneKey),
-    /// It is on its way to the disk.
-    Writing,
+pub(crate) enum Unable {
     /// There is no such effect.
     Unknown,
+    /// It is no dead letter.
+    NotDead,
+    /// It is on its way to the disk.
+    Writing,
+    /// Something was asked for already, and is not decided.
+    Undecided,
+    /// It is with the lanes of this route, and has to be taken out there first.
+    Loaded(usize, LaneKey),
 }
 
 /// An effect whose turn has come.
@@ -128,6 +143,8 @@ struct Record {
     arrived_ms: u64,
     fingerprint: u64,
     state: State,
+    /// What was asked for, and is not on disk yet.
+    wish: Option<Wish>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -240,35 +257,60 @@ impl<B: Weight> Outbox<B> {
         true
     }
 
-    /// A dead letter is to be published again, at the place it had; whether
-    /// there was one.
-    pub(crate) fn handle_requeued(&mut self, id: EffectId) -> bool {
-        let record = self.records.get_mut(&id);
-        let Some(record) = record.filter(|record| record.state == State::Dead) else {
-            return false;
-        };
-        record.state = State::Waiting;
-        self.dead.remove(&record.order);
-        self.open.insert(record.order, id);
-        self.lines.push(record.slot, record.order, id, None);
-        true
+    /// An operator wants something; it happens when [`Self::handle_granted`]
+    /// says so.
+    pub(crate) fn handle_wish(&mut self, id: EffectId, wish: Wish) -> Result<(), Unable> {
+        let record = self.records.get_mut(&id).ok_or(Unable::Unknown)?;
+        match (record.state, wish) {
+            _ if record.wish.is_some() => return Err(Unable::Undecided),
+            (State::Dead, _) => {}
+            (_, Wish::Requeue) => return Err(Unable::NotDead),
+            (State::Waiting, Wish::Drop) => self.lines.hold(record.slot),
+            (State::Writing, Wish::Drop) => return Err(Unable::Writing),
+            (State::Loaded, Wish::Drop) => {
+                let (route, lane) = self.lines.place(record.slot);
+                return Err(Unable::Loaded(route, lane.clone()));
+            }
+        }
+        record.wish = Some(wish);
+        Ok(())
     }
 
-    /// An operator wants it no more.
-    pub(crate) fn handle_withdrawn(&mut self, id: EffectId) -> Withdrawn {
-        let Some(record) = self.records.get(&id) else {
-            return Withdrawn::Unknown;
-        };
-        match record.state {
-            State::Writing => Withdrawn::Writing,
-            State::Loaded => {
-                let (route, lane) = self.lines.place(record.slot);
-                Withdrawn::Loaded(route, lane.clone())
-            }
-            State::Waiting | State::Dead => {
-                self.forget(id);
-                Withdrawn::Gone
-            }
+    /// Whether something was asked for that is not decided.
+    pub(crate) fn is_undecided(&self, id: EffectId) -> bool {
+        let record = self.records.get(&id);
+        record.is_some_and(|record| record.wish.is_some())
+    }
+
+    /// What was wished is on disk, and happens.
+    pub(crate) fn handle_granted(&mut self, id: EffectId) {
+        match self.end_wish(id) {
+            Some(Wish::Requeue) => self.requeue(id),
+            Some(Wish::Drop) => self.forget(id),
+            None => {}
+        }
+    }
+
+    /// It is not: everything is as it was.
+    pub(crate) fn handle_denied(&mut self, id: EffectId) {
+        self.end_wish(id);
+    }
+
+    fn end_wish(&mut self, id: EffectId) -> Option<Wish> {
+        let record = self.records.get_mut(&id)?;
+        let wish = record.wish.take()?;
+        if record.state == State::Waiting {
+            self.lines.let_go(record.slot);
+        }
+        Some(wish)
+    }
+
+    fn requeue(&mut self, id: EffectId) {
+        if let Some(record) = self.records.get_mut(&id) {
+            record.state = State::Waiting;
+            self.dead.remove(&record.order);
+            self.open.insert(record.order, id);
+            self.lines.push(record.slot, record.order, id, None);
         }
     }
 
@@ -284,14 +326,22 @@ impl<B: Weight> Outbox<B> {
 
     /// An effect that was loaded could not be brought to the lanes: it waits
     /// again, and nothing of its lane is loaded until [`Self::handle_pause_over`].
-    pub(crate) fn handle_unloaded(&mut self, load: Load<B>) {
-        if let Some(record) = self.records.get_mut(&load.id)
+    pub(crate) fn handle_unloaded(&mut self, id: EffectId, body: Option<B>) {
+        if let Some(record) = self.records.get(&id) {
+            self.lines.pause(record.slot);
+        }
+        self.handle_returned(id, body);
+    }
+
+    /// An effect that was loaded is with the lanes no more: it waits again, at
+    /// its place.
+    pub(crate) fn handle_returned(&mut self, id: EffectId, body: Option<B>) {
+        if let Some(record) = self.records.get_mut(&id)
             && record.state == State::Loaded
         {
             record.state = State::Waiting;
-            let slot = record.slot;
-            self.lines.pause(slot);
-            self.lines.push(slot, load.order, load.id, load.body);
+            let (slot, order) = (record.slot, record.order);
+            self.lines.push(slot, order, id, body);
             self.lines.unload(slot);
         }
     }
@@ -339,6 +389,7 @@ impl<B: Weight> Outbox<B> {
             arrived_ms: home.arrived_ms,
             fingerprint: home.fingerprint,
             state,
+            wish: None,
         };
         self.records.insert(id, record);
         order

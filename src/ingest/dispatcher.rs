@@ -11,6 +11,8 @@ pub(super) mod keeper;
 mod latency;
 mod link;
 mod outboxes;
+#[cfg(test)]
+pub(crate) mod played;
 mod rate;
 mod sums;
 mod ways;
@@ -147,7 +149,17 @@ impl Dispatcher {
         queries: mpsc::Receiver<Query>,
         shutdown: &Shutdown,
     ) -> Self {
-        let keeper = config.outbox.clone();
+        let outbox = config.outbox.clone();
+        let keeper = outbox.map(|outbox| Keeper::new(outbox, shutdown));
+        Self::with(config, keeper, submissions, queries)
+    }
+
+    fn with(
+        config: &Config,
+        keeper: Option<Keeper>,
+        submissions: mpsc::Receiver<Submission>,
+        queries: mpsc::Receiver<Query>,
+    ) -> Self {
         let (memo, sent_before) = open_memo(config);
         let mut admission = Admission::new();
         for batch in sent_before.iter().filter(|batch| batch.is_accepted) {
@@ -158,7 +170,7 @@ impl Dispatcher {
             ways: Ways::new(config, &sent_before),
             memo,
             closed: config.closed.clone(),
-            keeper: keeper.map(|outbox| Keeper::new(outbox, shutdown)),
+            keeper,
             verdict: watch::Sender::new(None),
             has_read: watch::Sender::new(config.outbox.is_none()),
             outboxes: Outboxes::default(),
@@ -293,6 +305,7 @@ impl Dispatcher {
             self.outboxes.push(session, ack);
         }
         self.outboxes.flush();
+        self.admission.handle_told();
     }
 
     /// Takes what has come, for as long as there is room.

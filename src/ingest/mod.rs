@@ -62,6 +62,8 @@ use crate::protocol::outbox::{OutboxAnswer, OutboxRequest, OutboxStatus};
 use crate::shutdown::Shutdown;
 
 use dispatcher::Dispatcher;
+#[cfg(test)]
+pub(crate) use dispatcher::played;
 use inbox::{Inbox, Tally};
 use session::{LargeFrames, Shared};
 

@@ -128,6 +128,9 @@ pub struct Recovered {
     pub done: Vec<Done>,
     /// The notes, by id.
     pub notes: Vec<Note>,
+    /// Whether all of it is on stable storage. If not, a power cut may take some
+    /// back, until the journal's health says that it can do its work.
+    pub is_durable: bool,
     /// What was found, and what was damaged.
     pub report: Report,
 }

@@ -11,6 +11,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
 use super::entry::{Entry, ReadBack};
 use super::error::{Closed, TryAppendError, Unrecorded};
 use super::stats::{Health, Progress, Stats};
+use super::writer::Job;
 use crate::protocol::id::EffectId;
 
 /// Bytes that may wait for the disk.
@@ -29,6 +30,14 @@ pub struct Appended {
     pub last_seq: u64,
 }
 
+/// Numbers what was offered before somebody could hear of a refusal.
+///
+/// Once an effect of a round was refused, all that follow in this round or an
+/// earlier one are refused too, for the same reason: so none overtakes one that
+/// its daemon will send again. Whoever has told the refusals begins the next.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Round(pub u64);
+
 /// What the thread is asked for; the permit is the room it takes in the queue.
 pub(super) struct Command {
     pub(super) ask: Ask,
@@ -37,7 +46,7 @@ pub(super) struct Command {
 
 /// The kinds of asking.
 pub(super) enum Ask {
-    Append(Vec<Entry>, oneshot::Sender<Result<Appended, Unrecorded>>),
+    Append(Job),
     Read(Vec<EffectId>, oneshot::Sender<Vec<ReadBack>>),
     Compact,
     Close(oneshot::Sender<Result<(), Unrecorded>>),
@@ -90,11 +99,33 @@ impl Journal {
     ///
     /// When there is none or the journal has ended; the entries come back.
     pub fn try_append(&self, entries: Vec<Entry>) -> Result<Receipt, TryAppendError> {
+        self.try_queue(entries, None)
+    }
+
+    /// The same, with effects that were offered in this round.
+    ///
+    /// # Errors
+    ///
+    /// As of [`Self::try_append`].
+    pub fn try_append_in(
+        &self,
+        round: Round,
+        entries: Vec<Entry>,
+    ) -> Result<Receipt, TryAppendError> {
+        self.try_queue(entries, Some(round))
+    }
+
+    fn try_queue(
+        &self,
+        entries: Vec<Entry>,
+        round: Option<Round>,
+    ) -> Result<Receipt, TryAppendError> {
         let room = Arc::clone(&self.room);
         let Ok(room) = room.try_acquire_many_owned(charge(&entries)) else {
             return Err(TryAppendError::Full(entries));
         };
-        self.queue(entries, room).map_err(TryAppendError::Closed)
+        let queued = self.queue(entries, round, room);
+        queued.map_err(TryAppendError::Closed)
     }
 
     /// Queues `entries`, to be written together and in order; waits for room,
@@ -109,7 +140,7 @@ impl Journal {
     /// Dropped before it returns, nothing was queued.
     pub async fn append(&self, entries: Vec<Entry>) -> Result<Receipt, Closed> {
         let room = self.room(charge(&entries)).await?;
-        self.queue(entries, room).map_err(|_| Closed)
+        self.queue(entries, None, room).map_err(|_| Closed)
     }
 
     /// The effects with these ids, in their order, as far as they are not
@@ -177,12 +208,18 @@ impl Journal {
     fn queue(
         &self,
         entries: Vec<Entry>,
+        round: Option<Round>,
         room: OwnedSemaphorePermit,
     ) -> Result<Receipt, Vec<Entry>> {
         let (answer, receipt) = oneshot::channel();
-        match self.send(Ask::Append(entries, answer), room) {
+        let job = Job {
+            entries,
+            round,
+            answer,
+        };
+        match self.send(Ask::Append(job), room) {
             Ok(()) => Ok(Receipt(receipt)),
-            Err(Ask::Append(entries, _)) => Err(entries),
+            Err(Ask::Append(job)) => Err(job.entries),
             Err(_) => Err(Vec::new()),
         }
     }

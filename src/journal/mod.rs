@@ -64,6 +64,9 @@ mod writer;
 pub mod fuzz;
 
 #[cfg(test)]
+pub(crate) mod played;
+
+#[cfg(test)]
 mod tests;
 
 use std::path::Path;
@@ -76,7 +79,7 @@ use tracing::{error, info};
 pub use config::{Config, OnFailure, Sync};
 pub use entry::{DeadLetter, Done, Effect, Entry, Live, Note, ReadBack, Recovered, State, Stored};
 pub use error::{Closed, OpenError, TryAppendError, Unreadable, Unrecorded};
-pub use handle::{Appended, Journal, Receipt};
+pub use handle::{Appended, Journal, Receipt, Round};
 pub use look::Look;
 pub use reading::Reading;
 pub use report::{Class, Damage, Report};
@@ -147,8 +150,12 @@ fn open_on<S: Storage>(
     let repaired = recovery::repair(&storage, &mut read, now.ms);
     let report = read.report.clone();
     tell(&report, &repaired, begun);
-    let (core, fold) = Core::new(storage, config.clone(), read, &repaired, now);
-    Ok((core, recovered(fold, report)))
+    let (core, fold) = Core::new(storage, config.clone(), read, &repaired, now)?;
+    let recovered = Recovered {
+        is_durable: core.is_durable(),
+        ..recovered(fold, report)
+    };
+    Ok((core, recovered))
 }
 
 fn tell(report: &Report, repaired: &recovery::Repaired, begun: Instant) {
@@ -194,6 +201,7 @@ fn recovered(fold: Fold, report: Report) -> Recovered {
         live,
         done,
         notes,
+        is_durable: false,
         report,
     }
 }

@@ -398,13 +398,12 @@ pub(super) fn each_chunk<F: StoredFile>(
 pub(super) struct Repaired {
     /// Ranges kept aside, now or before.
     pub(super) quarantined: u64,
-    /// Whether everything that was read is on stable storage.
-    pub(super) is_durable: bool,
     /// What the disk refused.
     pub(super) error: Option<io::Error>,
 }
 
-/// Keeps damaged bytes aside, cuts the torn end, and makes what is left durable.
+/// Keeps damaged bytes aside and cuts the torn end. What is left becomes durable
+/// with the next segment.
 ///
 /// A disk that refuses is no reason not to start: the same damage is found, and
 /// the same repair tried, next time.
@@ -415,10 +414,6 @@ pub(super) fn repair<S: Storage>(storage: &S, read: &mut Read, now_ms: u64) -> R
         .and_then(|()| cut(storage, read));
     repaired.error = result.err();
     remove_unfinished(storage);
-    match sync_last(storage, read) {
-        Ok(()) => repaired.is_durable = true,
-        Err(error) => repaired.error = repaired.error.or(Some(error)),
-    }
     repaired
 }
 
@@ -436,14 +431,6 @@ fn cut<S: Storage>(storage: &S, read: &mut Read) -> io::Result<()> {
     storage.open_to_change(&name)?.truncate(cut)?;
     last.bytes = cut;
     Ok(())
-}
-
-/// What a crash let through may be in memory only.
-fn sync_last<S: Storage>(storage: &S, read: &Read) -> io::Result<()> {
-    match read.segments.last() {
-        Some(last) => storage.open_to_change(&last.name())?.sync(),
-        None => Ok(()),
-    }
 }
 
 /// Removes segments that were never begun; that they stay is harmless.

@@ -93,7 +93,9 @@ impl Story {
             let text = answer.outcome.err().map_or("ok".into(), |f| f.to_string());
             (answer.origin, answer.id.as_bytes()[0], text)
         });
-        told.collect()
+        let told = told.collect();
+        self.admission.handle_told();
+        told
     }
 
     fn expect(&mut self, expected: &[(char, u8, &str)]) {
@@ -248,6 +250,7 @@ fn what_is_turned_away_keeps_the_place_of_its_earlier_failure() {
     let refuse = |story: &mut Story, admitted, class| {
         let failure = Failure::new(class, "not now");
         story.admission.handle_refused(admitted, failure, now);
+        story.admission.handle_told();
     };
     let both = [1, 2].map(|n| admit(&mut story, n).expect("it is new"));
     for admitted in both {

@@ -53,6 +53,8 @@ struct Queue<B> {
     records: usize,
     line: Line,
     is_paused: bool,
+    /// Changes of waiting records that are not decided yet.
+    held: usize,
 }
 
 #[derive(Debug)]
@@ -74,7 +76,7 @@ impl<B> Queue<B> {
     /// Where it should stand.
     fn wants(&self) -> Line {
         match self.loaded {
-            _ if self.is_paused || self.waiting.is_empty() => Line::None,
+            _ if self.is_paused || self.held > 0 || self.waiting.is_empty() => Line::None,
             0 => Line::Empty,
             1..LANE_LOADED_MAX => Line::Hungry,
             _ => Line::None,
@@ -155,6 +157,7 @@ impl<B: Weight> Lines<B> {
             records: 0,
             line: Line::None,
             is_paused: false,
+            held: 0,
         });
         self.by_key.insert(by_key, slot);
         slot
@@ -208,6 +211,17 @@ impl<B: Weight> Lines<B> {
         if !std::mem::replace(&mut self.queue_mut(slot).is_paused, true) {
             self.paused.push(slot);
         }
+        self.line_up(slot);
+    }
+
+    /// Nothing of this lane is loaded until [`Self::let_go`].
+    pub(super) fn hold(&mut self, slot: Slot) {
+        self.queue_mut(slot).held += 1;
+        self.line_up(slot);
+    }
+
+    pub(super) fn let_go(&mut self, slot: Slot) {
+        self.queue_mut(slot).held -= 1;
         self.line_up(slot);
     }
 

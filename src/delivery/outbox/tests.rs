@@ -118,9 +118,12 @@ fn a_dead_letter_waits_and_comes_back_to_its_place() {
     assert!(outbox.handle_dead(id(1)));
     assert_eq!(outbox.backlog().dead, 2);
     assert_eq!(loads(&mut outbox, true), [id(64), id(65)]);
-    assert!(outbox.handle_requeued(id(1)));
-    assert!(outbox.handle_requeued(id(0)));
-    assert!(!outbox.handle_requeued(id(0)));
+    for n in [1, 0] {
+        assert_eq!(outbox.handle_wish(id(n), Wish::Requeue), Ok(()));
+        outbox.handle_granted(id(n));
+    }
+    let again = outbox.handle_wish(id(0), Wish::Requeue);
+    assert_eq!(again, Err(Unable::NotDead));
     for n in 2..5 {
         outbox.handle_published(id(n));
     }
@@ -133,7 +136,7 @@ fn what_could_not_be_loaded_waits_at_its_place_and_holds_up_its_lane_only() {
     (0..3).for_each(|n| record(&mut outbox, 1, n, 1));
     let load = outbox.poll_load(0, true).expect("the first");
     assert!(!outbox.is_paused(load.id));
-    outbox.handle_unloaded(load);
+    outbox.handle_unloaded(load.id, load.body);
     assert!(outbox.is_paused(id(0)) && outbox.is_paused(id(2)));
     record(&mut outbox, 2, 20, 1);
     assert_eq!(loads(&mut outbox, true), [id(20)]);
@@ -144,17 +147,56 @@ fn what_could_not_be_loaded_waits_at_its_place_and_holds_up_its_lane_only() {
 }
 
 #[test]
-fn what_is_withdrawn_is_gone_unless_it_is_with_the_lanes() {
+fn what_is_dropped_is_gone_once_that_is_granted_unless_it_is_with_the_lanes() {
     let mut outbox = Outbox::<Body>::new();
     (0..66).for_each(|n| record(&mut outbox, 1, n, 1));
     assert_eq!(loads(&mut outbox, true).len(), 64);
-    assert_eq!(outbox.handle_withdrawn(id(65)), Withdrawn::Gone);
-    assert_eq!(outbox.handle_withdrawn(id(65)), Withdrawn::Unknown);
-    let loaded = Withdrawn::Loaded(0, LaneKey::new("1"));
-    assert_eq!(outbox.handle_withdrawn(id(1)), loaded);
+    assert_eq!(outbox.handle_wish(id(65), Wish::Drop), Ok(()));
+    assert_eq!(outbox.look_up(id(65), 7), Known::Kept);
+    outbox.handle_granted(id(65));
+    let again = outbox.handle_wish(id(65), Wish::Drop);
+    assert_eq!(again, Err(Unable::Unknown));
+    let loaded = Unable::Loaded(0, LaneKey::new("1"));
+    assert_eq!(outbox.handle_wish(id(1), Wish::Drop), Err(loaded));
     outbox.handle_dead(id(1));
-    assert_eq!(outbox.handle_withdrawn(id(1)), Withdrawn::Gone);
+    assert_eq!(outbox.handle_wish(id(1), Wish::Drop), Ok(()));
+    outbox.handle_granted(id(1));
     assert_eq!(outbox.look_up(id(1), 7), Known::No);
+}
+
+#[test]
+fn a_wish_that_is_denied_leaves_everything_as_it_was() {
+    let mut outbox = Outbox::<Body>::new();
+    (0..3).for_each(|n| record(&mut outbox, 1, n, 1));
+    outbox.handle_dead(id(0));
+    for wish in [Wish::Requeue, Wish::Drop] {
+        assert_eq!(outbox.handle_wish(id(0), wish), Ok(()));
+        let second = outbox.handle_wish(id(0), Wish::Requeue);
+        assert_eq!(second, Err(Unable::Undecided));
+        assert!(outbox.kept(id(0)).is_some_and(|kept| kept.is_dead));
+        outbox.handle_denied(id(0));
+    }
+    assert_eq!(outbox.dead().collect::<Vec<_>>(), [id(0)]);
+    assert_eq!(loads(&mut outbox, true), [id(1), id(2)]);
+}
+
+#[test]
+fn while_a_drop_is_not_decided_nothing_of_its_lane_is_loaded_and_order_is_kept() {
+    let mut outbox = Outbox::<Body>::new();
+    (0..4).for_each(|n| record(&mut outbox, 1, n, 1));
+    record(&mut outbox, 2, 20, 1);
+    assert_eq!(loads(&mut outbox, true).len(), 5);
+    (1..4).for_each(|n| outbox.handle_returned(id(n), None));
+    for n in [1, 2] {
+        assert_eq!(outbox.handle_wish(id(n), Wish::Drop), Ok(()));
+    }
+    outbox.handle_published(id(0));
+    outbox.handle_pause_over();
+    assert_eq!(loads(&mut outbox, true), []);
+    outbox.handle_granted(id(2));
+    assert_eq!(loads(&mut outbox, true), []);
+    outbox.handle_denied(id(1));
+    assert_eq!(loads(&mut outbox, true), [id(1), id(3)]);
 }
 
 #[test]
@@ -199,7 +241,8 @@ proptest! {
                     dead.push((n, at));
                 },
                 3 => if let Some((n, at)) = dead.pop() {
-                    prop_assert!(outbox.handle_requeued(id(n)));
+                    prop_assert_eq!(outbox.handle_wish(id(n), Wish::Requeue), Ok(()));
+                    outbox.handle_granted(id(n));
                     let lane = waiting.entry(at).or_default();
                     lane.insert(lane.partition_point(|m| *m < n), n);
                 },

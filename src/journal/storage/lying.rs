@@ -16,7 +16,7 @@ const SECTOR: usize = 512;
 
 /// What can be made to fail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(in crate::journal) enum Op {
+pub(crate) enum Op {
     List,
     Open,
     Create,
@@ -32,11 +32,11 @@ pub(in crate::journal) enum Op {
 
 /// Fails the `nth` call of `op`, counted from 0, and `times` in all.
 #[derive(Debug, Clone, Copy)]
-pub(in crate::journal) struct Fault {
-    pub(in crate::journal) op: Op,
-    pub(in crate::journal) nth: u64,
-    pub(in crate::journal) times: u64,
-    pub(in crate::journal) errno: i32,
+pub(crate) struct Fault {
+    pub(crate) op: Op,
+    pub(crate) nth: u64,
+    pub(crate) times: u64,
+    pub(crate) errno: i32,
 }
 
 #[derive(Debug, Default, Clone)]
@@ -71,14 +71,14 @@ struct World {
 
 /// Handle to a disk; clones see the same one.
 #[derive(Debug, Clone, Default)]
-pub(in crate::journal) struct Lying(Arc<Mutex<World>>);
+pub(crate) struct Lying(Arc<Mutex<World>>);
 
 /// A cheap source of choices (splitmix64).
 #[derive(Debug, Clone, Copy)]
-pub(in crate::journal) struct Dice(pub(in crate::journal) u64);
+pub(crate) struct Dice(pub(crate) u64);
 
 impl Dice {
-    pub(in crate::journal) fn roll(&mut self) -> u64 {
+    pub(crate) fn roll(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -86,7 +86,7 @@ impl Dice {
         z ^ (z >> 31)
     }
 
-    pub(in crate::journal) fn below(&mut self, bound: usize) -> usize {
+    pub(crate) fn below(&mut self, bound: usize) -> usize {
         usize::try_from(self.roll() % bound.max(1) as u64).unwrap_or(0)
     }
 
@@ -101,7 +101,7 @@ impl Lying {
     }
 
     /// A disk with these files, all durable.
-    pub(in crate::journal) fn holding(files: &BTreeMap<String, Vec<u8>>) -> Self {
+    pub(crate) fn holding(files: &BTreeMap<String, Vec<u8>>) -> Self {
         let disk = Self::default();
         let mut world = disk.world();
         for (name, bytes) in files {
@@ -122,49 +122,49 @@ impl Lying {
     }
 
     /// What is there to be read.
-    pub(in crate::journal) fn files(&self) -> BTreeMap<String, Vec<u8>> {
+    pub(crate) fn files(&self) -> BTreeMap<String, Vec<u8>> {
         let world = self.world();
         let read =
             |(name, inode): (&String, &u64)| (name.clone(), world.inodes[inode].seen.clone());
         world.names.iter().map(read).collect()
     }
 
-    pub(in crate::journal) fn fail(&self, fault: Fault) {
+    pub(crate) fn fail(&self, fault: Fault) {
         let mut world = self.world();
         let nth = fault.nth + world.calls.get(&fault.op).copied().unwrap_or(0);
         world.faults.push(Fault { nth, ..fault });
     }
 
-    pub(in crate::journal) fn heal(&self) {
+    pub(crate) fn heal(&self) {
         let mut world = self.world();
         world.faults.clear();
         world.capacity = None;
     }
 
     /// Cuts the power with the change after `changes` more.
-    pub(in crate::journal) fn cut_after(&self, changes: u64) {
+    pub(crate) fn cut_after(&self, changes: u64) {
         let mut world = self.world();
         world.cut_at = Some(world.changes + changes);
     }
 
-    pub(in crate::journal) fn set_write_max(&self, bytes: usize) {
+    pub(crate) fn set_write_max(&self, bytes: usize) {
         self.world().write_max = Some(bytes);
     }
 
-    pub(in crate::journal) fn set_capacity(&self, bytes: Option<u64>) {
+    pub(crate) fn set_capacity(&self, bytes: Option<u64>) {
         self.world().capacity = bytes;
     }
 
-    pub(in crate::journal) fn changes(&self) -> u64 {
+    pub(crate) fn changes(&self) -> u64 {
         self.world().changes
     }
 
-    pub(in crate::journal) fn used(&self) -> u64 {
+    pub(crate) fn used(&self) -> u64 {
         self.world().used()
     }
 
     /// The disk after a power cut; the dice choose what survived.
-    pub(in crate::journal) fn after_power_cut(&self, dice: &mut Dice) -> Self {
+    pub(crate) fn after_power_cut(&self, dice: &mut Dice) -> Self {
         let world = self.world();
         let mut files = BTreeMap::new();
         let all: BTreeSet<&String> = world
@@ -276,7 +276,7 @@ fn copy_sector(from: &[u8], to: &mut [u8], sector: usize) {
 
 /// An open file of a lying disk.
 #[derive(Debug)]
-pub(in crate::journal) struct LyingFile {
+pub(crate) struct LyingFile {
     disk: Lying,
     inode: u64,
 }

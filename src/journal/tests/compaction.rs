@@ -1,5 +1,8 @@
 //! Giving space back never changes what the journal tells.
 
+use nix::libc::EIO;
+
+use super::super::storage::lying::{Fault, Op};
 use super::*;
 
 /// Records that come and go; every tenth stays, dead.
@@ -138,4 +141,28 @@ fn nothing_is_copied_without_room_for_it() {
     let records = rig.core.stats().records;
     rig.core.tick(rig.now);
     assert_eq!(rig.core.stats().records, records);
+}
+
+#[test]
+fn a_segment_whose_removal_was_not_synced_goes_all_the_same() {
+    let config = small(Sync::Always);
+    let mut rig = Rig::new(&config);
+    for i in 0..40 {
+        rig.commit(vec![Entry::Effect(effect(i))])
+            .expect("recorded");
+        rig.commit(vec![Entry::Done(vec![id(i)])])
+            .expect("recorded");
+    }
+    let before = rig.core.stats().segments;
+    rig.now.ms += 16 * 60 * 1000;
+    let (op, nth, times, errno) = (Op::SyncFolder, 0, 1, EIO);
+    rig.disk.fail(Fault {
+        op,
+        nth,
+        times,
+        errno,
+    });
+    (0..20).for_each(|_| rig.tick());
+    let after = rig.core.stats().segments;
+    assert!(after < before && after <= 2, "{after} of {before}");
 }

@@ -5,6 +5,7 @@ mod crash;
 mod damage;
 mod faults;
 mod open;
+mod refusals;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
@@ -16,11 +17,11 @@ use uuid::Uuid;
 use super::config::{Config, OnFailure, Sync};
 use super::entry::{DeadLetter, Effect, Entry, Recovered, State};
 use super::error::{OpenError, Unrecorded};
-use super::handle::Appended;
+use super::handle::{Appended, Round};
 use super::reading::Reading;
 use super::stats::Health;
 use super::storage::lying::{Dice, Lying};
-use super::writer::{Core, Now};
+use super::writer::{Core, Job, Now};
 use crate::protocol::envelope::Operation;
 use crate::protocol::id::{EffectId, IdempotencyKey, LaneKey};
 
@@ -207,14 +208,40 @@ impl Rig {
     }
 
     fn commit(&mut self, entries: Vec<Entry>) -> Result<Appended, Unrecorded> {
+        self.commit_together(vec![(None, entries)]).remove(0)
+    }
+
+    fn commit_in(&mut self, round: u64, entry: Entry) -> Result<Appended, Unrecorded> {
+        let appends = vec![(Some(Round(round)), vec![entry])];
+        self.commit_together(appends).remove(0)
+    }
+
+    /// Appends that come to be written in one go.
+    fn commit_together(
+        &mut self,
+        appends: Vec<(Option<Round>, Vec<Entry>)>,
+    ) -> Vec<Result<Appended, Unrecorded>> {
         self.pass(Duration::from_millis(7));
-        self.entries.extend(entries.iter().cloned());
-        let (answer, mut receipt) = oneshot::channel();
-        self.core.commit(vec![(entries, answer)], self.now);
-        let result = receipt.try_recv().expect("an answer");
-        self.has_refused |= result.is_err();
+        let mut jobs = Vec::new();
+        let mut receipts = Vec::new();
+        for (round, entries) in appends {
+            self.entries.extend(entries.iter().cloned());
+            let (answer, receipt) = oneshot::channel();
+            jobs.push(Job {
+                entries,
+                round,
+                answer,
+            });
+            receipts.push(receipt);
+        }
+        self.core.commit(jobs, self.now);
+        let results = receipts.into_iter();
+        let results: Vec<_> = results
+            .map(|mut r| r.try_recv().expect("an answer"))
+            .collect();
+        self.has_refused |= results.iter().any(Result::is_err);
         self.note_durable();
-        result
+        results
     }
 
     fn note_durable(&mut self) {

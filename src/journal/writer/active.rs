@@ -90,6 +90,9 @@ pub(super) struct Nursery<F> {
     next: Option<(String, F)>,
     /// A segment that got its name and was given up before it was used.
     leftover: Option<String>,
+    /// Whether the names of all segments surely survive a power cut: a newer
+    /// one must not be there without those before it.
+    has_synced_names: bool,
 }
 
 impl<F: StoredFile> Nursery<F> {
@@ -97,6 +100,7 @@ impl<F: StoredFile> Nursery<F> {
         Self {
             next: None,
             leftover: None,
+            has_synced_names: false,
         }
     }
 
@@ -124,6 +128,10 @@ impl<F: StoredFile> Nursery<F> {
         if let Some(leftover) = self.leftover.take() {
             _ = storage.remove(&leftover);
         }
+        if !self.has_synced_names {
+            storage.sync_folder("")?;
+            self.has_synced_names = true;
+        }
         if !self.is_ready() {
             self.prepare(storage)?;
         }
@@ -143,6 +151,7 @@ impl<F: StoredFile> Nursery<F> {
         }
         if let Err(source) = storage.sync_folder("") {
             self.leftover = Some(to);
+            self.has_synced_names = false;
             let is_named = true;
             return Err(BeginError { source, is_named });
         }

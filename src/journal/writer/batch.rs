@@ -7,21 +7,27 @@ use super::super::entry::{Effect, Entry};
 use super::super::error::Unrecorded;
 use super::super::fold::Place;
 use super::super::record::{self, Body, IDS_MAX, RECORD_BYTES_MAX, Salt};
+use super::index::Slot;
 use crate::protocol::id::EffectId;
 
-/// What a record means for the index.
+/// What a record means for the index; with what was there before, where that may
+/// have to be put back.
 #[derive(Debug, Clone)]
 pub(super) enum Change {
     /// The effect stands here now.
     Open(EffectId),
-    /// These are settled.
+    /// These were published.
     Settle(Vec<EffectId>),
+    /// An operator dropped the effect.
+    Discard(EffectId, Option<Slot>),
     /// The effect is a dead letter; here is why.
     Fail(EffectId),
-    Requeue(EffectId),
+    /// It is none any more.
+    Requeue(EffectId, Option<Place>),
     Note {
         id: Uuid,
         is_gone: bool,
+        before: Option<Place>,
     },
     /// What stood there stands here now.
     Move(Moved, Place),
@@ -31,6 +37,23 @@ pub(super) enum Change {
         at_ms: u64,
     },
     Nothing,
+}
+
+impl Change {
+    pub(super) fn is_effect(&self) -> bool {
+        matches!(self, Self::Open(_))
+    }
+
+    /// Whether it is an effect, or may speak of one.
+    pub(super) fn is_about_effects(&self) -> bool {
+        matches!(self, Self::Open(_) | Self::Note { .. })
+    }
+
+    /// Whether it was only asked for; anything else is a fact, and comes to the
+    /// disk sooner or later.
+    pub(super) fn can_be_refused(&self) -> bool {
+        self.is_about_effects() || matches!(self, Self::Requeue(..) | Self::Discard(..))
+    }
 }
 
 /// What compaction moves.
@@ -60,13 +83,6 @@ pub(super) struct Batch {
     pub(super) written: Vec<Written>,
     opened: HashSet<EffectId>,
     settled: HashSet<EffectId>,
-}
-
-/// What was taken out of a batch.
-#[derive(Debug, Default)]
-pub(super) struct Dropped {
-    pub(super) effects: Vec<EffectId>,
-    pub(super) notes: Vec<Uuid>,
 }
 
 /// What every record of a batch is encoded with.
@@ -111,10 +127,14 @@ impl Batch {
         !self.settled.is_empty()
     }
 
-    /// Whether a FAILED answer depends on this batch.
-    pub(super) fn has_failure(&self) -> bool {
-        let fails = |written: &Written| matches!(written.change, Change::Fail(_));
-        self.written.iter().any(fails)
+    /// Whether it says what was given up, or what an operator decided: that is
+    /// durable before anybody is told.
+    pub(super) fn has_decisions(&self) -> bool {
+        let decides = |written: &Written| {
+            use Change::{Discard, Fail, Requeue};
+            matches!(written.change, Fail(_) | Requeue(..) | Discard(..))
+        };
+        self.written.iter().any(decides)
     }
 
     /// Refuses effects that no record can hold.
@@ -167,14 +187,18 @@ impl Batch {
             Entry::Failed(id, letter) => {
                 self.put(Body::Failed(*id, letter), Change::Fail(*id), stamp)
             }
-            Entry::Requeue(id) => self.put(Body::Requeue(*id), Change::Requeue(*id), stamp),
+            Entry::Requeue(id) => self.put(Body::Requeue(*id), Change::Requeue(*id, None), stamp),
             Entry::Discard(id) => {
                 self.close_one(*id);
-                self.put(Body::Discard(*id), Change::Settle(vec![*id]), stamp)
+                self.put(Body::Discard(*id), Change::Discard(*id, None), stamp)
             }
             Entry::Note { id, text } => {
-                let (id, is_gone) = (*id, text.is_empty());
-                self.put(Body::Note(id, text), Change::Note { id, is_gone }, stamp)
+                let change = Change::Note {
+                    id: *id,
+                    is_gone: text.is_empty(),
+                    before: None,
+                };
+                self.put(Body::Note(*id, text), change, stamp)
             }
         }
     }
@@ -211,6 +235,19 @@ impl Batch {
         self.push(at, length, change);
     }
 
+    /// Adds a line that stands at `place` already, and is to stand elsewhere.
+    pub(super) fn carry_over(&mut self, line: &[u8], change: Change, place: Place) {
+        let (at, length) = (self.bytes.len(), line.len());
+        self.bytes.extend_from_slice(line);
+        self.bytes.push(b'\n');
+        self.written.push(Written {
+            at,
+            length,
+            change,
+            place: Some(place),
+        });
+    }
+
     fn put(&mut self, body: Body<'_>, change: Change, stamp: Stamp) -> Result<(), Unrecorded> {
         let at = self.bytes.len();
         let q = stamp.first + self.len();
@@ -243,20 +280,20 @@ impl Batch {
         }
     }
 
-    /// Drops the effects from the record at `from` on, and the notes that may
-    /// speak of them; keeps the rest.
-    pub(super) fn drop_effects(&mut self, from: usize) -> Dropped {
-        let mut dropped = Dropped::default();
-        let opens = |written: &Written| matches!(written.change, Change::Open(_));
-        if !self.written.iter().skip(from).any(opens) {
+    /// Drops what is `refused` from the record at `from` on, and keeps the rest;
+    /// returns what that would have changed, in order.
+    pub(super) fn drop_from(&mut self, from: usize, refused: fn(&Change) -> bool) -> Vec<Change> {
+        let mut dropped = Vec::new();
+        let mut written = self.written.iter().skip(from);
+        if !written.any(|written| refused(&written.change)) {
             return dropped;
         }
         let mut kept = Self::default();
         for (at, written) in self.written.iter().enumerate() {
-            match written.change {
-                Change::Open(id) if from <= at => dropped.effects.push(id),
-                Change::Note { id, .. } if from <= at => dropped.notes.push(id),
-                _ => kept.carry(self, written),
+            if from <= at && refused(&written.change) {
+                dropped.push(written.change.clone());
+            } else {
+                kept.carry(self, written);
             }
         }
         *self = kept;

@@ -31,6 +31,9 @@ const CHUNK: usize = 256 << 10;
 /// The pause after a chunk: 16 MiB a second.
 const PAUSE: Duration = Duration::from_micros(15_625);
 
+/// The pause after the disk failed.
+const AGAIN_AFTER: Duration = Duration::from_secs(10);
+
 /// A journal below this is not worth copying.
 const WORTH_IT: u64 = 128 << 20;
 
@@ -43,10 +46,17 @@ pub(super) struct Compaction {
     source: Option<Source>,
     /// Segments up to this one were asked to be emptied.
     forced_to: Option<u32>,
-    /// A segment that cannot be read whole; it stays.
-    stuck: Option<u32>,
+    /// A segment that could not be emptied.
+    stuck: Option<Stuck>,
     /// Whether most of the journal's size is used.
     is_large: bool,
+}
+
+#[derive(Debug)]
+struct Stuck {
+    id: u32,
+    /// When it is tried again, if it was the disk that failed.
+    again_at: Option<Instant>,
 }
 
 #[derive(Debug)]
@@ -120,7 +130,11 @@ impl<S: Storage> Core<S> {
         let mut dropped = false;
         while 0 < self.sealed() && self.is_dead(now) {
             let name = self.index.segments[0].name();
-            let removed = self.storage.remove(&name);
+            let removed = match self.storage.remove(&name) {
+                // Its folder could not be synced when it was removed.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+                removed => removed,
+            };
             // In this order on the disk too, or a crash could leave a gap.
             if let Err(error) = removed.and_then(|()| self.storage.sync_folder("")) {
                 self.note_error(&error);
@@ -161,7 +175,10 @@ impl<S: Storage> Core<S> {
     fn choose(&self, now: Now) -> Option<Source> {
         let sealed = self.sealed();
         let front = self.index.segments.front().filter(|_| 0 < sealed)?;
-        if self.compaction.stuck == Some(front.id) {
+        let is_stuck = |stuck: &Stuck| {
+            stuck.id == front.id && stuck.again_at.is_none_or(|again_at| now.at < again_at)
+        };
+        if self.compaction.stuck.as_ref().is_some_and(is_stuck) {
             return None;
         }
         let copied = self.to_copy(front, now);
@@ -200,9 +217,13 @@ impl<S: Storage> Core<S> {
             }
             Ok(false) => self.emptied(source.id, now),
             Err(error) => {
-                warn!(%error, "A journal segment cannot be emptied; it stays.");
+                warn!(%error, "A journal segment cannot be emptied now; it is tried again.");
                 self.note_error(&error);
-                self.compaction.stuck = Some(source.id);
+                let again_at = Some(now.at + AGAIN_AFTER);
+                self.compaction.stuck = Some(Stuck {
+                    id: source.id,
+                    again_at,
+                });
             }
         }
     }
@@ -227,7 +248,7 @@ impl<S: Storage> Core<S> {
             self.copy_line(&segment, offset, line, now);
         }
         source.offset += at as u64;
-        let written = self.write(now);
+        let written = self.write(now).whole();
         // With `Sync::Always` whatever is written is synced.
         written.and(self.sync(now)).map_err(io::Error::other)?;
         Ok(true)
@@ -268,7 +289,8 @@ impl<S: Storage> Core<S> {
         };
         if 0 < segment.live {
             // Records that stand where no line begins; they stay there.
-            self.compaction.stuck = Some(id);
+            let again_at = None;
+            self.compaction.stuck = Some(Stuck { id, again_at });
             return;
         }
         (segment.done, segment.done_bytes) = (0, 0);

@@ -13,7 +13,7 @@ use crate::protocol::id::EffectId;
 
 /// Where the records of an effect stand.
 #[derive(Debug, Clone, Copy)]
-struct Slot {
+pub(super) struct Slot {
     place: Place,
     failed: Option<Place>,
 }
@@ -99,13 +99,13 @@ impl Index {
         for written in &mut batch.written {
             let to = place(written, segment, base);
             match written.place.replace(to) {
-                None => self.change(&written.change, to, now_ms),
+                None => self.change(&mut written.change, to, now_ms),
                 Some(from) => self.replace(&written.change, from, to, now_ms),
             }
         }
     }
 
-    fn change(&mut self, change: &Change, place: Place, now_ms: u64) {
+    fn change(&mut self, change: &mut Change, place: Place, now_ms: u64) {
         match change {
             Change::Nothing => {}
             Change::Open(id) => {
@@ -117,19 +117,28 @@ impl Index {
                 self.keep(place);
             }
             Change::Settle(ids) => {
-                for id in ids {
+                for id in &*ids {
                     self.settle(*id);
                 }
                 self.settled(place, ids.len(), now_ms);
             }
+            Change::Discard(id, before) => {
+                *before = self.settle(*id);
+                self.settled(place, 1, now_ms);
+            }
             Change::Retell { ids, at_ms } => self.settled(place, *ids, *at_ms),
             Change::Fail(id) => self.fail(*id, place),
-            Change::Requeue(id) => self.requeue(*id),
-            Change::Note { id, is_gone } => {
-                if let Some(old) = self.notes.remove(id) {
+            Change::Requeue(id, before) => *before = self.requeue(*id),
+            Change::Note {
+                id,
+                is_gone,
+                before,
+            } => {
+                *before = self.notes.remove(id);
+                if let Some(old) = *before {
                     self.let_go(old);
                 }
-                if !is_gone {
+                if !*is_gone {
                     self.notes.insert(*id, place);
                     self.keep(place);
                 }
@@ -138,23 +147,41 @@ impl Index {
         }
     }
 
-    /// Forgets an effect.
-    pub(super) fn settle(&mut self, id: EffectId) {
-        let Some(slot) = self.effects.remove(&id) else {
-            return;
-        };
+    /// Takes back a change that was written and is refused; the latest first.
+    pub(super) fn take_back(&mut self, change: &Change) {
+        match change {
+            Change::Open(id) => _ = self.settle(*id),
+            Change::Discard(id, Some(slot)) => {
+                self.effects.insert(*id, *slot);
+                self.keep(slot.place);
+                if let Some(failed) = slot.failed {
+                    self.dead += 1;
+                    self.keep(failed);
+                }
+            }
+            Change::Requeue(id, Some(failed)) => self.fail(*id, *failed),
+            Change::Note { id, before, .. } => {
+                if let Some(place) = self.notes.remove(id) {
+                    self.let_go(place);
+                }
+                if let Some(before) = before {
+                    self.notes.insert(*id, *before);
+                    self.keep(*before);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Forgets an effect; returns where it stood.
+    pub(super) fn settle(&mut self, id: EffectId) -> Option<Slot> {
+        let slot = self.effects.remove(&id)?;
         self.let_go(slot.place);
         if let Some(failed) = slot.failed {
             self.dead -= 1;
             self.let_go(failed);
         }
-    }
-
-    /// Forgets a note.
-    pub(super) fn forget_note(&mut self, id: Uuid) {
-        if let Some(place) = self.notes.remove(&id) {
-            self.let_go(place);
-        }
+        Some(slot)
     }
 
     fn fail(&mut self, id: EffectId, place: Place) {
@@ -168,12 +195,13 @@ impl Index {
         self.keep(place);
     }
 
-    fn requeue(&mut self, id: EffectId) {
-        let failed = self.effects.get_mut(&id).and_then(|s| s.failed.take());
-        if let Some(failed) = failed {
-            self.dead -= 1;
-            self.let_go(failed);
-        }
+    /// Returns where it was said why the effect was dead.
+    fn requeue(&mut self, id: EffectId) -> Option<Place> {
+        let slot = self.effects.get_mut(&id)?;
+        let failed = slot.failed.take()?;
+        self.dead -= 1;
+        self.let_go(failed);
+        Some(failed)
     }
 
     /// What stood at `from` stands at `to`, unless it changed meanwhile.
@@ -197,8 +225,9 @@ impl Index {
             Change::Note { id, .. } => self.relocate(Moved::Note(*id), from, to),
             Change::Move(moved, _) => self.relocate(*moved, from, to),
             Change::Settle(ids) => self.settled(to, ids.len(), now_ms),
+            Change::Discard(..) => self.settled(to, 1, now_ms),
             Change::Retell { ids, at_ms } => self.settled(to, *ids, *at_ms),
-            Change::Requeue(_) | Change::Nothing => {}
+            Change::Requeue(..) | Change::Nothing => {}
         }
     }
 

@@ -15,15 +15,16 @@ mod index;
 mod pace;
 mod space;
 
+use std::ops::ControlFlow;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Instant;
 
-use tokio::sync::{OwnedSemaphorePermit, watch};
+use tokio::sync::{OwnedSemaphorePermit, oneshot, watch};
 
-use self::core::Job;
-pub(super) use self::core::{Core, Now, stored};
+pub(super) use self::core::{Core, Job, Now, stored};
 pub(super) use self::index::Index;
 use super::entry::Entry;
+use super::error::Unrecorded;
 use super::handle::{Ask, Command};
 use super::stats::{Health, Progress, Stats};
 use super::storage::Storage;
@@ -52,6 +53,9 @@ struct Turn {
     then: Option<Then>,
 }
 
+/// Who waits for the end.
+type Closing = oneshot::Sender<Result<(), Unrecorded>>;
+
 /// What comes after the jobs.
 enum Then {
     Ask(Ask),
@@ -62,30 +66,17 @@ enum Then {
 /// Works until there is nothing more to do.
 #[expect(clippy::needless_pass_by_value, reason = "gone when the thread is")]
 pub(super) fn run<S: Storage>(mut core: Core<S>, ends: Ends) {
-    let mut closing = None;
-    loop {
+    let closing = loop {
         publish(&mut core, &ends);
         if core.has_failed() {
             return;
         }
         let mut turn = Turn::default();
         turn.gather(&core, &ends.commands);
-        let now = Now::read();
-        if !turn.jobs.is_empty() {
-            core.commit(std::mem::take(&mut turn.jobs), now);
+        if let ControlFlow::Break(end) = turn.work(&mut core, Now::read()) {
+            break end;
         }
-        match turn.then {
-            Some(Then::Ask(Ask::Read(ids, answer))) => _ = answer.send(core.read(&ids)),
-            Some(Then::Ask(Ask::Compact)) => core.compact(now),
-            Some(Then::Ask(Ask::Close(answer))) => {
-                closing = Some(answer);
-                break;
-            }
-            Some(Then::End) => break,
-            Some(Then::Ask(Ask::Append(..))) | None => {}
-        }
-        core.tick(now);
-    }
+    };
     let closed = core.close(Now::read());
     publish(&mut core, &ends);
     // Its lock is gone before anybody hears of it.
@@ -105,6 +96,15 @@ fn publish<S: Storage>(core: &mut Core<S>, ends: &Ends) {
         is_new
     });
     ends.stats.send_replace(core.stats().clone());
+}
+
+/// One turn of the loop that does not wait.
+#[cfg(test)]
+pub(super) fn play<S: Storage>(core: &mut Core<S>, ends: &Ends, now: Now) {
+    let mut turn = Turn::default();
+    turn.drain(&ends.commands);
+    _ = turn.work(core, now);
+    publish(core, ends);
 }
 
 impl Turn {
@@ -140,6 +140,22 @@ impl Turn {
         }
     }
 
+    /// Does it; breaks with whoever waits for the end.
+    fn work<S: Storage>(self, core: &mut Core<S>, now: Now) -> ControlFlow<Option<Closing>> {
+        if !self.jobs.is_empty() {
+            core.commit(self.jobs, now);
+        }
+        match self.then {
+            Some(Then::Ask(Ask::Read(ids, answer))) => _ = answer.send(core.read(&ids)),
+            Some(Then::Ask(Ask::Compact)) => core.compact(now),
+            Some(Then::Ask(Ask::Close(answer))) => return ControlFlow::Break(Some(answer)),
+            Some(Then::End) => return ControlFlow::Break(None),
+            Some(Then::Ask(Ask::Append(_))) | None => {}
+        }
+        core.tick(now);
+        ControlFlow::Continue(())
+    }
+
     fn has_room(&self) -> bool {
         let is_full = BATCH_ENTRIES_MAX <= self.entries || BATCH_BYTES_MAX <= self.bytes;
         self.then.is_none() && !is_full
@@ -149,10 +165,10 @@ impl Turn {
         let Command { ask, room } = command;
         self.rooms.push(room);
         match ask {
-            Ask::Append(entries, answer) => {
-                self.entries += entries.len();
-                self.bytes += entries.iter().map(bytes_of).sum::<usize>();
-                self.jobs.push((entries, answer));
+            Ask::Append(job) => {
+                self.entries += job.entries.len();
+                self.bytes += job.entries.iter().map(bytes_of).sum::<usize>();
+                self.jobs.push(job);
             }
             other => self.then = Some(Then::Ask(other)),
         }

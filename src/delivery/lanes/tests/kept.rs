@@ -129,19 +129,22 @@ fn one_success_ends_the_pauses_of_all_lanes() {
 }
 
 #[test]
-fn what_is_withdrawn_is_gone_unless_it_is_on_its_way() {
+fn what_is_withdrawn_is_given_back_with_all_behind_it_unless_it_is_on_its_way() {
     let effects = [publish("a", 1), publish("a", 2), publish("a", 3)];
     let mut story = kept(Some(OLD), effects);
     let lane = LaneKey::new("a");
     let first = story.expect_request(&[1]);
-    assert!(story.lanes.handle_withdrawn(&lane, id(1)).is_none());
-    assert!(story.lanes.handle_withdrawn(&lane, id(2)).is_some());
-    assert!(story.lanes.handle_withdrawn(&lane, id(2)).is_none());
+    let mut withdraw = |n| {
+        let taken = story.lanes.handle_withdrawn(&lane, id(n));
+        taken
+            .into_iter()
+            .map(|effect| effect.id)
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(withdraw(1), []);
+    assert_eq!(withdraw(2), [id(2), id(3)], "what is behind it too");
+    assert_eq!(withdraw(2), []);
     story.refuse(first, "later", true);
-    assert!(story.lanes.handle_withdrawn(&lane, id(1)).is_some());
-    story.pass(Duration::from_secs(30));
-    let third = story.expect_request(&[3]);
-    story.lanes.handle_accepted(third);
-    story.expect_published(&[3]);
+    assert_eq!(story.lanes.handle_withdrawn(&lane, id(1)).len(), 1);
     story.expect_nothing_left();
 }

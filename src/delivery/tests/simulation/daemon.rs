@@ -60,11 +60,19 @@ impl Daemon {
         sessions.flat_map(|(at, s)| s.open.iter().map(move |number| (at, *number)))
     }
 
-    /// The messages of a session that have to be published.
-    pub(super) fn published(&self, session: u8) -> Vec<u32> {
-        let session = &self.sessions[usize::from(session)];
+    /// The messages of a session that have to be published. Of what is refused
+    /// from an outbox, no daemon hears.
+    pub(super) fn published(&self, number: u8, is_kept: bool) -> Vec<u32> {
+        let session = &self.sessions[usize::from(number)];
+        let is_refused = |n: &u32| {
+            if is_kept {
+                Server::refuses((number, *n))
+            } else {
+                session.refused.contains(n)
+            }
+        };
         let all = 1..=session.committed;
-        all.filter(|n| !session.refused.contains(n)).collect()
+        all.filter(|n| !is_refused(n)).collect()
     }
 
     pub(super) fn sessions(&self) -> u8 {
@@ -147,7 +155,8 @@ impl World {
         match outcome {
             Ok(()) => {
                 session.open.remove(&number);
-                self.record.check_acked(submission.message);
+                let is_kept = self.options.outbox.is_some();
+                self.record.check_acked(submission.message, is_kept);
             }
             Err(Class::Rejected) => {
                 assert!(Server::refuses(submission.message), "{number} was rejected");

@@ -17,25 +17,40 @@ pub(super) struct Falco {
     pub life: u32,
     /// Counts its connections to the transport.
     pub link: u32,
-    is_linked: bool,
+    pub is_linked: bool,
     /// Connections before this one ended with an earlier life.
-    first_connection: u32,
-    admission: Admission<Submission>,
-    lanes: Lanes<Ticket>,
-    wake_at: Option<Time>,
+    pub first_connection: u32,
+    body: Body,
+    pub wake_at: Option<Time>,
     /// Frames arrive in order.
     last_frame: Time,
     /// So do requests, at the transport.
     last_request: Time,
     /// What it owes an answer, and since when.
-    owed: BTreeMap<u32, (Submission, Time)>,
+    pub owed: BTreeMap<u32, (Submission, Time)>,
 }
 
-fn lanes(options: Options) -> Lanes<Ticket> {
-    Lanes::new(Config {
-        lane_effects_max: options.lane_effects_max,
-        ..Config::default()
-    })
+/// What decides.
+enum Body {
+    Direct(Box<Direct>),
+    Kept(Box<Kept>),
+}
+
+struct Direct {
+    admission: Admission<Submission>,
+    lanes: Lanes<Ticket>,
+}
+
+impl Direct {
+    fn new(options: Options) -> Self {
+        Self {
+            admission: Admission::new(),
+            lanes: Lanes::new(Config {
+                lane_effects_max: options.lane_effects_max,
+                ..Config::default()
+            }),
+        }
+    }
 }
 
 impl Falco {
@@ -47,8 +62,10 @@ impl Falco {
             link: 0,
             is_linked: false,
             first_connection: 0,
-            admission: Admission::new(),
-            lanes: lanes(options),
+            body: match options.outbox {
+                None => Body::Direct(Box::new(Direct::new(options))),
+                Some(outbox) => Body::Kept(Box::new(Kept::new(outbox))),
+            },
             wake_at: None,
             last_frame: 0,
             last_request: 0,
@@ -65,15 +82,28 @@ impl Falco {
         self.last_frame
     }
 
+    /// The outbox, where there is one.
+    pub(super) fn kept(&mut self) -> Option<&mut Kept> {
+        match &mut self.body {
+            Body::Kept(kept) => Some(kept),
+            Body::Direct(_) => None,
+        }
+    }
+
     pub(super) fn close(&mut self, connection: u32) {
-        self.admission
-            .handle_closed(Producer(u64::from(connection)));
+        match &mut self.body {
+            Body::Direct(direct) => {
+                let producer = Producer(u64::from(connection));
+                direct.admission.handle_closed(producer);
+            }
+            Body::Kept(kept) => kept.close(connection),
+        }
         self.owed
             .retain(|_, (submission, _)| submission.connection != connection);
     }
 
     /// The effect a submission stands for.
-    fn effect(&self, submission: Submission) -> SideEffect {
+    pub(super) fn effect(&self, submission: Submission) -> SideEffect {
         let (session, number) = submission.message;
         let identity = Uuid::from_u128(u128::from(session) << 32 | u128::from(number));
         let attempt = u128::from(submission.attempt);
@@ -119,21 +149,32 @@ impl World {
         let falco = &mut self.falco;
         let now = falco.instant(self.now);
         let effect = falco.effect(submission);
+        let direct = match &mut falco.body {
+            Body::Direct(direct) => direct,
+            Body::Kept(kept) => {
+                if !kept.is_running() {
+                    return;
+                }
+                let owed = (submission, self.now);
+                falco.owed.insert(submission.attempt, owed);
+                self.record.named(effect.id, submission.message);
+                return self.read(submission, effect);
+            }
+        };
+        let owed = (submission, self.now);
+        falco.owed.insert(submission.attempt, owed);
         let producer = Producer(u64::from(submission.connection));
-        falco
-            .owed
-            .insert(submission.attempt, (submission, self.now));
         let time = boot_time(self.now);
-        if let Some(admitted) = falco
+        let admitted = direct
             .admission
-            .handle_submit(effect, producer, submission, time)
-        {
+            .handle_submit(effect, producer, submission, time);
+        if let Some(admitted) = admitted {
             let Admitted {
                 effect,
                 place,
                 ticket,
             } = admitted;
-            falco.lanes.handle_submit(effect, place, ticket, now);
+            direct.lanes.handle_submit(effect, place, ticket, now);
         }
     }
 
@@ -144,15 +185,18 @@ impl World {
         }
         let now = falco.instant(self.now);
         self.record.answered(answer);
-        match &answer.refusal {
-            None => falco.lanes.handle_accepted(answer.id),
-            Some((code, retryable)) => {
-                let refusal = Refusal {
-                    error: "refused",
-                    code: *code,
-                    retryable: *retryable,
-                };
-                falco.lanes.handle_refused(answer.id, &refusal, now);
+        let refusal = answer.refusal.map(|(code, retryable)| Refusal {
+            error: "refused",
+            code,
+            retryable,
+        });
+        match (&mut falco.body, &refusal) {
+            (Body::Direct(direct), None) => direct.lanes.handle_accepted(answer.id),
+            (Body::Direct(direct), Some(refusal)) => {
+                direct.lanes.handle_refused(answer.id, refusal, now);
+            }
+            (Body::Kept(kept), refusal) => {
+                kept.answer((answer.way, answer.id), refusal.as_ref());
             }
         }
     }
@@ -162,44 +206,66 @@ impl World {
         if falco.wake_at.is_some_and(|at| at <= self.now) {
             falco.wake_at = None;
         }
-        falco.lanes.handle_timeout(falco.instant(self.now));
-        falco.admission.handle_timeout(boot_time(self.now));
+        let now = falco.instant(self.now);
+        match &mut falco.body {
+            Body::Direct(direct) => {
+                direct.lanes.handle_timeout(now);
+                direct.admission.handle_timeout(boot_time(self.now));
+            }
+            Body::Kept(kept) => kept.wake(),
+        }
     }
 
     pub(super) fn link(&mut self) {
         let falco = &mut self.falco;
-        if !falco.is_linked {
-            falco.is_linked = true;
-            falco.link += 1;
-            falco.lanes.handle_connected(Peer {
-                batches: self.options.batches,
-                window: 8192,
-            });
+        let lives = falco.kept().is_none_or(|kept| kept.is_running());
+        if falco.is_linked || !lives {
+            return;
+        }
+        falco.is_linked = true;
+        falco.link += 1;
+        let peer = Peer {
+            batches: self.options.batches,
+            window: 8192,
+        };
+        match &mut falco.body {
+            Body::Direct(direct) => direct.lanes.handle_connected(peer),
+            Body::Kept(kept) => kept.link(peer),
         }
     }
 
     /// The connection between Falco and the transport ends.
     pub(super) fn unlink(&mut self) {
         let falco = &mut self.falco;
-        if falco.is_linked {
-            falco.is_linked = false;
-            falco.lanes.handle_disconnected(falco.instant(self.now));
-            let pause = self.random.between(0, 2 * SECOND);
-            self.after(pause, Event::Linked);
+        if !falco.is_linked {
+            return;
         }
+        falco.is_linked = false;
+        let now = falco.instant(self.now);
+        match &mut falco.body {
+            Body::Direct(direct) => direct.lanes.handle_disconnected(now),
+            Body::Kept(kept) => kept.unlink(),
+        }
+        let pause = self.random.between(0, 2 * SECOND);
+        self.after(pause, Event::Linked);
     }
 
-    /// Falco keeps nothing; all its connections end.
+    /// Falco dies, with what it knows; all its connections end.
     pub(super) fn crash_falco(&mut self) {
+        if self.falco.kept().is_some_and(|kept| !kept.is_running()) {
+            return;
+        }
         self.record.forgot(self.daemon.open_messages());
         let falco = &mut self.falco;
         falco.life += 1;
-        falco.admission = Admission::new();
-        falco.lanes = lanes(self.options);
         falco.owed.clear();
         falco.wake_at = None;
         falco.is_linked = false;
         falco.first_connection = self.daemon.connection + 1;
+        match &mut falco.body {
+            Body::Direct(direct) => **direct = Direct::new(falco.options),
+            Body::Kept(_) => return self.crash_kept(),
+        }
         self.hang_up_on_daemon();
         let pause = self.random.between(0, SECOND);
         self.after(pause, Event::Linked);
@@ -209,44 +275,72 @@ impl World {
     pub(super) fn pump(&mut self) {
         self.send_requests();
         let time = boot_time(self.now);
-        while let Some(settled) = self.falco.lanes.poll_settled() {
-            self.falco.admission.handle_settled(settled, time);
-        }
-        while let Some(answer) = self.falco.admission.poll_answer() {
-            self.give_ack(
-                answer.origin,
-                answer.outcome.map_err(|failure| failure.class),
-            );
+        let told = match &mut self.falco.body {
+            Body::Direct(direct) => {
+                while let Some(settled) = direct.lanes.poll_settled() {
+                    direct.admission.handle_settled(settled, time);
+                }
+                direct.admission.handle_told();
+                let answers = std::iter::from_fn(|| direct.admission.poll_answer());
+                answers
+                    .map(|answer| (answer.origin, answer.outcome))
+                    .collect()
+            }
+            Body::Kept(kept) => kept.answers(),
+        };
+        for (submission, outcome) in told {
+            let outcome = outcome.map_err(|failure| failure.class);
+            self.give_ack(submission, outcome);
         }
         self.check_patience();
         self.set_wake();
     }
 
     fn send_requests(&mut self) {
-        let now = self.falco.instant(self.now);
-        while let Some(request) = self.falco.lanes.poll_request(now) {
-            let messages: Vec<_> = request.effects.iter().map(|e| message(e)).collect();
-            let (id, base) = (request.id, request.base());
-            let number = self.record.sent(&messages);
-            let takes = self.random.between(10, 2000);
-            let falco = &mut self.falco;
-            falco.last_request = falco.last_request.max(self.now + takes);
-            let request = server::Request {
-                life: falco.life,
-                link: falco.link,
-                id,
-                base,
-                number,
-                messages,
-                was_late: false,
-            };
-            let takes = falco.last_request - self.now;
-            self.after(takes, Event::Request(request));
+        let ways = match &self.falco.body {
+            Body::Direct(_) => 1,
+            Body::Kept(kept) => kept.ways(),
+        };
+        for way in 0..ways {
+            while self.send_request(way) {}
         }
+    }
+
+    fn send_request(&mut self, way: usize) -> bool {
+        let now = self.falco.instant(self.now);
+        let request = match &mut self.falco.body {
+            Body::Direct(direct) => direct.lanes.poll_request(now),
+            Body::Kept(kept) => kept.request(way),
+        };
+        let Some(request) = request else {
+            return false;
+        };
+        let messages: Vec<_> = request.effects.iter().map(|e| message(e)).collect();
+        let (id, base) = (request.id, request.base());
+        let number = self.record.sent(&messages);
+        let takes = self.random.between(10, 2000);
+        let falco = &mut self.falco;
+        falco.last_request = falco.last_request.max(self.now + takes);
+        let request = server::Request {
+            life: falco.life,
+            link: falco.link,
+            way,
+            id,
+            base,
+            number,
+            messages,
+            was_late: false,
+        };
+        let takes = falco.last_request - self.now;
+        self.after(takes, Event::Request(request));
+        true
     }
 
     fn give_ack(&mut self, submission: Submission, outcome: Result<(), Class>) {
         let owed = self.falco.owed.remove(&submission.attempt);
+        if outcome.is_ok() {
+            self.record.promised(submission.message);
+        }
         // A connection that is closed is owed nothing.
         if owed.is_some() {
             let takes = self.soon();
@@ -254,22 +348,35 @@ impl World {
         }
     }
 
-    /// Every submission is answered in bounded time.
+    /// Every submission is answered in bounded time: an effect's deadline, and
+    /// what the disk takes before it if it goes around that.
     fn check_patience(&self) {
+        let on_disk = if self.options.outbox.is_some() {
+            500
+        } else {
+            0
+        };
         for (submission, since) in self.falco.owed.values() {
             let waited = self.now - since;
             assert!(
-                waited <= 16_500 * MS,
+                waited <= (16_500 + on_disk) * MS,
                 "{submission:?} waits for {waited} µs"
             );
         }
     }
 
     fn set_wake(&mut self) {
-        let Some(due) = self.falco.lanes.poll_timeout() else {
+        let start = self.falco.start;
+        let due = match &self.falco.body {
+            Body::Direct(direct) => {
+                let due = direct.lanes.poll_timeout();
+                due.map(|due| due.saturating_duration_since(start))
+            }
+            Body::Kept(kept) => kept.due(),
+        };
+        let Some(due) = due else {
             return;
         };
-        let due = due.saturating_duration_since(self.falco.start);
         let due = u64::try_from(due.as_nanos().div_ceil(1000))
             .unwrap()
             .max(self.now);

@@ -2,9 +2,11 @@
 //!
 //! Knows nothing of lanes: only messages, requests and what is certain of them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::*;
+use crate::journal::Recovered;
+use crate::protocol::id::{EffectId, IdempotencyKey};
 
 #[derive(Debug)]
 struct Sent {
@@ -30,6 +32,15 @@ pub(super) struct Record {
     copies: BTreeMap<Message, usize>,
     /// How often Falco died before the daemon had its ack.
     forgotten: BTreeMap<Message, usize>,
+    /// How often Falco died with an outbox, and may not have noted what was
+    /// published.
+    deaths: usize,
+    /// What ids stand for.
+    named: BTreeMap<EffectId, Message>,
+    /// Answered with SUCCESS.
+    promised: BTreeSet<Message>,
+    /// Dead letters that an operator dropped.
+    dropped: BTreeSet<Message>,
 }
 
 impl Record {
@@ -70,10 +81,64 @@ impl Record {
         }
     }
 
-    /// SUCCESS means published.
-    pub(super) fn check_acked(&self, message: Message) {
+    /// Falco died with an outbox; what an operator wanted to drop may be gone.
+    pub(super) fn died(&mut self, dropped: &[EffectId]) {
+        self.deaths += 1;
+        self.dropped(dropped);
+    }
+
+    pub(super) fn dropped(&mut self, ids: &[EffectId]) {
+        let messages = ids.iter().map(|id| self.named[id]);
+        self.dropped.extend(messages.collect::<Vec<_>>());
+    }
+
+    /// A submission came under this id.
+    pub(super) fn named(&mut self, id: EffectId, message: Message) {
+        self.named.insert(id, message);
+    }
+
+    /// SUCCESS was said.
+    pub(super) fn promised(&mut self, message: Message) {
+        self.promised.insert(message);
+    }
+
+    fn is_settled(&self, message: Message) -> bool {
+        self.copies.contains_key(&message) || self.dropped.contains(&message)
+    }
+
+    /// What a journal told is what was promised: nothing that is still to be
+    /// published is missing, and nothing is done that was not published.
+    pub(super) fn check_recovered(&self, recovered: &Recovered) {
+        let live = recovered.live.iter();
+        let live: BTreeSet<_> = live.map(|live| message_with(&live.key)).collect();
+        for message in &self.promised {
+            let is_safe = self.is_settled(*message) || live.contains(message);
+            assert!(is_safe, "{message:?} was acked and is lost");
+        }
+        for done in &recovered.done {
+            let message = self.named[&done.id];
+            let is_true = self.is_settled(message);
+            assert!(is_true, "{message:?} is done and was never published");
+        }
+    }
+
+    /// What is not published at the end is what the server refuses; and of that,
+    /// what was acked is a dead letter, unless an operator dropped it.
+    pub(super) fn check_dead(&self, dead: &BTreeSet<EffectId>) {
+        let dead: BTreeSet<_> = dead.iter().map(|id| self.named[id]).collect();
+        for message in &dead {
+            assert!(Server::refuses(*message), "{message:?} was given up");
+        }
+        for message in &self.promised {
+            let is_somewhere = self.is_settled(*message) || dead.contains(message);
+            assert!(is_somewhere, "{message:?} was acked and is nowhere");
+        }
+    }
+
+    /// SUCCESS means published, or kept.
+    pub(super) fn check_acked(&self, message: Message, is_kept: bool) {
         assert!(
-            self.copies.contains_key(&message),
+            is_kept || self.copies.contains_key(&message),
             "{message:?} is not published"
         );
     }
@@ -84,7 +149,8 @@ impl Record {
         for session in 0..daemon.sessions() {
             let first = self.first.iter().filter(|(of, _)| *of == session);
             let first: Vec<u32> = first.map(|(_, number)| *number).collect();
-            assert_eq!(first, daemon.published(session), "session {session}");
+            let expected = daemon.published(session, options.outbox.is_some());
+            assert_eq!(first, expected, "session {session}");
         }
         for (message, copies) in &self.copies {
             let unknown = self
@@ -92,7 +158,7 @@ impl Record {
                 .iter()
                 .filter(|s| s.fate != Fate::Certain && s.messages.contains(message));
             let forgotten = self.forgotten.get(message).unwrap_or(&0);
-            let bound = 1 + forgotten + unknown.count();
+            let bound = 1 + forgotten + self.deaths + unknown.count();
             assert!(
                 *copies <= bound,
                 "{message:?}: {copies} copies, at most {bound}"
@@ -104,4 +170,14 @@ impl Record {
             );
         }
     }
+}
+
+/// The message that has this key.
+fn message_with(key: &IdempotencyKey) -> Message {
+    let IdempotencyKey::Uuid(key) = key else {
+        panic!("no message has the key {key}");
+    };
+    let key = key.as_u128();
+    let number = u32::try_from(key & 0xffff_ffff).unwrap();
+    (u8::try_from(key >> 32).unwrap(), number)
 }

@@ -14,6 +14,7 @@ const WINDOW: Time = 120 * SECOND;
 pub(super) struct Request {
     pub life: u32,
     pub link: u32,
+    pub way: usize,
     pub id: RequestId,
     pub base: Uuid,
     /// What the record knows it by.
@@ -27,6 +28,7 @@ pub(super) struct Request {
 pub(super) struct Answer {
     pub life: u32,
     pub link: u32,
+    pub way: usize,
     pub id: RequestId,
     pub number: usize,
     /// Code, and whether it may be retried; `None` is an acceptance.
@@ -131,6 +133,7 @@ impl World {
         let answer = Answer {
             life: request.life,
             link: request.link,
+            way: request.way,
             id: request.id,
             number: request.number,
             refusal,

@@ -4,7 +4,7 @@ use tokio::sync::oneshot;
 
 use super::super::ways::Ways;
 use super::Keeper;
-use crate::delivery::{Kept, Withdrawn};
+use crate::delivery::{Kept, Unable, Wish};
 use crate::journal::{BUCKETS_US, DeadLetter, Entry, Health, Histogram, Stored, Unrecorded};
 use crate::protocol::envelope::Operation;
 use crate::protocol::id::EffectId;
@@ -21,20 +21,11 @@ const EARLY_MAX: usize = 32;
 
 /// A request that waits for the disk.
 #[derive(Debug)]
-pub(in super::super) struct Asked {
+pub(super) struct Asked {
     answer: oneshot::Sender<OutboxAnswer>,
     given: OutboxAnswer,
-}
-
-impl Asked {
-    /// The change it made is recorded, or is not.
-    pub(super) fn handle_recorded(self, result: &Result<(), Unrecorded>) {
-        let error = result.as_ref().err().map(ToString::to_string);
-        _ = self.answer.send(OutboxAnswer {
-            error,
-            ..self.given
-        });
-    }
+    /// Whom it would change.
+    ids: Vec<EffectId>,
 }
 
 impl Keeper {
@@ -61,16 +52,35 @@ impl Keeper {
             },
             OutboxVerb::Show => return self.show(&request.ids, answer),
             OutboxVerb::Compact => return self.compact(answer),
-            OutboxVerb::Requeue => self.change(request, Self::requeue),
-            OutboxVerb::Drop => self.change(request, |keeper, id| keeper.drop_one(id, ways)),
+            OutboxVerb::Requeue => return self.change(request, Wish::Requeue, answer, ways),
+            OutboxVerb::Drop => return self.change(request, Wish::Drop, answer, ways),
         };
-        let asked = Asked { answer, given };
-        let is_open = self.stage.journal().is_some();
-        if is_open && asked.given.changed > 0 {
-            self.batch.asked.push(asked);
-        } else {
-            asked.handle_recorded(&Ok(()));
+        _ = answer.send(given);
+    }
+
+    /// The changes an operator wants are recorded and happen, or they are not
+    /// and do not.
+    pub(super) fn decide(&mut self, asked: Asked, result: &Result<(), Unrecorded>) {
+        let Asked {
+            answer,
+            mut given,
+            ids,
+        } = asked;
+        for id in ids {
+            match result {
+                Ok(()) => {
+                    self.outbox.handle_granted(id);
+                    self.letters.remove(&id);
+                    self.unwritten.remove(&id);
+                }
+                Err(_) => self.outbox.handle_denied(id),
+            }
         }
+        if let Err(why) = result {
+            given.changed = 0;
+            given.error = Some(format!("nothing was changed: {why}"));
+        }
+        _ = answer.send(given);
     }
 
     /// Those who asked before the journal was read.
@@ -93,12 +103,19 @@ impl Keeper {
     }
 
     fn record(&self, kept: &Kept) -> OutboxRecord {
-        let letter = self.letters.get(&kept.id);
+        let letter = self.letters.get(&kept.id).filter(|_| kept.is_dead);
+        let dead = letter.map(|letter| {
+            let mut dead = told(letter);
+            if self.unwritten.contains(&kept.id) {
+                dead.error.insert_str(0, "unrecorded: ");
+            }
+            dead
+        });
         OutboxRecord {
             id: kept.id.to_string(),
             lane: kept.lane.to_string(),
             arrived_ms: kept.arrived_ms,
-            dead: letter.filter(|_| kept.is_dead).map(told),
+            dead,
             ..OutboxRecord::default()
         }
     }
@@ -141,9 +158,12 @@ impl Keeper {
     fn change(
         &mut self,
         request: &OutboxRequest,
-        mut one: impl FnMut(&mut Self, EffectId) -> Result<(), &'static str>,
-    ) -> OutboxAnswer {
-        let mut answer = OutboxAnswer::default();
+        wish: Wish,
+        answer: oneshot::Sender<OutboxAnswer>,
+        ways: &mut Ways,
+    ) {
+        let mut given = OutboxAnswer::default();
+        let mut changed = Vec::new();
         let named = request.ids.iter().map(|id| (id.clone(), id.parse().ok()));
         let ids: Vec<_> = if request.all {
             let dead = self.outbox.dead();
@@ -152,39 +172,51 @@ impl Keeper {
             named.collect()
         };
         for (text, id) in ids {
-            let result = id.map_or(Err("this is no effect id"), |id| one(self, id));
-            match result {
-                Ok(()) => answer.changed += 1,
-                Err(why) => answer.refused.push(format!("{text}: {why}")),
+            let id = id.ok_or("this is no effect id");
+            match id.and_then(|id| self.wish(id, wish, ways).map(|()| id)) {
+                Ok(id) => changed.push(id),
+                Err(why) => given.refused.push(format!("{text}: {why}")),
             }
         }
-        answer
-    }
-
-    fn requeue(&mut self, id: EffectId) -> Result<(), &'static str> {
-        if !self.outbox.handle_requeued(id) {
-            return Err("it is no dead letter");
+        given.changed = changed.len() as u64;
+        let entry = |id: &EffectId| match wish {
+            Wish::Requeue => Entry::Requeue(*id),
+            Wish::Drop => Entry::Discard(*id),
+        };
+        self.batch.rest.extend(changed.iter().map(entry));
+        let asked = Asked {
+            answer,
+            given,
+            ids: changed,
+        };
+        if asked.ids.is_empty() {
+            self.decide(asked, &Ok(()));
+        } else if self.stage.journal().is_none() {
+            self.batch.rest.clear();
+            self.decide(asked, &Err(Unrecorded::Closed));
+        } else {
+            self.batch.asked.push(asked);
         }
-        self.letters.remove(&id);
-        self.batch.entries.push(Entry::Requeue(id));
-        Ok(())
     }
 
-    fn drop_one(&mut self, id: EffectId, ways: &mut Ways) -> Result<(), &'static str> {
-        match self.outbox.handle_withdrawn(id) {
-            Withdrawn::Gone => {}
-            Withdrawn::Loaded(route, lane) => {
-                if ways.kept(route).lanes.handle_withdrawn(&lane, id).is_none() {
-                    return Err("it is on its way to Ably right now; try again");
-                }
-                self.outbox.handle_published(id);
+    fn wish(&mut self, id: EffectId, wish: Wish, ways: &mut Ways) -> Result<(), &'static str> {
+        let mut asked = self.outbox.handle_wish(id, wish);
+        if let Err(Unable::Loaded(route, lane)) = &asked {
+            // All behind it waits for the decision too, or it would overtake.
+            let taken = ways.kept(*route).lanes.handle_withdrawn(lane, id);
+            for effect in taken {
+                self.outbox.handle_returned(effect.id, Some(effect));
             }
-            Withdrawn::Writing => return Err("it is being written; try again"),
-            Withdrawn::Unknown => return Err("there is no such effect in the outbox"),
+            asked = self.outbox.handle_wish(id, wish);
         }
-        self.letters.remove(&id);
-        self.batch.entries.push(Entry::Discard(id));
-        Ok(())
+        asked.map_err(|unable| match unable {
+            Unable::Unknown if wish == Wish::Requeue => "it is no dead letter",
+            Unable::Unknown => "there is no such effect in the outbox",
+            Unable::NotDead => "it is no dead letter",
+            Unable::Writing => "it is being written; try again",
+            Unable::Undecided => "it is being changed already; try again",
+            Unable::Loaded(..) => "it is on its way to Ably right now; try again",
+        })
     }
 
     /// What there is to say of it.

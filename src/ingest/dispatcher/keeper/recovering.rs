@@ -36,6 +36,7 @@ impl Keeper {
         if let Some(inbox) = self.notes.take() {
             _ = inbox.send(recovered.notes);
         }
+        self.is_unproven = !recovered.is_durable;
         for live in recovered.live {
             // Its daemon may not have heard that it is kept.
             let done = Done {
@@ -44,7 +45,9 @@ impl Keeper {
                 route: live.route.as_deref(),
                 channel: "",
             };
-            admission.restore(&done, now);
+            if recovered.is_durable {
+                admission.restore(&done, now);
+            }
             self.restore(live, ways);
         }
         if self.outbox.backlog().open > 0 {

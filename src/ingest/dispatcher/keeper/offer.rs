@@ -1,0 +1,133 @@
+//! What arrives: kept, known, around the outbox, or nowhere.
+
+use super::Keeper;
+use super::write::Fresh;
+use crate::clock;
+use crate::delivery::{Admitted, Class, Failure, Home, Known, Ticket};
+use crate::journal::{self, Entry, Health, OnFailure, Sync, Unrecorded};
+use crate::protocol::envelope::Operation;
+
+/// What became of an effect that was offered.
+#[derive(Debug)]
+pub(in super::super) enum Offer {
+    /// It is on its way to the disk.
+    Taken,
+    /// It is there already.
+    Kept(Ticket),
+    /// It is not kept, and may go the direct way.
+    Direct(Admitted),
+    /// It goes nowhere.
+    Refused(Admitted, Failure),
+}
+
+impl Keeper {
+    /// Takes an effect in, if it is to be kept. While others of its lane are
+    /// still on the direct way, it follows them: kept, it could overtake them.
+    pub(in super::super) fn offer(
+        &mut self,
+        admitted: Admitted,
+        route: usize,
+        follows: bool,
+    ) -> Offer {
+        let effect = &admitted.effect;
+        let fingerprint = fingerprint(&effect.operation);
+        match self.outbox.look_up(effect.id, fingerprint) {
+            Known::Kept if self.is_unproven() => {
+                let failure = Failure::new(Class::Unrecorded, self.why_not());
+                Offer::Refused(admitted, failure)
+            }
+            Known::Kept => Offer::Kept(admitted.ticket),
+            Known::Conflict | Known::Writing => {
+                let text = "id_conflict: this effect id was used for another effect";
+                Offer::Refused(admitted, Failure::new(Class::Rejected, text))
+            }
+            Known::No if self.records() && follows => Offer::Direct(admitted),
+            Known::No if self.records() => {
+                self.take(admitted, route, fingerprint);
+                Offer::Taken
+            }
+            Known::No if self.outbox.is_writing(route, &effect.lane) => {
+                let failure = Failure::new(Class::Unrecorded, self.why_not());
+                Offer::Refused(admitted, failure)
+            }
+            Known::No => self.go_around(admitted, route, &self.why_not()),
+        }
+    }
+
+    fn take(&mut self, admitted: Admitted, route: usize, fingerprint: u64) {
+        let effect = &admitted.effect;
+        let arrived_ms = clock::now_ms();
+        let home = Home {
+            route,
+            lane: effect.lane.clone(),
+            fingerprint,
+            arrived_ms,
+        };
+        self.outbox.handle_offered(effect.id, home);
+        let entry = Entry::Effect(journal::Effect {
+            id: effect.id,
+            lane: effect.lane.clone(),
+            route: effect.route.clone(),
+            key: effect.key.clone(),
+            fingerprint,
+            arrived_ms,
+            operation: effect.operation.clone(),
+        });
+        self.batch.effects.push(entry);
+        self.batch.fresh.push(Fresh { route, admitted });
+    }
+
+    /// Whether what is kept may be in memory only: a journal that cannot begin a
+    /// segment has read it, and cannot make it durable.
+    fn is_unproven(&mut self) -> bool {
+        use Health::{Degraded, Full, Ok};
+        let works = matches!(self.stage.health(), Some(Ok | Degraded { .. } | Full));
+        self.is_unproven &= !works && self.config.journal.sync == Sync::Always;
+        self.is_unproven
+    }
+
+    fn why_not(&self) -> String {
+        match self.stage.health() {
+            Some(Health::Bypass { why }) => why.into(),
+            Some(Health::Full) => Unrecorded::Full.to_string(),
+            _ => "what an earlier run has left of its lane is published first".to_owned(),
+        }
+    }
+
+    pub(super) fn not_recorded(&self, admitted: Admitted, route: usize, why: &Unrecorded) -> Offer {
+        match why {
+            Unrecorded::TooLarge { .. } => {
+                let failure = Failure::new(Class::TooLarge, why.to_string());
+                Offer::Refused(admitted, failure)
+            }
+            why => self.go_around(admitted, route, &why.to_string()),
+        }
+    }
+
+    /// What cannot be kept goes the direct way, if that is allowed and nothing
+    /// kept is before it in its lane.
+    fn go_around(&self, admitted: Admitted, route: usize, why: &str) -> Offer {
+        let may = !self.config.records || self.config.journal.on_failure == OnFailure::Bypass;
+        if may && !self.outbox.holds(route, &admitted.effect.lane) {
+            return Offer::Direct(admitted);
+        }
+        let class = if self.config.records {
+            Class::Unrecorded
+        } else {
+            Class::Throttled
+        };
+        Offer::Refused(admitted, Failure::new(class, why))
+    }
+}
+
+/// Tells what an effect does from what another does, also after an update.
+fn fingerprint(operation: &Operation) -> u64 {
+    let kind = match operation {
+        Operation::Publish { .. } => 1,
+        Operation::ObjectSet { .. } => 2,
+    };
+    let names = crc32c::crc32c_append(kind, operation.channel().as_bytes());
+    let names = crc32c::crc32c_append(names, operation.name().as_bytes());
+    let body = crc32c::crc32c(operation.body());
+    u64::from(names) << 32 | u64::from(body)
+}

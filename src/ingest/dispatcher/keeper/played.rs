@@ -1,0 +1,40 @@
+//! Without a runtime: for simulations.
+
+use futures_util::FutureExt as _;
+
+use super::stage::{Event, Stage};
+use super::{Config, Keeper};
+use crate::journal::Journal;
+use crate::shutdown::Shutdown;
+
+impl Keeper {
+    /// With a journal that is open already.
+    pub(in super::super) fn played(config: Config, journal: Journal) -> Self {
+        let stage = Stage::Open {
+            health: journal.health(),
+            progress: journal.progress(),
+            journal,
+        };
+        Self::on(stage, config, &Shutdown::new())
+    }
+
+    /// What has happened by now, if anything.
+    pub(in super::super) fn happened(&mut self) -> Option<Event> {
+        let pending = self.pending.front_mut();
+        if let Some(result) = pending.and_then(|p| (&mut p.receipt).now_or_never()) {
+            return Some(Event::Recorded(result.map(drop)));
+        }
+        let reading = self.reading.as_mut();
+        if let Some(read) = reading.and_then(|r| (&mut r.read).now_or_never()) {
+            return Some(Event::Read(read));
+        }
+        let Stage::Open { health, .. } = &mut self.stage else {
+            return None;
+        };
+        if health.has_changed().is_ok_and(|is_new| is_new) {
+            health.mark_unchanged();
+            return Some(Event::Changed);
+        }
+        None
+    }
+}

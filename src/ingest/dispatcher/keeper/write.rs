@@ -1,0 +1,297 @@
+//! What the journal is given, and what comes of it.
+//!
+//! Effects and everything else are appended apart: the one may be refused while
+//! the other is not.
+
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+use tracing::{error, warn};
+
+use super::operator::Asked;
+use super::{Keeper, Offer, Waiter};
+use crate::clock::{self, BootTime};
+use crate::delivery::{Admission, Admitted, Class, Failure, Settled};
+use crate::journal::{
+    DeadLetter, Entry, Health, Journal, Receipt, Round, TryAppendError, Unrecorded,
+};
+use crate::protocol::id::EffectId;
+
+/// How long what is done may wait for company before it is written.
+const DONE_DELAY: Duration = Duration::from_millis(20);
+
+/// At so many it waits no longer.
+const DONE_MAX: usize = 512;
+
+/// What the journal is given next.
+#[derive(Debug, Default)]
+pub(super) struct Batch {
+    /// Effects, and the notes that speak of them.
+    pub(super) effects: Vec<Entry>,
+    pub(super) fresh: Vec<Fresh>,
+    pub(super) noted: Vec<oneshot::Sender<()>>,
+    /// What became of others, and what operators want.
+    pub(super) rest: Vec<Entry>,
+    pub(super) asked: Vec<Asked>,
+    buried: Vec<EffectId>,
+    done: Vec<EffectId>,
+    /// When the oldest of `done` has waited long enough.
+    pub(super) done_due: Option<Instant>,
+}
+
+/// An effect that is not yet recorded.
+#[derive(Debug)]
+pub(super) struct Fresh {
+    pub(super) route: usize,
+    pub(super) admitted: Admitted,
+}
+
+/// What the journal was given.
+#[derive(Debug)]
+pub(super) struct Pending {
+    pub(super) receipt: Receipt,
+    given: Given,
+}
+
+#[derive(Debug)]
+enum Given {
+    Effects {
+        round: Round,
+        fresh: Vec<Fresh>,
+        noted: Vec<oneshot::Sender<()>>,
+    },
+    Rest {
+        asked: Vec<Asked>,
+        buried: Vec<EffectId>,
+    },
+}
+
+impl Batch {
+    pub(super) fn is_empty(&self) -> bool {
+        !self.is_blocked() && self.done.is_empty()
+    }
+
+    /// Whether the journal's queue had no room for it; else it is gone at the
+    /// end of every turn.
+    pub(super) fn is_blocked(&self) -> bool {
+        !self.effects.is_empty() || !self.rest.is_empty()
+    }
+
+    fn is_due(&self, now: Instant) -> bool {
+        self.done_due.is_some_and(|due| due <= now) || self.done.len() >= DONE_MAX
+    }
+}
+
+impl Keeper {
+    /// The lanes are done with a kept effect.
+    pub(in super::super) fn handle_settled(&mut self, settled: &Settled<Waiter>) {
+        let id = settled.id;
+        match &settled.outcome {
+            Ok(()) => {
+                self.published += 1;
+                self.outbox.handle_published(id);
+                self.batch.done.push(id);
+                let due = Instant::now() + DONE_DELAY;
+                self.batch.done_due.get_or_insert(due);
+            }
+            Err(failure) if failure.class == Class::ShuttingDown => {}
+            Err(failure) => self.bury(id, failure, settled.attempts),
+        }
+    }
+
+    /// Makes a dead letter of an effect.
+    pub(super) fn bury(&mut self, id: EffectId, failure: &Failure, attempts: u32) {
+        if !self.outbox.handle_dead(id) {
+            return;
+        }
+        let letter = DeadLetter {
+            class: failure.class.token().into(),
+            code: failure.code,
+            error: failure.text.as_ref().into(),
+            attempts,
+            at_ms: clock::now_ms(),
+        };
+        warn!(effect_id = %id, attempts, error = %failure, "An effect became a dead letter.");
+        self.died += 1;
+        self.letters.insert(id, letter);
+        self.write_letter(id);
+    }
+
+    fn write_letter(&mut self, id: EffectId) {
+        if let Some(letter) = self.letters.get(&id) {
+            self.batch.rest.push(Entry::Failed(id, letter.clone()));
+            self.batch.buried.push(id);
+        }
+    }
+
+    /// Has the journal write what has come together.
+    pub(in super::super) fn write(&mut self, now: Instant, is_stopping: bool) {
+        let Some(journal) = self.stage.journal().cloned() else {
+            return;
+        };
+        self.write_letters_again();
+        let is_done_due = self.batch.is_due(now) || is_stopping && !self.batch.done.is_empty();
+        if is_done_due || !self.batch.rest.is_empty() {
+            self.write_rest(&journal);
+        }
+        // In this order: an id may be settled here and come again there.
+        if !self.batch.effects.is_empty() && self.batch.rest.is_empty() {
+            self.write_effects(&journal);
+        }
+    }
+
+    /// Dead letters the disk refused, once it refuses nothing any more.
+    fn write_letters_again(&mut self) {
+        use Health::{Degraded, Full, Ok};
+        let can_write = matches!(self.stage.health(), Some(Ok | Degraded { .. } | Full));
+        if !can_write || self.unwritten.is_empty() {
+            return;
+        }
+        let unwritten = std::mem::take(&mut self.unwritten);
+        // Behind a wish that is granted it would undo it.
+        let is_undecided = |id: &EffectId| self.outbox.is_undecided(*id);
+        let (waiting, now): (Vec<_>, Vec<_>) = unwritten.into_iter().partition(is_undecided);
+        self.unwritten.extend(waiting);
+        for id in now {
+            self.write_letter(id);
+        }
+    }
+
+    fn write_rest(&mut self, journal: &Journal) {
+        let mut entries = std::mem::take(&mut self.batch.rest);
+        let done = std::mem::take(&mut self.batch.done);
+        self.batch.done_due = None;
+        if !done.is_empty() {
+            entries.push(Entry::Done(done));
+        }
+        match journal.try_append(entries) {
+            Ok(receipt) => {
+                let asked = std::mem::take(&mut self.batch.asked);
+                let buried = std::mem::take(&mut self.batch.buried);
+                let given = Given::Rest { asked, buried };
+                self.pending.push_back(Pending { receipt, given });
+            }
+            Err(TryAppendError::Full(entries)) => self.batch.rest = entries,
+            // Its health says so too, and that ends Falco.
+            Err(TryAppendError::Closed(_)) => {
+                error!("The journal has ended; what was published may be published once more.");
+                for asked in std::mem::take(&mut self.batch.asked) {
+                    self.decide(asked, &Err(Unrecorded::Closed));
+                }
+            }
+        }
+    }
+
+    fn write_effects(&mut self, journal: &Journal) {
+        let entries = std::mem::take(&mut self.batch.effects);
+        let round = self.round;
+        match journal.try_append_in(round, entries) {
+            Ok(receipt) => {
+                let fresh = std::mem::take(&mut self.batch.fresh);
+                let noted = std::mem::take(&mut self.batch.noted);
+                let given = Given::Effects {
+                    round,
+                    fresh,
+                    noted,
+                };
+                self.pending.push_back(Pending { receipt, given });
+            }
+            Err(TryAppendError::Full(entries)) => self.batch.effects = entries,
+            Err(TryAppendError::Closed(_)) => {
+                error!("The journal has ended; effects that it had not recorded are not acked.");
+                self.batch.fresh.clear();
+                self.batch.noted.clear();
+            }
+        }
+    }
+
+    /// What happened to the oldest append. Returns what may go the direct way.
+    pub(in super::super) fn handle_recorded<T>(
+        &mut self,
+        result: &Result<(), Unrecorded>,
+        admission: &mut Admission<T>,
+    ) -> Vec<(usize, Admitted)> {
+        match (self.pending.pop_front().map(|p| p.given), result) {
+            (None, _) => Vec::new(),
+            (Some(Given::Rest { asked, buried }), _) => {
+                for asked in asked {
+                    self.decide(asked, result);
+                }
+                if result.is_err() {
+                    self.unwritten.extend(buried);
+                }
+                Vec::new()
+            }
+            (Some(Given::Effects { fresh, noted, .. }), Ok(())) => {
+                self.recorded(fresh, admission);
+                for noted in noted {
+                    _ = noted.send(());
+                }
+                Vec::new()
+            }
+            // What is not recorded, the inbox learns from the silence.
+            (Some(Given::Effects { round, fresh, .. }), Err(why)) => {
+                let fresh = match why {
+                    Unrecorded::TooLarge { .. } => fresh,
+                    _ => self.all_of(round, fresh),
+                };
+                self.refuse(fresh, why, admission)
+            }
+        }
+    }
+
+    fn recorded<T>(&mut self, fresh: Vec<Fresh>, admission: &mut Admission<T>) {
+        let now = BootTime::now();
+        for Fresh { admitted, .. } in fresh {
+            admission.handle_done(admitted.ticket, now);
+            let effect = admitted.effect;
+            self.outbox.handle_recorded(effect.id, effect);
+        }
+    }
+
+    /// With `fresh`, which were refused, everything that was taken after them and
+    /// before anybody could hear of it: the journal refuses that too.
+    fn all_of(&mut self, round: Round, mut fresh: Vec<Fresh>) -> Vec<Fresh> {
+        if round < self.round {
+            return fresh;
+        }
+        self.round.0 += 1;
+        for pending in &mut self.pending {
+            if let Given::Effects {
+                fresh: more, noted, ..
+            } = &mut pending.given
+            {
+                fresh.append(more);
+                noted.clear();
+            }
+        }
+        self.batch.effects.clear();
+        self.batch.noted.clear();
+        fresh.append(&mut self.batch.fresh);
+        fresh
+    }
+
+    fn refuse<T>(
+        &mut self,
+        fresh: Vec<Fresh>,
+        why: &Unrecorded,
+        admission: &mut Admission<T>,
+    ) -> Vec<(usize, Admitted)> {
+        let now = BootTime::now();
+        for fresh in &fresh {
+            self.outbox.handle_unrecorded(fresh.admitted.effect.id);
+        }
+        let mut around = Vec::new();
+        for Fresh { route, admitted } in fresh {
+            match self.not_recorded(admitted, route, why) {
+                Offer::Direct(admitted) => around.push((route, admitted)),
+                Offer::Refused(admitted, failure) => {
+                    admission.handle_refused(admitted, failure, now);
+                }
+                Offer::Taken | Offer::Kept(_) => {}
+            }
+        }
+        around
+    }
+}

@@ -1,0 +1,250 @@
+//! The dispatcher without its sockets, tasks and clocks: whoever plays with it
+//! says what happens and what time it is.
+//!
+//! Lives on one thread, in a runtime whose time stands still; the transport's
+//! part is played on the lanes themselves.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use tokio::runtime::{Builder, Runtime};
+use tokio::sync::{mpsc, oneshot};
+
+use super::super::session::SessionId;
+use super::super::{Config, Outbox, Query};
+use super::keeper::{Event, Keeper};
+use super::{Ack, Dispatcher, Submission};
+use crate::clock;
+use crate::delivery::{Outcome, Peer, Refusal, Request, RequestId};
+use crate::journal::{self, Journal, Recovered};
+use crate::protocol::envelope::SideEffect;
+use crate::protocol::id::EffectId;
+use crate::protocol::outbox::{OutboxAnswer, OutboxRequest};
+
+/// Time that passes when it is told to; one for all lives of a Falco.
+pub(crate) struct Time {
+    runtime: Runtime,
+    /// Since it began.
+    since: Duration,
+}
+
+impl Time {
+    pub(crate) fn new() -> Self {
+        let mut builder = Builder::new_current_thread();
+        let runtime = builder.enable_time().start_paused(true).build();
+        clock::played::set(Duration::ZERO);
+        Self {
+            runtime: runtime.expect("a runtime"),
+            since: Duration::ZERO,
+        }
+    }
+
+    pub(crate) fn advance_to(&mut self, since: Duration) {
+        if self.since < since {
+            let passed = since.saturating_sub(self.since);
+            self.runtime.block_on(tokio::time::advance(passed));
+            self.since = since;
+            clock::played::set(since);
+        }
+    }
+
+    /// As the lanes and the journal have it.
+    pub(crate) fn now(&self) -> (Instant, u64) {
+        let _inside = self.runtime.enter();
+        let at = tokio::time::Instant::now().into_std();
+        (at, clock::now_ms())
+    }
+
+    /// How long after the beginning that is.
+    pub(crate) fn since(&self, at: Instant) -> Duration {
+        self.since + at.saturating_duration_since(self.now().0)
+    }
+}
+
+/// One life of a Falco with an outbox.
+pub(crate) struct Played {
+    dispatcher: Dispatcher,
+    acks: BTreeMap<u64, mpsc::Receiver<Vec<Ack>>>,
+    _ends: (mpsc::Sender<Submission>, mpsc::Sender<Query>),
+}
+
+impl Played {
+    pub(crate) fn new(
+        time: &Time,
+        journal: Journal,
+        config: &journal::Config,
+        recovered: Recovered,
+        routes: &[&str],
+    ) -> Self {
+        let _inside = time.runtime.enter();
+        let outbox = Outbox {
+            directory: PathBuf::new(),
+            journal: config.clone(),
+            records: true,
+            resume_grace: Duration::ZERO,
+        };
+        let routes = routes.iter().map(|name| super::super::Route {
+            name: (*name).into(),
+            socket: PathBuf::new(),
+        });
+        let config = Config {
+            outbox: Some(outbox.clone()),
+            routes: routes.collect(),
+            ..Config::new("device", PathBuf::new())
+        };
+        let (submit, submissions) = mpsc::channel(1);
+        let (query, queries) = mpsc::channel(1);
+        let keeper = Keeper::played(outbox, journal);
+        let dispatcher = Dispatcher::with(&config, Some(keeper), submissions, queries);
+        let mut played = Self {
+            dispatcher,
+            acks: BTreeMap::new(),
+            _ends: (submit, query),
+        };
+        let recovered = Event::Recovered(Box::new(recovered));
+        played.dispatcher.handle_kept(recovered);
+        played.dispatcher.advance();
+        played
+    }
+
+    /// A daemon connects.
+    pub(crate) fn open(&mut self, connection: u64) {
+        if self.acks.contains_key(&connection) {
+            return;
+        }
+        let (acks, decided) = mpsc::channel(4096);
+        self.acks.insert(connection, decided);
+        let open = Submission::Open(SessionId(connection), acks);
+        self.dispatcher.take(open);
+    }
+
+    pub(crate) fn close(&mut self, time: &Time, connection: u64) {
+        let _inside = time.runtime.enter();
+        self.acks.remove(&connection);
+        self.dispatcher
+            .take(Submission::Close(SessionId(connection)));
+        self.dispatcher.advance();
+    }
+
+    /// Effects of one read; nobody is told anything before [`Self::advance`].
+    pub(crate) fn submit(&mut self, time: &Time, connection: u64, effects: Vec<SideEffect>) {
+        let _inside = time.runtime.enter();
+        let effects = Submission::Effects(SessionId(connection), effects);
+        self.dispatcher.take(effects);
+    }
+
+    /// Whether it reads.
+    pub(crate) fn has_room(&self) -> bool {
+        self.dispatcher.has_room()
+    }
+
+    /// Does what its loop does after an event.
+    pub(crate) fn advance(&mut self, time: &Time) {
+        let _inside = time.runtime.enter();
+        self.dispatcher.advance();
+    }
+
+    /// Hears what the journal says; whether that was anything.
+    pub(crate) fn hear(&mut self, time: &Time) -> bool {
+        let _inside = time.runtime.enter();
+        let keeper = |played: &mut Self| played.dispatcher.keeper.as_mut()?.happened();
+        let mut has_heard = false;
+        while let Some(event) = keeper(self) {
+            self.dispatcher.handle_kept(event);
+            self.dispatcher.advance();
+            has_heard = true;
+        }
+        has_heard
+    }
+
+    /// Why it ends, if it does.
+    pub(crate) fn verdict(&self) -> Option<String> {
+        let keeper = self.dispatcher.keeper.as_ref()?;
+        keeper.verdict()
+    }
+
+    pub(crate) fn wake(&mut self, time: &Time) {
+        let _inside = time.runtime.enter();
+        self.dispatcher.handle_due();
+        self.dispatcher.advance();
+    }
+
+    /// When it wants to be woken.
+    pub(crate) fn due(&self) -> Option<Instant> {
+        let keeper = self.dispatcher.keeper.as_ref();
+        let kept = keeper.and_then(Keeper::poll_timeout);
+        let lanes = self.dispatcher.ways.poll_timeout();
+        lanes
+            .into_iter()
+            .chain(kept.map(tokio::time::Instant::into_std))
+            .min()
+    }
+
+    /// All ways to the transport.
+    pub(crate) fn ways(&self) -> usize {
+        self.dispatcher.ways.iter().count()
+    }
+
+    pub(crate) fn link(&mut self, peer: Peer) {
+        for way in self.dispatcher.ways.iter_mut() {
+            way.lanes.handle_connected(peer);
+        }
+    }
+
+    pub(crate) fn unlink(&mut self, time: &Time) {
+        let now = time.now().0;
+        for way in self.dispatcher.ways.iter_mut() {
+            way.lanes.handle_disconnected(now);
+        }
+        self.advance(time);
+    }
+
+    /// The next request that goes out on a way.
+    pub(crate) fn request(&mut self, time: &Time, way: usize) -> Option<Request<'_>> {
+        let now = time.now().0;
+        let way = self.dispatcher.ways.iter_mut().nth(way)?;
+        way.lanes.poll_request(now)
+    }
+
+    pub(crate) fn answer(
+        &mut self,
+        time: &Time,
+        (way, id): (usize, RequestId),
+        refusal: Option<&Refusal<'_>>,
+    ) {
+        let now = time.now().0;
+        let way = self.dispatcher.ways.iter_mut().nth(way);
+        let lanes = &mut way.expect("one of its ways").lanes;
+        match refusal {
+            None => lanes.handle_accepted(id),
+            Some(refusal) => lanes.handle_refused(id, refusal, now),
+        }
+        self.advance(time);
+    }
+
+    /// The acks of all connections since last asked.
+    pub(crate) fn acks(&mut self) -> Vec<(u64, EffectId, Outcome)> {
+        let mut told = Vec::new();
+        for (connection, acks) in &mut self.acks {
+            while let Ok(acks) = acks.try_recv() {
+                let acks = acks.into_iter();
+                told.extend(acks.map(|ack| (*connection, ack.id, ack.outcome)));
+            }
+        }
+        told
+    }
+
+    /// An operator asks something.
+    pub(crate) fn ask(
+        &mut self,
+        time: &Time,
+        request: OutboxRequest,
+    ) -> oneshot::Receiver<OutboxAnswer> {
+        let _inside = time.runtime.enter();
+        let (answer, told) = oneshot::channel();
+        self.dispatcher.answer(Query::Outbox(request, answer));
+        self.dispatcher.advance();
+        told
+    }
+}

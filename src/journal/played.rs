@@ -1,0 +1,50 @@
+//! The journal with its thread played, on a disk that lies: for simulations.
+
+use std::sync::mpsc;
+use std::time::Instant;
+
+use tokio::sync::watch;
+
+pub(crate) use super::storage::lying::{Dice, Fault, Lying, Op};
+use super::writer::{self, Core, Ends, Now};
+use super::{Config, Journal, OpenError, Reading, Recovered, handle, open_on};
+
+/// What the thread has; it works when it is told to.
+pub(crate) struct Played {
+    core: Core<Lying>,
+    ends: Ends,
+}
+
+impl Played {
+    /// Opens the journal that `disk` holds.
+    pub(crate) fn open(
+        disk: &Lying,
+        config: &Config,
+        (at, ms): (Instant, u64),
+    ) -> Result<(Self, Journal, Recovered), OpenError> {
+        let (mut core, recovered) =
+            open_on(disk.clone(), config, Now { at, ms }, &Reading::default())?;
+        let (commands, queue) = mpsc::sync_channel(handle::COMMANDS_MAX);
+        let (progress, progress_seen) = watch::channel(core.progress());
+        let (health, health_seen) = watch::channel(core.health());
+        let (stats, stats_seen) = watch::channel(core.stats().clone());
+        let journal = Journal::new(commands, progress_seen, health_seen, stats_seen);
+        let ends = Ends {
+            commands: queue,
+            progress,
+            health,
+            stats,
+        };
+        Ok((Self { core, ends }, journal, recovered))
+    }
+
+    /// Does what was asked for, and what is due.
+    pub(crate) fn turn(&mut self, (at, ms): (Instant, u64)) {
+        writer::play(&mut self.core, &self.ends, Now { at, ms });
+    }
+
+    /// When it has something to do by itself.
+    pub(crate) fn due(&self, (at, ms): (Instant, u64)) -> Instant {
+        self.core.due(Now { at, ms })
+    }
+}

@@ -1,0 +1,112 @@
+//! Which segment is written.
+
+use super::super::super::segment::Segment;
+use super::super::super::storage::Storage;
+use super::super::active::{Active, Before, BeginError, HEADERS};
+use super::super::space;
+use super::{Core, Mode, Now};
+
+impl<S: Storage> Core<S> {
+    /// Sees to it that there is a segment to write to, if that can be.
+    pub(super) fn prepare(&mut self, now: Now) {
+        self.watch.look(&self.storage, &self.config, now.at);
+        match &self.mode {
+            Mode::Failed { .. } => {}
+            Mode::Bypassed { again_at, .. } if now.at < *again_at => {}
+            _ if self.active.is_none() => self.resume(now),
+            _ => self.rotate_if_due(now),
+        }
+    }
+
+    fn resume(&mut self, now: Now) {
+        match self.begin(now) {
+            Ok(()) => self.mode = Mode::Working,
+            Err(error) if space::is_full(&error.source) => {
+                self.watch.is_low = true;
+                self.bypass(&error.source, now);
+            }
+            Err(error) => self.fail(&error.source, now),
+        }
+    }
+
+    fn rotate_if_due(&mut self, now: Now) {
+        let is_due = self.active.as_ref().is_some_and(|active| {
+            self.config.segment_bytes_max <= active.end
+                || self.config.segment_age_max <= now.at.saturating_duration_since(active.begun)
+        });
+        if is_due {
+            self.rotate(now);
+        }
+    }
+
+    /// Closes the segment that is written and begins the next.
+    pub(in super::super) fn rotate(&mut self, now: Now) {
+        let before = self.active.as_ref().map(|active| active.id);
+        if self.sync(now).is_err() || self.active.as_ref().map(|a| a.id) != before {
+            // There is none to close, or it was replaced just now.
+            return;
+        }
+        match self.begin(now) {
+            Ok(()) => {}
+            Err(BeginError { source, is_named }) => {
+                self.note_error(&source);
+                if is_named {
+                    self.active = None;
+                    self.fail(&source, now);
+                }
+                // Else the old one can still be written.
+            }
+        }
+    }
+
+    /// Begins a segment, with what is not durable in it.
+    pub(super) fn begin(&mut self, now: Now) -> Result<(), BeginError> {
+        let before = Before {
+            last: self.log.next - 1,
+            crc: self.log.crc,
+            durable: self.log.durable,
+        };
+        let begin = |core: &mut Self| {
+            let replay = &mut core.unsynced;
+            core.nursery.begin(&core.storage, before, replay, now.ms)
+        };
+        let mut begun = begin(self);
+        if begun.as_ref().is_err_and(|e| space::is_full(&e.source)) && self.make_room(now) {
+            begun = begin(self);
+        }
+        self.begun(begun?, before, now);
+        Ok(())
+    }
+
+    fn begun(&mut self, mut active: Active<S::File>, before: Before, now: Now) {
+        active.id = self.index.segments.back().map_or(0, |last| last.id + 1);
+        let first = before.last + 1;
+        self.index.segments.push_back(Segment {
+            id: active.id,
+            first,
+            bytes: active.end,
+            salt: active.salt.value,
+            ..Segment::default()
+        });
+        let base = active.end - self.unsynced.bytes.len() as u64;
+        self.index
+            .apply(&mut self.unsynced, active.id, base, now.ms);
+        self.log.next = first + HEADERS + self.unsynced.len();
+        self.log.crc = active.begun_crc;
+        self.active = Some(active);
+        self.all_durable(now);
+    }
+
+    pub(super) fn all_durable(&mut self, now: Now) {
+        self.log.durable = self.log.next - 1;
+        self.log.durable_crc = self.log.crc;
+        self.unsynced.clear();
+        self.synced_at = now.at;
+    }
+
+    /// Gives back what can be given back; whether that was anything.
+    pub(super) fn make_room(&mut self, now: Now) -> bool {
+        let had_reserve = self.watch.spend(&self.storage);
+        self.drop_dead(now) || had_reserve
+    }
+}

@@ -1,0 +1,100 @@
+//! Making durable what was written, and what a disk that fails means.
+
+use std::io;
+use std::time::Duration;
+
+use tracing::error;
+
+use super::super::super::config::OnFailure;
+use super::super::super::error::Unrecorded;
+use super::super::super::storage::Storage;
+use super::super::batch::Change;
+use super::{Core, Mode, Now};
+use crate::failpoint::{self, Point};
+use crate::report::Report;
+
+/// How long a failed disk is left alone.
+const AGAIN_AFTER: Duration = Duration::from_secs(10);
+
+impl<S: Storage> Core<S> {
+    /// Makes durable what was written.
+    pub(in super::super) fn sync(&mut self, now: Now) -> Result<(), Unrecorded> {
+        if self.unsynced.is_empty() && self.active.is_some() {
+            return Ok(());
+        }
+        let Some(active) = &mut self.active else {
+            if self.unsynced.is_empty() {
+                return Ok(());
+            }
+            return Err(self.refusal().unwrap_or(Unrecorded::Bypassed));
+        };
+        let (result, took) = active.sync();
+        self.stats.syncs.record(took);
+        self.pace.synced(took);
+        match result {
+            Ok(()) => {
+                failpoint::reach(Point::JournalSynced);
+                self.all_durable(now);
+                Ok(())
+            }
+            Err(error) => self.poisoned(&error, now),
+        }
+    }
+
+    /// A sync failed: nothing is known of the file's unsynced bytes, and
+    /// another sync would only lie. They are still in memory.
+    fn poisoned(&mut self, error: &io::Error, now: Now) -> Result<(), Unrecorded> {
+        self.note_error(error);
+        self.stats.poisoned += 1;
+        error!(error = %Report(error), "A journal segment could not be synced; what it may have lost is written again.");
+        self.active = None;
+        self.log.next = self.log.durable + 1;
+        self.log.crc = self.log.durable_crc;
+        let Err(error) = self.begin(now) else {
+            return Ok(());
+        };
+        self.fail(&error.source, now);
+        self.take_back();
+        Err(self.refusal().unwrap_or(Unrecorded::Bypassed))
+    }
+
+    /// What is refused must not come back later. What was published and what
+    /// was given up stays so, and is written as soon as that can be.
+    fn take_back(&mut self) {
+        let before = self.unsynced_before.min(self.unsynced.written.len());
+        let refused = self.unsynced.drop_from(before, Change::can_be_refused);
+        for change in refused.iter().rev() {
+            self.stats.unrecorded += u64::from(change.is_effect());
+            self.index.take_back(change);
+        }
+    }
+
+    /// The disk failed twice in a row.
+    pub(super) fn fail(&mut self, error: &io::Error, now: Now) {
+        self.active = None;
+        match self.config.on_failure {
+            OnFailure::Bypass => self.bypass(error, now),
+            OnFailure::Exit => {
+                let why = Report(error).to_string();
+                error!(error = %why, "The journal has failed.");
+                self.note_error(error);
+                self.mode = Mode::Failed { why: why.into() };
+            }
+        }
+    }
+
+    pub(super) fn bypass(&mut self, error: &io::Error, now: Now) {
+        if self.mode == Mode::Working {
+            error!(error = %Report(error), "The journal cannot be written; effects are not recorded.");
+        }
+        self.note_error(error);
+        self.mode = Mode::Bypassed {
+            why: Report(error).to_string().into(),
+            again_at: now.at + AGAIN_AFTER,
+        };
+    }
+
+    pub(in super::super) fn note_error(&mut self, error: &io::Error) {
+        self.stats.last_error = Some(Report(error).to_string().into());
+    }
+}

@@ -1,0 +1,39 @@
+//! What is told of it.
+
+use super::super::super::stats::{Health, Progress, Stats};
+use super::super::super::storage::Storage;
+use super::{Core, Mode};
+
+impl<S: Storage> Core<S> {
+    pub(in crate::journal) fn progress(&self) -> Progress {
+        Progress {
+            written: self.log.next - 1,
+            durable: self.log.durable,
+        }
+    }
+
+    pub(in crate::journal) fn health(&self) -> Health {
+        match (&self.mode, &self.degraded) {
+            (Mode::Failed { why }, _) => Health::Failed { why: why.clone() },
+            (Mode::Bypassed { why, .. }, _) => Health::Bypass { why: why.clone() },
+            _ if self.watch.is_low => Health::Bypass {
+                why: "the disk is nearly full".into(),
+            },
+            _ if self.is_full() => Health::Full,
+            (Mode::Working, Some(why)) => Health::Degraded { why: why.clone() },
+            (Mode::Working, None) => Health::Ok,
+        }
+    }
+
+    pub(in crate::journal) fn stats(&mut self) -> &Stats {
+        self.stats.live = self.index.live();
+        self.stats.dead = self.index.dead();
+        self.stats.bytes = self.index.bytes();
+        self.stats.segments = self.index.segments.len() as u64;
+        self.stats.owed = self.owed.len() as u64;
+        self.stats.compacting = self.is_compacting();
+        self.stats.disk_free = self.watch.space.free;
+        self.stats.disk_total = self.watch.space.total;
+        &self.stats
+    }
+}

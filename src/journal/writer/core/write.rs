@@ -1,0 +1,186 @@
+//! A batch on its way to the segment, and elsewhere if that does not take it.
+
+use std::io;
+
+use tracing::warn;
+
+use super::super::super::error::Unrecorded;
+use super::super::super::storage::Storage;
+use super::super::active::WriteError;
+use super::super::batch::Change;
+use super::super::space;
+use super::{Core, Mode, Now};
+use crate::failpoint::{self, Point};
+use crate::report::Report;
+
+/// What became of a batch: its effects may be refused, and the notes that speak
+/// of them, while the rest stands.
+#[derive(Debug)]
+pub(in super::super) struct Fate {
+    effects: Result<(), Unrecorded>,
+    rest: Result<(), Unrecorded>,
+}
+
+impl Fate {
+    const RECORDED: Self = Self {
+        effects: Ok(()),
+        rest: Ok(()),
+    };
+
+    fn refused(why: &Unrecorded) -> Self {
+        Self {
+            effects: Err(why.clone()),
+            rest: Err(why.clone()),
+        }
+    }
+
+    /// The same, if `then` went well.
+    pub(super) fn and(self, then: &Result<(), Unrecorded>) -> Self {
+        Self {
+            effects: self.effects.and(then.clone()),
+            rest: self.rest.and(then.clone()),
+        }
+    }
+
+    /// Of an append with effects, or of one without.
+    pub(super) fn of(&self, has_effects: bool) -> Result<(), Unrecorded> {
+        if has_effects {
+            self.rest.clone().and(self.effects.clone())
+        } else {
+            self.rest.clone()
+        }
+    }
+
+    /// Of all of it.
+    pub(in super::super) fn whole(self) -> Result<(), Unrecorded> {
+        self.rest.and(self.effects)
+    }
+}
+
+impl<S: Storage> Core<S> {
+    /// Writes the batch.
+    pub(in super::super) fn write(&mut self, now: Now) -> Fate {
+        self.unsynced_before = self.unsynced.written.len();
+        if self.batch.is_empty() {
+            return Fate::RECORDED;
+        }
+        let Some(active) = &mut self.active else {
+            return Fate::refused(&self.refusal().unwrap_or(Unrecorded::Bypassed));
+        };
+        match active.write(&self.batch.bytes) {
+            Ok(()) => {
+                failpoint::reach(Point::JournalWritten);
+                if self.batch.has_settled() {
+                    failpoint::reach(Point::DoneWritten);
+                }
+                self.written(now);
+                Fate::RECORDED
+            }
+            Err(error) if error.is_whole && space::is_full(&error.source) => {
+                self.write_without_room(&error.source, now)
+            }
+            Err(error) => self.write_elsewhere(&error, now),
+        }
+    }
+
+    /// The batch stands in the active segment.
+    fn written(&mut self, now: Now) {
+        let Some(active) = &self.active else { return };
+        let base = active.end - self.batch.bytes.len() as u64;
+        let (id, end) = (active.id, active.end);
+        self.index.apply(&mut self.batch, id, base, now.ms);
+        if let Some(segment) = self.index.segment(id) {
+            segment.bytes = end;
+        }
+        self.log.next += self.batch.len();
+        self.log.crc = self.batch.last_crc();
+        self.stats.records += self.batch.len();
+        self.stats.batches += 1;
+        if self.unsynced.is_empty() {
+            std::mem::swap(&mut self.unsynced, &mut self.batch);
+        } else {
+            self.unsynced.append(&self.batch);
+        }
+        self.batch.clear();
+    }
+
+    /// The disk is full: the reserve is for what settles effects.
+    fn write_without_room(&mut self, error: &io::Error, now: Now) -> Fate {
+        self.note_error(error);
+        warn!(error = %Report(error), "The journal's disk is full; no effect is taken.");
+        if self.make_room(now) && self.rewrite(now).is_ok() {
+            return Fate::RECORDED;
+        }
+        let has_effects = self.refuse_effects();
+        if !self.batch.is_empty() && self.rewrite(now).is_err() {
+            self.owe_batch();
+            return Fate::refused(&Unrecorded::DiskLow);
+        }
+        Fate {
+            effects: if has_effects {
+                Err(Unrecorded::DiskLow)
+            } else {
+                Ok(())
+            },
+            rest: Ok(()),
+        }
+    }
+
+    /// Takes the effects out of the batch, and what speaks of them; whether
+    /// there was any.
+    fn refuse_effects(&mut self) -> bool {
+        let refused = self.batch.drop_from(0, Change::is_about_effects);
+        let effects = refused.iter().filter(|change| change.is_effect());
+        self.stats.unrecorded += effects.count() as u64;
+        !refused.is_empty()
+    }
+
+    /// Writes the batch with the numbers that are next.
+    fn rewrite(&mut self, now: Now) -> Result<(), WriteError> {
+        let stamp = self.stamp(now);
+        self.batch.restamp(stamp.salt, stamp.first);
+        if let Some(active) = &mut self.active {
+            active.write(&self.batch.bytes)?;
+            self.written(now);
+        }
+        Ok(())
+    }
+
+    /// Remembers what the batch says was published, and drops it.
+    fn owe_batch(&mut self) {
+        let batch = std::mem::take(&mut self.batch);
+        for written in batch.written {
+            if let Change::Settle(ids) = written.change {
+                for id in ids {
+                    self.owe_one(id);
+                }
+            }
+        }
+    }
+
+    /// The segment cannot be written any more, but what it holds is good.
+    fn write_elsewhere(&mut self, error: &WriteError, now: Now) -> Fate {
+        self.note_error(&error.source);
+        warn!(error = %Report(&error.source), "The journal cannot write its segment; it begins another.");
+        let synced = self.sync(now);
+        if synced.is_ok() {
+            self.active = None;
+            if let Err(error) = self.begin(now) {
+                self.fail(&error.source, now);
+            }
+        }
+        if self.active.is_some() && self.rewrite(now).is_ok() {
+            return Fate::RECORDED;
+        }
+        self.active = None;
+        self.refuse_effects();
+        self.owe_batch();
+        if self.mode == Mode::Working {
+            self.fail(
+                &io::Error::other("the next segment cannot be written either"),
+                now,
+            );
+        }
+        Fate::refused(&self.refusal().unwrap_or(Unrecorded::Bypassed))
+    }
+}
