@@ -20,7 +20,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::given_file;
+use super::given_file::{self, Untrusted};
 
 /// What may stand around names and values.
 const BLANK: [char; 2] = [' ', '\t'];
@@ -42,6 +42,9 @@ pub(super) enum EnvFileError {
     /// It cannot be read.
     #[error("{}: {source}", path.display())]
     Read { path: PathBuf, source: io::Error },
+    /// Others could make a sidecar run what they want.
+    #[error("{} {why}", path.display())]
+    Untrusted { path: PathBuf, why: Untrusted },
     /// A line of it sets no variable.
     #[error("{}:{line}:{column}: {text}", path.display())]
     Line {
@@ -56,13 +59,19 @@ pub(super) enum EnvFileError {
 ///
 /// # Errors
 ///
-/// When it cannot be read, or a line of it sets no variable.
+/// When it cannot be read, others could have written it, or a line of it sets
+/// no variable.
 pub(super) fn read(path: &Path) -> Result<Vec<Variable>, EnvFileError> {
-    let text = given_file::open(path).and_then(|file| given_file::text(&file));
-    let text = text.map_err(|source| EnvFileError::Read {
+    let cannot_read = |source| EnvFileError::Read {
         path: path.to_path_buf(),
         source,
+    };
+    let file = given_file::open(path).map_err(cannot_read)?;
+    given_file::check_writers(&file).map_err(|why| EnvFileError::Untrusted {
+        path: path.to_path_buf(),
+        why,
     })?;
+    let text = given_file::text(&file).map_err(cannot_read)?;
     parse(&text).map_err(|Wrong { line, column, text }| EnvFileError::Line {
         path: path.to_path_buf(),
         line,

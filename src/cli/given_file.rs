@@ -3,7 +3,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::Path;
 
 /// The largest file that is read.
@@ -24,6 +24,46 @@ pub(super) fn open(path: &Path) -> io::Result<File> {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
     }
     Ok(file)
+}
+
+/// Why a file may say what somebody else wants.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Untrusted {
+    /// It is somebody else's.
+    #[error("belongs to user {uid}, not to us ({own})")]
+    Owner {
+        /// Theirs.
+        uid: u32,
+        /// Ours.
+        own: u32,
+    },
+    /// Others have the right to write it.
+    #[error("can be written by others (mode {:03o})", mode & 0o777)]
+    Mode {
+        /// Its permission bits.
+        mode: u32,
+    },
+    /// It cannot be looked at.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+}
+
+/// Fails unless only we, or the administrator, can have written `file`.
+///
+/// # Errors
+///
+/// See [`Untrusted`].
+pub(super) fn check_writers(file: &File) -> Result<(), Untrusted> {
+    let meta = file.metadata()?;
+    let (uid, mode) = (meta.uid(), meta.mode());
+    let own = nix::unistd::geteuid().as_raw();
+    if uid != own && uid != 0 {
+        return Err(Untrusted::Owner { uid, own });
+    }
+    if mode & 0o022 != 0 {
+        return Err(Untrusted::Mode { mode });
+    }
+    Ok(())
 }
 
 /// The whole text of a file.

@@ -154,14 +154,14 @@ pub(super) fn list(pids: &[u32]) -> String {
 
 impl Progress {
     fn show_waiting(&self, parts: &[PartWaiting], within: Option<u64>) {
-        let text = format!("  {}", waiting::text(parts, within, self.way_out));
         if self.quiet {
             return;
         }
         if self.on_terminal {
-            self.waits.say_live(&text);
+            let text = waiting::live_text(parts, within, self.way_out);
+            self.waits.say_live(&format!("  {text}"));
         } else if self.waits.is_due(parts, Instant::now()) {
-            output::message(&text);
+            output::message(&format!("  {}", waiting::text(parts, within)));
         }
     }
 

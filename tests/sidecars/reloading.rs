@@ -132,21 +132,29 @@ fn a_sidecar_that_does_not_come_up_degrades_the_chain_and_fails_the_reload() {
 
 #[test]
 fn what_the_supervisor_logs_follows_a_reload() {
-    let base = configured("[log]\nfilter = \"warn\"\n");
+    let filtered = |filter| {
+        format!(
+            "[log]\nfilter = \"{filter}\"\n{}",
+            shell("web", "sleep 100", "")
+        )
+    };
+    let base = configured(&filtered("warn"));
     let pid = base.up();
+    let web = base.part("web")["pid"].clone();
     let log = || fs::read_to_string(file(&base, "logs/falco.log")).unwrap_or_default();
     assert!(!log().contains("INFO"), "{}", log());
-    let said = reload(&base, "[log]\nfilter = \"falco=info\"\n");
+    let said = reload(&base, &filtered("falco=info"));
     assert_eq!(said.code, 0, "{}", said.stderr);
     assert!(
         log().contains("The configuration was reloaded."),
         "{}",
         log()
     );
-    assert_eq!(reload(&base, "[log]\nfilter = \"warn\"\n").code, 0);
+    assert_eq!(reload(&base, &filtered("warn")).code, 0);
     let before = log().matches("INFO").count();
     assert_eq!(base.run(&["reload"]).code, 0);
     assert_eq!(log().matches("INFO").count(), before, "quiet again");
+    assert_eq!(base.part("web")["pid"], web, "a filter of ours is not its");
     assert_eq!(base.pid_of_supervisor(), pid);
 }
 

@@ -78,22 +78,29 @@ const TRANSPORT_SETTINGS: &[&str] = &[
 ];
 
 impl Ingredients {
+    /// What every child gets, and `settings` as far as they are set.
     pub(super) fn child_environment(&self, settings: &[&str]) -> Vec<(OsString, OsString)> {
         let names = INHERITED.iter().chain(settings).map(OsStr::new);
         let set = names.filter_map(|n| self.variables.get_key_value(n));
         let mut env: Vec<_> = set.map(|(k, v)| (k.clone(), v.clone())).collect();
+        env.push(("UNBOUND_BASE_DIR".into(), self.paths.base().into()));
+        env
+    }
+
+    /// What a child of ours gets: it logs as we do.
+    fn own_environment(&self, settings: &[&str]) -> Vec<(OsString, OsString)> {
+        let mut env = self.child_environment(settings);
         if let Some(filter) = &self.config.log_filter {
             env.retain(|(name, _)| name != "FALCO_LOG");
             env.push(("FALCO_LOG".into(), filter.into()));
         }
-        env.push(("UNBOUND_BASE_DIR".into(), self.paths.base().into()));
         env
     }
 
     /// Stands for what a child of ours is given besides what others say; not
     /// for our executable, which an upgrade may have moved.
     fn essence(&self, settings: &[&str], more: &str) -> Essence {
-        let env = self.child_environment(settings);
+        let env = self.own_environment(settings);
         Essence::of([format!("{env:?} {} {more}", self.debug)])
     }
 
@@ -111,7 +118,7 @@ impl Ingredients {
             program,
             arg0: None,
             args: Vec::new(),
-            env: self.child_environment(settings),
+            env: self.own_environment(settings),
             directory: self.paths.base().to_path_buf(),
             descriptors: Vec::new(),
             lease: Some(self.paths.lease_file(part)),

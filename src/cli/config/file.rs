@@ -2,11 +2,10 @@
 
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use super::super::exit::{Exit, Failure};
-use super::super::given_file;
+use super::super::given_file::{self, Untrusted};
 use super::mistake::Place;
 
 /// The text of the file and where it is; empty if there is none.
@@ -27,12 +26,12 @@ impl Text {
     pub(super) fn read(path: &Path) -> Result<Self, Failure> {
         let file = match given_file::open(path) {
             Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            Err(error) if error.kind() == io::ErrorKind::NotFound && !leads_nowhere(path) => {
                 return Ok(Self::of(path, String::new(), false));
             }
             Err(error) => return Err(cannot_read(path, &error)),
         };
-        check_owner(path, &file)?;
+        check_writers(path, &file)?;
         let text = given_file::text(&file).map_err(|error| cannot_read(path, &error))?;
         Ok(Self::of(path, text, true))
     }
@@ -68,21 +67,20 @@ impl Text {
     }
 }
 
-fn check_owner(path: &Path, file: &File) -> Result<(), Failure> {
-    let meta = file.metadata().map_err(|error| cannot_read(path, &error))?;
-    let own = nix::unistd::geteuid().as_raw();
-    if meta.uid() != own {
-        let text = format!("belongs to user {}, not to us ({own})", meta.uid());
-        return Err(refused(path, &text).hint(format!("chown {own} {}", path.display())));
-    }
-    if meta.mode() & 0o022 != 0 {
-        let text = format!(
-            "can be written by others (mode {:03o})",
-            meta.mode() & 0o777
-        );
-        return Err(refused(path, &text).hint(format!("chmod go-w {}", path.display())));
-    }
-    Ok(())
+fn check_writers(path: &Path, file: &File) -> Result<(), Failure> {
+    given_file::check_writers(file).map_err(|error| {
+        let hint = match &error {
+            Untrusted::Owner { own, .. } => format!("chown {own} {}", path.display()),
+            Untrusted::Mode { .. } => format!("chmod go-w {}", path.display()),
+            Untrusted::Io(error) => return cannot_read(path, error),
+        };
+        refused(path, &error.to_string()).hint(hint)
+    })
+}
+
+/// A link that leads nowhere was meant to lead to a file.
+fn leads_nowhere(path: &Path) -> bool {
+    path.symlink_metadata().is_ok_and(|meta| meta.is_symlink())
 }
 
 fn cannot_read(path: &Path, error: &io::Error) -> Failure {
@@ -100,6 +98,16 @@ mod tests {
     use std::os::unix::fs::PermissionsExt as _;
 
     use super::*;
+
+    #[test]
+    fn a_link_that_leads_nowhere_is_no_missing_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("falco.toml");
+        assert!(!Text::read(&path).unwrap().exists);
+        std::os::unix::fs::symlink("nowhere", &path).unwrap();
+        let failure = Text::read(&path).unwrap_err();
+        assert_eq!(failure.exit(), Exit::Config);
+    }
 
     #[test]
     fn a_byte_has_a_line_and_a_column_of_characters() {

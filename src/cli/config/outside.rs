@@ -181,7 +181,7 @@ impl Found {
             Err(EnvFileError::Line {
                 line, column, text, ..
             }) => self.wrong(spec, KEY, &in_file(line, column), text),
-            Err(error @ EnvFileError::Read { .. }) => {
+            Err(error @ (EnvFileError::Read { .. } | EnvFileError::Untrusted { .. })) => {
                 self.wrong(spec, KEY, &stands.env_file, error.to_string());
             }
         }

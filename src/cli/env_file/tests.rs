@@ -198,6 +198,22 @@ fn piece() -> impl Strategy<Value = &'static str> {
     proptest::sample::select(pieces.to_vec())
 }
 
+#[test]
+fn a_file_that_others_can_write_is_not_read() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("env");
+    fs::write(&path, "A=1\n").unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
+    assert!(read(&path).is_ok());
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o666)).unwrap();
+    let error = read(&path).err().unwrap().to_string();
+    assert!(
+        error.ends_with("can be written by others (mode 666)"),
+        "{error}"
+    );
+}
+
 proptest! {
     #[test]
     fn what_is_accepted_means_the_same_to_systemd(text in proptest::collection::vec(piece(), 0..24)) {

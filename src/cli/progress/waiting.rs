@@ -62,20 +62,36 @@ impl Drop for Waits {
     }
 }
 
-/// Who is waited for, and how long at most.
-pub(super) fn text(parts: &[PartWaiting], within: Option<u64>, way_out: Option<&str>) -> String {
-    let who: Vec<String> = parts.iter().map(one).collect();
+/// Who is waited for, and how long at most: for a line that stays.
+pub(super) fn text(parts: &[PartWaiting], within: Option<u64>) -> String {
     let within = within.map(|ms| format!("; all is gone in {} at most", whole(ms)));
+    format!("waiting for {}{}", all(parts), within.unwrap_or_default())
+}
+
+/// The same for a line that is cut off at the edge of a terminal: what holds
+/// for all comes first.
+pub(super) fn live_text(
+    parts: &[PartWaiting],
+    within: Option<u64>,
+    way_out: Option<&str>,
+) -> String {
     let can_be_killed = parts.iter().any(|part| part.kill_in_ms.is_some());
     let way_out = way_out.filter(|_| can_be_killed);
-    let way_out = way_out.map(|way_out| format!(" - {way_out}"));
+    let within = within.map(|ms| format!(" {} at most", whole(ms)));
+    let way_out = way_out.map(|way_out| format!(", {way_out}"));
     let [within, way_out] = [within, way_out].map(Option::unwrap_or_default);
-    format!("waiting for {}{within}{way_out}", who.join(", "))
+    format!("waiting{within}{way_out}: {}", all(parts))
+}
+
+fn all(parts: &[PartWaiting]) -> String {
+    let who: Vec<String> = parts.iter().map(one).collect();
+    who.join(", ")
 }
 
 /// `transport (pid 123, SIGTERM 4 s ago, SIGKILL in 6 s)`.
 fn one(part: &PartWaiting) -> String {
     let who = match part.pids.as_slice() {
+        [] if part.signal.is_some() => "no process left".to_owned(),
         [] => "in-process".to_owned(),
         [pid] => format!("pid {pid}"),
         [pid, rest @ ..] => format!("pid {pid} and {} below it", rest.len()),
@@ -114,28 +130,36 @@ mod tests {
     #[test]
     fn who_is_waited_for_is_named_with_what_was_done_and_what_comes() {
         let part = transport("SIGTERM", Some(5988));
+        let parts = std::slice::from_ref(&part);
         assert_eq!(
-            text(
-                std::slice::from_ref(&part),
-                Some(12_600),
-                Some("press Ctrl-C to kill now")
-            ),
+            text(parts, Some(12_600)),
             "waiting for transport (pid 123, SIGTERM 4 s ago, SIGKILL in 6 s); \
-             all is gone in 13 s at most - press Ctrl-C to kill now"
+             all is gone in 13 s at most"
+        );
+        let live = live_text(parts, Some(12_600), Some("press Ctrl-C to kill now"));
+        assert_eq!(
+            live,
+            "waiting 13 s at most, press Ctrl-C to kill now: \
+             transport (pid 123, SIGTERM 4 s ago, SIGKILL in 6 s)"
         );
         let below = PartWaiting {
             pids: vec![123, 124, 125],
             ..part
         };
         assert!(one(&below).contains("pid 123 and 2 below it"));
+        let gone = PartWaiting {
+            pids: Vec::new(),
+            ..below
+        };
+        assert!(one(&gone).contains("no process left"));
     }
 
     #[test]
     fn there_is_no_way_out_once_all_are_killed() {
         let killed = [transport("SIGKILL", None)];
         assert_eq!(
-            text(&killed, None, Some("press Ctrl-C to kill now")),
-            "waiting for transport (pid 123, SIGKILL 4 s ago)"
+            live_text(&killed, None, Some("press Ctrl-C to kill now")),
+            "waiting: transport (pid 123, SIGKILL 4 s ago)"
         );
     }
 
