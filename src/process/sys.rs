@@ -44,13 +44,16 @@ const FILES_MAX: libc::rlim_t = if cfg!(target_os = "macos") {
 struct Given {
     umask: libc::mode_t,
     files: Option<(libc::rlim_t, libc::rlim_t)>,
+    /// What a file that gets too large does to a process.
+    too_large: libc::sighandler_t,
 }
 
 static GIVEN: OnceLock<Given> = OnceLock::new();
 
 /// Makes this process private and roomy: what it makes is its user's only, and
-/// it may open as many files as the system lets it. Children get back what we
-/// were given.
+/// it may open as many files as the system lets it. A limit on the size of files
+/// is an error where it is reached, and no death. Children get back what we were
+/// given.
 ///
 /// Called once, first thing in `main`, while there is one thread.
 pub(crate) fn settle() {
@@ -60,7 +63,13 @@ pub(crate) fn settle() {
         // Where the limit cannot be raised, we do with less.
         _ = resource::setrlimit(Resource::RLIMIT_NOFILE, roomy(soft, hard), hard);
     }
-    _ = GIVEN.set(Given { umask, files });
+    // SAFETY: no handler of ours runs.
+    let too_large = unsafe { libc::signal(libc::SIGXFSZ, libc::SIG_IGN) };
+    _ = GIVEN.set(Given {
+        umask,
+        files,
+        too_large,
+    });
 }
 
 /// The limit to ask for: never less than what we have.
@@ -73,6 +82,7 @@ fn give_back(given: Given) {
     // SAFETY: plain system calls, on a structure of our own.
     unsafe {
         libc::umask(given.umask);
+        libc::signal(libc::SIGXFSZ, given.too_large);
         if let Some((rlim_cur, rlim_max)) = given.files {
             let limit = libc::rlimit { rlim_cur, rlim_max };
             libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit);
