@@ -11,12 +11,12 @@ use crate::chain::{Chain, OUTBOX, eventually};
 use crate::daemon::{effect, uuid};
 use crate::transport::{Peer, keys, numbers, payloads};
 
-fn inbox(chain: &Chain) -> PathBuf {
+pub fn inbox(chain: &Chain) -> PathBuf {
     chain.base().join("outbox/inbox")
 }
 
 /// A chain whose inbox is there.
-fn up() -> Chain {
+pub fn up() -> Chain {
     let chain = Chain::up(OUTBOX);
     eventually("there is an inbox", || {
         inbox(&chain).join("rejected").is_dir()
@@ -25,13 +25,13 @@ fn up() -> Chain {
 }
 
 /// Drops a file as the contract says: complete, by rename.
-fn drop_file(chain: &Chain, name: &str, text: impl AsRef<[u8]>) {
+pub fn drop_file(chain: &Chain, name: &str, text: impl AsRef<[u8]>) {
     let made = chain.base().join("made");
     fs::write(&made, text).expect("writes");
     fs::rename(made, inbox(chain).join(name)).expect("renames");
 }
 
-fn append(chain: &Chain, text: impl AsRef<[u8]>) {
+pub fn append(chain: &Chain, text: impl AsRef<[u8]>) {
     let path = inbox(chain).join("external.jsonl");
     let mut options = OpenOptions::new();
     let file = options.create(true).append(true).open(path);
@@ -40,12 +40,12 @@ fn append(chain: &Chain, text: impl AsRef<[u8]>) {
         .expect("writes");
 }
 
-fn lines(numbers: impl IntoIterator<Item = u32>) -> String {
+pub fn lines(numbers: impl IntoIterator<Item = u32>) -> String {
     let lines = numbers.into_iter().map(|n| effect("test", "s", n) + "\n");
     lines.collect()
 }
 
-fn is_there(chain: &Chain, name: &str) -> bool {
+pub fn is_there(chain: &Chain, name: &str) -> bool {
     inbox(chain).join(name).exists()
 }
 
@@ -59,7 +59,7 @@ fn rejected(chain: &Chain, name: &str) -> Vec<Value> {
 }
 
 /// Publishes 9999 through the socket and expects that it comes next.
-fn expect_nothing_else(chain: &Chain, peer: &mut Peer) {
+pub fn expect_nothing_else(chain: &Chain, peer: &mut Peer) {
     chain.daemon().publish(9999, &effect("test", "s", 9999));
     assert_eq!(peer.accept_messages(1), ["9999"]);
 }

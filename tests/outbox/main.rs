@@ -12,6 +12,7 @@ mod delivery;
 mod full;
 mod inbox;
 mod metrics;
+mod odd_files;
 mod operator;
 mod recovery;
 mod routes;

@@ -5,19 +5,20 @@ use std::fs::{File, Metadata, OpenOptions};
 use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use nix::libc;
 
+use super::calm::Shape;
 use super::cut::{self, Cut, LINE_BYTES_MAX, Reject};
-use super::progress::{HEAD_BYTES, Identity, Inode, Progress};
+use super::progress::{HEAD_BYTES, Identity, Inode, Progress, TAIL_BYTES, Tail};
 use crate::protocol::envelope::Routing;
 
 /// Bytes of one piece, unless its first line is longer.
 const PIECE_BYTES: usize = 256 << 10;
 
-/// How long a dropped file must not have changed before it counts as complete.
-const CALM: Duration = Duration::from_secs(1);
+/// Why a directory, a fifo, a socket or a device is not read.
+const NO_FILE: &str = "it is no regular file";
 
 /// What is under a name.
 pub(super) enum Opened {
@@ -50,8 +51,9 @@ pub(super) struct Document {
 }
 
 impl Document {
-    /// Opens what may be read, and follows no link.
-    pub(super) fn open(path: &Path) -> io::Result<Opened> {
+    /// Opens what may be read, and follows no link. It is calm if it still looks
+    /// as it did all the while before: like `calm`.
+    pub(super) fn open(path: &Path, calm: Option<Shape>) -> io::Result<Opened> {
         let mut options = OpenOptions::new();
         // A fifo must not keep us waiting.
         let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK;
@@ -64,6 +66,7 @@ impl Document {
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
                 return Ok(Opened::Refused("it may not be read"));
             }
+            Err(error) if is_of_a_socket(&error) => return Ok(Opened::Refused(NO_FILE)),
             Err(error) => return Err(error),
         };
         let meta = file.metadata()?;
@@ -74,7 +77,7 @@ impl Document {
             file,
             inode: inode(&meta),
             bytes: meta.len(),
-            is_calm: CALM <= meta.modified()?.elapsed().unwrap_or_default(),
+            is_calm: calm == Some(shape(&meta)),
         }))
     }
 
@@ -98,8 +101,7 @@ impl Document {
             .len()
             .min(usize::try_from(self.bytes).unwrap_or(HEAD_BYTES))];
         let identity = known.unwrap_or_else(|| Identity::of_line(self.inode, short));
-        let at = before.and_then(|b| b.resume(&identity, self.bytes));
-        let at = at.unwrap_or(0);
+        let at = self.resume(before, &identity)?.unwrap_or(0);
         let cut = match known {
             Some(identity) => piece(&self.file, at, &identity, routing)?,
             None => None,
@@ -112,13 +114,36 @@ impl Document {
         Ok(match cut {
             Some(cut) => {
                 let (file, at) = (identity, cut.end);
-                Step::Piece(cut, Progress { file, at })
+                let tail = Some(self.tail(at)?);
+                Step::Piece(cut, Progress { file, at, tail })
             }
             None => Step::Caught {
                 at,
                 rest: self.bytes.saturating_sub(at),
             },
         })
+    }
+
+    /// Where to go on, if what was taken is still there.
+    fn resume(&self, before: Option<&Progress>, file: &Identity) -> io::Result<Option<u64>> {
+        let Some(before) = before else {
+            return Ok(None);
+        };
+        let Some(at) = before.resume(file, self.bytes) else {
+            return Ok(None);
+        };
+        let is_same = match before.tail {
+            Some(tail) => tail == self.tail(at)?,
+            None => true,
+        };
+        Ok(is_same.then_some(at))
+    }
+
+    /// The bytes just before `at`.
+    fn tail(&self, at: u64) -> io::Result<Tail> {
+        let begin = at.saturating_sub(TAIL_BYTES as u64);
+        let length = usize::try_from(at - begin).unwrap_or(TAIL_BYTES);
+        Ok(Tail::of(&read(&self.file, begin, length)?))
     }
 
     /// What stands behind the last LF, if that is all there will be.
@@ -186,12 +211,28 @@ fn read(file: &File, at: u64, bytes_max: usize) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
+/// A socket cannot be opened; systems differ in how they say that.
+fn is_of_a_socket(error: &io::Error) -> bool {
+    matches!(
+        error.raw_os_error(),
+        Some(libc::ENXIO | libc::EOPNOTSUPP | libc::ENODEV)
+    )
+}
+
 fn refusal(meta: &Metadata) -> Option<&'static str> {
     if !meta.is_file() {
-        return Some("it is no regular file");
+        return Some(NO_FILE);
     }
     let is_ours = meta.uid() == nix::unistd::geteuid().as_raw();
     (!is_ours).then_some("it belongs to another user")
+}
+
+/// What a write to the file changes.
+pub(super) fn shape(meta: &Metadata) -> Shape {
+    Shape {
+        bytes: meta.len(),
+        modified: (meta.mtime(), meta.mtime_nsec()),
+    }
 }
 
 /// What tells a file from every other of its directory.

@@ -3,25 +3,27 @@
 //!
 //! Never writes to a file that others write, and removes none.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write as _};
+use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use nix::libc;
 
+use super::calm::Shape;
 use super::cut::Reject;
-use super::file::{Document, Opened, Step, inode};
+use super::file::{Document, Opened, Step, inode, shape};
 use super::progress::{Inode, Progress};
 use crate::protocol::envelope::Routing;
 
 /// The file that producers append to.
 const APPENDED: &str = "external.jsonl";
 
-/// Files looked at in one go; the next are looked at when some of these are
-/// gone.
+/// Files looked at in one go, besides those that wait for whoever made them;
+/// the next are looked at when some of these are gone.
 const FILES_MAX: usize = 1024;
 
 /// Why the inbox cannot be used.
@@ -48,7 +50,9 @@ pub(super) struct Folder {
 pub(super) struct Found {
     pub name: OsString,
     pub inode: Inode,
-    pub bytes: u64,
+    pub shape: Shape,
+    /// It has looked like that for a while.
+    pub is_calm: bool,
 }
 
 /// What there is to be read.
@@ -63,6 +67,10 @@ impl Found {
     /// Whether it stays where it is.
     pub(super) fn is_appended(&self) -> bool {
         self.name == APPENDED
+    }
+
+    fn calm(&self) -> Option<Shape> {
+        self.is_calm.then_some(self.shape)
     }
 }
 
@@ -88,10 +96,12 @@ impl Folder {
         self.path.join("rejected")
     }
 
-    /// The first of the files that are to be read, by name.
-    pub(super) fn list(&self) -> Result<Listing, FolderError> {
+    /// The first of the files that are to be read, by name. Those that are
+    /// `held` and the one that is appended to take nobody's place.
+    pub(super) fn list(&self, held: &HashSet<Inode>) -> Result<Listing, FolderError> {
         let failed = |source| io_error("list", &self.path, source);
-        let mut found = BTreeMap::new();
+        let mut besides = Vec::new();
+        let mut first = BTreeMap::new();
         let mut is_whole = true;
         for entry in fs::read_dir(&self.path).map_err(failed)? {
             let entry = entry.map_err(failed)?;
@@ -100,18 +110,25 @@ impl Folder {
                 continue;
             }
             let Ok(meta) = entry.metadata() else { continue };
-            found.insert(name, (inode(&meta), meta.len()));
-            if found.len() > FILES_MAX {
-                found.pop_last();
+            let found = Found {
+                name,
+                inode: inode(&meta),
+                shape: shape(&meta),
+                is_calm: false,
+            };
+            if found.is_appended() || held.contains(&found.inode) {
+                besides.push(found);
+                continue;
+            }
+            first.insert(found.name.clone(), found);
+            if first.len() > FILES_MAX {
+                first.pop_last();
                 is_whole = false;
             }
         }
-        let found = found.into_iter();
-        let found = found.map(|(name, (inode, bytes))| Found { name, inode, bytes });
-        Ok(Listing {
-            found: found.collect(),
-            is_whole,
-        })
+        let mut found: Vec<Found> = first.into_values().chain(besides).collect();
+        found.sort_by(|one, other| one.name.cmp(&other.name));
+        Ok(Listing { found, is_whole })
     }
 
     /// Reads on in a file.
@@ -123,7 +140,7 @@ impl Folder {
     ) -> Result<Step, FolderError> {
         let path = self.path.join(&found.name);
         let failed = |source| io_error("read", &path, source);
-        match Document::open(&path).map_err(failed)? {
+        match Document::open(&path, found.calm()).map_err(failed)? {
             Opened::Gone => Ok(Step::Gone),
             Opened::Refused(why) => Ok(Step::Refused(why)),
             Opened::Open(document) => document
@@ -137,13 +154,14 @@ impl Folder {
     pub(super) fn finish(&self, found: &Found, at: u64) -> Result<bool, FolderError> {
         let path = self.path.join(&found.name);
         let failed = |source| io_error("put away", &path, source);
-        let Opened::Open(document) = Document::open(&path).map_err(failed)? else {
+        let opened = Document::open(&path, found.calm()).map_err(failed)?;
+        let Opened::Open(document) = opened else {
             return Ok(false);
         };
         if document.inode != found.inode || document.bytes != at || !document.is_calm {
             return Ok(false);
         }
-        let to = free_name(&self.done(), &found.name);
+        let to = free_name(&self.done(), &found.name).map_err(failed)?;
         fs::rename(&path, &to).map_err(failed)?;
         if document.bytes_now().map_err(failed)? != at {
             fs::rename(&to, &path).map_err(failed)?;
@@ -180,17 +198,34 @@ fn is_wanted(name: &OsStr) -> bool {
     name.ends_with(b".jsonl") && !name.starts_with(b".")
 }
 
-/// A path in `folder` that nothing has yet.
-fn free_name(folder: &Path, name: &OsStr) -> PathBuf {
-    let stem = Path::new(name).file_stem().unwrap_or(name);
-    let numbered = (1u64..).map(|n| {
-        let mut name = stem.to_owned();
-        name.push(format!(".{n}.jsonl"));
-        folder.join(name)
-    });
-    let mut all = std::iter::once(folder.join(name)).chain(numbered);
-    let free = all.find(|path| path.symlink_metadata().is_err());
-    free.unwrap_or_else(|| folder.join(name))
+/// A path in `folder` that nothing has yet; shorter than it would be, where names
+/// may not be so long.
+fn free_name(folder: &Path, name: &OsStr) -> io::Result<PathBuf> {
+    let mut stem = Path::new(name)
+        .file_stem()
+        .unwrap_or(name)
+        .to_owned()
+        .into_vec();
+    let mut path = folder.join(name);
+    let mut n = 0_u64;
+    loop {
+        match path.symlink_metadata() {
+            Ok(_) => n += 1,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(path),
+            Err(error) if error.raw_os_error() == Some(libc::ENAMETOOLONG) && 1 < stem.len() => {
+                pop_char(&mut stem);
+            }
+            Err(error) => return Err(error),
+        }
+        let numbered = [&stem[..], format!(".{n}.jsonl").as_bytes()].concat();
+        path = folder.join(OsString::from_vec(numbered));
+    }
+}
+
+/// Takes off the last character; a byte, where it is none.
+fn pop_char(text: &mut Vec<u8>) {
+    const CONTINUES: std::ops::RangeInclusive<u8> = 0x80..=0xbf;
+    while text.pop().is_some_and(|byte| CONTINUES.contains(&byte)) {}
 }
 
 fn make(path: &Path) -> Result<(), FolderError> {
@@ -222,5 +257,34 @@ fn io_error(doing: &'static str, path: &Path, source: io::Error) -> FolderError 
         doing,
         path,
         source,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_as_long_as_names_may_be_comes_again_as_a_shorter_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let names = ["a".repeat(249), "\u{e4}".repeat(124)];
+        for name in names.map(|stem| OsString::from(stem + ".jsonl")) {
+            let mut paths = HashSet::new();
+            for _ in 0..12 {
+                let path = free_name(folder.path(), &name).unwrap();
+                fs::write(&path, "").unwrap();
+                assert_eq!(path.extension(), Some(OsStr::new("jsonl")));
+                assert!(paths.insert(path), "it was free");
+            }
+        }
+    }
+
+    #[test]
+    fn where_nothing_can_be_looked_at_no_name_is_free() {
+        let folder = tempfile::tempdir().unwrap();
+        let no_folder = folder.path().join("file");
+        fs::write(&no_folder, "").unwrap();
+        let error = free_name(&no_folder, OsStr::new("a.jsonl")).unwrap_err();
+        assert_eq!(error.raw_os_error(), Some(libc::ENOTDIR));
     }
 }

@@ -16,9 +16,10 @@
 //! a file was taken is recorded in the append that holds its effects. A line is
 //! taken only whole, up to its LF; the last of a dropped file also without one,
 //! once it is a whole JSON object and nobody has changed the file for a second. A
-//! bad line costs itself only. A file that
-//! became shorter or another is read from its top; what is known is not taken
-//! again. Files are taken one after the other, by name.
+//! bad line costs itself only, and a file that fails holds only itself. A file that
+//! became shorter or another is read from its top, and so is one with other bytes
+//! before the place; what is known is not taken again. Files are taken one after
+//! the other, by name.
 //!
 //! A file is known by its inode, the time it was made and its first bytes, not
 //! by its name or device: so it is the same after a rename and a reboot. A copy
@@ -32,6 +33,7 @@
 //!
 //! Stops with the shutdown, wherever it is: what was not recorded is read again.
 
+mod calm;
 mod cut;
 mod file;
 mod folder;

@@ -9,6 +9,9 @@ use crate::protocol::id::EffectId;
 /// Bytes that tell a file from another that has its inode.
 pub(super) const HEAD_BYTES: usize = 64;
 
+/// Bytes before the place that tell whether they are those that were taken.
+pub(super) const TAIL_BYTES: usize = 64;
+
 /// The namespace of everything that is derived from a file.
 const NAMESPACE: Uuid = Uuid::from_u128(0x3f0c_5f5e_9d0b_5c61_8a53_7c1d_90e2_46b8);
 
@@ -42,6 +45,22 @@ pub(super) struct Progress {
     /// The first byte that was not taken; behind an LF, or the end of a file
     /// that has none there.
     pub at: u64,
+    /// What stood before that place; older notes do not say it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tail: Option<Tail>,
+}
+
+/// Hash of the last bytes that were taken: a file that was written anew under
+/// its inode may begin as before, and be longer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub(super) struct Tail(Uuid);
+
+impl Tail {
+    /// Of at most [`TAIL_BYTES`].
+    pub(super) fn of(bytes: &[u8]) -> Self {
+        Self(Uuid::new_v5(&NAMESPACE, bytes))
+    }
 }
 
 impl Identity {
@@ -153,7 +172,8 @@ mod tests {
     #[test]
     fn a_note_that_names_a_device_too_is_read_and_found_again_without_it() {
         let file = Identity::new(INODE, b"{}\n").unwrap();
-        let progress = Progress { file, at: 3 };
+        let (at, tail) = (3, None);
+        let progress = Progress { file, at, tail };
         let note = progress.note();
         let text = note.text.replacen('{', r#"{"dev":7,"#, 1).into();
         let id = Uuid::new_v5(&NAMESPACE, b"7:2");
@@ -165,7 +185,8 @@ mod tests {
     #[test]
     fn progress_comes_back_from_its_note_and_counts_only_for_its_file_while_that_is_long_enough() {
         let file = Identity::new(INODE, b"{}\n").unwrap();
-        let progress = Progress { file, at: 3 };
+        let tail = Some(Tail::of(b"{}\n"));
+        let progress = Progress { file, at: 3, tail };
         assert_eq!(Progress::read(&progress.note()), Some(progress));
         assert_eq!(progress.note().id, progress.no_note().id);
         assert_eq!(progress.resume(&file, 3), Some(3));

@@ -7,9 +7,10 @@ use tokio::time::{Instant, sleep};
 use tracing::{debug, info, warn};
 use uuid::Uuid;
 
+use super::calm::Calm;
 use super::cut::{Cut, Reject};
 use super::file::Step;
-use super::folder::{Folder, Found};
+use super::folder::{Folder, FolderError, Found};
 use super::offer::Offers;
 use super::progress::{Inode, Progress};
 use super::tally::{Holds, Tally};
@@ -17,6 +18,7 @@ use super::{Stop, blocking};
 use crate::journal::Note;
 use crate::net::directory::Directory;
 use crate::protocol::envelope::Routing;
+use crate::report::Report;
 
 /// How soon a file is looked at that is not finished.
 const SOON: Duration = Duration::from_secs(1);
@@ -30,6 +32,27 @@ enum Next {
     Never,
     Soon,
     Now,
+}
+
+/// Why a file is not gone on with.
+#[derive(Debug)]
+enum Halt {
+    /// Nothing is.
+    All(Stop),
+    /// The others are.
+    One(FolderError),
+}
+
+impl From<Stop> for Halt {
+    fn from(stop: Stop) -> Self {
+        Self::All(stop)
+    }
+}
+
+impl From<FolderError> for Halt {
+    fn from(error: FolderError) -> Self {
+        Self::One(error)
+    }
 }
 
 /// What is known of a file.
@@ -58,6 +81,7 @@ pub(super) struct Reader {
     offers: Offers,
     known: HashMap<Inode, Known>,
     holds: Holds,
+    calm: Calm,
     /// Notes under ids that are not used any more, and their files.
     older: Vec<(Uuid, Inode)>,
 }
@@ -71,6 +95,7 @@ impl Reader {
             offers,
             known: HashMap::new(),
             holds: Holds::default(),
+            calm: Calm::default(),
             older: Vec::new(),
         }
     }
@@ -116,20 +141,25 @@ impl Reader {
 
     /// Takes everything there is.
     async fn look(&mut self) -> Result<Next, Stop> {
-        let folder = self.folder.clone();
-        let listing = blocking(move || folder.list()).await;
-        let listing = listing.map_err(Stop::Failed)?;
+        let (folder, held) = (self.folder.clone(), self.holds.inodes());
+        let listing = blocking(move || folder.list(&held)).await;
+        let mut listing = listing.map_err(Stop::Failed)?;
+        let now = Instant::now();
+        for found in &mut listing.found {
+            found.is_calm = self.calm.sees(found.inode, found.shape, now);
+        }
         self.tell(&listing.found);
         let mut next = self.renew().await?;
         for found in &listing.found {
-            next = next.max(self.take(found).await?);
+            next = next.max(self.attempt(found).await?);
         }
         self.tally.set_trouble(None);
+        let there: HashSet<Inode> = listing.found.iter().map(|found| found.inode).collect();
+        self.calm.retain(&there);
         if !listing.is_whole {
             self.tell(&listing.found);
             return Ok(next.max(Next::Soon));
         }
-        let there: HashSet<Inode> = listing.found.iter().map(|found| found.inode).collect();
         self.holds.retain(&there);
         self.tell(&listing.found);
         Ok(next.max(self.forget(&there).await?))
@@ -141,7 +171,9 @@ impl Reader {
             let known = self.known.get(&found.inode);
             known.map_or(0, |known| known.progress.at)
         };
-        let waiting = found.iter().filter(|found| taken(found) < found.bytes);
+        let waiting = found
+            .iter()
+            .filter(|found| taken(found) < found.shape.bytes);
         self.tally.set_waiting(waiting.count(), self.holds.told());
     }
 
@@ -198,8 +230,23 @@ impl Reader {
         Ok(())
     }
 
+    /// Takes what is new in a file; one that fails holds nobody up.
+    async fn attempt(&mut self, found: &Found) -> Result<Next, Stop> {
+        match self.take(found).await {
+            Ok(next) => Ok(next),
+            Err(Halt::All(stop)) => Err(stop),
+            Err(Halt::One(error)) => {
+                self.holds.fail(found, Report(&error).to_string());
+                let path = self.folder.path().to_owned();
+                // What is wrong with the directory is wrong with all.
+                let open = blocking(move || Folder::open(path)).await;
+                open.map(|_| Next::Soon).map_err(Stop::Failed)
+            }
+        }
+    }
+
     /// Takes what is new in a file.
-    async fn take(&mut self, found: &Found) -> Result<Next, Stop> {
+    async fn take(&mut self, found: &Found) -> Result<Next, Halt> {
         for _ in 0..PIECES_MAX {
             match self.step(found).await? {
                 Step::Gone => return Ok(Next::Never),
@@ -214,27 +261,28 @@ impl Reader {
         Ok(Next::Now)
     }
 
-    async fn step(&self, found: &Found) -> Result<Step, Stop> {
+    async fn step(&self, found: &Found) -> Result<Step, FolderError> {
         let before = self.known.get(&found.inode).map(|known| known.progress);
         let (folder, found) = (self.folder.clone(), found.clone());
         let routing = self.routing.clone();
         let step = blocking(move || folder.step(&found, before.as_ref(), &routing));
-        step.await.map_err(Stop::Failed)
+        step.await
     }
 
     /// There is no further line in a file.
-    async fn caught(&mut self, found: &Found, at: u64, rest: u64) -> Result<Next, Stop> {
+    async fn caught(&mut self, found: &Found, at: u64, rest: u64) -> Result<Next, Halt> {
         if 0 < rest {
             self.holds.wait(found, at + rest, Instant::now());
             return Ok(Next::Soon);
         }
-        self.holds.free(found.inode);
         if found.is_appended() {
+            self.holds.free(found.inode);
             return Ok(Next::Never);
         }
         let (folder, file) = (self.folder.clone(), found.clone());
-        let finished = blocking(move || folder.finish(&file, at)).await;
-        if !finished.map_err(Stop::Failed)? {
+        let is_finished = blocking(move || folder.finish(&file, at)).await?;
+        self.holds.free(found.inode);
+        if !is_finished {
             return Ok(Next::Soon);
         }
         let file = found.name.to_string_lossy();
@@ -249,7 +297,7 @@ impl Reader {
         found: &Found,
         mut cut: Cut,
         progress: Progress,
-    ) -> Result<(), Stop> {
+    ) -> Result<(), Halt> {
         loop {
             self.reject(found, std::mem::take(&mut cut.rejects)).await?;
             let offered = self.offers.offer(&cut.lines, progress.note()).await?;
@@ -266,14 +314,13 @@ impl Reader {
         }
     }
 
-    async fn reject(&self, found: &Found, rejects: Vec<Reject>) -> Result<(), Stop> {
+    async fn reject(&self, found: &Found, rejects: Vec<Reject>) -> Result<(), FolderError> {
         let count = rejects.len();
         if count == 0 {
             return Ok(());
         }
         let (folder, file) = (self.folder.clone(), found.clone());
-        let written = blocking(move || folder.reject(&file, &rejects));
-        written.await.map_err(Stop::Failed)?;
+        blocking(move || folder.reject(&file, &rejects)).await?;
         self.tally.count_rejected(count);
         let file = found.name.to_string_lossy();
         warn!(%file, count, "Lines of the inbox were rejected.");

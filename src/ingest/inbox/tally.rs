@@ -1,5 +1,7 @@
 //! What is told of the inbox: how much was taken, what waits, and for whom.
 
+use std::borrow::Cow;
+use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
@@ -17,6 +19,10 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Files that are named; people need not see more at once.
 const NAMED_MAX: usize = 16;
+
+/// Files that are looked at besides the others while they wait; more count as
+/// the others do.
+const HELD_MAX: usize = 16 * 1024;
 
 /// The numbers, and the troubles; clones are one.
 #[derive(Debug, Clone)]
@@ -61,7 +67,7 @@ pub(super) struct Holds(HashMap<Inode, Hold>);
 #[derive(Debug)]
 struct Hold {
     file: String,
-    why: &'static str,
+    why: Cow<'static, str>,
     /// How long the file was; longer, somebody is still at it.
     bytes: u64,
     since: Instant,
@@ -69,29 +75,46 @@ struct Hold {
     is_told: bool,
 }
 
+impl Hold {
+    fn new(why: Cow<'static, str>, now: Instant) -> Self {
+        Self {
+            file: String::new(),
+            why,
+            bytes: 0,
+            since: now,
+            since_ms: clock::now_ms(),
+            is_told: false,
+        }
+    }
+}
+
 impl Holds {
     /// A file will not be read.
     pub(super) fn refuse(&mut self, found: &Found, why: &'static str) {
         let now = Instant::now();
-        let hold = self.hold(found, why, now);
+        let hold = self.hold(found, why.into(), now);
         if !std::mem::replace(&mut hold.is_told, true) {
             let file = &hold.file;
             warn!(%file, why, "A file in the inbox is not read.");
         }
     }
 
+    /// A file cannot be gone on with, while others can.
+    pub(super) fn fail(&mut self, found: &Found, error: String) {
+        let hold = self.hold(found, error.into(), Instant::now());
+        if !std::mem::replace(&mut hold.is_told, true) {
+            let (file, error) = (&hold.file, &hold.why);
+            warn!(%file, %error, "A file in the inbox cannot be taken for now.");
+        }
+    }
+
     /// The last line of a file has no end yet.
     pub(super) fn wait(&mut self, found: &Found, bytes: u64, now: Instant) {
-        let hold = self.hold(found, "its last line has no newline", now);
+        let hold = self.hold(found, "its last line has no newline".into(), now);
         if hold.bytes != bytes {
-            *hold = Hold {
-                file: std::mem::take(&mut hold.file),
-                bytes,
-                since: now,
-                since_ms: clock::now_ms(),
-                is_told: false,
-                why: hold.why,
-            };
+            *hold = Hold::new(std::mem::take(&mut hold.why), now);
+            hold.bytes = bytes;
+            hold.file = found.name.to_string_lossy().into_owned();
         }
         let is_late = PATIENCE <= now.saturating_duration_since(hold.since);
         if is_late && !std::mem::replace(&mut hold.is_told, true) {
@@ -100,15 +123,18 @@ impl Holds {
         }
     }
 
-    fn hold(&mut self, found: &Found, why: &'static str, now: Instant) -> &mut Hold {
-        let hold = self.0.entry(found.inode).or_insert_with(|| Hold {
-            file: String::new(),
-            why,
-            bytes: 0,
-            since: now,
-            since_ms: clock::now_ms(),
-            is_told: false,
-        });
+    fn hold(&mut self, found: &Found, why: Cow<'static, str>, now: Instant) -> &mut Hold {
+        let new = Hold::new(why, now);
+        let hold = match self.0.entry(found.inode) {
+            Entry::Vacant(none) => none.insert(new),
+            Entry::Occupied(held) => {
+                let hold = held.into_mut();
+                if hold.why != new.why {
+                    *hold = new;
+                }
+                hold
+            }
+        };
         // It may have been renamed.
         hold.file = found.name.to_string_lossy().into_owned();
         hold
@@ -117,6 +143,11 @@ impl Holds {
     /// Nothing is wrong with it.
     pub(super) fn free(&mut self, inode: Inode) {
         self.0.remove(&inode);
+    }
+
+    /// The files.
+    pub(super) fn inodes(&self) -> HashSet<Inode> {
+        self.0.keys().copied().take(HELD_MAX).collect()
     }
 
     /// Only these files are there.
@@ -130,7 +161,7 @@ impl Holds {
         let mut told: Vec<HeldFile> = told
             .map(|hold| HeldFile {
                 file: hold.file.clone(),
-                why: hold.why.to_owned(),
+                why: hold.why.clone().into_owned(),
                 since_ms: hold.since_ms,
             })
             .collect();
@@ -142,13 +173,18 @@ impl Holds {
 
 #[cfg(test)]
 mod tests {
+    use super::super::calm::Shape;
     use super::*;
 
     fn found(name: &str) -> Found {
         Found {
             name: name.into(),
             inode: Inode { ino: 1, born: 2 },
-            bytes: 9,
+            shape: Shape {
+                bytes: 9,
+                modified: (0, 0),
+            },
+            is_calm: false,
         }
     }
 
