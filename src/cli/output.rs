@@ -1,5 +1,6 @@
 //! Standard output is data, standard error is messages.
 
+use std::borrow::Cow;
 use std::io::{self, Write};
 use std::os::fd::AsFd;
 use std::time::Duration;
@@ -28,6 +29,27 @@ pub(super) fn is_read_within(pause: Duration) -> bool {
     let mut fds = [PollFd::new(stdout.as_fd(), PollFlags::empty())];
     let timeout = PollTimeout::try_from(pause).unwrap_or(PollTimeout::MAX);
     !matches!(poll(&mut fds, timeout), Ok(1..))
+}
+
+/// Foreign text as it may stand on a terminal: what moves the cursor, rings the
+/// bell or turns the direction of writing is spelt out.
+pub(super) fn visible(text: &str) -> Cow<'_, str> {
+    let acts = |c: char| {
+        c.is_control()
+            || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    if !text.chars().any(acts) {
+        return Cow::Borrowed(text);
+    }
+    let mut shown = String::with_capacity(text.len() + 8);
+    for c in text.chars() {
+        if acts(c) {
+            shown.extend(c.escape_debug());
+        } else {
+            shown.push(c);
+        }
+    }
+    Cow::Owned(shown)
 }
 
 /// Prints one line for the person watching.
@@ -69,4 +91,19 @@ pub(super) fn report_panics_in_one_line() {
         tracing::error!(place, what, "A task panicked.");
         message(&format!("error: a bug in falco: {what} (at {place})"));
     }));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn foreign_text_moves_no_cursor_and_stays_readable() {
+        assert_eq!(
+            visible("{\"a\":\"\\n \u{e4} \u{e01}\u{e33}\"}"),
+            "{\"a\":\"\\n \u{e4} \u{e01}\u{e33}\"}"
+        );
+        assert_eq!(visible("\u{1b}[2J\r\n\t\u{7}"), "\\u{1b}[2J\\r\\n\\t\\u{7}");
+        assert_eq!(visible("\u{9b}1A\u{202e}x"), "\\u{9b}1A\\u{202e}x");
+    }
 }

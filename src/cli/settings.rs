@@ -16,7 +16,7 @@ use crate::telemetry::Verbosity;
 #[derive(Debug, Clone, clap::Args)]
 pub(super) struct Instance {
     /// The base directory: one directory is one instance [default: ~/.unbound]
-    #[arg(long, env = "UNBOUND_BASE_DIR", value_name = "DIR")]
+    #[arg(long, env = "UNBOUND_BASE_DIR", value_name = "DIR", global = true)]
     base_dir: Option<PathBuf>,
 }
 

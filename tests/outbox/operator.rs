@@ -103,6 +103,52 @@ fn an_effect_that_ably_keeps_refusing_for_now_can_be_dropped_to_free_its_lane() 
 }
 
 #[test]
+fn what_others_wrote_moves_no_cursor_of_the_terminal_that_lists_it() {
+    let chain = Chain::up(OUTBOX);
+    let mut daemon = chain.daemon();
+    let mut peer = chain.transport("test").accept();
+    let evil = r"\u001b[2J\u009b1A\u0007";
+    let json = format!(
+        r#"{{"type":"t{evil}","route":"test","session_id":"s{evil}","channel":"s{evil}","payload":"p\u202e{evil}"}}"#
+    );
+    // A payload is kept byte for byte: this one has them unescaped.
+    let json = json
+        .replace(r"\u202e", "\u{202e}")
+        .replace(r"\u009b", "\u{9b}");
+    daemon.publish(1, &json);
+    let refused = peer.read();
+    peer.refuse(&refused, 40_160, false);
+    eventually("it is dead", || chain.outbox()["dead"] == 1);
+    let id = uuid(1);
+    for verb in [&["outbox", "list"][..], &["outbox", "show", &id]] {
+        let (code, text) = chain.run(verb);
+        assert_eq!(code, 0, "{text:?}");
+        let acts = |c: char| (c.is_control() && c != '\n') || c == '\u{202e}';
+        assert!(!text.contains(acts), "{text:?}");
+        assert!(text.contains(r"s\u{1b}[2J\u{9b}1A\u{7}"), "{text:?}");
+    }
+}
+
+#[test]
+fn the_base_directory_may_be_named_behind_any_verb_of_the_outbox() {
+    let chain = Chain::up(OUTBOX);
+    let base = chain.base();
+    let base = base.to_str().expect("text");
+    for verb in ["list", "verify", "stats"] {
+        for words in [
+            ["outbox", verb, "--base-dir", base],
+            ["outbox", "--base-dir", base, verb],
+        ] {
+            let mut command = chain.command(&words);
+            // What is said counts more than what is set.
+            let output = command.env("UNBOUND_BASE_DIR", "/nowhere").output();
+            let output = output.expect("runs");
+            assert!(output.status.success(), "{words:?}: {output:?}");
+        }
+    }
+}
+
+#[test]
 fn a_payload_of_a_megabyte_is_shown_by_falco_and_from_disk() {
     let chain = Chain::up(OUTBOX);
     let text = "\\\"x".repeat(300_000);

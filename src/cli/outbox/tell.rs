@@ -37,13 +37,15 @@ pub(super) fn listed(record: &OutboxRecord) -> String {
         "{}  {}  {}",
         record.id,
         clock::utc(record.arrived_ms),
-        record.lane
+        output::visible(&record.lane)
     );
     match &record.dead {
         None => head,
         Some(dead) => format!(
             "{head}  dead after {} attempts: {}: {}",
-            dead.attempts, dead.class, dead.error
+            dead.attempts,
+            output::visible(&dead.class),
+            output::visible(&dead.error)
         ),
     }
 }
@@ -51,7 +53,8 @@ pub(super) fn listed(record: &OutboxRecord) -> String {
 pub(super) fn shown(record: &OutboxRecord) -> String {
     let mut lines = vec![listed(record)];
     let mut say = |name: &str, value: &Option<String>| {
-        lines.extend(value.iter().map(|value| format!("  {name:<9} {value}")));
+        let shown = value.as_deref().map(output::visible);
+        lines.extend(shown.map(|value| format!("  {name:<9} {value}")));
     };
     say("what", &record.operation);
     say("route", &record.route);
@@ -114,7 +117,7 @@ pub(in crate::cli) fn summary(outbox: &OutboxStatus) -> String {
         );
     }
     if let Some(error) = &outbox.last_error {
-        _ = write!(text, "\n! outbox  {error}");
+        _ = write!(text, "\n! outbox  {}", output::visible(error));
     }
     if let Some(inbox) = &outbox.inbox {
         text.push_str(&received(inbox, clock::now_ms()));
@@ -138,11 +141,11 @@ fn received(inbox: &InboxStatus, now_ms: u64) -> String {
         );
     }
     if let Some(trouble) = &inbox.trouble {
-        _ = write!(text, "\n! inbox   {trouble}");
+        _ = write!(text, "\n! inbox   {}", output::visible(trouble));
     }
     for held in &inbox.held {
         let age = Duration::from_millis(now_ms.saturating_sub(held.since_ms));
-        let (file, why) = (&held.file, &held.why);
+        let (file, why) = (output::visible(&held.file), output::visible(&held.why));
         _ = write!(text, "\n! inbox   {file}: {why}, for {}", clock::span(age));
     }
     text
