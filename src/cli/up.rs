@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 
 use super::config::{self, Loaded, UP_TIMEOUT};
-use super::daemon::{Setup, Supervisor};
+use super::daemon::{self, Setup, Supervisor};
 use super::exit::{Exit, Failure};
 use super::holder;
 use super::progress::{self, Progress, seconds};
@@ -25,7 +25,7 @@ use crate::paths::Paths;
 use crate::process::inherited::Inherited;
 use crate::protocol::control::{Event, LoginState, Missing, Summary};
 use crate::supervisor::Until;
-use crate::supervisor::instance::{Asked, Holder, Lock};
+use crate::supervisor::instance::{Asked, Holder, Lock, Phase};
 use attach::attach;
 use launch::Launch;
 
@@ -102,7 +102,12 @@ fn bring_up(args: Args, inherited: Inherited) -> Result<(), Failure> {
     block_on(async {
         let mut started = None;
         loop {
-            let asked = Lock::ask(&paths.lock_file()).map_err(|e| holder::lock_failure(&e))?;
+            let mut asked = Lock::ask(&paths.lock_file()).map_err(|e| holder::lock_failure(&e))?;
+            if let Asked::Ours(lock) = &mut asked {
+                // At once: whoever wants to end us has to know us. A full disk
+                // is met again where it matters.
+                _ = lock.record(&daemon::holder(Phase::Launching));
+            }
             if let (Asked::Ours(_), Some(loaded)) = (&asked, loaded.take()) {
                 check(loaded, &progress)?;
             }

@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
-use std::os::unix::process::CommandExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::PathBuf;
 use std::process::{self, Command, Stdio};
 use std::time::Duration;
@@ -259,6 +259,14 @@ impl Detached {
             tokio::time::sleep(END_LOOK).await;
         }
         false
+    }
+
+    /// The signal that has ended it, if one has; a crash of its own is none.
+    pub fn killed_by(&mut self) -> Option<i32> {
+        let status = self.child.try_wait().ok()??;
+        let signal = status.signal()?;
+        let from_outside = [nix::libc::SIGKILL, nix::libc::SIGTERM];
+        from_outside.contains(&signal).then_some(signal)
     }
 }
 

@@ -2,6 +2,7 @@
 //! moment is the lock somebody's whom nobody can name and end.
 
 use std::fs;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::process::{Child, Stdio};
 
 use nix::sys::signal::{Signal, kill};
@@ -9,6 +10,16 @@ use nix::unistd::Pid;
 use serde_json::Value;
 
 use super::base::{Base, eventually};
+
+/// A part that is never ready keeps a start going.
+const NEVER: &str = r#"
+[[sidecar]]
+name = "never"
+required = true
+command = "sleep"
+args = ["100"]
+readiness = { line = "never", within = "60s" }
+"#;
 
 /// How often a moment is tried to be met.
 const TRIES: u32 = 100;
@@ -102,4 +113,48 @@ fn a_launcher_that_is_suspended_is_ended_and_so_is_who_has_the_lock_from_it() {
     eventually("everybody is gone", || launch.base.processes().is_empty());
     launch.base.assert_nothing_left();
     launch.base.up();
+}
+
+/// A start that will not come to an end, and its supervisor.
+fn endless(base: &Base) -> (Child, u32) {
+    let mut directory = fs::DirBuilder::new();
+    directory.mode(0o700).create(base.dir()).unwrap();
+    fs::write(base.dir().join("falco.toml"), NEVER).unwrap();
+    let mut command = base.falco(&["up", "--timeout", "30"]);
+    let up = command.stdout(Stdio::null()).stderr(Stdio::piped());
+    let up = up.spawn().unwrap();
+    let status = || -> Value {
+        let said = base.run(&["status", "--json"]);
+        serde_json::from_str(&said.stdout).unwrap_or_default()
+    };
+    eventually("the part runs", || {
+        let parts = status()["parts"].as_array().cloned().unwrap_or_default();
+        let mut never = parts.iter().filter(|part| part["name"] == "never");
+        never.any(|part| part["pid"].is_u64())
+    });
+    let pid = status()["pid"].as_u64().unwrap();
+    (up, u32::try_from(pid).unwrap())
+}
+
+#[test]
+fn a_launcher_that_is_told_to_end_takes_its_start_with_it() {
+    for signal in [Signal::SIGTERM, Signal::SIGHUP, Signal::SIGINT] {
+        let base = Base::new();
+        let (up, _) = endless(&base);
+        send(up.id(), signal);
+        let up = up.wait_with_output().unwrap();
+        assert_eq!(up.status.code(), Some(130), "{signal}");
+        base.assert_nothing_left();
+    }
+}
+
+#[test]
+fn a_supervisor_killed_while_it_starts_is_no_bug_of_ours() {
+    let base = Base::new();
+    let (up, supervisor) = endless(&base);
+    send(supervisor, Signal::SIGKILL);
+    let up = up.wait_with_output().unwrap();
+    let stderr = String::from_utf8_lossy(&up.stderr);
+    assert_eq!(up.status.code(), Some(1), "{stderr}");
+    assert!(stderr.contains("killed by signal 9"), "{stderr}");
 }

@@ -292,7 +292,7 @@ impl Stop {
             return Ok(false);
         }
         self.progress
-            .say("  supervisor did not answer and was killed, its children with it");
+            .say("  supervisor did not answer and was killed");
         Ok(true)
     }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::net::UnixStream;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::timeout_at;
 
 use super::Deadline;
@@ -53,17 +53,16 @@ impl Launch<'_> {
             .say(&format!("falco {}  {place}", env!("CARGO_PKG_VERSION")));
         let boot_log = self.paths.logs().join("falco.boot.log");
         let since = clock::utc(clock::now_ms());
-        // Until then the lock names whoever had it before us.
         let us = daemon::holder(Phase::Launching);
         lock.record(&us).map_err(|e| cannot("write the lock", &e))?;
         let (mut daemon, launching) = self.detach(&lock, &boot_log)?;
         let news = hand_over(lock, us, &daemon, launching)?;
         let mut lines = BufReader::new(news).lines();
-        let mut interrupt = signal(SignalKind::interrupt()).map_err(|e| cannot("wait", &e))?;
+        let mut interrupts = Interrupts::new().map_err(|e| cannot("wait", &e))?;
         loop {
             let line = tokio::select! {
                 line = timeout_at(deadline.at.into(), lines.next_line()) => line,
-                _ = interrupt.recv() => {
+                () = interrupts.any() => {
                     return Err(self.abort(&mut daemon, Exit::Interrupted, "interrupted").await);
                 }
             };
@@ -98,7 +97,10 @@ impl Launch<'_> {
                     deadline.handle(&event);
                     self.progress.show(&event);
                 }
-                None => return Err(died(&boot_log)),
+                None => {
+                    daemon.ended(END_PATIENCE).await;
+                    return Err(died(&boot_log, daemon.killed_by()));
+                }
             }
         }
     }
@@ -157,6 +159,29 @@ impl Launch<'_> {
     }
 }
 
+/// What ends a start from outside: Ctrl-C, a request to end, a terminal that is
+/// closed.
+struct Interrupts([Signal; 3]);
+
+impl Interrupts {
+    fn new() -> io::Result<Self> {
+        Ok(Self([
+            signal(SignalKind::interrupt())?,
+            signal(SignalKind::terminate())?,
+            signal(SignalKind::hangup())?,
+        ]))
+    }
+
+    async fn any(&mut self) {
+        let [interrupt, terminate, hangup] = &mut self.0;
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+            _ = hangup.recv() => {}
+        }
+    }
+}
+
 /// Makes the lock the supervisor's, in name too, and lets it go.
 fn hand_over(
     mut lock: Lock,
@@ -180,8 +205,14 @@ pub(super) fn stopped_meanwhile() -> Failure {
     Failure::new(Exit::Failed, "the chain was stopped while it was starting").hint("falco up")
 }
 
-/// The supervisor ended without a word: its standard error has the reason.
-fn died(boot_log: &Path) -> Failure {
+/// The supervisor ended without a word: somebody killed it, or its standard
+/// error has the reason.
+fn died(boot_log: &Path, killed_by: Option<i32>) -> Failure {
+    if let Some(signal) = killed_by {
+        let error =
+            format!("the supervisor was killed by signal {signal} before the chain was ready");
+        return Failure::new(Exit::Failed, error).hint("falco up");
+    }
     let text = std::fs::read_to_string(boot_log).unwrap_or_default();
     let last = text.lines().rev().find(|l| !l.trim().is_empty());
     let error = match last {
