@@ -4,15 +4,17 @@
 //! with the same text as `falco metrics`; there is nothing else. It answers to
 //! names of this machine only, so that no page in a browser reads it under a
 //! name that was made to lead here. One request a
-//! connection, so few connections at once and so long for each: whoever is slow
-//! costs nobody but those who scrape.
+//! connection, so few connections at once and so long for each; where there are
+//! as many as may be, the oldest that has not asked yet gives way to the next.
 //!
 //! Stops when its [`Endpoint`] is dropped, or with the shutdown.
 
+use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -23,9 +25,9 @@ use hyper::http::uri::Authority;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, StatusCode};
-use hyper_util::rt::TokioIo;
+use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::time::timeout;
 
 use super::server::Command;
@@ -35,6 +37,9 @@ use crate::shutdown::Shutdown;
 
 /// Connections being served at once; more wait in the socket's backlog.
 const CONNECTIONS_MAX: usize = 8;
+
+/// How long a request may take to be said: whoever scrapes is on this machine.
+const HEAD_PATIENCE: Duration = Duration::from_secs(1);
 
 /// How long a connection may last; the answer itself takes a third of a second
 /// when a part does not say how it is.
@@ -124,19 +129,22 @@ async fn accept(
     tasks: Shutdown,
 ) {
     let slots = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let mut clients = Clients::default();
     loop {
         let accepted = tokio::select! {
             () = stop.begun() => return,
-            accepted = next(&listener, &slots) => accepted,
+            accepted = next(&listener, &slots, &mut clients) => accepted,
         };
         let Some((stream, slot)) = accepted else {
             continue;
         };
         let (commands, stop) = (commands.clone(), stop.clone());
+        let (has_asked, leave) = clients.add();
         tasks.spawn(async move {
-            let served = timeout(CLIENT_PATIENCE, serve(stream, commands));
+            let served = timeout(CLIENT_PATIENCE, serve(stream, commands, has_asked));
             tokio::select! {
                 () = stop.begun() => {}
+                _ = leave => {}
                 _ = served => {}
             }
             drop(slot);
@@ -147,25 +155,66 @@ async fn accept(
 async fn next(
     listener: &TcpListener,
     slots: &Arc<Semaphore>,
-) -> Option<(TcpStream, tokio::sync::OwnedSemaphorePermit)> {
-    let slot = Arc::clone(slots).acquire_owned().await.ok()?;
-    match listener.accept().await {
-        Ok((stream, _)) => Some((stream, slot)),
+    clients: &mut Clients,
+) -> Option<(TcpStream, OwnedSemaphorePermit)> {
+    let stream = match listener.accept().await {
+        Ok((stream, _)) => stream,
         Err(error) => {
             tracing::warn!(%error, "Could not accept a reader of metrics.");
             tokio::time::sleep(ACCEPT_PAUSE).await;
-            None
+            return None;
+        }
+    };
+    if slots.available_permits() == 0 {
+        clients.dismiss_silent();
+    }
+    let slot = Arc::clone(slots).acquire_owned().await.ok()?;
+    Some((stream, slot))
+}
+
+/// The connections being served, the oldest first.
+#[derive(Debug, Default)]
+struct Clients(VecDeque<Client>);
+
+#[derive(Debug)]
+struct Client {
+    has_asked: Arc<AtomicBool>,
+    /// Closed when it is served.
+    leave: oneshot::Sender<()>,
+}
+
+impl Clients {
+    /// One more: where to say that it has asked, and what tells it to leave.
+    fn add(&mut self) -> (Arc<AtomicBool>, oneshot::Receiver<()>) {
+        self.0.retain(|client| !client.leave.is_closed());
+        let has_asked = Arc::new(AtomicBool::new(false));
+        let (leave, left) = oneshot::channel();
+        let asked = Arc::clone(&has_asked);
+        self.0.push_back(Client { has_asked, leave });
+        (asked, left)
+    }
+
+    /// Has the oldest leave that has not asked yet, if there is one.
+    fn dismiss_silent(&mut self) {
+        self.0.retain(|client| !client.leave.is_closed());
+        let is_silent = |client: &Client| !client.has_asked.load(Ordering::Relaxed);
+        let silent = self.0.iter().position(is_silent);
+        if let Some(client) = silent.and_then(|at| self.0.remove(at)) {
+            _ = client.leave.send(());
         }
     }
 }
 
-async fn serve(stream: TcpStream, commands: mpsc::Sender<Command>) {
+async fn serve(stream: TcpStream, commands: mpsc::Sender<Command>, has_asked: Arc<AtomicBool>) {
     let service = service_fn(|request| {
+        has_asked.store(true, Ordering::Relaxed);
         let commands = commands.clone();
         async move { Ok::<_, Infallible>(answer(&request, &commands).await) }
     });
     let served = http1::Builder::new()
         .keep_alive(false)
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_PATIENCE)
         .max_buf_size(HEAD_BYTES_MAX)
         .serve_connection(TokioIo::new(stream), service)
         .await;
@@ -246,6 +295,21 @@ mod tests {
         let all = "0.0.0.0:0".parse().unwrap();
         let refused = Endpoint::start(all, commands, &Shutdown::new());
         assert!(matches!(refused, Err(EndpointError::NotLoopback(_))));
+    }
+
+    #[test]
+    fn the_oldest_that_has_not_asked_gives_way_and_nobody_who_has() {
+        let mut clients = Clients::default();
+        let (asked, mut one) = clients.add();
+        let (_, two) = clients.add();
+        let (_, mut three) = clients.add();
+        asked.store(true, Ordering::Relaxed);
+        drop(two);
+        clients.dismiss_silent();
+        assert!(one.try_recv().is_err());
+        assert_eq!(three.try_recv(), Ok(()), "the one before is served");
+        clients.dismiss_silent();
+        assert!(one.try_recv().is_err());
     }
 
     #[tokio::test]

@@ -2,6 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
@@ -76,6 +77,23 @@ fn readers_who_say_nothing_do_not_keep_others_from_reading_for_long() {
     let silent = (0..20).map(|_| TcpStream::connect(&address).expect("connects"));
     let silent: Vec<_> = silent.collect();
     assert!(get(&address, "/metrics").starts_with("HTTP/1.1 200"));
+    drop(silent);
+}
+
+#[test]
+fn hundreds_that_say_half_a_request_cost_who_says_a_whole_one_no_time() {
+    let chain = Chain::up(SERVED);
+    let address = address(&chain);
+    let silent = (0..300).map(|_| {
+        let mut stream = TcpStream::connect(&address).expect("connects");
+        _ = stream.write_all(b"GET /met");
+        stream
+    });
+    let silent: Vec<_> = silent.collect();
+    let begun = Instant::now();
+    assert!(get(&address, "/metrics").starts_with("HTTP/1.1 200"));
+    // One after the other in eights, each a second, they would take half a minute.
+    assert!(begun.elapsed() < Duration::from_secs(10));
     drop(silent);
 }
 

@@ -112,12 +112,14 @@ pub(super) fn no_outbox(paths: &Paths) -> Failure {
 fn is_passing(error: &OfflineError) -> bool {
     match error {
         OfflineError::Open(OpenError::Locked { .. }) => true,
-        // A segment that was listed is gone: it was no longer needed.
-        OfflineError::Open(OpenError::Io { source, .. }) => {
-            source.kind() == io::ErrorKind::NotFound
-        }
-        _ => false,
+        OfflineError::Open(error) => is_gone(error),
+        OfflineError::Unrecorded(_) => false,
     }
+}
+
+/// Whether a segment that was listed is gone: it was no longer needed.
+pub(super) fn is_gone(error: &OpenError) -> bool {
+    matches!(error, OpenError::Io { source, .. } if source.kind() == io::ErrorKind::NotFound)
 }
 
 /// What it means that a journal cannot be opened.

@@ -1,22 +1,27 @@
 //! `falco outbox verify`: reads every record, and says what is wrong where.
 
-use super::ask::no_outbox;
+use super::ask::{is_gone, no_outbox};
 use super::{cannot_open, tell};
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::output;
-use crate::journal::{self, Class, Damage, Report};
+use crate::journal::{self, Class, Damage, OpenError, Report};
 use crate::paths::Paths;
 
 /// Damaged ranges that people are told one by one.
 const NAMED_MAX: usize = 20;
+
+/// How often a journal is listed, from which the Falco that runs takes segments
+/// away as they are published.
+const LISTED_MAX: usize = 10;
 
 pub(super) fn run(paths: &Paths, json: bool) -> Result<(), Failure> {
     let directory = paths.outbox();
     if !directory.exists() {
         return Err(no_outbox(paths));
     }
-    let report =
-        journal::verify(&directory, &journal::Config::default()).map_err(|e| cannot_open(&e))?;
+    let config = journal::Config::default();
+    let report = until_it_holds_still(|| journal::verify(&directory, &config));
+    let report = report.map_err(|e| cannot_open(&e))?;
     if json {
         tell::object(&report)?;
     } else {
@@ -29,6 +34,17 @@ pub(super) fn run(paths: &Paths, json: bool) -> Result<(), Failure> {
         ));
     }
     Ok(())
+}
+
+/// Reads again what was listed, and gone when its turn came.
+fn until_it_holds_still<T>(mut read: impl FnMut() -> Result<T, OpenError>) -> Result<T, OpenError> {
+    for _ in 1..LISTED_MAX {
+        match read() {
+            Err(error) if is_gone(&error) => {}
+            done => return done,
+        }
+    }
+    read()
 }
 
 fn print(report: &Report) -> Result<(), Failure> {
@@ -64,4 +80,44 @@ fn told(damage: &Damage) -> String {
         (Class::Corrupt, None) => "it does not follow on the one before".to_owned(),
     };
     format!("! {seg} at byte {off}, {len} bytes: {what}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io;
+
+    fn failed(kind: io::ErrorKind) -> OpenError {
+        OpenError::Io {
+            doing: "open journal segment",
+            path: "1.seg".into(),
+            source: kind.into(),
+        }
+    }
+
+    #[test]
+    fn a_segment_that_is_gone_is_no_damage_and_all_is_listed_again_so_often_only() {
+        let mut reads = 0;
+        let verified = until_it_holds_still(|| {
+            reads += 1;
+            if reads < 3 {
+                Err(failed(io::ErrorKind::NotFound))
+            } else {
+                Ok(())
+            }
+        });
+        assert!(verified.is_ok() && reads == 3);
+
+        for (kind, expected) in [
+            (io::ErrorKind::NotFound, LISTED_MAX),
+            (io::ErrorKind::Other, 1),
+        ] {
+            let mut reads = 0;
+            let verified = until_it_holds_still(|| {
+                reads += 1;
+                Err::<(), _>(failed(kind))
+            });
+            assert!(verified.is_err() && reads == expected);
+        }
+    }
 }
