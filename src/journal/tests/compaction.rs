@@ -1,6 +1,6 @@
 //! Giving space back never changes what the journal tells.
 
-use nix::libc::EIO;
+use nix::libc::{EIO, ENOSPC};
 
 use super::super::storage::lying::{Fault, Op};
 use super::*;
@@ -23,6 +23,15 @@ fn churn(rig: &mut Rig, from: u64, to: u64) {
 
 fn idle(rig: &mut Rig, ticks: usize) {
     (0..ticks).for_each(|_| rig.tick());
+}
+
+fn fail(rig: &Rig, op: Op, (nth, times): (u64, u64), errno: i32) {
+    rig.disk.fail(Fault {
+        op,
+        nth,
+        times,
+        errno,
+    });
 }
 
 fn segments(rig: &Rig) -> usize {
@@ -88,6 +97,29 @@ fn a_crash_anywhere_in_compaction_keeps_what_is_told() {
                 "cut {cut}: {:?}",
                 recovered.report
             );
+        }
+    }
+}
+
+#[test]
+fn nothing_goes_before_its_copy_is_durable_though_the_disk_fails_and_is_full() {
+    let config = small(Sync::Always);
+    let mut rig = Rig::new(&config);
+    churn(&mut rig, 0, 60);
+    let image = rig.disk.files();
+    let expected = Told::by(&rig.entries).live;
+    for (sync, rename) in (0..8).flat_map(|sync| (0..4).map(move |rename| (sync, rename))) {
+        let (mut rig, _) = Rig::open(&Lying::holding(&image), &config).expect("it opens");
+        rig.now.ms += 16 * 60 * 1000;
+        // A copy cannot be synced, and there is no room to write it again.
+        fail(&rig, Op::Sync, (sync, 1), EIO);
+        fail(&rig, Op::Rename, (rename, 100), ENOSPC);
+        idle(&mut rig, 60);
+        for dice in 0..4 {
+            let disk = rig.disk.after_power_cut(&mut Dice(dice));
+            let (told, recovered) = Rig::reopened(&disk, &config);
+            assert_eq!(told.live, expected, "sync {sync}, rename {rename}");
+            assert!(!recovered.report.is_corrupt(), "{:?}", recovered.report);
         }
     }
 }

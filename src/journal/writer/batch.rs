@@ -49,6 +49,17 @@ impl Change {
         matches!(self, Self::Open(_) | Self::Note { .. })
     }
 
+    /// Whether it takes the place of what stands elsewhere, and that is needed
+    /// until this is durable.
+    fn supersedes(&self) -> bool {
+        match self {
+            Self::Move(..) | Self::Retell { .. } => true,
+            Self::Discard(_, before) => before.is_some(),
+            Self::Requeue(_, before) | Self::Note { before, .. } => before.is_some(),
+            Self::Open(_) | Self::Settle(_) | Self::Fail(_) | Self::Nothing => false,
+        }
+    }
+
     /// Whether it was only asked for; anything else is a fact, and comes to the
     /// disk sooner or later.
     pub(super) fn can_be_refused(&self) -> bool {
@@ -118,13 +129,21 @@ impl Batch {
 
     /// Whether it holds the effect `id` itself.
     pub(super) fn opens(&self, id: EffectId) -> bool {
-        let opens = |written: &Written| matches!(written.change, Change::Open(open) if open == id);
+        use Change::{Move, Open};
+        let opens = |written: &Written| matches!(written.change, Open(at) | Move(Moved::Effect(at), _) if at == id);
         self.written.iter().any(opens)
     }
 
     /// Whether it holds ids that are settled.
     pub(super) fn has_settled(&self) -> bool {
         !self.settled.is_empty()
+    }
+
+    /// Whether it takes the place of what stands elsewhere.
+    pub(super) fn supersedes(&self) -> bool {
+        self.written
+            .iter()
+            .any(|written| written.change.supersedes())
     }
 
     /// Whether it says what was given up, or what an operator decided: that is

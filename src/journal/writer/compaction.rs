@@ -8,7 +8,7 @@
 //! An old segment with little left in it is emptied first: what is needed is
 //! copied to the active one, in pieces, so that nobody waits for it. The source
 //! goes when the copies are durable; a crash in between leaves copies that
-//! fold into one.
+//! fold into one. Until then nothing goes at all, however full the disk is.
 
 use std::io;
 use std::time::{Duration, Instant};
@@ -127,6 +127,10 @@ impl<S: Storage> Core<S> {
 
     /// Removes the oldest segments as long as they are not needed.
     pub(super) fn drop_dead(&mut self, now: Now) -> bool {
+        if self.unsynced.supersedes() {
+            // The index knows the copies only; the disk may have none of them.
+            return false;
+        }
         let mut dropped = false;
         while 0 < self.sealed() && self.is_dead(now) {
             let name = self.index.segments[0].name();

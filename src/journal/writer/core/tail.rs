@@ -15,7 +15,7 @@ use super::super::super::scan::{self, OlderFormat};
 use super::super::super::segment::Segment;
 use super::super::super::storage::Storage;
 use super::super::active::HEADERS;
-use super::super::batch::{Batch, Change};
+use super::super::batch::{Batch, Change, Moved};
 
 /// See the module.
 pub(super) struct Tail {
@@ -72,7 +72,9 @@ impl Tail {
             return;
         };
         let change = match record.payload {
-            Payload::Effect(_) => Change::Open(id),
+            Payload::Effect(effect) if effect.n == frame.q => Change::Open(id),
+            // A copy: what it was made of may be all that is durable.
+            Payload::Effect(_) => Change::Move(Moved::Effect(id), place),
             Payload::Done(ids) => Change::Settle(ids),
             Payload::Failed(_) => Change::Fail(id),
             Payload::Requeue => Change::Requeue(id, None),
