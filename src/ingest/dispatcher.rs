@@ -50,6 +50,8 @@ pub(super) enum Submission {
     Effects(SessionId, Vec<SideEffect>),
     /// Lines of a file, and how far in it they reach.
     Piece(Piece),
+    /// So many effects of the inbox are on disk, however often they were offered.
+    Taken(u64),
     /// Effects that went no further than their session.
     Refused(Refused),
     /// The daemon is gone; nobody waits for its acks.
@@ -66,7 +68,7 @@ pub(super) struct Piece {
     pub noted: oneshot::Sender<()>,
 }
 
-/// Effects a session answered by itself, for the sums.
+/// Effects a session answered by itself, or the inbox gave up, for the sums.
 #[derive(Debug)]
 pub(super) struct Refused {
     pub count: u64,
@@ -295,7 +297,10 @@ impl Dispatcher {
     fn tell(&mut self) {
         let now = Instant::now();
         while let Some(answer) = self.admission.poll_answer() {
-            self.sums.count(&answer, now);
+            // The inbox offers again what is not taken, and says how it ends.
+            if answer.origin.session != SessionId::INBOX {
+                self.sums.count(&answer, now);
+            }
             let Origin { session, bytes, .. } = answer.origin;
             let ack = Ack {
                 id: answer.id,
@@ -335,6 +340,10 @@ impl Dispatcher {
                 self.admission.handle_closed(session.producer());
             }
             Submission::Piece(piece) => self.take_piece(piece),
+            Submission::Taken(count) => {
+                self.sums.accepted += count;
+                self.sums.succeeded += count;
+            }
             Submission::Refused(Refused { count, last }) => {
                 self.sums.accepted += count;
                 self.sums.count_failed(count, &last);
@@ -472,8 +481,10 @@ impl Dispatcher {
 
     /// Answers an effect that goes no further.
     fn refuse(&mut self, id: EffectId, origin: Origin, failure: Failure) {
-        self.sums.count_failed(1, &failure);
         let Origin { session, bytes, .. } = origin;
+        if session != SessionId::INBOX {
+            self.sums.count_failed(1, &failure);
+        }
         let outcome = Err(failure);
         self.outboxes.push(session, Ack { id, bytes, outcome });
     }

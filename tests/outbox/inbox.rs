@@ -283,3 +283,21 @@ fn what_was_dropped_while_nothing_ran_is_taken_at_the_start() {
     let mut peer = chain.transport("test").accept();
     assert_eq!(peer.accept_messages(2), ["0", "1"], "by name");
 }
+
+#[test]
+fn a_line_is_counted_once_however_often_its_piece_is_offered() {
+    let chain = up();
+    let mut peer = chain.transport("test").accept();
+    let text = lines([0]) + &effect("nowhere", "s", 5) + "\n" + &lines([1]);
+    drop_file(&chain, "a.jsonl", text);
+    assert_eq!(peer.accept_messages(2), ["0", "1"]);
+    eventually("it is put away", || is_there(&chain, "done/a.jsonl"));
+    let (_, text) = chain.run(&["metrics"]);
+    for line in [
+        "falco_effects_taken_total 3",
+        "falco_effects_answered_total{outcome=\"success\"} 2",
+        "falco_effects_answered_total{outcome=\"failed\"} 1",
+    ] {
+        assert!(text.lines().any(|l| l == line), "{line} in {text}");
+    }
+}

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 
-use super::super::dispatcher::{Ack, Piece, Submission};
+use super::super::dispatcher::{Ack, Piece, Refused, Submission};
 use super::Stop;
 use super::cut::{Cut, Line, Reject};
 use crate::delivery::{Failure, Outcome};
@@ -56,9 +56,23 @@ impl Offers {
         let is_noted = is_noted.await.is_ok();
         Ok(Offered { outcomes, is_noted })
     }
+
+    /// Says what became of lines at last: each once.
+    pub(super) async fn count(&self, decided: Submission) -> Result<(), Stop> {
+        self.submit.send(decided).await.map_err(|_| Stop::Ended)
+    }
 }
 
 impl Offered {
+    /// Lines that will never be taken, for the sums.
+    pub(super) fn refused(&self) -> Option<Refused> {
+        let failures = self.outcomes.values().filter_map(|o| o.as_ref().err());
+        let refused: Vec<_> = failures.filter(|f| f.class.is_final()).collect();
+        let last = (*refused.last()?).clone();
+        let count = refused.len() as u64;
+        Some(Refused { count, last })
+    }
+
     /// Why some of it may be taken later, if there is a reason.
     pub(super) fn trouble(&self) -> Option<&Failure> {
         let failures = self.outcomes.values().filter_map(|o| o.as_ref().err());

@@ -7,6 +7,7 @@ use tokio::time::{Instant, sleep};
 use tracing::{debug, info, warn};
 use uuid::Uuid;
 
+use super::super::dispatcher::Submission;
 use super::calm::Calm;
 use super::cut::{Cut, Reject};
 use super::file::Step;
@@ -298,10 +299,16 @@ impl Reader {
         mut cut: Cut,
         progress: Progress,
     ) -> Result<(), Halt> {
+        let mut refused = None;
         loop {
             self.reject(found, std::mem::take(&mut cut.rejects)).await?;
+            if let Some(refused) = refused.take() {
+                self.offers.count(Submission::Refused(refused)).await?;
+            }
             let offered = self.offers.offer(&cut.lines, progress.note()).await?;
             if offered.is_noted {
+                let taken = Submission::Taken(cut.lines.len() as u64);
+                self.offers.count(taken).await?;
                 self.tally.count_taken(cut.lines.len());
                 self.tally.set_trouble(None);
                 self.known.insert(found.inode, Known::new(progress));
@@ -310,6 +317,7 @@ impl Reader {
             if let Some(failure) = offered.trouble() {
                 self.tally.set_trouble(Some(failure.to_string()));
             }
+            refused = offered.refused();
             sleep(offered.sort_out(&mut cut)).await;
         }
     }

@@ -91,7 +91,7 @@ fn parts(page: &mut Page, status: &Status) {
 fn effects(page: &mut Page, ingest: &IngestStatus) {
     page.counter(
         "falco_effects_taken_total",
-        "Effects taken from daemons.",
+        "Effects taken from daemons and the inbox.",
         ingest.accepted,
     );
     page.family(
