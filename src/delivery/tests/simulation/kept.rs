@@ -38,7 +38,8 @@ impl Options {
         Self {
             is_synced,
             bypasses: random.chance(500),
-            bytes_max: random.between(8_000, 60_000),
+            // Twice what all dead letters take: else it may be full for good.
+            bytes_max: random.between(20_000, 60_000),
             write_max: usize::from(random.small(7, 250)) * 32,
             faults_every: random.between(100, 8_000),
             // Without a sync before the ack, a power cut may take some back.
@@ -91,6 +92,10 @@ pub(super) struct Kept {
     /// It may have something to do.
     wants_turn: bool,
     asked: Option<Asked>,
+    /// What an operator was refused to drop: the record of it may stand in a
+    /// segment that could not be synced, and counts if Falco dies before the
+    /// next segment says that it does not.
+    undecided: BTreeSet<EffectId>,
 }
 
 /// What an operator wants, of which effects.
@@ -115,6 +120,7 @@ impl Kept {
             turn_at: None,
             wants_turn: true,
             asked: None,
+            undecided: BTreeSet::new(),
         };
         kept.disk.set_write_max(options.write_max);
         assert!(kept.start(&Record::default()), "the disk is empty");
@@ -289,8 +295,12 @@ impl Kept {
         if answer.error.is_some() {
             let dead = self.dead().expect("it runs");
             assert!(ids.is_subset(&dead), "a refused wish changed something");
+            if verb == OutboxVerb::Drop {
+                self.undecided.extend(ids);
+            }
             return Vec::new();
         }
+        self.undecided.clear();
         assert_eq!(answer.changed, ids.len() as u64);
         match verb {
             OutboxVerb::Drop => ids.into_iter().collect(),
@@ -402,9 +412,10 @@ impl World {
         let Some(kept) = self.falco.kept() else {
             return;
         };
-        let dropped = kept.asked.take().filter(|a| a.verb == OutboxVerb::Drop);
-        let dropped = dropped.map(|asked| asked.ids.into_iter().collect());
-        self.record.died(&dropped.unwrap_or_else(Vec::new));
+        let mut dropped = std::mem::take(&mut kept.undecided);
+        let asked = kept.asked.take().filter(|a| a.verb == OutboxVerb::Drop);
+        dropped.extend(asked.into_iter().flat_map(|asked| asked.ids));
+        self.record.died(&Vec::from_iter(dropped));
         kept.life = None;
         kept.frames.clear();
         kept.submitted.clear();
