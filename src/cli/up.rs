@@ -137,7 +137,7 @@ fn bring_up(args: Args, inherited: Inherited) -> Result<(), Failure> {
                     };
                     let summary = launch.run(lock, deadline).await?;
                     report(&args, &progress, &summary)?;
-                    warn_of_upstream(&paths, &progress).await;
+                    warn(&paths, &progress).await;
                     return complete(&summary);
                 }
                 Asked::Absent => {}
@@ -150,7 +150,7 @@ fn bring_up(args: Args, inherited: Inherited) -> Result<(), Failure> {
                             Some(service) => report_started(service, &args, &progress, &summary)?,
                             None => report_running(&args, &progress, &summary)?,
                         }
-                        warn_of_upstream(&paths, &progress).await;
+                        warn(&paths, &progress).await;
                         return complete(&summary);
                     }
                 }
@@ -295,7 +295,31 @@ fn print_json(args: &Args, summary: &Summary) -> Result<(), Failure> {
     output::line(&text.map_err(|e| Failure::of(Exit::Internal, &e))?)
 }
 
-/// The chain answers whether or not Ably does: says so if Ably does not.
+/// The chain answers whether or not the outbox keeps effects, and whether or not
+/// Ably does: says so if they do not.
+async fn warn(paths: &Paths, progress: &Progress) {
+    warn_of_outbox(paths, progress).await;
+    warn_of_upstream(paths, progress).await;
+}
+
+async fn warn_of_outbox(paths: &Paths, progress: &Progress) {
+    let deadline = Instant::now() + UPSTREAM_PATIENCE;
+    while let Ok(status) = status::ask(paths).await {
+        let Some(outbox) = status.ingest.and_then(|ingest| ingest.outbox) else {
+            return;
+        };
+        let is_read = outbox.state != "recovering";
+        if let Some(why) = outbox.why.filter(|_| outbox.state != "degraded") {
+            let state = outbox.state;
+            progress.warn(&format!("the outbox is {state}: {why}"));
+        }
+        if is_read || deadline <= Instant::now() {
+            return;
+        }
+        tokio::time::sleep(UPSTREAM_LOOK).await;
+    }
+}
+
 async fn warn_of_upstream(paths: &Paths, progress: &Progress) {
     let deadline = Instant::now() + UPSTREAM_PATIENCE;
     while let Ok(status) = status::ask(paths).await {

@@ -87,7 +87,7 @@ pub(crate) struct Load<B> {
 /// How much is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Backlog {
-    /// Lanes that hold something.
+    /// Lanes that hold something to be published.
     pub lanes: usize,
     /// Effects to be published.
     pub open: usize,
@@ -171,7 +171,7 @@ impl<B: Weight> Outbox<B> {
     pub(crate) fn backlog(&self) -> Backlog {
         let oldest = self.open.first_key_value();
         Backlog {
-            lanes: self.lines.lanes(),
+            lanes: self.lines.open(),
             open: self.open.len(),
             dead: self.dead.len(),
             oldest_ms: oldest.map(|(_, id)| self.records[id].arrived_ms),

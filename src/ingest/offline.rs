@@ -63,8 +63,12 @@ async fn compact(directory: &Path, config: &journal::Config) -> Result<OutboxAns
     while journal.read(Vec::new()).await.is_ok() && journal.stats().compacting {
         tokio::time::sleep(COMPACTING_LOOK).await;
     }
+    let no_gain = journal.stats().no_gain.map(Into::into);
     journal.close().await?;
-    Ok(OutboxAnswer::default())
+    Ok(OutboxAnswer {
+        no_gain,
+        ..OutboxAnswer::default()
+    })
 }
 
 /// Changes every effect that is named, or every dead letter; in one append, so

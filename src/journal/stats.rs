@@ -105,6 +105,8 @@ pub struct Stats {
     pub compactions: u64,
     /// Whether space is being gained right now.
     pub compacting: bool,
+    /// Why the last compaction that was asked for found nothing to gain.
+    pub no_gain: Option<Box<str>>,
     /// Segments given up because a sync failed.
     pub poisoned: u64,
     /// Free bytes of the filesystem, when last looked.

@@ -62,6 +62,8 @@ pub struct OutboxAnswer {
     pub stats: Option<OutboxStatus>,
     /// Why nothing was done.
     pub error: Option<String>,
+    /// Why a compaction finds nothing to gain.
+    pub no_gain: Option<String>,
 }
 
 /// One kept effect. Only `show` says more than the first four.
@@ -119,15 +121,18 @@ pub struct OutboxLetter {
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct OutboxStatus {
-    /// `recovering`, `ok`, `draining`, `degraded`, `bypass`, `full` or `failed`.
+    /// `recovering`, `ok`, `draining`, `degraded`, `low`, `bypass`, `full` or
+    /// `failed`.
     pub state: String,
+    /// Why it is so, if it is not as it should be.
+    pub why: Option<String>,
     /// How far the reading of what an earlier run has left is, until it is done.
     pub recovering: Option<RecoveryStatus>,
     /// Effects to be published.
     pub depth: u64,
     /// Effects given up.
     pub dead: u64,
-    /// Lanes with kept effects.
+    /// Lanes with effects to be published.
     pub lanes: u64,
     /// Age of the oldest effect to be published, in milliseconds.
     pub oldest_age_ms: u64,

@@ -80,7 +80,8 @@ fn what_cannot_be_kept_is_refused_what_is_kept_is_published_and_it_recovers_by_i
             let kept = send_until_refused(&mut daemon, 50);
             assert!(send(&mut daemon, 900).is_err(), "and goes on so");
             let (code, text) = chain.run(&["status"]);
-            assert!(code == 1 && text.contains("outbox    bypass"), "{text}");
+            assert!(code == 1 && text.contains("outbox    low"), "{text}");
+            assert!(text.contains("! outbox  the disk is "), "{text}");
 
             let mut peer = chain.transport("test").accept();
             assert_eq!(peer.accept_messages(kept as usize), numbers(kept));
@@ -99,6 +100,79 @@ fn what_cannot_be_kept_is_refused_what_is_kept_is_published_and_it_recovers_by_i
             assert_eq!(peer.accept_messages(1), ["777"], "nothing came again");
         },
     );
+}
+
+#[test]
+fn a_disk_too_small_is_told_at_the_start_and_kept_on_once_it_has_a_little_room() {
+    on_a_small_disk(
+        "full::a_disk_too_small_is_told_at_the_start_and_kept_on_once_it_has_a_little_room",
+        |chain, disk| {
+            disk.size(200);
+            let up = chain.command(&["up"]).output().expect("runs");
+            let said = String::from_utf8_lossy(&up.stderr);
+            assert!(up.status.success(), "{said}");
+            assert!(
+                said.contains("the outbox is low: the disk is too small"),
+                "{said}"
+            );
+            let mut daemon = chain.daemon();
+            let error = send(&mut daemon, 0).expect_err("no room");
+            assert!(
+                error.starts_with("unrecorded: the disk is too small"),
+                "{error}"
+            );
+            // Over 256 MiB, and under twice as much.
+            disk.size(400);
+            accepts_again(&mut daemon, 0);
+            let (code, text) = chain.run(&["status"]);
+            assert!(
+                !text.contains("low") && !text.contains("! outbox"),
+                "{text}"
+            );
+            assert_eq!(code, 0, "{text}");
+        },
+    );
+}
+
+#[test]
+fn an_outbox_of_full_size_says_so_and_is_emptied_by_its_own_verbs() {
+    let small = "[outbox]\nmax_bytes = \"64MiB\"";
+    let chain = Chain::up(&OUTBOX.replace("[outbox]", small));
+    let mut daemon = chain.daemon();
+    let padding = "x".repeat(1_000_000);
+    let mut send = |n: u32| {
+        let payload = format!(":\"{n} {padding}\"}}");
+        daemon.send(
+            n,
+            &effect("test", &format!("s{}", n % 8), n).replace(&format!(":{n}}}"), &payload),
+        );
+        daemon.read().1.map_or(Ok(()), Err)
+    };
+    let count = (0..100).find(|n| {
+        let full = "unrecorded: the journal is full";
+        send(*n).is_err_and(|error| error == full || panic!("{error}"))
+    });
+    let count = count.expect("it is full");
+    for n in count..count + 20 {
+        assert_eq!(
+            send(n).expect_err("it is full"),
+            "unrecorded: the journal is full"
+        );
+    }
+    let (code, text) = chain.run(&["status"]);
+    assert!(code == 1 && text.contains("outbox    full"), "{text}");
+    assert!(text.contains("! outbox  it has its max_bytes"), "{text}");
+
+    let newest: Vec<_> = (count - count / 3..count).map(uuid).collect();
+    let args = ["outbox", "drop"].into_iter();
+    let args: Vec<_> = args.chain(newest.iter().map(String::as_str)).collect();
+    assert_eq!(chain.run(&args).0, 0);
+    assert!(send(900).is_err(), "the space is not gained yet");
+    let (code, text) = chain.run(&["outbox", "compact"]);
+    assert!(code == 0 && text.contains("it was"), "{text}");
+    eventually("there is room", || send(901).is_ok());
+    let (_, text) = chain.run(&["outbox", "compact"]);
+    assert!(text.contains("all of it is needed"), "{text}");
 }
 
 #[test]

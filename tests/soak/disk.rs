@@ -61,7 +61,12 @@ impl Disk {
     }
 
     pub fn empty(&self) {
-        assert!(self.resize(MIB * 1024), "the disk can be emptied");
+        self.size(MIB);
+    }
+
+    /// As if it had so many MiB in all.
+    pub fn size(&self, mib: u64) {
+        assert!(self.resize(mib * 1024), "the disk can be resized");
     }
 
     fn resize(&self, kib: u64) -> bool {

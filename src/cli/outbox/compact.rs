@@ -22,7 +22,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 pub(super) async fn run(paths: &Paths, json: bool) -> Result<(), Failure> {
     let before = ask::stats(paths).await?;
-    ask(paths, &of(OutboxVerb::Compact, Vec::new())).await?;
+    let answer = ask(paths, &of(OutboxVerb::Compact, Vec::new())).await?;
     let until = Instant::now() + PATIENCE;
     let mut after = ask::stats(paths).await?;
     while after.compacting && Instant::now() < until {
@@ -33,14 +33,15 @@ pub(super) async fn run(paths: &Paths, json: bool) -> Result<(), Failure> {
         return tell::object(&json!({
             "bytes_before": before.bytes, "bytes": after.bytes,
             "segments": after.segments, "compacting": after.compacting,
+            "no_gain": answer.no_gain,
         }));
     }
     let (was, is) = (mega(before.bytes), mega(after.bytes));
     let segments = after.segments;
-    let more = if after.compacting {
-        " · it goes on; falco outbox stats says how far it is"
-    } else {
-        ""
+    let more = match answer.no_gain {
+        _ if after.compacting => " · it goes on; falco outbox stats says how far it is".to_owned(),
+        Some(why) => format!(" · {why}"),
+        None => String::new(),
     };
     output::line(&format!("{is} in {segments} segments, it was {was}{more}"))
 }

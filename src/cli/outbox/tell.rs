@@ -116,7 +116,11 @@ pub(in crate::cli) fn summary(outbox: &OutboxStatus) -> String {
             "\n! outbox  {count} damaged ranges; falco outbox verify says where"
         );
     }
-    if let Some(error) = &outbox.last_error {
+    if let Some(why) = &outbox.why {
+        _ = write!(text, "\n! outbox  {}", output::visible(why));
+    }
+    let error = outbox.last_error.as_ref();
+    if let Some(error) = error.filter(|error| outbox.why.as_ref() != Some(error)) {
         _ = write!(text, "\n! outbox  {}", output::visible(error));
     }
     if let Some(inbox) = &outbox.inbox {

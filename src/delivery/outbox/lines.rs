@@ -26,6 +26,8 @@ pub(super) struct Lines<B> {
     /// By route.
     routes: Vec<Turns>,
     body_bytes: usize,
+    /// Lanes with something to be published.
+    open: usize,
     /// Lanes that were paused, some of which may be gone.
     paused: Vec<Slot>,
 }
@@ -51,6 +53,8 @@ struct Queue<B> {
     writing: usize,
     /// Records of this lane, whatever their state.
     records: usize,
+    /// Whether it is counted among the open ones.
+    is_open: bool,
     line: Line,
     is_paused: bool,
     /// Changes of waiting records that are not decided yet.
@@ -92,12 +96,14 @@ impl<B: Weight> Lines<B> {
             by_key: HashMap::new(),
             routes: Vec::new(),
             body_bytes: 0,
+            open: 0,
             paused: Vec::new(),
         }
     }
 
-    pub(super) fn lanes(&self) -> usize {
-        self.by_key.len()
+    /// Lanes with something to be published; dead letters are not.
+    pub(super) fn open(&self) -> usize {
+        self.open
     }
 
     pub(super) fn holds(&self, route: usize, lane: &LaneKey) -> bool {
@@ -116,11 +122,13 @@ impl<B: Weight> Lines<B> {
     /// One more of this lane is on its way to the disk.
     pub(super) fn begin_write(&mut self, slot: Slot) {
         self.queue_mut(slot).writing += 1;
+        self.count(slot);
     }
 
     /// One is so no more.
     pub(super) fn end_write(&mut self, slot: Slot) {
         self.queue_mut(slot).writing -= 1;
+        self.count(slot);
     }
 
     pub(super) fn place(&self, slot: Slot) -> (usize, &LaneKey) {
@@ -155,6 +163,7 @@ impl<B: Weight> Lines<B> {
             loaded: 0,
             writing: 0,
             records: 0,
+            is_open: false,
             line: Line::None,
             is_paused: false,
             held: 0,
@@ -272,6 +281,7 @@ impl<B: Weight> Lines<B> {
 
     /// Puts a lane where it belongs.
     fn line_up(&mut self, slot: Slot) {
+        self.count(slot);
         let queue = self.queue_mut(slot);
         let (wants, route) = (queue.wants(), queue.route);
         if std::mem::replace(&mut queue.line, wants) == wants {
@@ -282,6 +292,14 @@ impl<B: Weight> Lines<B> {
             Line::Hungry => self.routes[route].hungry.push_back(slot),
             Line::None => {}
         }
+    }
+
+    fn count(&mut self, slot: Slot) {
+        let queue = self.queue_mut(slot);
+        let is_open = queue.loaded + queue.writing > 0 || !queue.waiting.is_empty();
+        let was_open = std::mem::replace(&mut queue.is_open, is_open);
+        self.open += usize::from(is_open);
+        self.open -= usize::from(was_open);
     }
 
     fn queue(&self, slot: Slot) -> &Queue<B> {

@@ -200,6 +200,22 @@ fn while_a_drop_is_not_decided_nothing_of_its_lane_is_loaded_and_order_is_kept()
 }
 
 #[test]
+fn a_lane_with_nothing_but_dead_letters_is_not_counted() {
+    let mut outbox = Outbox::<Body>::new();
+    (0..4).for_each(|n| record(&mut outbox, n, n.into(), 1));
+    assert_eq!(outbox.backlog().lanes, 4);
+    assert_eq!(loads(&mut outbox, true).len(), 4);
+    (0..2).for_each(|n| assert!(outbox.handle_dead(id(n))));
+    outbox.handle_published(id(2));
+    assert_eq!(outbox.backlog().lanes, 1);
+    outbox.handle_restored(id(9), home(9), true);
+    outbox.handle_offered(id(10), home(10));
+    assert_eq!(outbox.backlog().lanes, 2);
+    outbox.handle_unrecorded(id(10));
+    assert_eq!(outbox.backlog().lanes, 1);
+}
+
+#[test]
 fn an_outbox_that_is_empty_holds_nothing() {
     let mut outbox = Outbox::<Body>::new();
     record(&mut outbox, 1, 1, 5);

@@ -198,3 +198,77 @@ fn a_segment_whose_removal_was_not_synced_goes_all_the_same() {
     let after = rig.core.stats().segments;
     assert!(after < before && after <= 2, "{after} of {before}");
 }
+
+/// Commits effects until the journal is full; returns how many it took.
+fn fill(rig: &mut Rig) -> u64 {
+    (0..100_000)
+        .find(|&i| rig.commit(vec![Entry::Effect(effect(i))]).is_err())
+        .expect("it is full")
+}
+
+fn compact(rig: &mut Rig) {
+    rig.core.compact(rig.now);
+    while rig.core.stats().compacting {
+        rig.tick();
+    }
+}
+
+#[test]
+fn a_full_journal_is_emptied_by_who_asks_wherever_there_is_something_to_gain() {
+    for is_newest in [false, true] {
+        let config = Config {
+            segment_bytes_max: 400_000,
+            bytes_max: 1_000_000,
+            ..small(Sync::Always)
+        };
+        let mut rig = Rig::new(&config);
+        let count = fill(&mut rig);
+        rig.entries.pop();
+        assert_eq!(rig.core.health(), Health::Full);
+        // Of two segments nothing is dropped, and of the third two in five.
+        let from = if is_newest {
+            count * 4 / 5
+        } else {
+            count * 2 / 5
+        };
+        let dropped = (from..from + count / 5)
+            .filter(|i| i % 5 < 2)
+            .map(|i| Entry::Discard(id(i)));
+        rig.commit(dropped.collect()).expect("recorded");
+        idle(&mut rig, 100);
+        assert_eq!(rig.core.health(), Health::Full, "not worth it by itself");
+        compact(&mut rig);
+        assert_eq!(rig.core.stats().no_gain, None);
+        assert_eq!(rig.core.health(), Health::Ok);
+        rig.commit(vec![Entry::Effect(effect(count))])
+            .expect("recorded");
+        let (told, recovered) = Rig::reopened(&rig.disk, &config);
+        assert_eq!(told, Told::by(&rig.entries));
+        assert_eq!(recovered.report.damage, []);
+    }
+}
+
+#[test]
+fn a_compaction_that_gains_nothing_says_why_and_copies_nothing() {
+    let config = Config {
+        segment_bytes_max: 400_000,
+        bytes_max: 1_000_000,
+        ..small(Sync::Always)
+    };
+    let mut rig = Rig::new(&config);
+    let count = fill(&mut rig);
+    let (files, records) = (segments(&rig), rig.core.stats().records);
+    compact(&mut rig);
+    let why = rig.core.stats().no_gain.clone().expect("a reason");
+    assert!(why.starts_with("all of it is needed"), "{why}");
+    assert_eq!((segments(&rig), rig.core.stats().records), (files, records));
+    let dropped = (0..count).filter(|i| i % 3 == 0);
+    rig.commit(dropped.map(|i| Entry::Discard(id(i))).collect())
+        .expect("recorded");
+    rig.disk.set_capacity(Some(rig.disk.used() + 50_000));
+    rig.pass(Duration::from_secs(2));
+    rig.tick();
+    compact(&mut rig);
+    let why = rig.core.stats().no_gain.clone().expect("a reason");
+    assert!(why.contains("have to be free"), "{why}");
+}

@@ -372,3 +372,54 @@ fn an_effect_that_is_there_is_not_taken_twice() {
     let (told, _) = Rig::reopened(&rig.disk, &config);
     assert_eq!(told.live, [(other, None)]);
 }
+
+#[test]
+fn a_disk_that_was_nearly_full_is_used_again_with_little_more_than_the_low_water_free() {
+    let config = Config {
+        low_water_bytes: 1_000_000,
+        ..small(Sync::Always)
+    };
+    let mut rig = Rig::new(&config);
+    let mut with_free = |bytes: u64, i: u64| {
+        rig.disk.set_capacity(Some(rig.disk.used() + bytes));
+        rig.pass(Duration::from_secs(2));
+        let recorded = rig.commit(vec![Entry::Effect(effect(i))]);
+        (recorded.map(drop), rig.core.health())
+    };
+    assert_eq!(with_free(1_050_000, 0), (Ok(()), Health::Ok));
+    let (refused, health) = with_free(900_000, 1);
+    assert_eq!(refused, Err(Unrecorded::DiskLow));
+    assert!(!health.admits());
+    assert_eq!(
+        with_free(1_050_000, 2).0,
+        Err(Unrecorded::DiskLow),
+        "not yet"
+    );
+    assert_eq!(with_free(1_100_000, 3), (Ok(()), Health::Ok));
+}
+
+#[test]
+fn a_disk_below_the_low_water_or_too_small_says_with_how_much_it_would_do() {
+    let config = Config {
+        low_water_bytes: 2_000_000,
+        reserve_bytes: 500_000,
+        ..small(Sync::Always)
+    };
+    for (used, total, told) in [
+        (
+            0,
+            1_900_000,
+            "of its 1 MB, more than 3 MB would have to be free",
+        ),
+        (6_000_000, 7_000_000, "with more than 3 MB"),
+    ] {
+        let ballast = ("ballast".to_owned(), vec![0; used]);
+        let disk = Lying::holding(&BTreeMap::from([ballast]));
+        disk.set_capacity(Some(total));
+        let (rig, _) = Rig::open(&disk, &config).expect("it opens");
+        let Health::Bypass { why } = rig.core.health() else {
+            panic!("{:?}", rig.core.health());
+        };
+        assert!(why.contains(told), "{why}");
+    }
+}

@@ -37,6 +37,10 @@ const AGAIN_AFTER: Duration = Duration::from_secs(10);
 /// A journal below this is not worth copying.
 const WORTH_IT: u64 = 128 << 20;
 
+/// What an operator's compaction has to gain in a segment: less is about what
+/// beginning another one costs.
+const GAIN_MIN: u64 = 64 << 10;
+
 /// More closed segments than this are worth copying together.
 const SEALED_MAX: usize = 8;
 
@@ -67,12 +71,52 @@ struct Source {
 }
 
 impl<S: Storage> Core<S> {
-    /// Empties what can be emptied, whatever it is worth.
+    /// Gains what can be gained, whatever it is worth: empties the segments up
+    /// to the last one with a gain, for none goes before the older ones.
     pub(in crate::journal) fn compact(&mut self, now: Now) {
-        self.rotate(now);
-        let sealed = self.sealed();
-        self.compaction.forced_to = sealed.checked_sub(1).map(|at| self.index.segments[at].id);
+        let before = (self.stats.compactions, self.index.bytes());
+        let active = self.index.segments.back().filter(|_| self.active.is_some());
+        if active.is_some_and(|active| self.has_gain(active, now)) {
+            self.rotate(now);
+        }
+        let sealed = self.index.segments.iter().take(self.sealed());
+        let gains = sealed.rev().find(|segment| self.has_gain(segment, now));
+        self.compaction.forced_to = gains.map(|segment| segment.id);
+        let has_gain = gains.is_some();
         self.maintain(now);
+        let is_moving = self.is_compacting()
+            || before.0 < self.stats.compactions
+            || self.index.bytes() < before.1;
+        self.stats.no_gain = (!is_moving).then(|| self.why_no_gain(has_gain, now).into());
+    }
+
+    fn has_gain(&self, segment: &Segment, now: Now) -> bool {
+        GAIN_MIN < segment.bytes.saturating_sub(self.to_copy(segment, now))
+    }
+
+    /// Why a compaction that was asked for does not begin.
+    fn why_no_gain(&self, has_gain: bool, now: Now) -> String {
+        let front = self.index.segments.front();
+        let stuck = self.compaction.stuck.as_ref().map(|stuck| stuck.id);
+        match front {
+            _ if self.mode != Mode::Working => "the journal cannot be written now".to_owned(),
+            _ if !has_gain => {
+                let minutes = self.config.dedupe_horizon.as_secs() / 60;
+                format!(
+                    "all of it is needed: kept effects, dead letters, and ids of the last {minutes} minutes"
+                )
+            }
+            _ if self.watch.is_low => self.watch.why(&self.config).into(),
+            Some(front) if stuck == Some(front.id) => {
+                let name = front.name();
+                format!("{name} cannot be emptied; falco outbox verify may say why")
+            }
+            front => {
+                let needed = front.map_or(0, |front| 2 * self.to_copy(front, now));
+                let (needed, free) = (needed / 1_000_000, self.watch.space.free / 1_000_000);
+                format!("{needed} MB have to be free on its disk meanwhile, and {free} MB are")
+            }
+        }
     }
 
     /// Whether a segment is being emptied.
@@ -196,7 +240,7 @@ impl<S: Storage> Core<S> {
 
     fn is_worth_it(&self, front: &Segment, sealed: usize, now: Now) -> bool {
         if self.compaction.forced_to.is_some_and(|to| front.id <= to) {
-            return self.to_copy(front, now) < front.bytes / 2;
+            return true;
         }
         let all = self.index.segments.iter();
         let needed: u64 = all.map(|segment| self.to_copy(segment, now)).sum();
@@ -288,16 +332,16 @@ impl<S: Storage> Core<S> {
 
     /// All of it was copied, and the copies are durable.
     fn emptied(&mut self, id: u32, now: Now) {
-        let Some(segment) = self.index.segment(id) else {
-            return;
-        };
-        if 0 < segment.live {
-            // Records that stand where no line begins; they stay there.
-            let again_at = None;
-            self.compaction.stuck = Some(Stuck { id, again_at });
-            return;
+        // It is gone already if nothing in it was remembered.
+        if let Some(segment) = self.index.segment(id) {
+            if 0 < segment.live {
+                // Records that stand where no line begins; they stay there.
+                let again_at = None;
+                self.compaction.stuck = Some(Stuck { id, again_at });
+                return;
+            }
+            (segment.done, segment.done_bytes) = (0, 0);
         }
-        (segment.done, segment.done_bytes) = (0, 0);
         self.stats.compactions += 1;
         self.drop_dead(now);
         // Whoever looks in between sees that there is more to do.

@@ -1,7 +1,18 @@
 //! How full the disk is, and what is kept back for it.
+//!
+//! ```text
+//!      free < low water                     low water + margin < free
+//!  ok ──────────────────▶ low: nothing opened ──────────────────────▶ ok
+//! ```
+//!
+//! The margin is a sixteenth of the low water, and at least twice the reserve:
+//! enough not to go back and forth, and little enough to be reached on a small
+//! disk. The reserve is made anew only with twice the low water free.
 
 use std::io;
 use std::time::{Duration, Instant};
+
+use tracing::{info, warn};
 
 use super::super::config::Config;
 use super::super::storage::{Space, Storage, StoredFile};
@@ -17,7 +28,7 @@ const RESERVE: &str = "reserve.bin";
 pub(super) struct Watch {
     pub(super) space: Space,
     looked: Option<Instant>,
-    /// Nothing is opened until there is plenty again.
+    /// Nothing is opened until there is room again.
     pub(super) is_low: bool,
     has_reserve: bool,
 }
@@ -41,15 +52,44 @@ impl Watch {
         let Ok(space) = storage.space() else { return };
         self.space = space;
         let low = low_water(config, space);
-        let plenty = (2 * low).max(2 * config.reserve_bytes);
+        let was_low = self.is_low;
         if space.free < low {
             self.is_low = true;
-        } else if plenty < space.free {
+        } else if enough(config, space) < space.free {
             self.is_low = false;
-            if !self.has_reserve {
-                self.has_reserve = reserve(storage, config.reserve_bytes).is_ok();
-            }
         }
+        match (was_low, self.is_low) {
+            (false, true) => warn!(
+                free = space.free,
+                low_water = low,
+                "The outbox's disk is nearly full; no effect is kept."
+            ),
+            (true, false) => info!(
+                free = space.free,
+                "The outbox's disk has room again; effects are kept."
+            ),
+            _ => {}
+        }
+        let plenty = (2 * low).max(2 * config.reserve_bytes);
+        if !self.has_reserve && plenty < space.free {
+            self.has_reserve = reserve(storage, config.reserve_bytes).is_ok();
+        }
+    }
+
+    /// Why nothing is opened while the disk is low.
+    pub(super) fn why(&self, config: &Config) -> Box<str> {
+        let Space { free, total } = self.space;
+        let (low, enough) = (low_water(config, self.space), enough(config, self.space));
+        let mega = |bytes: u64| bytes / 1_000_000;
+        if enough < free {
+            return "the disk is nearly full: a write found no room".into();
+        }
+        if total <= enough {
+            let (total, enough) = (mega(total), mega(enough));
+            return format!("the disk is too small: of its {total} MB, more than {enough} MB would have to be free").into();
+        }
+        let (low, enough) = (mega(low), mega(enough));
+        format!("the disk is nearly full: with less than {low} MB free no effect is kept, with more than {enough} MB they are again").into()
     }
 
     /// Gives the reserve back because a write found no room; returns whether
@@ -64,6 +104,12 @@ impl Watch {
 fn low_water(config: &Config, space: Space) -> u64 {
     let percent = space.total / 100 * u64::from(config.low_water_percent);
     config.low_water_bytes.max(percent)
+}
+
+/// With more than this free, a disk that was low is so no more.
+fn enough(config: &Config, space: Space) -> u64 {
+    let low = low_water(config, space);
+    low + (low / 16).max(2 * config.reserve_bytes)
 }
 
 fn reserve<S: Storage>(storage: &S, bytes: u64) -> io::Result<()> {

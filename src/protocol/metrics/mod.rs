@@ -13,11 +13,12 @@ use page::{Page, number};
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// How an outbox can be.
-const OUTBOX_STATES: [&str; 7] = [
+const OUTBOX_STATES: [&str; 8] = [
     "recovering",
     "ok",
     "draining",
     "degraded",
+    "low",
     "bypass",
     "full",
     "failed",

@@ -88,7 +88,7 @@ impl Keeper {
 
     fn why_not(&self) -> String {
         match self.stage.health() {
-            Some(Health::Bypass { why }) => why.into(),
+            Some(Health::Bypass { why } | Health::Failed { why }) => why.into(),
             Some(Health::Full) => Unrecorded::Full.to_string(),
             _ => "what an earlier run has left of its lane is published first".to_owned(),
         }

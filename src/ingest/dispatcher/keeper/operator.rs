@@ -5,7 +5,9 @@ use tokio::sync::oneshot;
 use super::super::ways::Ways;
 use super::Keeper;
 use crate::delivery::{Kept, Unable, Wish};
-use crate::journal::{BUCKETS_US, DeadLetter, Entry, Health, Histogram, Stored, Unrecorded};
+use crate::journal::{
+    BUCKETS_US, DeadLetter, Entry, Health, Histogram, OnFailure, Stored, Unrecorded,
+};
 use crate::protocol::envelope::Operation;
 use crate::protocol::id::EffectId;
 use crate::protocol::outbox::{
@@ -145,9 +147,12 @@ impl Keeper {
             return;
         };
         self.shutdown.spawn(async move {
-            let asked = journal.compact().await;
+            let mut asked = journal.compact().await;
+            // Answered after what was asked before.
+            asked = asked.and(journal.read(Vec::new()).await.map(drop));
             _ = answer.send(OutboxAnswer {
                 error: asked.err().map(|error| error.to_string()),
+                no_gain: journal.stats().no_gain.map(Into::into),
                 ..OutboxAnswer::default()
             });
         });
@@ -226,6 +231,7 @@ impl Keeper {
         let age = |at: u64| now.saturating_sub(at);
         let mut status = OutboxStatus {
             state: self.state().to_owned(),
+            why: self.why(),
             depth: backlog.open as u64,
             dead: backlog.dead as u64,
             lanes: backlog.lanes as u64,
@@ -266,8 +272,26 @@ impl Keeper {
             Some(Health::Ok) if !self.config.records => "draining",
             Some(Health::Ok) => "ok",
             Some(Health::Degraded { .. }) => "degraded",
+            // Without leave to go around it, effects are refused.
+            Some(Health::Bypass { .. }) if self.config.journal.on_failure == OnFailure::Exit => {
+                "low"
+            }
             Some(Health::Bypass { .. }) => "bypass",
             Some(Health::Full) => "full",
+        }
+    }
+
+    /// Why it is not as it should be.
+    fn why(&self) -> Option<String> {
+        match self.stage.health()? {
+            Health::Ok => None,
+            Health::Degraded { why } | Health::Bypass { why } | Health::Failed { why } => {
+                Some(why.into())
+            }
+            Health::Full => Some(
+                "it has its max_bytes: no effect is kept until others are published or dropped"
+                    .to_owned(),
+            ),
         }
     }
 }

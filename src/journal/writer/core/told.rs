@@ -15,10 +15,10 @@ impl<S: Storage> Core<S> {
     pub(in crate::journal) fn health(&self) -> Health {
         match (&self.mode, &self.degraded) {
             (Mode::Failed { why }, _) => Health::Failed { why: why.clone() },
-            (Mode::Bypassed { why, .. }, _) => Health::Bypass { why: why.clone() },
             _ if self.watch.is_low => Health::Bypass {
-                why: "the disk is nearly full".into(),
+                why: self.watch.why(&self.config),
             },
+            (Mode::Bypassed { why, .. }, _) => Health::Bypass { why: why.clone() },
             _ if self.is_full() => Health::Full,
             (Mode::Working, Some(why)) => Health::Degraded { why: why.clone() },
             (Mode::Working, None) => Health::Ok,
