@@ -20,12 +20,12 @@ use super::settings::{Instance, Logging, private_directory};
 use super::upkeep;
 use crate::clock;
 use crate::net::notify::Notifier;
-use crate::net::unix::{self, BindError};
+use crate::net::unix::{self, BindError, Peer};
 use crate::paths::Paths;
 use crate::process;
 use crate::process::capture::Logs;
 use crate::process::family;
-use crate::process::identity::Identity;
+use crate::process::identity::{Identity, is_ending};
 use crate::process::inherited::Inherited;
 use crate::process::lease::LeaseError;
 use crate::process::manager::Manager;
@@ -357,18 +357,25 @@ fn cannot(doing: &str, error: &std::io::Error) -> Failure {
     Failure::new(Exit::CannotCreate, format!("failed to {doing}: {error}"))
 }
 
-/// Does `attempt` again while the path is in use: children of a supervisor that
-/// was killed die with it, but a moment later than its lock is free.
+/// Does `attempt` again while the path is in use by somebody who is ending: a
+/// supervisor that was killed and its children go, but its lock is free a moment
+/// before all they had is.
 pub(super) fn once_free<T>(attempt: impl Fn() -> Result<T, BindError>) -> Result<T, Failure> {
     let deadline = Instant::now() + DYING_PATIENCE;
     loop {
         match attempt() {
-            Err(BindError::InUse { .. }) if Instant::now() < deadline => {
+            Err(BindError::InUse { peer, .. }) if is_passing(peer) && Instant::now() < deadline => {
                 std::thread::sleep(DYING_LOOK);
             }
             done => return done.map_err(|e| cannot_bind(&e)),
         }
     }
+}
+
+/// Whether who listens is ending; where nobody tells who it is, it may be.
+fn is_passing(peer: Option<Peer>) -> bool {
+    let pid = peer.and_then(|peer| u32::try_from(peer.pid).ok());
+    pid.is_none_or(is_ending)
 }
 
 fn cannot_bind(error: &BindError) -> Failure {

@@ -65,6 +65,13 @@ impl Identity {
     }
 }
 
+/// Whether `pid` is on its way out or gone: what it still has open is free in a
+/// moment.
+#[must_use]
+pub fn is_ending(pid: u32) -> bool {
+    Stat::of(pid).is_none_or(|stat| stat.is_ending || stat.has_ended())
+}
+
 impl Identity {
     /// Kills this very process: it is held while it is compared, so that its pid
     /// cannot come to mean another one in between.
@@ -96,6 +103,22 @@ mod tests {
         assert!(sleep.try_wait().unwrap().is_none());
         identity.kill().unwrap();
         assert!(!sleep.wait().unwrap().success());
+    }
+
+    #[test]
+    fn a_process_is_ending_from_its_exit_on_and_not_before() {
+        assert!(!is_ending(std::process::id()));
+        let mut child = std::process::Command::new("sleep")
+            .arg("1000")
+            .spawn()
+            .unwrap();
+        assert!(!is_ending(child.id()));
+        Identity::of(child.id()).unwrap().kill().unwrap();
+        while !is_ending(child.id()) {
+            std::thread::yield_now();
+        }
+        child.wait().unwrap();
+        assert!(is_ending(child.id()));
     }
 
     #[test]

@@ -26,6 +26,8 @@ pub(super) struct Stat {
     pub(super) parent: u32,
     /// The process group.
     pub(super) group: i32,
+    /// Whether it is on its way out, and what it had open is being closed.
+    pub(super) is_ending: bool,
     /// When it started, in the kernel's own unit.
     pub(super) start: u64,
     /// CPU time used, in clock ticks; 0 where it is not told.
@@ -100,6 +102,7 @@ mod tests {
             group: 0,
             start: 0,
             cpu_ticks: 0,
+            is_ending: false,
         }
     }
 

@@ -8,6 +8,9 @@ use nix::unistd::{SysconfVar, sysconf};
 use super::Stat;
 use crate::process::usage::Usage;
 
+/// The flag of a process that has begun to exit.
+const PF_EXITING: u64 = 0x4;
+
 pub(super) fn pids() -> Vec<u32> {
     let Ok(entries) = fs::read_dir("/proc") else {
         return Vec::new();
@@ -40,8 +43,10 @@ fn parse(text: &str) -> Option<Stat> {
     let state = fields.next()?.chars().next()?;
     let parent = fields.next()?.parse().ok()?;
     let group = fields.next()?.parse().ok()?;
-    // Fields 14 and 15 are user and system time; the group was field 5.
-    let user: u64 = fields.nth(8)?.parse().ok()?;
+    // The group was field 5; field 9 has the flags of <linux/sched.h>.
+    let flags: u64 = fields.nth(3)?.parse().ok()?;
+    // Fields 14 and 15 are user and system time.
+    let user: u64 = fields.nth(4)?.parse().ok()?;
     let system: u64 = fields.next()?.parse().ok()?;
     // Field 22.
     let start = fields.nth(6)?.parse().ok()?;
@@ -49,6 +54,7 @@ fn parse(text: &str) -> Option<Stat> {
         state,
         parent,
         group,
+        is_ending: flags & PF_EXITING != 0,
         start,
         cpu_ticks: user + system,
     })
@@ -86,6 +92,7 @@ mod tests {
             state: 'S',
             parent: 1,
             group: 7,
+            is_ending: false,
             start: 99_887,
             cpu_ticks: 110,
         };

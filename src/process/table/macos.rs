@@ -81,6 +81,7 @@ pub(super) fn stat(pid: u32) -> Option<Stat> {
             state: state(info.pbi_status),
             parent: info.pbi_ppid,
             group: info.pbi_pgid.cast_signed(),
+            is_ending: info.pbi_flags & PROC_FLAG_INEXIT != 0,
             start: info.pbi_start_tvsec * 1_000_000 + info.pbi_start_tvusec,
             cpu_ticks: 0,
         }),
@@ -88,6 +89,9 @@ pub(super) fn stat(pid: u32) -> Option<Stat> {
         Err(_) => None,
     }
 }
+
+/// The flag of a process that has begun to exit, of <sys/proc_info.h>.
+const PROC_FLAG_INEXIT: u32 = 0x4;
 
 /// A process of another user, which we could not signal either: its start is
 /// not told.
@@ -97,6 +101,7 @@ fn of_another(pid: u32) -> Option<Stat> {
         state: state(info.pbsi_status),
         parent: info.pbsi_ppid,
         group: info.pbsi_pgid.cast_signed(),
+        is_ending: info.pbsi_flags & PROC_FLAG_INEXIT != 0,
         start: 0,
         cpu_ticks: 0,
     })
