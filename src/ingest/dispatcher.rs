@@ -15,6 +15,8 @@ mod outboxes;
 pub(crate) mod played;
 mod rate;
 mod sums;
+#[cfg(test)]
+mod tests;
 mod ways;
 
 use std::time::Duration;
@@ -517,17 +519,18 @@ impl Dispatcher {
         }
     }
 
-    /// From here on nothing is sent, and what sessions still hand over is
-    /// refused.
+    /// From here on nothing is sent, and what sessions still hand over shares
+    /// the fate of what is before it in its lane: behind effects that fail now,
+    /// nothing may be kept.
     fn begin_stop(&mut self) {
         let until = Instant::now() + self.grace;
         self.stop = Stop::Draining { until };
-        for way in self.ways.iter_mut() {
-            way.handle_shutdown(Instant::now().into_std());
-        }
         self.submissions.close();
         while let Ok(submission) = self.submissions.try_recv() {
             self.take(submission);
+        }
+        for way in self.ways.iter_mut() {
+            way.handle_shutdown(Instant::now().into_std());
         }
         let now = Instant::now().into_std();
         let waiting: usize = self.ways.iter().map(|w| w.lanes.depth(now).effects).sum();

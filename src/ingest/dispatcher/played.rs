@@ -66,7 +66,7 @@ impl Time {
 pub(crate) struct Played {
     dispatcher: Dispatcher,
     acks: BTreeMap<u64, mpsc::Receiver<Vec<Ack>>>,
-    _ends: (mpsc::Sender<Submission>, mpsc::Sender<Query>),
+    ends: (mpsc::Sender<Submission>, mpsc::Sender<Query>),
 }
 
 impl Played {
@@ -100,7 +100,7 @@ impl Played {
         let mut played = Self {
             dispatcher,
             acks: BTreeMap::new(),
-            _ends: (submit, query),
+            ends: (submit, query),
         };
         let recovered = Event::Recovered(Box::new(recovered));
         played.dispatcher.handle_kept(recovered);
@@ -142,6 +142,20 @@ impl Played {
     /// Does what its loop does after an event.
     pub(crate) fn advance(&mut self, time: &Time) {
         let _inside = time.runtime.enter();
+        self.dispatcher.advance();
+    }
+
+    /// Whether what arrives is recorded.
+    pub(crate) fn records(&self) -> bool {
+        self.dispatcher.keeper.as_ref().is_some_and(Keeper::records)
+    }
+
+    /// It is to stop, while effects of a session have come and are not taken.
+    pub(crate) fn stop(&mut self, time: &Time, connection: u64, effects: Vec<SideEffect>) {
+        let _inside = time.runtime.enter();
+        let effects = Submission::Effects(SessionId(connection), effects);
+        self.ends.0.try_send(effects).expect("room for one");
+        self.dispatcher.begin_stop();
         self.dispatcher.advance();
     }
 

@@ -301,8 +301,21 @@ impl World {
             Body::Direct(_) => 1,
             Body::Kept(kept) => kept.ways(),
         };
-        for way in 0..ways {
-            while self.send_request(way) {}
+        loop {
+            let mut has_sent = false;
+            for way in 0..ways {
+                while self.send_request(way) {
+                    has_sent = true;
+                }
+            }
+            // Whoever asks for requests may learn that one's time is over, and
+            // that is settled before anything else happens.
+            if let Some(kept) = self.falco.kept() {
+                kept.advance();
+            }
+            if !has_sent {
+                return;
+            }
         }
     }
 

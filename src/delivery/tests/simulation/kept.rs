@@ -195,6 +195,12 @@ impl Kept {
         self.wants_turn = self.dice.below(3) == 0 || life.falco.hear(&self.time);
     }
 
+    pub(super) fn advance(&mut self) {
+        if let Some(life) = &mut self.life {
+            life.falco.advance(&self.time);
+        }
+    }
+
     pub(super) fn wake(&mut self) {
         if let Some(life) = &mut self.life {
             life.falco.wake(&self.time);
