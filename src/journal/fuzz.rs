@@ -6,7 +6,7 @@ use super::config::Config;
 use super::record::{self, Salt};
 use super::storage::lying::Lying;
 use super::writer::Now;
-use super::{Reading, open_on, recovery, scan};
+use super::{Done, Live, Reading, Recovered, open_on, recovery, scan};
 
 /// A line, made to fit its checksum where it has the shape for it, reads as one
 /// thing or as nothing.
@@ -54,5 +54,12 @@ pub fn recovery(data: &[u8]) {
     let (_, opened) = open_on(disk.clone(), &config, now, &Reading::default()).expect("as before");
     assert_eq!(opened.live.len(), first.fold.live.len());
     let (_, again) = open_on(disk, &config, now, &Reading::default()).expect("after the repair");
-    assert_eq!((opened.live, opened.done), (again.live, again.done));
+    assert_eq!(told(opened), told(again));
+}
+
+/// All but where its records stand: the end of the log may be written again.
+fn told(recovered: Recovered) -> (Vec<Live>, Vec<Done>) {
+    let mut live = recovered.live;
+    live.iter_mut().for_each(|live| live.seq = 0);
+    (live, recovered.done)
 }

@@ -40,10 +40,16 @@ impl Tail {
         let mut lines = Lines::new(&file);
         let mut tail: Option<Self> = None;
         while let Some(line) = lines.next()? {
-            let found = scan::current(line.bytes, Salt::new(last.salt), older);
-            let Some((text, frame)) = found.filter(|(_, frame)| durable <= frame.q) else {
+            let Some((text, frame)) = scan::current(line.bytes, Salt::new(last.salt), older) else {
+                if tail.is_some() {
+                    // Records may stand in it that only a scan finds.
+                    return Ok(None);
+                }
                 continue;
             };
+            if frame.q < durable {
+                continue;
+            }
             match &mut tail {
                 None if frame.q == durable => {
                     tail = Some(Self {
