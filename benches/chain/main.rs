@@ -7,6 +7,7 @@
 
 #![allow(clippy::print_stdout, clippy::cast_precision_loss, missing_docs)]
 
+mod blackhole;
 mod delay;
 mod lanes;
 mod load;
@@ -39,7 +40,7 @@ fn main() {
         ("throughput", throughput),
         ("distance", distance),
         ("lanes", lanes::idle),
-        ("blackholed", lanes::blackholed),
+        ("blackholed", blackhole::delay),
     ];
     for (name, part) in parts {
         if wanted.is_empty() || wanted.iter().any(|word| name.contains(word.as_str())) {
