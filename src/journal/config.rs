@@ -5,11 +5,13 @@ use std::time::Duration;
 /// When a record counts as recorded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Sync {
-    /// Once it is on stable storage: every batch is synced before it is
-    /// answered.
+    /// Once it is on stable storage: a batch is synced before it is answered.
+    /// What only says that effects were published needs no sync of its own: it
+    /// is synced with the next batch, or 50 ms later. A power cut in between
+    /// costs duplicates, with the ids they had.
     Always,
-    /// Once it is written; what is written is synced this long after the last
-    /// sync, or at 1 MiB of it. A power cut may take that much back.
+    /// Once it is written; it is synced within this time, or at 1 MiB of what
+    /// is not synced. A power cut may take that much back.
     Interval(Duration),
 }
 

@@ -184,6 +184,57 @@ fn what_was_answered_is_kept_when_a_later_sync_fails_for_good() {
 }
 
 #[test]
+fn a_disk_that_has_failed_is_left_alone_for_a_while() {
+    for sync in [Sync::Always, Sync::INTERVAL] {
+        let mut rig = Rig::new(&small(sync));
+        rig.commit(vec![Entry::Effect(effect(0))])
+            .expect("recorded");
+        rig.commit(vec![Entry::Done(vec![id(0)])])
+            .expect("recorded");
+        let (op, nth, times, errno) = (Op::Sync, 0, u64::MAX, EIO);
+        rig.disk.fail(Fault {
+            op,
+            nth,
+            times,
+            errno,
+        });
+        rig.pass(Duration::from_secs(5));
+        rig.core.tick(rig.now);
+        assert!(matches!(rig.core.health(), Health::Bypass { .. }));
+        let due = rig.core.due(rig.now);
+        assert!(rig.now.at + Duration::from_secs(1) <= due, "{sync:?}");
+    }
+}
+
+#[test]
+fn what_only_settles_spends_no_sync_of_its_own() {
+    let config = small(Sync::Always);
+    let mut rig = Rig::new(&config);
+    rig.commit(vec![Entry::Effect(effect(0))])
+        .expect("recorded");
+    let syncs = |rig: &mut Rig| rig.core.stats().syncs.count;
+    let before = syncs(&mut rig);
+    rig.commit(vec![Entry::Done(vec![id(0)])])
+        .expect("recorded");
+    assert_eq!(syncs(&mut rig), before);
+    // With the next that has to be durable.
+    rig.commit(vec![Entry::Effect(effect(1))])
+        .expect("recorded");
+    assert_eq!(syncs(&mut rig), before + 1);
+    assert!(rig.core.is_durable());
+    // Or soon.
+    rig.commit(vec![Entry::Done(vec![id(1)])])
+        .expect("recorded");
+    let due = rig.core.due(rig.now);
+    assert_eq!(due, rig.now.at + Duration::from_millis(50));
+    rig.now.at = due;
+    rig.core.tick(rig.now);
+    assert!(rig.core.is_durable());
+    let (told, _) = Rig::reopened(&rig.disk.after_power_cut(&mut Dice(0)), &config);
+    assert_eq!(told, Told::by(&rig.entries));
+}
+
+#[test]
 fn a_disk_that_cannot_be_read_now_is_no_damaged_effect() {
     let mut rig = Rig::new(&small(Sync::Always));
     rig.commit(vec![Entry::Effect(effect(0))])

@@ -139,6 +139,12 @@ impl Batch {
         !self.settled.is_empty()
     }
 
+    /// Whether it says nothing but that effects were published.
+    pub(super) fn only_settles(&self) -> bool {
+        let settles = |written: &Written| matches!(written.change, Change::Settle(_));
+        self.written.iter().all(settles)
+    }
+
     /// Whether it takes the place of what stands elsewhere.
     pub(super) fn supersedes(&self) -> bool {
         self.written

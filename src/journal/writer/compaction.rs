@@ -297,7 +297,7 @@ impl<S: Storage> Core<S> {
         }
         source.offset += at as u64;
         let written = self.write(now).whole();
-        // With `Sync::Always` whatever is written is synced.
+        // The source may go once its copies are durable.
         written.and(self.sync(now)).map_err(io::Error::other)?;
         Ok(true)
     }

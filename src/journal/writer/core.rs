@@ -48,6 +48,10 @@ use tail::Tail;
 /// In interval mode, written bytes that are synced before their time.
 const DIRTY_MAX: usize = 1 << 20;
 
+/// With [`Sync::Always`], how long what only says that effects were published
+/// may wait for a batch that has to be synced.
+const SETTLED_MAX: Duration = Duration::from_millis(50);
+
 /// Entries of one append, and who waits for them.
 #[derive(Debug)]
 pub(in crate::journal) struct Job {
@@ -116,7 +120,8 @@ pub(in crate::journal) struct Core<S: Storage> {
     /// must not overtake them.
     refused: Option<(Round, Unrecorded)>,
     pace: Pace,
-    synced_at: Instant,
+    /// When the first of what is not synced was written.
+    dirty_since: Instant,
     older: &'static [OlderFormat],
 }
 
@@ -162,7 +167,7 @@ impl<S: Storage> Core<S> {
             owed: VecDeque::new(),
             refused: None,
             pace: Pace::default(),
-            synced_at: now.at,
+            dirty_since: now.at,
             older: scan::OLDER,
         };
         if read.report.is_corrupt() {
@@ -179,7 +184,10 @@ impl<S: Storage> Core<S> {
     pub(in crate::journal) fn commit(&mut self, jobs: Vec<Job>, now: Now) {
         self.prepare(now);
         let taken = self.encode(jobs, now);
-        let depends_on_sync = self.config.sync == Sync::Always || self.batch.has_decisions();
+        let depends_on_sync = match self.config.sync {
+            Sync::Always => !self.batch.only_settles(),
+            Sync::Interval(_) => self.batch.has_decisions(),
+        };
         let mut fate = self.write(now);
         if depends_on_sync {
             fate = fate.and(&self.sync(now));
@@ -225,10 +233,12 @@ impl<S: Storage> Core<S> {
     }
 
     fn sync_due(&self) -> Option<Instant> {
-        match self.config.sync {
-            Sync::Interval(every) if !self.unsynced.is_empty() => Some(self.synced_at + every),
-            _ => None,
-        }
+        let patience = match self.config.sync {
+            Sync::Always => SETTLED_MAX,
+            Sync::Interval(every) => every,
+        };
+        let can_sync = self.active.is_some() && !self.unsynced.is_empty();
+        can_sync.then(|| self.dirty_since + patience)
     }
 
     /// How long a batch of this many records should wait for more.

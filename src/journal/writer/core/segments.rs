@@ -94,14 +94,13 @@ impl<S: Storage> Core<S> {
         self.log.next = first + HEADERS + self.unsynced.len();
         self.log.crc = active.begun_crc;
         self.active = Some(active);
-        self.all_durable(now);
+        self.all_durable();
     }
 
-    pub(super) fn all_durable(&mut self, now: Now) {
+    pub(super) fn all_durable(&mut self) {
         self.log.durable = self.log.next - 1;
         self.log.durable_crc = self.log.crc;
         self.unsynced.clear();
-        self.synced_at = now.at;
     }
 
     /// Gives back what can be given back; whether that was anything.

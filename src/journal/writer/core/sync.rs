@@ -34,7 +34,7 @@ impl<S: Storage> Core<S> {
         match result {
             Ok(()) => {
                 failpoint::reach(Point::JournalSynced);
-                self.all_durable(now);
+                self.all_durable();
                 Ok(())
             }
             Err(error) => self.poisoned(&error, now),

@@ -97,6 +97,7 @@ impl<S: Storage> Core<S> {
         self.stats.records += self.batch.len();
         self.stats.batches += 1;
         if self.unsynced.is_empty() {
+            self.dirty_since = now.at;
             std::mem::swap(&mut self.unsynced, &mut self.batch);
         } else {
             self.unsynced.append(&self.batch);
