@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use futures_util::FutureExt as _;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{mpsc, oneshot};
 
@@ -25,6 +26,7 @@ use crate::protocol::outbox::{OutboxAnswer, OutboxRequest};
 /// Time that passes when it is told to; one for all lives of a Falco.
 pub(crate) struct Time {
     runtime: Runtime,
+    begun: Instant,
     /// Since it began.
     since: Duration,
 }
@@ -33,9 +35,14 @@ impl Time {
     pub(crate) fn new() -> Self {
         let mut builder = Builder::new_current_thread();
         let runtime = builder.enable_time().start_paused(true).build();
+        let runtime = runtime.expect("a runtime");
         clock::played::set(Duration::ZERO);
+        let inside = runtime.enter();
+        let begun = tokio::time::Instant::now().into_std();
+        drop(inside);
         Self {
-            runtime: runtime.expect("a runtime"),
+            runtime,
+            begun,
             since: Duration::ZERO,
         }
     }
@@ -43,7 +50,10 @@ impl Time {
     pub(crate) fn advance_to(&mut self, since: Duration) {
         if self.since < since {
             let passed = since.saturating_sub(self.since);
-            self.runtime.block_on(tokio::time::advance(passed));
+            let inside = self.runtime.enter();
+            // What it would wait for are other tasks, and there are none.
+            _ = tokio::time::advance(passed).now_or_never();
+            drop(inside);
             self.since = since;
             clock::played::set(since);
         }
@@ -51,14 +61,12 @@ impl Time {
 
     /// As the lanes and the journal have it.
     pub(crate) fn now(&self) -> (Instant, u64) {
-        let _inside = self.runtime.enter();
-        let at = tokio::time::Instant::now().into_std();
-        (at, clock::now_ms())
+        (self.begun + self.since, clock::now_ms())
     }
 
-    /// How long after the beginning that is.
+    /// How long after the beginning that is, but no less than now.
     pub(crate) fn since(&self, at: Instant) -> Duration {
-        self.since + at.saturating_duration_since(self.now().0)
+        at.saturating_duration_since(self.begun).max(self.since)
     }
 }
 
@@ -235,6 +243,12 @@ impl Played {
             Some(refusal) => lanes.handle_refused(id, refusal, now),
         }
         self.advance(time);
+    }
+
+    /// Whether nothing waits to be published.
+    pub(crate) fn is_drained(&self) -> bool {
+        let keeper = self.dispatcher.keeper.as_ref();
+        keeper.is_none_or(Keeper::is_drained)
     }
 
     /// The acks of all connections since last asked.

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use nix::libc;
 use nix::sys::statvfs::fstatvfs;
 use tracing::warn;
+use uuid::Uuid;
 
 use super::{Listed, Space, Storage, StoredFile};
 use crate::clock;
@@ -236,6 +237,10 @@ impl Storage for Disk {
 
     fn path(&self, name: &str) -> PathBuf {
         self.path.join(name)
+    }
+
+    fn fresh_id(&self) -> Uuid {
+        Uuid::new_v4()
     }
 }
 

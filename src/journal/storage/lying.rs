@@ -2,14 +2,26 @@
 //! cut, whole sectors of it, in any combination; a failed sync drops what it
 //! was asked to keep and the next one succeeds; any call may fail.
 
+#[cfg(test)]
+mod faults;
+// A fuzzer's disk does what it says.
+#[cfg(not(test))]
+#[path = "lying/no_faults.rs"]
+mod faults;
+
 use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use nix::libc;
+use uuid::Uuid;
 
 use super::{Listed, Space, Storage, StoredFile};
+use faults::Faults;
+#[cfg(test)]
+pub(crate) use faults::{Dice, Fault};
 
 /// What a disk writes whole or not at all.
 const SECTOR: usize = 512;
@@ -30,15 +42,6 @@ pub(crate) enum Op {
     Reserve,
 }
 
-/// Fails the `nth` call of `op`, counted from 0, and `times` in all.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Fault {
-    pub(crate) op: Op,
-    pub(crate) nth: u64,
-    pub(crate) times: u64,
-    pub(crate) errno: i32,
-}
-
 #[derive(Debug, Default, Clone)]
 struct Inode {
     /// What reading gives.
@@ -57,43 +60,14 @@ struct World {
     durable_names: BTreeMap<String, u64>,
     inodes: BTreeMap<u64, Inode>,
     next_inode: u64,
-    calls: BTreeMap<Op, u64>,
-    faults: Vec<Fault>,
-    /// Calls that change something, so far.
-    changes: u64,
-    /// The power goes with this change.
-    cut_at: Option<u64>,
-    /// At most this many bytes go with one write.
-    write_max: Option<usize>,
-    /// Bytes the disk holds.
-    capacity: Option<u64>,
+    /// What the next id is made of: the same story always has the same ids.
+    next_id: u64,
+    faults: Faults,
 }
 
 /// Handle to a disk; clones see the same one.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Lying(Arc<Mutex<World>>);
-
-/// A cheap source of choices (splitmix64).
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Dice(pub(crate) u64);
-
-impl Dice {
-    pub(crate) fn roll(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    pub(crate) fn below(&mut self, bound: usize) -> usize {
-        usize::try_from(self.roll() % bound.max(1) as u64).unwrap_or(0)
-    }
-
-    fn coin(&mut self) -> bool {
-        self.roll() & 1 == 1
-    }
-}
 
 impl Lying {
     fn world(&self) -> MutexGuard<'_, World> {
@@ -104,6 +78,10 @@ impl Lying {
     pub(crate) fn holding(files: &BTreeMap<String, Vec<u8>>) -> Self {
         let disk = Self::default();
         let mut world = disk.world();
+        // No id of one of these files comes again.
+        let mut hasher = DefaultHasher::new();
+        files.hash(&mut hasher);
+        world.next_id = hasher.finish();
         for (name, bytes) in files {
             let inode = world.next_inode;
             world.next_inode += 1;
@@ -121,98 +99,21 @@ impl Lying {
         disk
     }
 
-    /// What is there to be read.
-    pub(crate) fn files(&self) -> BTreeMap<String, Vec<u8>> {
-        let world = self.world();
-        let read =
-            |(name, inode): (&String, &u64)| (name.clone(), world.inodes[inode].seen.clone());
-        world.names.iter().map(read).collect()
-    }
-
-    pub(crate) fn fail(&self, fault: Fault) {
-        let mut world = self.world();
-        let nth = fault.nth + world.calls.get(&fault.op).copied().unwrap_or(0);
-        world.faults.push(Fault { nth, ..fault });
-    }
-
-    pub(crate) fn heal(&self) {
-        let mut world = self.world();
-        world.faults.clear();
-        world.capacity = None;
-    }
-
-    /// Cuts the power with the change after `changes` more.
-    pub(crate) fn cut_after(&self, changes: u64) {
-        let mut world = self.world();
-        world.cut_at = Some(world.changes + changes);
-    }
-
-    pub(crate) fn set_write_max(&self, bytes: usize) {
-        self.world().write_max = Some(bytes);
-    }
-
-    pub(crate) fn set_capacity(&self, bytes: Option<u64>) {
-        self.world().capacity = bytes;
-    }
-
-    pub(crate) fn changes(&self) -> u64 {
-        self.world().changes
-    }
-
-    pub(crate) fn used(&self) -> u64 {
-        self.world().used()
-    }
-
-    /// The disk after a power cut; the dice choose what survived.
-    pub(crate) fn after_power_cut(&self, dice: &mut Dice) -> Self {
-        let world = self.world();
-        let mut files = BTreeMap::new();
-        let all: BTreeSet<&String> = world
-            .names
-            .keys()
-            .chain(world.durable_names.keys())
-            .collect();
-        for name in all {
-            let (seen, durable) = (world.names.get(name), world.durable_names.get(name));
-            let kept = if dice.coin() { seen } else { durable };
-            if let Some(inode) = kept {
-                files.insert(name.clone(), world.inodes[inode].survivors(dice));
-            }
-        }
-        Self::holding(&files)
-    }
-
-    /// Counts the call; fails it if that was asked for.
+    /// Fails the call if that was asked for.
     fn call(&self, op: Op) -> io::Result<MutexGuard<'_, World>> {
         let mut world = self.world();
-        let count = world.calls.entry(op).or_default();
-        let now = *count;
-        *count += 1;
-        if world.is_dark() {
-            return Err(io::Error::from_raw_os_error(libc::EIO));
-        }
-        let hit = |f: &&Fault| f.op == op && (f.nth..f.nth.saturating_add(f.times)).contains(&now);
-        if let Some(fault) = world.faults.iter().find(hit) {
-            return Err(io::Error::from_raw_os_error(fault.errno));
-        }
+        world.faults.call(op)?;
         Ok(world)
     }
 
     fn change(&self, op: Op) -> io::Result<MutexGuard<'_, World>> {
         let mut world = self.call(op)?;
-        world.changes += 1;
-        if world.is_dark() {
-            return Err(io::Error::from_raw_os_error(libc::EIO));
-        }
+        world.faults.change()?;
         Ok(world)
     }
 }
 
 impl World {
-    fn is_dark(&self) -> bool {
-        self.cut_at.is_some_and(|at| at < self.changes)
-    }
-
     fn used(&self) -> u64 {
         let named = self.names.values().map(|inode| &self.inodes[inode]);
         named.map(|inode| inode.seen.len() as u64).sum()
@@ -243,26 +144,6 @@ impl Inode {
         for sector in std::mem::take(&mut self.dirty) {
             copy_sector(&self.seen, &mut self.durable, sector);
         }
-    }
-
-    /// What a power cut leaves of it.
-    fn survivors(&self, dice: &mut Dice) -> Vec<u8> {
-        let mut kept = self.durable.clone();
-        if let Some(cut) = self.cut
-            && dice.coin()
-        {
-            kept.truncate(cut);
-        }
-        if kept.len() < self.seen.len() {
-            let more = self.seen.len() - kept.len();
-            kept.resize(kept.len() + dice.below(more + 1), 0);
-        }
-        for &sector in &self.dirty {
-            if dice.coin() {
-                copy_sector(&self.seen, &mut kept, sector);
-            }
-        }
-        kept
     }
 }
 
@@ -359,13 +240,21 @@ impl Storage for Lying {
 
     fn space(&self) -> io::Result<Space> {
         let world = self.world();
-        let total = world.capacity.unwrap_or(1 << 40);
+        let total = world.faults.capacity().unwrap_or(1 << 40);
         let free = total.saturating_sub(world.used());
         Ok(Space { free, total })
     }
 
     fn path(&self, name: &str) -> PathBuf {
         PathBuf::from("lying").join(name)
+    }
+
+    fn fresh_id(&self) -> Uuid {
+        let mut world = self.world();
+        world.next_id = world.next_id.wrapping_add(1);
+        let mut hasher = DefaultHasher::new();
+        world.next_id.hash(&mut hasher);
+        Uuid::from_u64_pair(world.next_id, hasher.finish())
     }
 }
 
@@ -374,7 +263,8 @@ impl LyingFile {
         let length = world.inodes[&inode].seen.len() as u64;
         let others = world.used().saturating_sub(length);
         let most = world
-            .capacity
+            .faults
+            .capacity()
             .map_or(u64::MAX, |all| all.saturating_sub(others));
         most.max(length).min(end)
     }
@@ -404,14 +294,17 @@ impl StoredFile for LyingFile {
                 let mut world = self.disk.world();
                 let part = &bytes[..bytes.len() / 2];
                 let at = usize::try_from(offset).unwrap_or(usize::MAX);
-                let is_cut = world.is_dark() && world.cut_at == world.changes.checked_sub(1);
-                if is_cut || !world.is_dark() {
+                if world.faults.tears() {
                     world.inodes.entry(self.inode).or_default().write(part, at);
                 }
                 return Err(error);
             }
         };
-        let most = world.write_max.unwrap_or(bytes.len()).min(bytes.len());
+        let most = world
+            .faults
+            .write_max()
+            .unwrap_or(bytes.len())
+            .min(bytes.len());
         let room = Self::room(&world, self.inode, offset + most as u64).saturating_sub(offset);
         let count = usize::try_from(room).unwrap_or(usize::MAX).min(most);
         if count == 0 && !bytes.is_empty() {
@@ -438,7 +331,7 @@ impl StoredFile for LyingFile {
             Ok(mut world) => world.inodes.entry(self.inode).or_default().flush(),
             Err(error) => {
                 let mut world = self.disk.world();
-                if !world.is_dark() {
+                if !world.faults.is_dark() {
                     // The pages count as clean now; nothing will write them.
                     world.inodes.entry(self.inode).or_default().dirty.clear();
                 }

@@ -7,6 +7,8 @@ pub(super) mod lying;
 use std::io;
 use std::path::PathBuf;
 
+use uuid::Uuid;
+
 pub(super) use disk::Disk;
 
 /// The folder that keeps damaged bytes.
@@ -52,6 +54,8 @@ pub(super) trait Storage: Send + 'static {
     fn space(&self) -> io::Result<Space>;
     /// Where a file is, for messages.
     fn path(&self, name: &str) -> PathBuf;
+    /// An id that nothing here ever had.
+    fn fresh_id(&self) -> Uuid;
 }
 
 /// An open file.

@@ -22,7 +22,11 @@ fn roomy() -> Config {
 
 /// A closed journal of these entries, one a batch, and its files.
 fn closed(entries: &[Entry], config: &Config) -> Files {
-    let mut rig = Rig::new(config);
+    closed_on(&Lying::default(), entries, config)
+}
+
+fn closed_on(disk: &Lying, entries: &[Entry], config: &Config) -> Files {
+    let (mut rig, _) = Rig::open(disk, config).expect("an empty disk");
     for entry in entries {
         rig.commit(vec![entry.clone()]).expect("recorded");
     }
@@ -262,7 +266,7 @@ fn a_segment_of_another_journal_is_not_believed() {
         bytes_max: 1 << 30,
         ..small(Sync::Always)
     };
-    let foreign = closed(&few(), &config);
+    let foreign = closed_on(&Lying::with_ids_from(1000), &few(), &config);
     let names: Vec<&String> = foreign.keys().collect();
     let (_, _, recovered) = spoiled(&config, |files| {
         *files.get_mut(names[2]).unwrap() = foreign[names[2]].clone();

@@ -110,7 +110,7 @@ impl<F: StoredFile> Nursery<F> {
 
     /// Makes the file of the next segment, for when there is nothing to do.
     pub(super) fn prepare<S: Storage<File = F>>(&mut self, storage: &S) -> io::Result<()> {
-        let name = format!("next-{}.tmp", Uuid::new_v4());
+        let name = format!("next-{}.tmp", storage.fresh_id());
         let file = storage.create(&name)?;
         self.next = Some((name, file));
         Ok(())
@@ -138,7 +138,8 @@ impl<F: StoredFile> Nursery<F> {
         let Some((name, mut file)) = self.next.take() else {
             return Err(io::Error::from(io::ErrorKind::NotFound).into());
         };
-        let (salt, bytes) = headers(before, now_ms);
+        let ids = [storage.fresh_id(), storage.fresh_id()];
+        let (salt, bytes) = headers(before, ids, now_ms);
         replay.restamp(salt, before.last + 1 + HEADERS);
         let written = write_all(&mut file, &bytes, 0)
             .and_then(|()| write_all(&mut file, &replay.bytes, bytes.len() as u64))
@@ -175,10 +176,9 @@ fn last_line_crc(bytes: &[u8]) -> u32 {
     record::crc_of(bytes.strip_suffix(b"\n").unwrap_or(bytes))
 }
 
-/// The salt and the two header lines of a new segment.
-fn headers(before: Before, now_ms: u64) -> (Salt, Vec<u8>) {
-    let segment = Uuid::new_v4();
-    let (_, value) = Uuid::new_v4().as_u64_pair();
+/// The salt and the two header lines of a new segment, made of two ids.
+fn headers(before: Before, [segment, salt]: [Uuid; 2], now_ms: u64) -> (Salt, Vec<u8>) {
+    let (_, value) = salt.as_u64_pair();
     let salt = Salt::new(value);
     let stamp = Stamp {
         salt,

@@ -283,9 +283,14 @@ impl Kept {
     }
 
     /// Whether nothing waits to be published.
-    pub(super) fn is_drained(&mut self) -> bool {
-        self.list()
-            .is_some_and(|all| all.values().all(|dead| *dead))
+    pub(super) fn is_drained(&self) -> bool {
+        let life = self.life.as_ref();
+        life.is_some_and(|life| life.falco.is_drained())
+    }
+
+    /// What is on disk, every byte of it.
+    fn files(&self) -> BTreeMap<String, Vec<u8>> {
+        self.disk.files()
     }
 
     /// An operator was answered: what was dropped.
@@ -427,11 +432,13 @@ impl World {
         kept.submitted.clear();
         kept.turn_at = None;
         kept.wants_turn = true;
+        let files = kept.files();
         if is_cut {
             let disk = kept.disk.after_power_cut(&mut kept.dice);
             disk.set_write_max(kept.options.write_max);
             kept.disk = disk;
         }
+        self.trace.add_files(&files);
         let pause = self.random.between(0, SECOND);
         self.after(pause, Event::Start);
     }
@@ -509,6 +516,7 @@ impl World {
             return;
         };
         assert!(kept.is_drained(), "not all is published: {:?}", kept.list());
+        self.trace.add_files(&kept.files());
         let dead = kept.dead().unwrap_or_default();
         self.record.check_dead(&dead);
     }

@@ -18,6 +18,11 @@ impl Keeper {
         Self::on(stage, config, &Shutdown::new())
     }
 
+    /// Whether nothing waits to be published.
+    pub(in super::super) fn is_drained(&self) -> bool {
+        self.outbox.backlog().open == 0
+    }
+
     /// What has happened by now, if anything.
     pub(in super::super) fn happened(&mut self) -> Option<Event> {
         let pending = self.pending.front_mut();
