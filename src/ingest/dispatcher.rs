@@ -7,13 +7,18 @@
 //! Ends, after a shutdown, when nothing is on its way any more or the grace is
 //! over; every effect it took is answered by then.
 
+mod intake;
 pub(super) mod keeper;
 mod latency;
 mod link;
 mod outboxes;
+mod outgo;
 #[cfg(test)]
 pub(crate) mod played;
 mod rate;
+mod status;
+mod stopping;
+mod submission;
 mod sums;
 #[cfg(test)]
 mod tests;
@@ -27,72 +32,20 @@ use tracing::info;
 
 use super::alarm::Alarm;
 use super::memo::{Batch, Memo};
-use super::session::SessionId;
-use super::{Config, Query, SUBMISSIONS_MAX};
+use super::{Config, Query};
 use crate::clock::BootTime;
-use crate::delivery::{Admission, Admitted, Class, Failure, Outcome};
+use crate::delivery::Admission;
 use crate::journal::Note;
 use crate::net::ipc;
-use crate::protocol::control::{IngestStatus, RouteStatus};
-use crate::protocol::envelope::SideEffect;
-use crate::protocol::id::EffectId;
 use crate::shutdown::Shutdown;
 
-use keeper::{Keeper, Offer};
+use keeper::Keeper;
 use outboxes::Outboxes;
+use stopping::Stop;
+use submission::Origin;
+pub(super) use submission::{Ack, Piece, Refused, Submission};
 use sums::Sums;
-use ways::{OWN, WayId, Ways};
-
-/// What sessions tell the dispatcher.
-#[derive(Debug)]
-pub(super) enum Submission {
-    /// A daemon connected; its acks go here.
-    Open(SessionId, mpsc::Sender<Vec<Ack>>),
-    /// Effects of one read, in order.
-    Effects(SessionId, Vec<SideEffect>),
-    /// Lines of a file, and how far in it they reach.
-    Piece(Piece),
-    /// So many effects of the inbox are on disk, however often they were offered.
-    Taken(u64),
-    /// Effects that went no further than their session.
-    Refused(Refused),
-    /// The daemon is gone; nobody waits for its acks.
-    Close(SessionId),
-}
-
-/// Effects of the inbox, which acks them as a session's.
-#[derive(Debug)]
-pub(super) struct Piece {
-    pub effects: Vec<SideEffect>,
-    /// Recorded with the effects, and only if none of them is lost.
-    pub note: Note,
-    /// Told when the note is recorded; dropped if it is not.
-    pub noted: oneshot::Sender<()>,
-}
-
-/// Effects a session answered by itself, or the inbox gave up, for the sums.
-#[derive(Debug)]
-pub(super) struct Refused {
-    pub count: u64,
-    pub last: Failure,
-}
-
-/// An effect's fate, on its way to its session.
-#[derive(Debug)]
-pub(super) struct Ack {
-    pub id: EffectId,
-    /// What its session counts it for.
-    pub bytes: usize,
-    pub outcome: Outcome,
-}
-
-/// Where an effect came from.
-#[derive(Debug, Clone, Copy)]
-struct Origin {
-    session: SessionId,
-    bytes: usize,
-    taken: Instant,
-}
+use ways::{WayId, Ways};
 
 /// How long the journal may take to mark its end.
 const CLOSE_PATIENCE: Duration = Duration::from_secs(1);
@@ -114,18 +67,6 @@ pub(super) struct Dispatcher {
     grace: Duration,
     alarm: Alarm,
     sums: Sums,
-}
-
-/// How far a shutdown has come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Stop {
-    No,
-    /// What is on its way may be answered until then.
-    Draining {
-        until: Instant,
-    },
-    /// Nothing is waited for any more.
-    Over,
 }
 
 enum Event {
@@ -268,183 +209,6 @@ impl Dispatcher {
         self.tell();
     }
 
-    /// Sends what may be sent. Returns whether kept effects were settled, and
-    /// so others may be brought to the lanes.
-    fn send(&mut self, now: Instant) -> bool {
-        let boot_time = BootTime::now();
-        let mut has_settled = false;
-        for way in self.ways.iter_mut() {
-            way.send(self.memo.as_mut(), boot_time);
-            while let Some(settled) = way.lanes.poll_settled() {
-                if settled.outcome.is_ok() {
-                    self.sums.count_published(now);
-                }
-                match (settled.origin, &mut self.keeper) {
-                    (Some(ticket), _) => {
-                        let settled = settled.of(ticket);
-                        self.admission.handle_settled(settled, boot_time);
-                    }
-                    (None, Some(keeper)) => {
-                        keeper.handle_settled(&settled);
-                        has_settled = true;
-                    }
-                    (None, None) => {}
-                }
-            }
-        }
-        has_settled
-    }
-
-    /// Hands out the answers.
-    fn tell(&mut self) {
-        let now = Instant::now();
-        while let Some(answer) = self.admission.poll_answer() {
-            // The inbox offers again what is not taken, and says how it ends.
-            if answer.origin.session != SessionId::INBOX {
-                self.sums.count(&answer, now);
-            }
-            let Origin { session, bytes, .. } = answer.origin;
-            let ack = Ack {
-                id: answer.id,
-                bytes,
-                outcome: answer.outcome,
-            };
-            self.outboxes.push(session, ack);
-        }
-        self.outboxes.flush();
-        self.admission.handle_told();
-    }
-
-    /// Takes what has come, for as long as there is room.
-    fn take_all(&mut self, submission: Submission) {
-        self.take(submission);
-        for _ in 1..SUBMISSIONS_MAX {
-            if !self.has_room() {
-                return;
-            }
-            let Ok(submission) = self.submissions.try_recv() else {
-                return;
-            };
-            self.take(submission);
-        }
-    }
-
-    fn has_room(&self) -> bool {
-        let is_kept = self.keeper.as_ref().is_none_or(Keeper::has_room);
-        is_kept && self.ways.has_room() && self.admission.has_room()
-    }
-
-    fn take(&mut self, submission: Submission) {
-        match submission {
-            Submission::Open(session, acks) => self.outboxes.open(session, acks),
-            Submission::Close(session) => {
-                self.outboxes.close(session);
-                self.admission.handle_closed(session.producer());
-            }
-            Submission::Piece(piece) => self.take_piece(piece),
-            Submission::Taken(count) => {
-                self.sums.accepted += count;
-                self.sums.succeeded += count;
-            }
-            Submission::Refused(Refused { count, last }) => {
-                self.sums.accepted += count;
-                self.sums.count_failed(count, &last);
-            }
-            Submission::Effects(session, effects) => {
-                self.sums.accepted += effects.len() as u64;
-                let taken = Instant::now();
-                for effect in effects {
-                    let bytes = effect.bytes;
-                    let origin = Origin {
-                        session,
-                        bytes,
-                        taken,
-                    };
-                    self.submit(effect, origin);
-                }
-            }
-        }
-    }
-
-    /// An effect that waits for another append than the next may still be lost,
-    /// and the note must not be recorded before it.
-    fn take_piece(&mut self, piece: Piece) {
-        let records = self.keeper.as_ref().is_some_and(Keeper::records);
-        let mut is_whole = records;
-        let taken = Instant::now();
-        for effect in piece.effects {
-            let origin = Origin {
-                session: SessionId::INBOX,
-                bytes: effect.bytes,
-                taken,
-            };
-            if !records {
-                let failure = Failure::new(Class::Unrecorded, "the disk takes nothing");
-                self.refuse(effect.id, origin, failure);
-                continue;
-            }
-            let is_done = self.admission.is_done(&effect, BootTime::now());
-            is_whole &= self.submit(effect, origin) || is_done;
-        }
-        if let Some(keeper) = self.keeper.as_mut().filter(|_| is_whole) {
-            keeper.note(piece.note, piece.noted);
-        }
-    }
-
-    /// Returns whether the effect is on disk, or will be with the next append.
-    fn submit(&mut self, effect: SideEffect, origin: Origin) -> bool {
-        let Some(route) = self.ways.find(effect.route.as_deref()) else {
-            let route = effect.route.as_deref().unwrap_or_default();
-            let text = format!("there is no route {route:?}");
-            self.refuse(effect.id, origin, Failure::new(Class::Rejected, text));
-            return false;
-        };
-        let now = BootTime::now();
-        let producer = origin.session.producer();
-        let admitted = self.admission.handle_submit(effect, producer, origin, now);
-        let Some(admitted) = admitted else {
-            return false;
-        };
-        let follows = self.ways.direct(route).holds(&admitted.effect.lane);
-        let offer = match &mut self.keeper {
-            Some(keeper) => keeper.offer(admitted, route, follows),
-            None => Offer::Direct(admitted),
-        };
-        let is_kept = matches!(offer, Offer::Taken | Offer::Kept(_));
-        match offer {
-            Offer::Taken => {}
-            Offer::Kept(ticket) => self.admission.handle_done(ticket, now),
-            Offer::Direct(admitted) => self.deliver(admitted, route),
-            Offer::Refused(admitted, failure) => {
-                self.admission.handle_refused(admitted, failure, now);
-            }
-        }
-        is_kept
-    }
-
-    /// Brings an effect that is not kept to the lanes.
-    fn deliver(&mut self, admitted: Admitted, route: usize) {
-        if let (OWN, Some(why)) = (route, *self.closed.borrow()) {
-            let failure = Failure::new(Class::Throttled, why);
-            let now = BootTime::now();
-            return self.admission.handle_refused(admitted, failure, now);
-        }
-        let way = self.ways.direct(route);
-        if !way.lanes.has_room() {
-            let text = "its route has as many effects waiting as it may";
-            let failure = Failure::new(Class::LaneFull, text);
-            let now = BootTime::now();
-            return self.admission.handle_refused(admitted, failure, now);
-        }
-        let Admitted {
-            effect,
-            place,
-            ticket,
-        } = admitted;
-        let now = Instant::now().into_std();
-        way.submit(effect, place, Some(ticket), now);
-    }
-
     fn handle_kept(&mut self, event: keeper::Event) {
         let Some(keeper) = &mut self.keeper else {
             return;
@@ -481,16 +245,6 @@ impl Dispatcher {
         }
     }
 
-    /// Answers an effect that goes no further.
-    fn refuse(&mut self, id: EffectId, origin: Origin, failure: Failure) {
-        let Origin { session, bytes, .. } = origin;
-        if session != SessionId::INBOX {
-            self.sums.count_failed(1, &failure);
-        }
-        let outcome = Err(failure);
-        self.outboxes.push(session, Ack { id, bytes, outcome });
-    }
-
     fn due(&self) -> Option<Instant> {
         let lanes = self.ways.poll_timeout().map(Instant::from_std);
         let sweep = self.admission.poll_timeout();
@@ -517,68 +271,6 @@ impl Dispatcher {
         if is_over {
             self.stop = Stop::Over;
         }
-    }
-
-    /// From here on nothing is sent, and what sessions still hand over shares
-    /// the fate of what is before it in its lane: behind effects that fail now,
-    /// nothing may be kept.
-    fn begin_stop(&mut self) {
-        let until = Instant::now() + self.grace;
-        self.stop = Stop::Draining { until };
-        self.submissions.close();
-        while let Ok(submission) = self.submissions.try_recv() {
-            self.take(submission);
-        }
-        for way in self.ways.iter_mut() {
-            way.handle_shutdown(Instant::now().into_std());
-        }
-        let now = Instant::now().into_std();
-        let waiting: usize = self.ways.iter().map(|w| w.lanes.depth(now).effects).sum();
-        info!(waiting, "Falco is stopping.");
-    }
-
-    fn is_done(&self) -> bool {
-        let is_written = self.keeper.as_ref().is_none_or(Keeper::is_idle);
-        match self.stop {
-            Stop::No => false,
-            Stop::Draining { .. } => self.ways.are_empty() && is_written,
-            Stop::Over => true,
-        }
-    }
-
-    fn status(&self) -> IngestStatus {
-        let now = Instant::now().into_std();
-        let mut status = IngestStatus {
-            connections: self.outboxes.len() as u64,
-            transport_connected: *self.ways.linked().borrow(),
-            outbox: self.keeper.as_ref().map(Keeper::status),
-            ..self.sums.status()
-        };
-        status.routes = self
-            .ways
-            .names()
-            .map(|name| RouteStatus {
-                name: name.to_owned(),
-                ..RouteStatus::default()
-            })
-            .collect();
-        for (route, way) in self.ways.by_route() {
-            let depth = way.lanes.depth(now);
-            status.lanes += depth.lanes as u64;
-            status.retries += depth.retries;
-            status.doubtful += depth.doubtful;
-            let route = &mut status.routes[route];
-            let oldest = u64::try_from(depth.oldest.as_millis()).unwrap_or(u64::MAX);
-            route.connected |= way.link.is_up();
-            route.queued += (depth.effects - depth.in_flight) as u64;
-            route.in_flight += depth.in_flight as u64;
-            route.oldest_age_ms = route.oldest_age_ms.max(oldest);
-        }
-        let oldest = status.routes.iter().map(|route| route.oldest_age_ms);
-        status.oldest_age_ms = oldest.max().unwrap_or(0);
-        status.queued = status.routes.iter().map(|route| route.queued).sum();
-        status.in_flight = status.routes.iter().map(|route| route.in_flight).sum();
-        status
     }
 }
 

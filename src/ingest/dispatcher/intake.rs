@@ -1,0 +1,156 @@
+//! What is taken: how much at a time, and where it goes.
+
+use tokio::time::Instant;
+
+use super::super::SUBMISSIONS_MAX;
+use super::super::session::SessionId;
+use super::Dispatcher;
+use super::keeper::{Keeper, Offer};
+use super::submission::{Ack, Origin, Piece, Refused, Submission};
+use super::ways::OWN;
+use crate::clock::BootTime;
+use crate::delivery::{Admitted, Class, Failure};
+use crate::protocol::envelope::SideEffect;
+use crate::protocol::id::EffectId;
+
+impl Dispatcher {
+    /// Takes what has come, for as long as there is room.
+    pub(super) fn take_all(&mut self, submission: Submission) {
+        self.take(submission);
+        for _ in 1..SUBMISSIONS_MAX {
+            if !self.has_room() {
+                return;
+            }
+            let Ok(submission) = self.submissions.try_recv() else {
+                return;
+            };
+            self.take(submission);
+        }
+    }
+
+    pub(super) fn has_room(&self) -> bool {
+        let is_kept = self.keeper.as_ref().is_none_or(Keeper::has_room);
+        is_kept && self.ways.has_room() && self.admission.has_room()
+    }
+
+    pub(super) fn take(&mut self, submission: Submission) {
+        match submission {
+            Submission::Open(session, acks) => self.outboxes.open(session, acks),
+            Submission::Close(session) => {
+                self.outboxes.close(session);
+                self.admission.handle_closed(session.producer());
+            }
+            Submission::Piece(piece) => self.take_piece(piece),
+            Submission::Taken(count) => {
+                self.sums.accepted += count;
+                self.sums.succeeded += count;
+            }
+            Submission::Refused(Refused { count, last }) => {
+                self.sums.accepted += count;
+                self.sums.count_failed(count, &last);
+            }
+            Submission::Effects(session, effects) => {
+                self.sums.accepted += effects.len() as u64;
+                let taken = Instant::now();
+                for effect in effects {
+                    let bytes = effect.bytes;
+                    let origin = Origin {
+                        session,
+                        bytes,
+                        taken,
+                    };
+                    self.submit(effect, origin);
+                }
+            }
+        }
+    }
+
+    /// An effect that waits for another append than the next may still be lost,
+    /// and the note must not be recorded before it.
+    fn take_piece(&mut self, piece: Piece) {
+        let records = self.keeper.as_ref().is_some_and(Keeper::records);
+        let mut is_whole = records;
+        let taken = Instant::now();
+        for effect in piece.effects {
+            let origin = Origin {
+                session: SessionId::INBOX,
+                bytes: effect.bytes,
+                taken,
+            };
+            if !records {
+                let failure = Failure::new(Class::Unrecorded, "the disk takes nothing");
+                self.refuse(effect.id, origin, failure);
+                continue;
+            }
+            let is_done = self.admission.is_done(&effect, BootTime::now());
+            is_whole &= self.submit(effect, origin) || is_done;
+        }
+        if let Some(keeper) = self.keeper.as_mut().filter(|_| is_whole) {
+            keeper.note(piece.note, piece.noted);
+        }
+    }
+
+    /// Returns whether the effect is on disk, or will be with the next append.
+    fn submit(&mut self, effect: SideEffect, origin: Origin) -> bool {
+        let Some(route) = self.ways.find(effect.route.as_deref()) else {
+            let route = effect.route.as_deref().unwrap_or_default();
+            let text = format!("there is no route {route:?}");
+            self.refuse(effect.id, origin, Failure::new(Class::Rejected, text));
+            return false;
+        };
+        let now = BootTime::now();
+        let producer = origin.session.producer();
+        let admitted = self.admission.handle_submit(effect, producer, origin, now);
+        let Some(admitted) = admitted else {
+            return false;
+        };
+        let follows = self.ways.direct(route).holds(&admitted.effect.lane);
+        let offer = match &mut self.keeper {
+            Some(keeper) => keeper.offer(admitted, route, follows),
+            None => Offer::Direct(admitted),
+        };
+        let is_kept = matches!(offer, Offer::Taken | Offer::Kept(_));
+        match offer {
+            Offer::Taken => {}
+            Offer::Kept(ticket) => self.admission.handle_done(ticket, now),
+            Offer::Direct(admitted) => self.deliver(admitted, route),
+            Offer::Refused(admitted, failure) => {
+                self.admission.handle_refused(admitted, failure, now);
+            }
+        }
+        is_kept
+    }
+
+    /// Brings an effect that is not kept to the lanes.
+    pub(super) fn deliver(&mut self, admitted: Admitted, route: usize) {
+        if let (OWN, Some(why)) = (route, *self.closed.borrow()) {
+            let failure = Failure::new(Class::Throttled, why);
+            let now = BootTime::now();
+            return self.admission.handle_refused(admitted, failure, now);
+        }
+        let way = self.ways.direct(route);
+        if !way.lanes.has_room() {
+            let text = "its route has as many effects waiting as it may";
+            let failure = Failure::new(Class::LaneFull, text);
+            let now = BootTime::now();
+            return self.admission.handle_refused(admitted, failure, now);
+        }
+        let Admitted {
+            effect,
+            place,
+            ticket,
+        } = admitted;
+        let now = Instant::now().into_std();
+        way.submit(effect, place, Some(ticket), now);
+    }
+
+    /// Answers an effect that goes no further.
+    fn refuse(&mut self, id: EffectId, origin: Origin, failure: Failure) {
+        let Origin { session, bytes, .. } = origin;
+        if session != SessionId::INBOX {
+            self.sums.count_failed(1, &failure);
+        }
+        let outcome = Err(failure);
+        self.outboxes.push(session, Ack { id, bytes, outcome });
+    }
+}

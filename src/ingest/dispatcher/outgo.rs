@@ -1,0 +1,57 @@
+//! What goes out: requests to the transports, answers to the sessions.
+
+use tokio::time::Instant;
+
+use super::super::session::SessionId;
+use super::Dispatcher;
+use super::submission::{Ack, Origin};
+use crate::clock::BootTime;
+
+impl Dispatcher {
+    /// Sends what may be sent. Returns whether kept effects were settled, and
+    /// so others may be brought to the lanes.
+    pub(super) fn send(&mut self, now: Instant) -> bool {
+        let boot_time = BootTime::now();
+        let mut has_settled = false;
+        for way in self.ways.iter_mut() {
+            way.send(self.memo.as_mut(), boot_time);
+            while let Some(settled) = way.lanes.poll_settled() {
+                if settled.outcome.is_ok() {
+                    self.sums.count_published(now);
+                }
+                match (settled.origin, &mut self.keeper) {
+                    (Some(ticket), _) => {
+                        let settled = settled.of(ticket);
+                        self.admission.handle_settled(settled, boot_time);
+                    }
+                    (None, Some(keeper)) => {
+                        keeper.handle_settled(&settled);
+                        has_settled = true;
+                    }
+                    (None, None) => {}
+                }
+            }
+        }
+        has_settled
+    }
+
+    /// Hands out the answers.
+    pub(super) fn tell(&mut self) {
+        let now = Instant::now();
+        while let Some(answer) = self.admission.poll_answer() {
+            // The inbox offers again what is not taken, and says how it ends.
+            if answer.origin.session != SessionId::INBOX {
+                self.sums.count(&answer, now);
+            }
+            let Origin { session, bytes, .. } = answer.origin;
+            let ack = Ack {
+                id: answer.id,
+                bytes,
+                outcome: answer.outcome,
+            };
+            self.outboxes.push(session, ack);
+        }
+        self.outboxes.flush();
+        self.admission.handle_told();
+    }
+}

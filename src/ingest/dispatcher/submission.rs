@@ -1,0 +1,61 @@
+//! What comes to the dispatcher, and what goes back.
+
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
+
+use super::super::session::SessionId;
+use crate::delivery::{Failure, Outcome};
+use crate::journal::Note;
+use crate::protocol::envelope::SideEffect;
+use crate::protocol::id::EffectId;
+
+/// What sessions tell the dispatcher.
+#[derive(Debug)]
+pub(in crate::ingest) enum Submission {
+    /// A daemon connected; its acks go here.
+    Open(SessionId, mpsc::Sender<Vec<Ack>>),
+    /// Effects of one read, in order.
+    Effects(SessionId, Vec<SideEffect>),
+    /// Lines of a file, and how far in it they reach.
+    Piece(Piece),
+    /// So many effects of the inbox are on disk, however often they were offered.
+    Taken(u64),
+    /// Effects that went no further than their session.
+    Refused(Refused),
+    /// The daemon is gone; nobody waits for its acks.
+    Close(SessionId),
+}
+
+/// Effects of the inbox, which acks them as a session's.
+#[derive(Debug)]
+pub(in crate::ingest) struct Piece {
+    pub effects: Vec<SideEffect>,
+    /// Recorded with the effects, and only if none of them is lost.
+    pub note: Note,
+    /// Told when the note is recorded; dropped if it is not.
+    pub noted: oneshot::Sender<()>,
+}
+
+/// Effects a session answered by itself, or the inbox gave up, for the sums.
+#[derive(Debug)]
+pub(in crate::ingest) struct Refused {
+    pub count: u64,
+    pub last: Failure,
+}
+
+/// An effect's fate, on its way to its session.
+#[derive(Debug)]
+pub(in crate::ingest) struct Ack {
+    pub id: EffectId,
+    /// What its session counts it for.
+    pub bytes: usize,
+    pub outcome: Outcome,
+}
+
+/// Where an effect came from.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Origin {
+    pub(super) session: SessionId,
+    pub(super) bytes: usize,
+    pub(super) taken: Instant,
+}
