@@ -16,24 +16,26 @@
 //! 4. Damaged bytes are copied aside before the torn end is cut off. Damage
 //!    elsewhere stays where it is; a new segment is begun in any case.
 
-use std::io;
+mod damage;
+mod repair;
 
-use sha2::{Digest as _, Sha256};
+use std::io;
 
 use super::error::OpenError;
 use super::fold::Fold;
 use super::reading::Reading;
 use super::record::Payload;
-use super::report::{Class, Damage, Report};
-use super::scan::{self, Bounds, Gap, OlderFormat, ScanError, Scanned};
+use super::report::{Class, Report};
+use super::scan::{self, Bounds, OlderFormat, ScanError, Scanned};
 use super::segment::{self, Segment};
-use super::storage::{Storage, StoredFile};
+use super::storage::Storage;
+
+use damage::damage_of;
+pub(super) use damage::each_chunk;
+pub(super) use repair::{Repaired, repair};
 
 /// Settled ids that are remembered at most.
 pub(super) const DONE_MAX: usize = 262_144;
-
-/// Bytes hashed or copied at once.
-const CHUNK: usize = 256 << 10;
 
 /// A journal that was read, and what to do about its end.
 #[derive(Debug)]
@@ -253,191 +255,5 @@ fn keep_live(fold: &Fold, segments: &mut [Segment]) {
     let notes = fold.notes.values().map(|(_, place)| Some(*place));
     for place in places.chain(notes).flatten() {
         segments[place.segment as usize].keep(place);
-    }
-}
-
-/// What is wrong with one segment and with its joint to the next.
-fn damage_of<S: Storage>(
-    storage: &S,
-    parts: &[Part],
-    at: usize,
-    report: &mut Report,
-) -> Result<(), OpenError> {
-    let part = &parts[at];
-    let next = parts.get(at + 1);
-    for gap in &part.scanned.gaps {
-        let at_end = gap.next.is_none();
-        let following = gap.next.or(next.map(|next| next.segment.first));
-        let missing = following
-            .filter(|following| gap.expected < *following)
-            .map(|following| (gap.expected, following - 1));
-        let class = match (missing, next) {
-            (None, None) if at_end => Class::Torn,
-            (None, _) => Class::Stray,
-            (Some((first, _)), _) if at_end && report.durable_seq < first => Class::Torn,
-            (Some(_), _) => Class::Corrupt,
-        };
-        let damage = damage(storage, part, gap, missing, class)?;
-        report.damage.push(damage);
-    }
-    // Cut at a hole: everything from there on is torn.
-    if part.read_to < part.segment.bytes {
-        let gap = Gap {
-            offset: part.read_to,
-            length: part.segment.bytes - part.read_to,
-            expected: part.scanned.expected,
-            next: None,
-            is_hole: true,
-        };
-        let damage = damage(storage, part, &gap, None, Class::Torn)?;
-        report.damage.push(damage);
-    }
-    if let Some(next) = next {
-        report.damage.extend(joint(part, next, report.durable_seq));
-    }
-    Ok(())
-}
-
-/// What is wrong between two segments, though no byte is.
-fn joint(part: &Part, next: &Part, durable: u64) -> Option<Damage> {
-    let scanned = &part.scanned;
-    let has_end_gap = scanned.gaps.last().is_some_and(|gap| gap.next.is_none());
-    let (expected, following) = (scanned.expected, next.segment.first);
-    let missing = (expected < following).then(|| (expected, following - 1));
-    let is_foreign = next.scanned.before.is_some_and(|(last, crc)| {
-        last + 1 == expected && 0 < scanned.records && crc != scanned.last_crc
-    });
-    if has_end_gap || (missing.is_none() && !is_foreign) {
-        return None;
-    }
-    let class = match missing {
-        Some((first, _)) if durable < first => Class::Torn,
-        _ => Class::Corrupt,
-    };
-    Some(Damage {
-        seg: part.segment.name().into(),
-        off: part.segment.bytes,
-        len: 0,
-        expected_q: expected,
-        next_q: Some(following),
-        missing,
-        sha256: "".into(),
-        class,
-    })
-}
-
-fn damage<S: Storage>(
-    storage: &S,
-    part: &Part,
-    gap: &Gap,
-    missing: Option<(u64, u64)>,
-    class: Class,
-) -> Result<Damage, OpenError> {
-    let name = part.segment.name();
-    let sha256 = match gap.length {
-        0 => String::new(),
-        _ => hash(storage, &name, gap.offset, gap.length).map_err(|source| OpenError::Read {
-            path: storage.path(&name),
-            offset: gap.offset,
-            source,
-        })?,
-    };
-    Ok(Damage {
-        seg: name.into(),
-        off: gap.offset,
-        len: gap.length,
-        expected_q: gap.expected,
-        next_q: gap.next,
-        missing,
-        sha256: sha256.into(),
-        class,
-    })
-}
-
-fn hash<S: Storage>(storage: &S, name: &str, offset: u64, length: u64) -> io::Result<String> {
-    let mut hasher = Sha256::new();
-    let file = storage.open(name)?;
-    each_chunk(&file, offset, length, |bytes| {
-        hasher.update(bytes);
-        Ok(())
-    })?;
-    let digest = hasher.finalize();
-    let digits = digest.iter().flat_map(|byte| [byte >> 4, byte & 15]);
-    Ok(digits
-        .filter_map(|digit| char::from_digit(digit.into(), 16))
-        .collect())
-}
-
-/// Hands a range of a file over in pieces.
-pub(super) fn each_chunk<F: StoredFile>(
-    file: &F,
-    offset: u64,
-    length: u64,
-    mut each: impl FnMut(&[u8]) -> io::Result<()>,
-) -> io::Result<()> {
-    let mut buffer = vec![0; CHUNK];
-    let mut done = 0;
-    while done < length {
-        let left = usize::try_from(length - done).unwrap_or(usize::MAX);
-        let part = left.min(CHUNK);
-        match file.read_at(&mut buffer[..part], offset + done) {
-            Ok(0) => return Ok(()),
-            Ok(count) => {
-                each(&buffer[..count])?;
-                done += count as u64;
-            }
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(())
-}
-
-/// What [`repair`] did, and could not do.
-#[derive(Debug, Default)]
-pub(super) struct Repaired {
-    /// Ranges kept aside, now or before.
-    pub(super) quarantined: u64,
-    /// What the disk refused.
-    pub(super) error: Option<io::Error>,
-}
-
-/// Keeps damaged bytes aside and cuts the torn end. What is left becomes durable
-/// with the next segment.
-///
-/// A disk that refuses is no reason not to start: the same damage is found, and
-/// the same repair tried, next time.
-pub(super) fn repair<S: Storage>(storage: &S, read: &mut Read, now_ms: u64) -> Repaired {
-    let mut repaired = Repaired::default();
-    let result = super::quarantine::keep_all(storage, &read.report.damage, now_ms)
-        .map(|kept| repaired.quarantined = kept)
-        .and_then(|()| cut(storage, read));
-    repaired.error = result.err();
-    remove_unfinished(storage);
-    repaired
-}
-
-fn cut<S: Storage>(storage: &S, read: &mut Read) -> io::Result<()> {
-    let (Some(cut), Some(last)) = (read.cut.take(), read.segments.last_mut()) else {
-        return Ok(());
-    };
-    let name = last.name();
-    if cut == 0 {
-        // Not even its header is whole; the next segment needs its name.
-        storage.remove(&name)?;
-        read.segments.pop();
-        return storage.sync_folder("");
-    }
-    storage.open_to_change(&name)?.truncate(cut)?;
-    last.bytes = cut;
-    Ok(())
-}
-
-/// Removes segments that were never begun; that they stay is harmless.
-fn remove_unfinished<S: Storage>(storage: &S) {
-    for file in storage.list("").unwrap_or_default() {
-        if file.name.starts_with("next-") {
-            _ = storage.remove(&file.name);
-        }
     }
 }

@@ -2,7 +2,7 @@
 
 use nix::libc::{EIO, ENOSPC};
 
-use super::super::storage::lying::{Fault, Op};
+use super::super::storage::lying::Op;
 use super::*;
 
 /// Records that come and go; every tenth stays, dead.
@@ -19,24 +19,6 @@ fn churn(rig: &mut Rig, from: u64, to: u64) {
             return;
         }
     }
-}
-
-fn idle(rig: &mut Rig, ticks: usize) {
-    (0..ticks).for_each(|_| rig.tick());
-}
-
-fn fail(rig: &Rig, op: Op, (nth, times): (u64, u64), errno: i32) {
-    rig.disk.fail(Fault {
-        op,
-        nth,
-        times,
-        errno,
-    });
-}
-
-fn segments(rig: &Rig) -> usize {
-    let files = rig.disk.files();
-    files.keys().filter(|name| name.starts_with("seg-")).count()
 }
 
 #[test]
@@ -112,8 +94,8 @@ fn nothing_goes_before_its_copy_is_durable_though_the_disk_fails_and_is_full() {
         let (mut rig, _) = Rig::open(&Lying::holding(&image), &config).expect("it opens");
         rig.now.ms += 16 * 60 * 1000;
         // A copy cannot be synced, and there is no room to write it again.
-        fail(&rig, Op::Sync, (sync, 1), EIO);
-        fail(&rig, Op::Rename, (rename, 100), ENOSPC);
+        fail(&rig.disk, Op::Sync, (sync, 1), EIO);
+        fail(&rig.disk, Op::Rename, (rename, 100), ENOSPC);
         idle(&mut rig, 60);
         for dice in 0..4 {
             let disk = rig.disk.after_power_cut(&mut Dice(dice));
@@ -187,23 +169,10 @@ fn a_segment_whose_removal_was_not_synced_goes_all_the_same() {
     }
     let before = rig.core.stats().segments;
     rig.now.ms += 16 * 60 * 1000;
-    let (op, nth, times, errno) = (Op::SyncFolder, 0, 1, EIO);
-    rig.disk.fail(Fault {
-        op,
-        nth,
-        times,
-        errno,
-    });
-    (0..20).for_each(|_| rig.tick());
+    fail(&rig.disk, Op::SyncFolder, (0, 1), EIO);
+    idle(&mut rig, 20);
     let after = rig.core.stats().segments;
     assert!(after < before && after <= 2, "{after} of {before}");
-}
-
-/// Commits effects until the journal is full; returns how many it took.
-fn fill(rig: &mut Rig) -> u64 {
-    (0..100_000)
-        .find(|&i| rig.commit(vec![Entry::Effect(effect(i))]).is_err())
-        .expect("it is full")
 }
 
 fn compact(rig: &mut Rig) {

@@ -4,11 +4,8 @@ use nix::libc::{EFBIG, EIO, EMFILE, ENOSPC, EROFS};
 
 use super::super::entry::Stored;
 use super::super::error::Unreadable;
-use super::super::storage::lying::{Fault, Op};
+use super::super::storage::lying::Op;
 use super::*;
-
-/// What a note of these tests is about.
-const NOTED: Uuid = Uuid::from_u128(7);
 
 const OPS: [Op; 7] = [
     Op::Create,
@@ -42,13 +39,7 @@ fn one_failing_call_loses_nothing_that_was_said_to_be_recorded() {
             for errno in [EIO, ENOSPC] {
                 let config = small(Sync::Always);
                 let mut rig = Rig::new(&config);
-                let times = 1;
-                rig.disk.fail(Fault {
-                    op,
-                    nth,
-                    times,
-                    errno,
-                });
+                fail(&rig.disk, op, (nth, 1), errno);
                 let recorded = history(&mut rig, nth, 40);
                 let (told, recovered) = Rig::reopened(&rig.disk, &config);
                 let what = format!("{op:?} {nth} {errno}: {:?}", recovered.report);
@@ -65,13 +56,7 @@ fn after_a_failed_sync_what_was_promised_survives_a_power_cut() {
         for sync in [Sync::Always, Sync::INTERVAL] {
             let config = small(sync);
             let mut rig = Rig::new(&config);
-            let (op, times, errno) = (Op::Sync, 1, EIO);
-            rig.disk.fail(Fault {
-                op,
-                nth,
-                times,
-                errno,
-            });
+            fail(&rig.disk, Op::Sync, (nth, 1), EIO);
             let mut dice = Dice(nth);
             for _ in 0..70 {
                 let entries = some_entries(&mut dice, &rig.entries);
@@ -98,13 +83,7 @@ fn a_second_failure_in_a_row_ends_or_bypasses_as_configured() {
         let mut rig = Rig::new(&config);
         rig.commit(vec![Entry::Effect(effect(0))])
             .expect("recorded");
-        let (op, nth, times, errno) = (Op::Sync, 0, u64::MAX, EIO);
-        rig.disk.fail(Fault {
-            op,
-            nth,
-            times,
-            errno,
-        });
+        break_syncs(&rig);
         let refused = rig.commit(vec![Entry::Effect(effect(1))]);
         match on_failure {
             OnFailure::Exit => {
@@ -129,13 +108,7 @@ fn a_bypassed_journal_comes_back_by_itself_and_owes_nothing() {
     let mut rig = Rig::new(&config);
     rig.commit(vec![Entry::Effect(effect(0))])
         .expect("recorded");
-    let (op, nth, times, errno) = (Op::Sync, 0, u64::MAX, EROFS);
-    rig.disk.fail(Fault {
-        op,
-        nth,
-        times,
-        errno,
-    });
+    fail(&rig.disk, Op::Sync, (0, u64::MAX), EROFS);
     rig.commit(vec![Entry::Effect(effect(1))])
         .expect_err("no disk");
     _ = rig.commit(vec![Entry::Done(vec![id(0)])]);
@@ -163,13 +136,7 @@ fn what_was_answered_is_kept_when_a_later_sync_fails_for_good() {
         rig.commit(vec![Entry::Effect(effect(i))])
             .expect("recorded");
     }
-    let (op, nth, times, errno) = (Op::Sync, 0, u64::MAX, EIO);
-    rig.disk.fail(Fault {
-        op,
-        nth,
-        times,
-        errno,
-    });
+    break_syncs(&rig);
     rig.pass(Duration::from_secs(5));
     rig.core.tick(rig.now);
     assert!(matches!(rig.core.health(), Health::Bypass { .. }));
@@ -191,13 +158,7 @@ fn a_disk_that_has_failed_is_left_alone_for_a_while() {
             .expect("recorded");
         rig.commit(vec![Entry::Done(vec![id(0)])])
             .expect("recorded");
-        let (op, nth, times, errno) = (Op::Sync, 0, u64::MAX, EIO);
-        rig.disk.fail(Fault {
-            op,
-            nth,
-            times,
-            errno,
-        });
+        break_syncs(&rig);
         rig.pass(Duration::from_secs(5));
         rig.core.tick(rig.now);
         assert!(matches!(rig.core.health(), Health::Bypass { .. }));
@@ -240,13 +201,7 @@ fn a_disk_that_cannot_be_read_now_is_no_damaged_effect() {
     rig.commit(vec![Entry::Effect(effect(0))])
         .expect("recorded");
     for (op, errno) in [(Op::Open, EMFILE), (Op::Read, EIO)] {
-        let (nth, times) = (0, 1);
-        rig.disk.fail(Fault {
-            op,
-            nth,
-            times,
-            errno,
-        });
+        fail(&rig.disk, op, (0, 1), errno);
         assert_eq!(rig.core.read(&[id(0)]), [Err(Unreadable)]);
         let stored = Stored { effect: effect(0) };
         assert_eq!(rig.core.read(&[id(0)]), [Ok(Some(stored))]);
@@ -289,20 +244,12 @@ fn on_a_full_disk_settling_goes_on_and_effects_are_refused_with_what_speaks_of_t
         if errno_by_capacity {
             rig.disk.set_capacity(Some(rig.disk.used()));
         } else {
-            let (op, nth, times, errno) = (Op::Write, 0, 1, EFBIG);
-            rig.disk.fail(Fault {
-                op,
-                nth,
-                times,
-                errno,
-            });
+            fail(&rig.disk, Op::Write, (0, 1), EFBIG);
             rig.disk.set_capacity(Some(rig.disk.used() + 1));
         }
         let mut recorded = rig.entries.clone();
         for i in 5..30 {
-            let text = i.to_string().into();
-            let note = Entry::Note { id: NOTED, text };
-            let both = vec![Entry::Effect(effect(i)), note];
+            let both = vec![Entry::Effect(effect(i)), note(&i.to_string())];
             if rig.commit(both.clone()).is_ok() {
                 recorded.extend(both);
             }
@@ -364,13 +311,7 @@ fn a_disk_that_cannot_be_read_is_no_end_of_the_log() {
     let image = rig.disk.files();
     for nth in 0..3 {
         let disk = Lying::holding(&image);
-        let (op, times, errno) = (Op::Read, 1, EIO);
-        disk.fail(Fault {
-            op,
-            nth,
-            times,
-            errno,
-        });
+        fail(&disk, Op::Read, (nth, 1), EIO);
         let refused = Rig::open(&disk, &config).err();
         assert!(
             matches!(refused, Some(OpenError::Read { .. })),
@@ -386,20 +327,8 @@ fn a_full_journal_refuses_effects_until_enough_are_settled() {
         bytes_max: 8000,
         ..small(Sync::Always)
     };
-    let mut rig = Rig::new(&config);
-    let mut held = 0;
-    while rig.commit(vec![Entry::Effect(effect(held))]).is_ok() {
-        held += 1;
-        assert!(held < 1000);
-    }
-    assert_eq!(rig.core.health(), Health::Full);
-    for i in 0..held {
-        rig.commit(vec![Entry::Done(vec![id(i)])])
-            .expect("recorded");
-    }
-    rig.now.ms += 16 * 60 * 1000;
-    (0..100).for_each(|_| rig.tick());
-    assert_eq!(rig.core.health(), Health::Ok);
+    let (mut rig, held) = full(&config);
+    settle_all(&mut rig, held);
     rig.commit(vec![Entry::Effect(effect(held))])
         .expect("recorded");
 }

@@ -1,56 +1,7 @@
 //! What is refused: in which order, what stands all the same, and that nothing
 //! of it comes back.
 
-use nix::libc::EIO;
-
-use super::super::storage::lying::{Fault, Op};
 use super::*;
-
-const NOTED: Uuid = Uuid::from_u128(7);
-
-fn note(text: &str) -> Entry {
-    let text = text.into();
-    Entry::Note { id: NOTED, text }
-}
-
-/// No sync succeeds any more.
-fn break_syncs(rig: &Rig) {
-    let (op, nth, times, errno) = (Op::Sync, 0, u64::MAX, EIO);
-    rig.disk.fail(Fault {
-        op,
-        nth,
-        times,
-        errno,
-    });
-}
-
-fn mend(rig: &mut Rig) {
-    rig.disk.heal();
-    rig.pass(Duration::from_secs(11));
-    rig.tick();
-    assert_eq!(rig.core.health(), Health::Ok);
-}
-
-/// A journal that is full, and the effects in it.
-fn full(config: &Config) -> (Rig, u64) {
-    let mut rig = Rig::new(config);
-    let mut held = 0;
-    while rig.commit(vec![Entry::Effect(effect(held))]).is_ok() {
-        held += 1;
-    }
-    assert_eq!(rig.core.health(), Health::Full);
-    (rig, held)
-}
-
-fn settle_all(rig: &mut Rig, held: u64) {
-    for i in 0..held {
-        rig.commit(vec![Entry::Done(vec![id(i)])])
-            .expect("recorded");
-    }
-    rig.now.ms += 16 * 60 * 1000;
-    (0..100).for_each(|_| rig.tick());
-    assert_eq!(rig.core.health(), Health::Ok);
-}
 
 #[test]
 fn what_follows_a_refused_effect_in_its_round_is_refused_though_there_is_room_again() {
@@ -149,7 +100,7 @@ fn what_an_operator_was_refused_leaves_everything_as_it_was_also_when_the_disk_i
             assert_eq!((live, dead), (2, 1), "{refused:?}");
             // Nothing that is needed is given back.
             rig.core.compact(rig.now);
-            (0..50).for_each(|_| rig.tick());
+            idle(&mut rig, 50);
             let copy = Lying::holding(&rig.disk.files());
             let (told, _) = Rig::reopened(&copy, &config);
             assert_eq!(told, Told::by(&recorded), "{refused:?} {sync:?}");

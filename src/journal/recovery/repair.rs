@@ -1,0 +1,60 @@
+//! What is done about what was found.
+
+use std::io;
+
+use super::super::quarantine;
+use super::super::storage::{Storage, StoredFile as _};
+use super::Read;
+
+/// What [`repair`] did, and could not do.
+#[derive(Debug, Default)]
+pub(in crate::journal) struct Repaired {
+    /// Ranges kept aside, now or before.
+    pub(in crate::journal) quarantined: u64,
+    /// What the disk refused.
+    pub(in crate::journal) error: Option<io::Error>,
+}
+
+/// Keeps damaged bytes aside and cuts the torn end. What is left becomes durable
+/// with the next segment.
+///
+/// A disk that refuses is no reason not to start: the same damage is found, and
+/// the same repair tried, next time.
+pub(in crate::journal) fn repair<S: Storage>(
+    storage: &S,
+    read: &mut Read,
+    now_ms: u64,
+) -> Repaired {
+    let mut repaired = Repaired::default();
+    let result = quarantine::keep_all(storage, &read.report.damage, now_ms)
+        .map(|kept| repaired.quarantined = kept)
+        .and_then(|()| cut(storage, read));
+    repaired.error = result.err();
+    remove_unfinished(storage);
+    repaired
+}
+
+fn cut<S: Storage>(storage: &S, read: &mut Read) -> io::Result<()> {
+    let (Some(cut), Some(last)) = (read.cut.take(), read.segments.last_mut()) else {
+        return Ok(());
+    };
+    let name = last.name();
+    if cut == 0 {
+        // Not even its header is whole; the next segment needs its name.
+        storage.remove(&name)?;
+        read.segments.pop();
+        return storage.sync_folder("");
+    }
+    storage.open_to_change(&name)?.truncate(cut)?;
+    last.bytes = cut;
+    Ok(())
+}
+
+/// Removes segments that were never begun; that they stay is harmless.
+fn remove_unfinished<S: Storage>(storage: &S) {
+    for file in storage.list("").unwrap_or_default() {
+        if file.name.starts_with("next-") {
+            _ = storage.remove(&file.name);
+        }
+    }
+}
