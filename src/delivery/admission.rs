@@ -8,6 +8,7 @@
 //! ```text
 //!                ┌── published already ──────────────▶ SUCCESS
 //!                ├── its id means something else ────▶ FAILED rejected: id_conflict
+//!                ├── its lane waits for another ─────▶ FAILED parked
 //! effect ────────┼── what must come first failed ────▶ FAILED gap
 //!                ├── on its way already ──▶ joined ───────────┐
 //!                └── let through ────▶ lane ────▶ settled ────┴──▶ one answer to each submission
@@ -22,11 +23,12 @@
 use std::collections::{HashMap, VecDeque};
 
 use super::Producer;
-use super::dedupe::{Dedupe, Done, Known, Ticket, Waiters};
+use super::dedupe::{Dedupe, Done, Known, Ticket, Waiters, shared_key};
 use super::failure::{Class, Failure};
 use super::fences::Fences;
 use super::gaps::{Gaps, Stream};
 use super::lane::{Outcome, Place, Settled};
+use super::parks::{Found, Parked, Parks, Path};
 use crate::clock::BootTime;
 use crate::protocol::envelope::SideEffect;
 use crate::protocol::id::{EffectId, LaneKey};
@@ -68,14 +70,24 @@ pub(crate) struct Admission<T> {
     dedupe: Dedupe<(Submitter, T)>,
     gaps: Gaps,
     fences: Fences,
+    parks: Parks,
+    changes: VecDeque<LaneChange>,
     /// Lanes of which an effect was refused for now, and nobody knows it yet.
     refused: HashMap<Path, Failure>,
     arrivals: u64,
     answers: VecDeque<Answer<T>>,
 }
 
-/// A lane of a route.
-type Path = (Option<Box<str>>, LaneKey);
+/// A lane is parked, or open again by itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct LaneChange {
+    /// Over which transport, if not over the chain's own.
+    pub route: Option<Box<str>>,
+    /// Which.
+    pub lane: LaneKey,
+    /// The effect it waits for, and how that failed; nothing if it came again.
+    pub parked: Option<(EffectId, Box<str>)>,
+}
 
 impl<T> Admission<T> {
     /// Nothing is known yet.
@@ -84,6 +96,8 @@ impl<T> Admission<T> {
             dedupe: Dedupe::new(),
             gaps: Gaps::default(),
             fences: Fences::default(),
+            parks: Parks::default(),
+            changes: VecDeque::new(),
             refused: HashMap::new(),
             arrivals: 0,
             answers: VecDeque::new(),
@@ -129,6 +143,22 @@ impl<T> Admission<T> {
                 return None;
             }
         };
+        let (route, lane) = (effect.route.as_deref(), &effect.lane);
+        match self
+            .parks
+            .arrive(route, lane, effect.id, || shared_key(&effect))
+        {
+            Found::Open => {}
+            Found::Awaited { arrival } => {
+                return Some(self.try_again(effect, submitter, origin, arrival, now));
+            }
+            Found::Parked { by } => {
+                let arrival = failed_at.unwrap_or_else(|| self.next_arrival());
+                self.turn_away(&effect, submitter, arrival, by, now);
+                self.answer(origin, effect.id, Err(Failure::parked(by)));
+                return None;
+            }
+        }
         let stream = Stream {
             lane: &effect.lane,
             route: effect.route.as_deref(),
@@ -139,8 +169,8 @@ impl<T> Admission<T> {
             self.answer(origin, effect.id, Err(failure));
             return None;
         }
-        self.arrivals += 1;
-        let arrival = failed_at.unwrap_or(self.arrivals);
+        let next = self.next_arrival();
+        let arrival = failed_at.unwrap_or(next);
         if effect.is_ordered
             && let Some(first) = self.fences.arrive(&stream, effect.id, arrival, now)
         {
@@ -166,22 +196,101 @@ impl<T> Admission<T> {
         })
     }
 
+    fn next_arrival(&mut self) -> u64 {
+        self.arrivals += 1;
+        self.arrivals
+    }
+
+    /// The effect its lane waits for goes first, past every gate: those wait for
+    /// what waits for it.
+    fn try_again(
+        &mut self,
+        effect: SideEffect,
+        submitter: Submitter,
+        origin: T,
+        arrival: u64,
+        now: BootTime,
+    ) -> Admitted {
+        let producer = submitter.producer;
+        let stream = Stream {
+            lane: &effect.lane,
+            route: effect.route.as_deref(),
+            producer,
+        };
+        self.gaps.pass(&stream, &effect.operation, now);
+        self.fences.pass(&stream, effect.id);
+        let waiter = (submitter, origin);
+        let ticket = self.dedupe.begin(&effect, Some(arrival), waiter);
+        let (route, lane) = (effect.route.as_deref(), &effect.lane);
+        self.parks.handle_tried(route, lane, ticket);
+        let place = Place { arrival, producer };
+        Admitted {
+            effect,
+            place,
+            ticket,
+        }
+    }
+
+    /// An effect of a parked lane fails for now: once the lane is open, nothing
+    /// overtakes it.
+    fn turn_away(
+        &mut self,
+        effect: &SideEffect,
+        submitter: Submitter,
+        arrival: u64,
+        by: EffectId,
+        now: BootTime,
+    ) {
+        let stream = Stream {
+            lane: &effect.lane,
+            route: effect.route.as_deref(),
+            producer: submitter.producer,
+        };
+        self.gaps.fail(&stream, &effect.operation, now);
+        if submitter.is_ordered {
+            self.fences.hold(&stream, effect.id, arrival, now);
+        }
+        let path = (effect.route.clone(), effect.lane.clone());
+        self.refused.insert(path, Failure::parked(by));
+    }
+
+    /// The lane of an effect that was settled waits for it from now on.
+    fn park(&mut self, path: Path, by: EffectId, parked: Parked) {
+        let error = parked.error.clone();
+        let (route, lane) = path.clone();
+        if self.parks.park(path, parked) {
+            self.changes.push_back(LaneChange {
+                route,
+                lane,
+                parked: Some((by, error)),
+            });
+        }
+    }
+
     /// What was let through has its outcome.
     pub(crate) fn handle_settled(&mut self, settled: Settled<Ticket>, now: BootTime) {
+        let ticket = settled.origin;
         let Err(failure) = settled.outcome else {
-            self.handle_done(settled.origin, now);
+            self.handle_done(ticket, now);
             return;
         };
+        let (lane, route) = (settled.lane, settled.route);
         let arrival = settled.place.arrival;
+        self.parks.handle_failed(ticket);
+        if settled.parks {
+            let known_by = (self.dedupe.key(ticket), arrival);
+            let parked = Parked::new(settled.id, known_by, &failure.to_string(), now);
+            self.park((route.clone(), lane.clone()), settled.id, parked);
+        }
         let waiters = if failure.class.is_untried() {
-            self.dedupe.turned_away(settled.origin, now)
+            self.dedupe.turned_away(ticket, now)
         } else {
-            self.dedupe.failed(settled.origin, arrival, now)
+            self.dedupe.failed(ticket, arrival, now)
         };
         for (id, (submitter, origin)) in waiters.into_iter() {
             let stream = Stream {
-                lane: &settled.lane,
-                route: settled.route.as_deref(),
+                lane: &lane,
+                route: route.as_deref(),
                 producer: submitter.producer,
             };
             if !failure.class.is_final() {
@@ -228,12 +337,21 @@ impl<T> Admission<T> {
             place,
             operation: effect.operation,
             attempts: 0,
+            parks: false,
         };
         self.handle_settled(settled, now);
     }
 
     /// What was let through is published, or durable.
     pub(crate) fn handle_done(&mut self, ticket: Ticket, now: BootTime) {
+        if let Some((route, lane)) = self.parks.handle_done(ticket) {
+            let parked = None;
+            self.changes.push_back(LaneChange {
+                route,
+                lane,
+                parked,
+            });
+        }
         let waiters = self.dedupe.done(ticket, now);
         self.answer_all(waiters, &Ok(()));
     }
@@ -258,6 +376,28 @@ impl<T> Admission<T> {
     /// When there is something to forget. Nothing depends on it but memory.
     pub(crate) fn poll_timeout(&self) -> Option<BootTime> {
         self.dedupe.sweep_at()
+    }
+
+    /// An operator lets a lane go on without what it waits for. Returns whether
+    /// it was parked here.
+    pub(crate) fn handle_resumed(&mut self, route: Option<&str>, lane: &LaneKey) -> bool {
+        self.parks.resume(route, lane)
+    }
+
+    /// How many lanes are parked here.
+    pub(crate) fn parked_len(&self) -> usize {
+        self.parks.len()
+    }
+
+    /// The lanes that are parked here, and why.
+    pub(crate) fn parked(&self) -> impl Iterator<Item = (Option<&str>, &LaneKey, &Parked)> {
+        let parked = self.parks.iter();
+        parked.map(|((route, lane), parked)| (route.as_deref(), lane, parked))
+    }
+
+    /// The next lane that was parked, or is open again by itself.
+    pub(crate) fn poll_change(&mut self) -> Option<LaneChange> {
+        self.changes.pop_front()
     }
 
     /// The next answer to give.

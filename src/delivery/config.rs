@@ -16,6 +16,16 @@ pub(crate) enum Keeping {
     Outbox,
 }
 
+/// What an effect that fails for good costs the rest of its lane.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum OnRejected {
+    /// Nothing: the lane goes on without it.
+    Skip,
+    /// The lane is parked: nothing behind it goes out until it comes again, or
+    /// an operator lets the lane go on without it.
+    Park,
+}
+
 /// A century; far enough, and no instant overflows by it.
 const NEVER: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
 
@@ -24,6 +34,8 @@ const NEVER: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
 pub(crate) struct Config {
     /// Who has the effects meanwhile.
     pub keeping: Keeping,
+    /// What happens behind an effect that fails for good.
+    pub on_rejected: OnRejected,
     /// Attempts that failed and count before an effect fails.
     pub attempts_max: u32,
     /// The patience the transport is told (`timeout_ms`).
@@ -63,6 +75,7 @@ impl Config {
         let retry_delay = Duration::from_millis(500);
         Self {
             keeping: Keeping::Daemon,
+            on_rejected: OnRejected::Skip,
             attempts_max,
             attempt_timeout,
             answer_margin: Duration::from_millis(150),

@@ -211,6 +211,11 @@ impl<T> Dedupe<T> {
         Ticket { record, waiters }
     }
 
+    /// What an open effect is recognised by; its id, if by nothing else.
+    pub(super) fn key(&self, ticket: Ticket) -> Uuid {
+        self.records[ticket.record].key
+    }
+
     /// One more waits for an effect that is open.
     pub(super) fn join(&mut self, ticket: Ticket, id: EffectId, origin: T) {
         self.waiters[ticket.waiters].joined.push((id, origin));
@@ -375,7 +380,7 @@ fn put(
 }
 
 /// What `effect` can be recognised by under another id; else its own id.
-fn shared_key(effect: &SideEffect) -> Uuid {
+pub(super) fn shared_key(effect: &SideEffect) -> Uuid {
     match &effect.operation {
         Operation::Publish { channel, .. } => {
             comparable(&effect.key, effect.route.as_deref(), channel)

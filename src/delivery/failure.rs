@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::pace::Sign;
+use crate::protocol::id::EffectId;
 use crate::protocol::ipc::CONNECTION_CLOSED;
 
 /// Why an effect failed: the machine-readable word its error text starts with.
@@ -21,6 +22,9 @@ pub(crate) enum Class {
     LaneFull,
     /// An earlier message of its lane failed and has to come again first.
     Gap,
+    /// An earlier effect of its lane failed for good, and its lane waits until
+    /// somebody decides what becomes of that one.
+    Parked,
     /// It is larger than Falco or the transport takes.
     TooLarge,
     /// Falco stops.
@@ -38,6 +42,7 @@ impl Class {
             Self::Ambiguous => "ambiguous",
             Self::LaneFull => "lane_full",
             Self::Gap => "gap",
+            Self::Parked => "parked",
             Self::TooLarge => "too_large",
             Self::ShuttingDown => "shutting_down",
             Self::Unrecorded => "unrecorded",
@@ -51,7 +56,10 @@ impl Class {
 
     /// Whether nothing was tried yet: it was turned away at the door.
     pub(crate) const fn is_untried(self) -> bool {
-        matches!(self, Self::LaneFull | Self::Gap | Self::ShuttingDown)
+        matches!(
+            self,
+            Self::LaneFull | Self::Gap | Self::Parked | Self::ShuttingDown
+        )
     }
 }
 
@@ -73,6 +81,11 @@ impl Failure {
             text: text.into(),
             code: None,
         }
+    }
+
+    /// Of what waits in a lane that is parked because of `by`.
+    pub(crate) fn parked(by: EffectId) -> Self {
+        Self::new(Class::Parked, format!("waits for {by}"))
     }
 
     /// The same, of an effect that an earlier attempt may have published.

@@ -118,6 +118,29 @@ impl Fences {
         }
     }
 
+    /// The same of an effect that may have failed before, and keeps its place.
+    pub(super) fn hold(&mut self, stream: &Stream<'_>, id: EffectId, arrival: u64, now: BootTime) {
+        let fence = self.fences.get_mut(&Path::of(stream));
+        match fence.filter(|fence| fence.failed.values().any(|failed| *failed == id)) {
+            Some(fence) => fence.until = now.after(PATIENCE),
+            None => self.fail(stream, id, arrival, now),
+        }
+    }
+
+    /// An effect comes whatever the fence says, and is waited for no more.
+    pub(super) fn pass(&mut self, stream: &Stream<'_>, id: EffectId) {
+        let path = Path::of(stream);
+        let Some(fence) = self.fences.get_mut(&path) else {
+            return;
+        };
+        let before = fence.failed.len();
+        fence.failed.retain(|_, failed| *failed != id);
+        self.effects -= before - fence.failed.len();
+        if fence.failed.is_empty() {
+            self.fences.remove(&path);
+        }
+    }
+
     /// A connection is closed; its daemon will begin anew.
     pub(super) fn close(&mut self, producer: Producer) {
         self.retain(|path, _| path.producer != producer);

@@ -94,6 +94,18 @@ impl Gaps {
         None
     }
 
+    /// A message comes whatever the gate says, and is expected no more.
+    pub(super) fn pass(&mut self, stream: &Stream<'_>, operation: &Operation, now: BootTime) {
+        let Some(number) = operation.sequence_number() else {
+            return;
+        };
+        let gate = self.gate(stream, operation, now);
+        if gate.is_some_and(|gate| gate.failed.remove(&number)) {
+            self.numbers -= 1;
+            self.drop_gates(stream.lane, |gate| gate.failed.is_empty());
+        }
+    }
+
     /// A message failed and may come again.
     pub(super) fn fail(&mut self, stream: &Stream<'_>, operation: &Operation, now: BootTime) {
         let Some(number) = operation.sequence_number() else {

@@ -57,6 +57,8 @@ pub(crate) struct Settled<T> {
     pub operation: Operation,
     /// Attempts that failed and counted.
     pub attempts: u32,
+    /// Whether its lane waits from now on for what becomes of it.
+    pub parks: bool,
 }
 
 impl<T> Settled<T> {
@@ -71,9 +73,11 @@ impl<T> Settled<T> {
             place: self.place,
             operation: self.operation,
             attempts: self.attempts,
+            parks: self.parks,
         }
     }
 }
+
 /// Tells batches that are made up again from each other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct BatchNumber(pub u64);
@@ -94,6 +98,30 @@ pub(super) struct Entry<T> {
 }
 
 impl<T> Entry<T> {
+    pub(super) fn new(
+        effect: SideEffect,
+        place: Place,
+        origin: T,
+        batch: Option<BatchNumber>,
+        now: Instant,
+    ) -> Self {
+        Self {
+            effect: Effect {
+                id: effect.id,
+                key: effect.key,
+                operation: effect.operation,
+                bytes: effect.bytes,
+            },
+            lane: effect.lane,
+            route: effect.route,
+            place,
+            origin,
+            arrived: now,
+            batch,
+            is_doubtful: false,
+        }
+    }
+
     pub(super) fn bytes(&self) -> usize {
         self.effect.bytes
     }
@@ -136,6 +164,7 @@ impl<T> Entry<T> {
             place: self.place,
             operation: self.effect.operation,
             attempts,
+            parks: false,
         }
     }
 }
@@ -479,6 +508,17 @@ impl<T> Lane<T> {
             attempts,
             ..settled
         })
+    }
+
+    /// The front is gone as `settled`, for good; everything behind it waits for
+    /// what becomes of it, and not here.
+    pub(super) fn park(&mut self, settled: Settled<T>) -> impl Iterator<Item = Settled<T>> + '_ {
+        let behind = self.settle_all(Failure::parked(settled.id));
+        let front = Settled {
+            parks: true,
+            ..settled
+        };
+        std::iter::once(front).chain(behind)
     }
 
     /// Takes out an effect that is not on its way right now, and all behind it;

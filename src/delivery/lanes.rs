@@ -5,9 +5,9 @@ mod books;
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
-use super::config::{Config, Keeping};
+use super::config::{Config, Keeping, OnRejected};
 use super::failure::{Class, Failure, Refusal};
-use super::lane::{BatchNumber, Effect, Entry, Lane, Place, Settled, Standing, State};
+use super::lane::{BatchNumber, Entry, Lane, Place, Settled, Standing, State};
 use super::pace::{Pace, Sign};
 use super::request::{Request, RequestId};
 use super::turns::Turns;
@@ -133,6 +133,11 @@ impl<T> Lanes<T> {
         self.effects == 0
     }
 
+    /// Whether a lane waits for what was refused for good.
+    pub(crate) fn parks(&self) -> bool {
+        self.config.on_rejected == OnRejected::Park
+    }
+
     /// Whether an effect of this lane has no outcome yet.
     pub(crate) fn holds(&self, lane: &LaneKey) -> bool {
         self.by_key.contains_key(lane)
@@ -179,6 +184,21 @@ impl<T> Lanes<T> {
         }
     }
 
+    /// These effects of a lane were on their way here when it was parked because
+    /// of `by`: they share the fate of what was here.
+    pub(crate) fn handle_parked(
+        &mut self,
+        by: EffectId,
+        effects: impl IntoIterator<Item = (SideEffect, Place, T)>,
+        now: Instant,
+    ) {
+        for (effect, place, origin) in effects {
+            let entry = Entry::new(effect, place, origin, None, now);
+            self.settled
+                .push_back(entry.settle(Err(Failure::parked(by))));
+        }
+    }
+
     fn submit(
         &mut self,
         effect: SideEffect,
@@ -188,21 +208,7 @@ impl<T> Lanes<T> {
         now: Instant,
     ) {
         let slot = self.slot_for(&effect.lane);
-        let entry = Entry {
-            effect: Effect {
-                id: effect.id,
-                key: effect.key,
-                operation: effect.operation,
-                bytes: effect.bytes,
-            },
-            lane: effect.lane,
-            route: effect.route,
-            place,
-            origin,
-            arrived: now,
-            batch,
-            is_doubtful: false,
-        };
+        let entry = Entry::new(effect, place, origin, batch, now);
         self.update(slot, |lanes, lane| {
             lanes.settled.extend(lane.push(entry, &lanes.config));
         });
@@ -324,13 +330,25 @@ impl<T> Lanes<T> {
         });
     }
 
-    /// What waits behind an effect that fails for good goes on; but not if an
-    /// earlier attempt may have been published, because then it may come again.
+    /// What waits behind an effect that fails for good goes on, or its lane is
+    /// parked. It does not go on if an earlier attempt may have been published,
+    /// because then the effect may come again.
     fn reject(&mut self, lane: &mut Lane<T>, failure: Failure) {
-        if lane.is_doubtful() && self.config.keeping == Keeping::Daemon {
+        let skips = self.config.on_rejected == OnRejected::Skip;
+        if skips && lane.is_doubtful() && self.config.keeping == Keeping::Daemon {
             self.settled.extend(lane.flush(failure));
         } else {
-            self.settled.extend(lane.reject(failure));
+            let settled = lane.reject(failure);
+            self.end_front(lane, settled);
+        }
+    }
+
+    /// The front is gone for good, unless it is taken apart first.
+    fn end_front(&mut self, lane: &mut Lane<T>, settled: Option<Settled<T>>) {
+        match (settled, self.config.on_rejected) {
+            (None, _) => {}
+            (Some(settled), OnRejected::Skip) => self.settled.push_back(settled),
+            (Some(settled), OnRejected::Park) => self.settled.extend(lane.park(settled)),
         }
     }
 
@@ -502,8 +520,8 @@ impl<T> Lanes<T> {
 
     fn give_up(&mut self, lane: &mut Lane<T>) {
         if self.config.keeping == Keeping::Outbox {
-            self.settled.extend(lane.give_up_front());
-            return;
+            let settled = lane.give_up_front();
+            return self.end_front(lane, settled);
         }
         let unsent = match self.peer {
             Some(_) => "its turn did not come in time",

@@ -12,6 +12,10 @@
 //! effect fails for another reason than itself, all that waits behind it in its
 //! lane fails too, so that a daemon which sends them again keeps their order.
 //!
+//! What is refused for good fails alone, or, where order goes before everything,
+//! parks its lane: what is behind it waits until it comes again, or somebody lets
+//! the lane go on without it.
+//!
 //! Effects that the outbox keeps are delivered by other rules, because no daemon
 //! waits for them: they have no deadline, only what Ably refuses counts as an
 //! attempt, and one that fails for good costs nothing behind it.
@@ -27,7 +31,7 @@
 //! cannot take, and says when it has room for no more.
 //!
 //! ```text
-//!                        ┌───────────── rejected: only this effect fails ─────────────┐
+//!                        ┌──── rejected: only this effect fails, or its lane parks ───┐
 //!                        │                                                            ▼
 //! submitted ──▶ Ready ──poll_request──▶ InFlight ──accepted──────────────────────▶ settled
 //!                 ▲                      │  │  ▲                                      ▲
@@ -49,17 +53,18 @@ mod lane;
 mod lanes;
 mod outbox;
 mod pace;
+mod parks;
 mod recall;
 mod request;
 mod turns;
 
 pub(crate) use admission::{Admission, Admitted, Answer};
-pub(crate) use config::Config;
+pub(crate) use config::{Config, OnRejected};
 pub(crate) use dedupe::{Done, Ticket};
 pub(crate) use failure::{Class, Failure, Refusal};
 pub(crate) use lane::{Effect, Outcome, Place, Producer, Settled};
 pub(crate) use lanes::{Lanes, Peer};
-pub(crate) use outbox::{Home, Kept, Known, Load, Outbox, Unable, Weight, Wish};
+pub(crate) use outbox::{Home, Kept, Known, Load, Outbox, ParkedLane, Unable, Weight, Wish};
 pub(crate) use recall::{Passed, Recall, digest, listed};
 pub(crate) use request::{Request, RequestId};
 

@@ -20,6 +20,11 @@
 //!            forgotten                └─ forgotten ◀─dropped── Dead
 //! ```
 //!
+//! A dead letter may park its lane: nothing of it is loaded then, and what was
+//! is returned, until the letter is requeued or dropped, or an operator lets the
+//! lane go on without it. Its effects stay where they are, so a parked lane costs
+//! what it cost before; whoever brings more effects asks first whether it is.
+//!
 //! What an operator wants, requeued or dropped, is asked for first and happens
 //! once it is on disk; until then a dead letter stays one, and an effect that is
 //! to be dropped keeps its lane from being loaded.
@@ -56,6 +61,8 @@ pub(crate) enum Wish {
     Requeue,
     /// It is to be kept no longer.
     Drop,
+    /// Its lane is to go on without it; it stays a dead letter.
+    Resume,
 }
 
 /// Why a wish cannot be asked for.
@@ -65,6 +72,8 @@ pub(crate) enum Unable {
     Unknown,
     /// It is no dead letter.
     NotDead,
+    /// No lane waits for it.
+    NotParking,
     /// It is on its way to the disk.
     Writing,
     /// Something was asked for already, and is not decided.
@@ -93,6 +102,8 @@ pub(crate) struct Backlog {
     pub open: usize,
     /// Effects given up, which wait for an operator.
     pub dead: usize,
+    /// Lanes that wait for such a one.
+    pub parked: usize,
     /// When the oldest of those to be published arrived, in milliseconds since
     /// the epoch.
     pub oldest_ms: Option<u64>,
@@ -109,6 +120,19 @@ pub(crate) struct Kept {
     pub arrived_ms: u64,
     /// Whether it was given up.
     pub is_dead: bool,
+}
+
+/// A lane that waits for a dead letter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct ParkedLane<'a> {
+    /// Which route, by its number.
+    pub route: usize,
+    /// Which.
+    pub lane: &'a LaneKey,
+    /// The letter, the oldest if there are several.
+    pub by: EffectId,
+    /// Effects that wait behind it.
+    pub waiting: usize,
 }
 
 /// Where an effect belongs, and how it is told from others.
@@ -132,6 +156,8 @@ pub(crate) struct Outbox<B> {
     open: BTreeMap<u64, EffectId>,
     /// Those given up.
     dead: BTreeMap<u64, EffectId>,
+    /// Those of them that a lane waits for.
+    parking: BTreeMap<u64, EffectId>,
     lines: Lines<B>,
     next_order: u64,
 }
@@ -145,6 +171,8 @@ struct Record {
     state: State,
     /// What was asked for, and is not on disk yet.
     wish: Option<Wish>,
+    /// Whether its lane waits for it.
+    parks: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -162,6 +190,7 @@ impl<B: Weight> Outbox<B> {
             records: HashMap::new(),
             open: BTreeMap::new(),
             dead: BTreeMap::new(),
+            parking: BTreeMap::new(),
             lines: Lines::new(),
             next_order: 0,
         }
@@ -174,6 +203,7 @@ impl<B: Weight> Outbox<B> {
             lanes: self.lines.open(),
             open: self.open.len(),
             dead: self.dead.len(),
+            parked: self.lines.parked_len(),
             oldest_ms: oldest.map(|(_, id)| self.records[id].arrived_ms),
         }
     }
@@ -257,13 +287,80 @@ impl<B: Weight> Outbox<B> {
         true
     }
 
+    /// The lane of a dead letter waits for it from now on. Returns whether the
+    /// lane waited for none before.
+    pub(crate) fn handle_parked(&mut self, by: EffectId) -> bool {
+        let Some(record) = self.records.get_mut(&by) else {
+            return false;
+        };
+        if record.state != State::Dead || std::mem::replace(&mut record.parks, true) {
+            return false;
+        }
+        let before = self.lines.parked_len();
+        self.parking.insert(record.order, by);
+        self.lines.park(record.slot, by);
+        self.lines.parked_len() > before
+    }
+
+    /// Which dead letters a lane waits for.
+    pub(crate) fn parked_by(&self, route: usize, lane: &LaneKey) -> &[EffectId] {
+        self.lines.parked_by(route, lane)
+    }
+
+    /// The lane of an effect, and the number of its route.
+    pub(crate) fn place(&self, id: EffectId) -> Option<(usize, LaneKey)> {
+        let record = self.records.get(&id)?;
+        let (route, lane) = self.lines.place(record.slot);
+        Some((route, lane.clone()))
+    }
+
+    /// Whether the lane of this effect is parked.
+    pub(crate) fn is_parked(&self, id: EffectId) -> bool {
+        let record = self.records.get(&id);
+        record.is_some_and(|record| {
+            let (route, lane) = self.lines.place(record.slot);
+            !self.lines.parked_by(route, lane).is_empty()
+        })
+    }
+
+    /// The lanes that are parked, in the order of the letters they wait for.
+    pub(crate) fn parked(&self) -> impl Iterator<Item = ParkedLane<'_>> {
+        let all = self.parking.values();
+        all.filter_map(|by| self.parked_lane(*by))
+    }
+
+    /// The lane that waits for this letter before any other.
+    fn parked_lane(&self, by: EffectId) -> Option<ParkedLane<'_>> {
+        let slot = self.records.get(&by)?.slot;
+        let (route, lane) = self.lines.place(slot);
+        let is_first = self.lines.parked_by(route, lane).first() == Some(&by);
+        is_first.then(|| ParkedLane {
+            route,
+            lane,
+            by,
+            waiting: self.lines.waiting(slot),
+        })
+    }
+
+    /// The lane of a letter waits for it no more.
+    fn unpark(&mut self, id: EffectId) {
+        if let Some(record) = self.records.get_mut(&id)
+            && std::mem::replace(&mut record.parks, false)
+        {
+            self.parking.remove(&record.order);
+            self.lines.unpark(record.slot, id);
+        }
+    }
+
     /// An operator wants something; it happens when [`Self::handle_granted`]
     /// says so.
     pub(crate) fn handle_wish(&mut self, id: EffectId, wish: Wish) -> Result<(), Unable> {
         let record = self.records.get_mut(&id).ok_or(Unable::Unknown)?;
         match (record.state, wish) {
             _ if record.wish.is_some() => return Err(Unable::Undecided),
+            (State::Dead, Wish::Resume) if !record.parks => return Err(Unable::NotParking),
             (State::Dead, _) => {}
+            (_, Wish::Resume) => return Err(Unable::NotParking),
             (_, Wish::Requeue) => return Err(Unable::NotDead),
             (State::Waiting, Wish::Drop) => self.lines.hold(record.slot),
             (State::Writing, Wish::Drop) => return Err(Unable::Writing),
@@ -287,6 +384,7 @@ impl<B: Weight> Outbox<B> {
         match self.end_wish(id) {
             Some(Wish::Requeue) => self.requeue(id),
             Some(Wish::Drop) => self.forget(id),
+            Some(Wish::Resume) => self.unpark(id),
             None => {}
         }
     }
@@ -306,6 +404,7 @@ impl<B: Weight> Outbox<B> {
     }
 
     fn requeue(&mut self, id: EffectId) {
+        self.unpark(id);
         if let Some(record) = self.records.get_mut(&id) {
             record.state = State::Waiting;
             self.dead.remove(&record.order);
@@ -390,12 +489,14 @@ impl<B: Weight> Outbox<B> {
             fingerprint: home.fingerprint,
             state,
             wish: None,
+            parks: false,
         };
         self.records.insert(id, record);
         order
     }
 
     fn forget(&mut self, id: EffectId) {
+        self.unpark(id);
         let Some(record) = self.records.remove(&id) else {
             return;
         };

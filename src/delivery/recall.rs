@@ -132,6 +132,12 @@ impl<T> Recall<T> {
         }
     }
 
+    /// The lane is parked; what is held of it goes nowhere, and is given back.
+    pub(crate) fn handle_parked(&mut self, lane: &LaneKey) -> Vec<Submitted<T>> {
+        let held = self.held.remove(lane);
+        held.map_or(Vec::new(), |held| held.effects)
+    }
+
     /// The time [`poll_timeout`](Self::poll_timeout) asked for has come.
     pub(crate) fn handle_timeout(&mut self, now: Instant) {
         let over = self.held.extract_if(|_, held| held.until <= now);

@@ -1,3 +1,5 @@
+mod parked;
+
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -42,7 +44,11 @@ struct Story {
 
 impl Story {
     fn new() -> Self {
-        let mut lanes = Lanes::new(Config::default());
+        Self::with(Config::default())
+    }
+
+    fn with(config: Config) -> Self {
+        let mut lanes = Lanes::new(config);
         lanes.handle_connected(Peer {
             batches: false,
             window: 8,

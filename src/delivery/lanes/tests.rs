@@ -1,5 +1,6 @@
 mod kept;
 mod model;
+mod parked;
 mod transport;
 
 use bytes::Bytes;

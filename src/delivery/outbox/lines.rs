@@ -30,6 +30,8 @@ pub(super) struct Lines<B> {
     open: usize,
     /// Lanes that were paused, some of which may be gone.
     paused: Vec<Slot>,
+    /// Lanes that are parked.
+    parked: usize,
 }
 
 /// Lanes of one route that may have more loaded. Either line may name a lane
@@ -59,6 +61,8 @@ struct Queue<B> {
     is_paused: bool,
     /// Changes of waiting records that are not decided yet.
     held: usize,
+    /// The dead letters it waits for; mostly none, and then one.
+    parked: Vec<EffectId>,
 }
 
 #[derive(Debug)]
@@ -80,7 +84,8 @@ impl<B> Queue<B> {
     /// Where it should stand.
     fn wants(&self) -> Line {
         match self.loaded {
-            _ if self.is_paused || self.held > 0 || self.waiting.is_empty() => Line::None,
+            _ if self.is_paused || self.held > 0 || !self.parked.is_empty() => Line::None,
+            _ if self.waiting.is_empty() => Line::None,
             0 => Line::Empty,
             1..LANE_LOADED_MAX => Line::Hungry,
             _ => Line::None,
@@ -98,7 +103,45 @@ impl<B: Weight> Lines<B> {
             body_bytes: 0,
             open: 0,
             paused: Vec::new(),
+            parked: 0,
         }
+    }
+
+    /// Lanes that are parked.
+    pub(super) fn parked_len(&self) -> usize {
+        self.parked
+    }
+
+    /// Nothing of this lane is loaded while it waits for the dead letter `by`.
+    pub(super) fn park(&mut self, slot: Slot, by: EffectId) {
+        let queue = self.queue_mut(slot);
+        queue.parked.push(by);
+        let is_first = queue.parked.len() == 1;
+        self.parked += usize::from(is_first);
+        self.line_up(slot);
+    }
+
+    /// It does so no more.
+    pub(super) fn unpark(&mut self, slot: Slot, by: EffectId) {
+        let queue = self.queue_mut(slot);
+        queue.parked.retain(|parked| *parked != by);
+        let is_last = queue.parked.is_empty();
+        self.parked -= usize::from(is_last);
+        self.line_up(slot);
+    }
+
+    /// The dead letters a lane waits for.
+    pub(super) fn parked_by(&self, route: usize, lane: &LaneKey) -> &[EffectId] {
+        if self.parked == 0 {
+            return &[];
+        }
+        let slot = self.by_key.get(&(route, lane.clone()));
+        slot.map_or(&[], |&slot| &self.queue(slot).parked)
+    }
+
+    /// How many effects of a lane wait.
+    pub(super) fn waiting(&self, slot: Slot) -> usize {
+        self.queue(slot).waiting.len()
     }
 
     /// Lanes with something to be published; dead letters are not.
@@ -167,6 +210,7 @@ impl<B: Weight> Lines<B> {
             line: Line::None,
             is_paused: false,
             held: 0,
+            parked: Vec::new(),
         });
         self.by_key.insert(by_key, slot);
         slot

@@ -1,3 +1,5 @@
+mod parked;
+
 use std::collections::BTreeMap;
 use std::collections::VecDeque;
 
@@ -235,12 +237,13 @@ proptest! {
     /// Beside a model that is a list a lane.
     #[test]
     fn every_story_keeps_order_window_and_sums(
-        steps in prop::collection::vec((0u8..5, 0u8..4, any::<bool>()), 0..300),
+        steps in prop::collection::vec((0u8..7, 0u8..4, any::<bool>()), 0..300),
     ) {
             let mut outbox = Outbox::<Body>::new();
         let mut waiting: BTreeMap<u8, VecDeque<u32>> = BTreeMap::new();
         let mut loaded: BTreeMap<u8, Vec<u32>> = BTreeMap::new();
         let mut dead = Vec::new();
+        let mut parked: BTreeMap<u32, u8> = BTreeMap::new();
         let mut next = 0;
         for (step, at, slack) in steps {
             match step {
@@ -254,16 +257,35 @@ proptest! {
                 },
                 2 => if let Some(n) = loaded.entry(at).or_default().pop() {
                     outbox.handle_dead(id(n));
+                    // It may park its lane: what is loaded comes back, nothing is.
+                    if slack && n % 3 == 0 {
+                        prop_assert_eq!(outbox.handle_parked(id(n)), !parked.values().any(|p| *p == at));
+                        parked.insert(n, at);
+                        for n in loaded.remove(&at).unwrap_or_default() {
+                            outbox.handle_returned(id(n), None);
+                            let lane = waiting.entry(at).or_default();
+                            lane.insert(lane.partition_point(|m| *m < n), n);
+                        }
+                    }
                     dead.push((n, at));
+                },
+                5 => if let Some((n, at)) = parked.pop_first() {
+                    prop_assert_eq!(outbox.handle_wish(id(n), Wish::Resume), Ok(()));
+                    outbox.handle_granted(id(n));
+                    prop_assert_eq!(outbox.is_parked(id(n)), parked.values().any(|p| *p == at));
                 },
                 3 => if let Some((n, at)) = dead.pop() {
                     prop_assert_eq!(outbox.handle_wish(id(n), Wish::Requeue), Ok(()));
                     outbox.handle_granted(id(n));
+                    parked.remove(&n);
                     let lane = waiting.entry(at).or_default();
                     lane.insert(lane.partition_point(|m| *m < n), n);
                 },
                 _ => {
                     let may = |l: &u8| {
+                        if parked.values().any(|parked| parked == l) {
+                            return false;
+                        }
                         let loaded = loaded.get(l).map_or(0, Vec::len);
                         if slack { loaded < LANE_LOADED_MAX } else { loaded == 0 }
                     };
@@ -283,6 +305,9 @@ proptest! {
             let loaded_len: usize = loaded.values().map(Vec::len).sum();
             prop_assert_eq!(outbox.backlog().open, waiting_len + loaded_len);
             prop_assert_eq!(outbox.backlog().dead, dead.len());
+            let lanes: std::collections::BTreeSet<_> = parked.values().collect();
+            prop_assert_eq!(outbox.backlog().parked, lanes.len());
+            prop_assert_eq!(outbox.parked().count(), lanes.len());
             prop_assert!(outbox.lines.body_bytes() <= waiting_len);
         }
     }

@@ -1,7 +1,7 @@
 //! Random stories, checked against the simplest thing that could be right: one
 //! list of open effects for each lane.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use bytes::Bytes;
 use proptest::prelude::*;
@@ -265,6 +265,7 @@ impl Model {
     /// more than itself only together with all behind it.
     fn settle(&mut self) {
         let mut flushed: Vec<(u8, u32)> = Vec::new();
+        let mut parked = BTreeSet::new();
         while let Some(settled) = self.lanes.poll_settled() {
             let (lane, effect) = (settled.origin, number(settled.id));
             let open = self.open.get_mut(&lane).unwrap();
@@ -278,11 +279,24 @@ impl Model {
                     assert!(self.accepted.contains(&effect), "published if accepted");
                 }
                 Err(failure) if failure.class == Class::LaneFull => {}
+                Err(failure) if settled.parks => {
+                    assert_eq!(at, 0, "refused for good in order");
+                    assert!(self.config.on_rejected == OnRejected::Park, "{failure}");
+                    parked.insert(lane);
+                }
                 Err(failure) if failure.class == Class::Rejected => {
                     assert_eq!(at, 0, "rejected alone, in order");
+                    assert!(self.config.on_rejected == OnRejected::Skip);
+                }
+                Err(failure) if failure.class == Class::Parked => {
+                    assert_eq!(at, 0, "parked in order");
+                    assert!(parked.contains(&lane), "behind what was refused");
                 }
                 Err(_) => flushed.push((lane, effect)),
             }
+        }
+        for lane in parked {
+            assert!(self.open[&lane].is_empty(), "nothing goes on in it");
         }
         for (lane, effect) in flushed {
             let open = &self.open[&lane];
@@ -346,8 +360,9 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(400))]
 
     #[test]
-    fn every_story_keeps_the_promises(steps in steps()) {
+    fn every_story_keeps_the_promises(steps in steps(), parks: bool) {
         let config = Config {
+            on_rejected: if parks { OnRejected::Park } else { OnRejected::Skip },
             lane_effects_max: 12,
             lane_bytes_max: 200,
             batch_messages_max: 4,

@@ -1,0 +1,228 @@
+//! Lanes that wait for what was refused for good.
+
+use super::*;
+use crate::delivery::{OnRejected, Refusal};
+
+impl Story {
+    fn parking() -> Self {
+        Self::with(Config {
+            on_rejected: OnRejected::Park,
+            ..Config::default()
+        })
+    }
+
+    /// The transport refuses what goes out next, for good.
+    fn reject_next(&mut self) {
+        let request = self.lanes.poll_request(self.now).expect("a request").id;
+        let refusal = Refusal {
+            error: "no",
+            code: None,
+            retryable: Some(false),
+        };
+        self.lanes.handle_refused(request, &refusal, self.now);
+    }
+
+    /// Effect 1 of three was refused for good, and all were answered.
+    fn parked() -> Self {
+        let mut story = Self::parking();
+        for n in 1..=3 {
+            story.submit(message(n, n.into()), A, 'a');
+        }
+        story.reject_next();
+        let waits = "parked: waits for 01010101-0101";
+        story.expect(&[('a', 1, "rejected: "), ('a', 2, waits), ('a', 3, waits)]);
+        story
+    }
+
+    fn resume(&mut self) -> bool {
+        self.admission.handle_resumed(None, &LaneKey::new("s"))
+    }
+
+    fn expect_open(&self) {
+        assert_eq!(self.admission.parked_len(), 0);
+    }
+}
+
+fn ordered(n: u8) -> SideEffect {
+    SideEffect {
+        is_ordered: true,
+        ..message(n, n.into())
+    }
+}
+
+#[test]
+fn behind_what_was_refused_for_good_everything_is_parked_until_it_comes_again() {
+    let mut story = Story::parked();
+    story.pass(Duration::from_secs(3600));
+    story.submit(message(4, 4), B, 'b');
+    story.submit(message(2, 2), A, 'a');
+    story.expect(&[('b', 4, "parked: waits for 01"), ('a', 2, "parked: ")]);
+    assert_eq!(story.publish(), [0; 0]);
+
+    for n in 1..=3 {
+        story.submit(message(n, n.into()), A, 'a');
+    }
+    assert_eq!(story.publish(), [1, 2, 3]);
+    story.expect(&[('a', 1, "ok"), ('a', 2, "ok"), ('a', 3, "ok")]);
+    story.expect_open();
+}
+
+#[test]
+fn under_another_id_its_idempotency_key_is_enough() {
+    let mut story = Story::parked();
+    story.submit(message(9, 1), B, 'b');
+    story.submit(message(2, 2), A, 'a');
+    assert_eq!(story.publish(), [1, 2]);
+    story.expect(&[('b', 9, "ok"), ('a', 2, "ok")]);
+    story.expect_open();
+}
+
+#[test]
+fn who_comes_behind_it_goes_out_behind_it_or_not_at_all() {
+    let mut story = Story::parked();
+    story.submit(message(1, 1), A, 'a');
+    story.submit(message(1, 1), B, 'b');
+    story.submit(message(2, 2), A, 'a');
+    story.reject_next();
+    story.expect(&[
+        ('a', 1, "rejected: "),
+        ('b', 1, "rejected: "),
+        ('a', 2, "parked: "),
+    ]);
+    story.submit(message(2, 2), A, 'a');
+    story.expect(&[('a', 2, "parked: ")]);
+}
+
+#[test]
+fn if_it_fails_again_for_now_its_lane_waits_on() {
+    let mut story = Story::parked();
+    story.lanes.handle_disconnected(story.now);
+    story.submit(message(1, 1), A, 'a');
+    story.pass(Duration::from_secs(17));
+    story.expect(&[('a', 1, "throttled: ")]);
+    story.submit(message(2, 2), B, 'b');
+    story.expect(&[('b', 2, "parked: waits for 01")]);
+
+    story.lanes.handle_connected(Peer {
+        batches: false,
+        window: 8,
+    });
+    story.submit(message(1, 1), A, 'a');
+    assert_eq!(story.publish(), [1]);
+    story.expect(&[('a', 1, "ok")]);
+    story.expect_open();
+}
+
+#[test]
+fn what_may_have_been_published_before_it_was_refused_parks_its_lane_too() {
+    let mut story = Story::parking();
+    story.submit(message(1, 1), A, 'a');
+    story.lanes.poll_request(story.now).expect("a request");
+    story.pass(Duration::from_millis(5150));
+    story.pass(Duration::from_millis(500));
+    story.reject_next();
+    story.expect(&[('a', 1, "ambiguous: ")]);
+    story.submit(message(2, 2), A, 'a');
+    story.expect(&[('a', 2, "parked: waits for 01")]);
+    story.submit(message(1, 1), A, 'a');
+    assert_eq!(story.publish(), [1]);
+}
+
+#[test]
+fn no_gate_and_no_fence_stands_before_what_a_lane_waits_for() {
+    let mut story = Story::parking();
+    for n in 5..=7 {
+        story.submit(ordered(n), A, 'a');
+    }
+    story.reject_next();
+    story.expect(&[
+        ('a', 5, "rejected: "),
+        ('a', 6, "parked: "),
+        ('a', 7, "parked: "),
+    ]);
+    // Smaller numbers, and again and again: each raises a gate before 5.
+    for _ in 0..3 {
+        for n in [3, 6] {
+            story.submit(ordered(n), A, 'a');
+            story.expect(&[('a', n, "parked: waits for 05")]);
+        }
+    }
+    story.submit(ordered(5), A, 'a');
+    assert_eq!(story.publish(), [5]);
+    story.expect(&[('a', 5, "ok")]);
+}
+
+#[test]
+fn once_its_lane_is_open_what_was_parked_comes_before_what_is_new() {
+    let mut story = Story::parking();
+    for n in 1..=3 {
+        story.submit(ordered(n), A, 'a');
+    }
+    story.reject_next();
+    story.answers();
+    for _ in 0..3 {
+        story.submit(ordered(2), A, 'a');
+    }
+    story.answers();
+    assert!(story.resume());
+    assert!(!story.resume(), "it is open");
+    story.submit(ordered(4), A, 'a');
+    story.expect(&[('a', 4, "gap: ")]);
+    for n in 2..=4 {
+        story.submit(ordered(n), A, 'a');
+    }
+    assert_eq!(story.publish(), [2, 3, 4]);
+}
+
+#[test]
+fn what_comes_while_nobody_knows_yet_that_another_was_parked_is_refused_with_it() {
+    let unnumbered = |n| SideEffect {
+        operation: Operation::ObjectSet {
+            channel: "c".into(),
+            key: "k".into(),
+            value: Bytes::from_static(b"1"),
+        },
+        ..message(n, n.into())
+    };
+    let mut story = Story::parked();
+    story.submit(unnumbered(2), B, 'b');
+    story.submit(message(1, 1), A, 'a');
+    story.submit(unnumbered(3), B, 'b');
+    assert_eq!(story.publish(), [1]);
+    story.expect(&[('b', 2, "parked: "), ('b', 3, "parked: "), ('a', 1, "ok")]);
+}
+
+#[test]
+fn other_lanes_and_other_routes_do_not_care() {
+    let mut story = Story::parked();
+    let elsewhere = SideEffect {
+        lane: LaneKey::new("t"),
+        ..message(8, 8)
+    };
+    story.submit(elsewhere, A, 'a');
+    let over = SideEffect {
+        route: Some("eu".into()),
+        ..message(9, 9)
+    };
+    story.submit(over, A, 'a');
+    assert_eq!(story.publish(), [8, 9]);
+}
+
+#[test]
+fn a_lane_is_told_to_be_parked_and_to_be_open_once_each() {
+    let mut story = Story::parked();
+    let told = story.admission.poll_change().expect("a change");
+    let (by, error) = told.parked.expect("it is parked");
+    assert_eq!((told.lane, by), (LaneKey::new("s"), id(1)));
+    assert!(error.starts_with("rejected: "), "{error}");
+    story.submit(message(1, 1), A, 'a');
+    story.reject_next();
+    story.answers();
+    assert_eq!(story.admission.poll_change(), None, "it was parked before");
+    story.submit(message(1, 1), A, 'a');
+    story.publish();
+    story.answers();
+    let told = story.admission.poll_change().expect("a change");
+    assert_eq!((told.lane, told.parked), (LaneKey::new("s"), None));
+    assert_eq!(story.admission.poll_change(), None);
+}
