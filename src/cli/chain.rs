@@ -28,10 +28,11 @@ use super::exit::{Exit, Failure};
 use crate::ingest;
 use crate::net::unix::Socket;
 use crate::paths::Paths;
+use crate::process::capture::Journal;
 use crate::process::spawn::Spawner;
 use crate::supervisor::chain::Plan;
 use crate::supervisor::sidecar::RestartPolicy;
-use crate::supervisor::task::{AskIngest, AskOutbox, Composition};
+use crate::supervisor::task::{AskIngest, AskLanes, AskOutbox, Composition};
 use crate::token_broker::{self, Identity};
 
 pub(super) use keeping::journal;
@@ -53,6 +54,8 @@ pub(super) struct Ingredients {
     pub(super) closed: Arc<watch::Sender<Option<&'static str>>>,
     pub(super) debug: bool,
     pub(super) handles: Handles,
+    /// Where life events are noted.
+    pub(super) life: Journal,
 }
 
 /// Where the parts inside this process leave their handles, life after life
@@ -86,6 +89,15 @@ impl Handles {
         Arc::new(move |request| {
             let handle = falco.borrow().clone();
             Box::pin(async move { handle?.outbox(request).await })
+        })
+    }
+
+    /// Asks Falco about lanes that are parked.
+    pub(super) fn ask_lanes(&self) -> AskLanes {
+        let falco = self.falco.subscribe();
+        Arc::new(move |request| {
+            let handle = falco.borrow().clone();
+            Box::pin(async move { handle?.lanes(request).await })
         })
     }
 }

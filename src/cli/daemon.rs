@@ -235,6 +235,7 @@ impl Supervisor {
         let handles = Handles::new();
         let ask_ingest = handles.ask_ingest();
         let ask_outbox = handles.ask_outbox();
+        let ask_lanes = handles.ask_lanes();
         let ingredients = Ingredients {
             paths: paths.clone(),
             identity: identity.clone(),
@@ -246,6 +247,7 @@ impl Supervisor {
             closed: Arc::default(),
             debug: self.setup.logging.debug,
             handles,
+            life: logs.journal(),
         };
         Ok(Config {
             composition: chain::compose(&ingredients)?,
@@ -264,6 +266,7 @@ impl Supervisor {
             watchers: vec![watcher],
             ask_ingest,
             ask_outbox,
+            ask_lanes,
             foreground: matches!(until, Until::End),
             manager: listening(&self.manager),
             began: self.began,

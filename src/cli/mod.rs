@@ -28,6 +28,7 @@ mod given_file;
 mod guard;
 mod holder;
 mod identity;
+mod lane;
 mod login;
 mod logs;
 mod man;
@@ -112,6 +113,7 @@ fn run(command: Command, inherited: Inherited) -> Result<(), Failure> {
         Command::Events(args) => events::run(args),
         Command::Metrics(args) => metrics::run(args),
         Command::Outbox(args) => outbox::run(args),
+        Command::Lane(args) => lane::run(args),
         Command::Emit(args) => emit::run(args),
         Command::Tail(args) => tail::run(args),
         Command::Emulator(args) => emulator::run(args, inherited),
@@ -186,6 +188,8 @@ enum Command {
     Metrics(metrics::Args),
     /// See and mend what is kept on disk until it is published
     Outbox(outbox::Args),
+    /// See the lanes that are parked, and let them go on
+    Lane(lane::Args),
     /// Send side effects to Falco and print their acks
     Emit(emit::Args),
     /// Subscribe to channels and print messages as they come

@@ -140,6 +140,7 @@ impl Progress {
             | Event::Done { .. }
             | Event::Status(_)
             | Event::Outbox(_)
+            | Event::Lanes(_)
             | Event::Refused(_)
             | Event::Unknown => {}
         }

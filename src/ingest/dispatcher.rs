@@ -13,6 +13,7 @@ mod latency;
 mod link;
 mod outboxes;
 mod outgo;
+mod parking;
 #[cfg(test)]
 pub(crate) mod played;
 mod rate;
@@ -41,6 +42,7 @@ use crate::shutdown::Shutdown;
 
 use keeper::Keeper;
 use outboxes::Outboxes;
+use parking::Parking;
 use stopping::Stop;
 use submission::Origin;
 pub(super) use submission::{Ack, Piece, Refused, Submission};
@@ -67,6 +69,7 @@ pub(super) struct Dispatcher {
     grace: Duration,
     alarm: Alarm,
     sums: Sums,
+    parking: Parking,
 }
 
 enum Event {
@@ -125,6 +128,7 @@ impl Dispatcher {
             grace: config.shutdown_grace,
             alarm: Alarm::default(),
             sums: Sums::new(),
+            parking: Parking::new(config.life.clone()),
         }
     }
 
@@ -191,6 +195,8 @@ impl Dispatcher {
     /// what is kept, sends what may be sent, and answers what is decided.
     fn advance(&mut self) {
         let now = Instant::now();
+        // First of all: of a lane that was parked nothing more is loaded.
+        self.settle(now);
         loop {
             if let Some(keeper) = self.keeper.as_mut().filter(|_| self.stop == Stop::No) {
                 keeper.load(&mut self.ways, now);
@@ -242,6 +248,7 @@ impl Dispatcher {
             }
             // Whoever asks is told by the silence.
             (Query::Outbox(..), None) => {}
+            (Query::Lanes(request, answer), _) => self.answer_lanes(&request, answer),
         }
     }
 

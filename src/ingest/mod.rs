@@ -56,8 +56,10 @@ use tokio::sync::{mpsc, oneshot, watch};
 use crate::delivery;
 use crate::journal;
 use crate::net::unix::Listener;
+use crate::process::capture::Journal;
 use crate::protocol::control::IngestStatus;
 use crate::protocol::envelope::Routing;
+use crate::protocol::lane::{LaneAnswer, LaneRequest};
 use crate::protocol::outbox::{OutboxAnswer, OutboxRequest, OutboxStatus};
 use crate::shutdown::Shutdown;
 
@@ -132,6 +134,8 @@ pub(crate) struct Config {
     /// Where is noted what is needed to send batches again as they were; without
     /// it a crash of Falco may show some to subscribers twice.
     pub memo: Option<MemoPlace>,
+    /// Where is noted that a lane was parked, or is open again.
+    pub life: Option<Journal>,
 }
 
 impl Config {
@@ -146,6 +150,7 @@ impl Config {
             outbox: None,
             shutdown_grace: Duration::from_secs(2),
             memo: None,
+            life: None,
         }
     }
 }
@@ -165,6 +170,7 @@ pub(crate) struct Handle {
 enum Query {
     Status(oneshot::Sender<IngestStatus>),
     Outbox(OutboxRequest, oneshot::Sender<OutboxAnswer>),
+    Lanes(LaneRequest, oneshot::Sender<LaneAnswer>),
 }
 
 impl Handle {
@@ -199,6 +205,14 @@ impl Handle {
         let mut answer = told.await.ok()?;
         self.add_inbox(answer.stats.as_mut());
         Some(answer)
+    }
+
+    /// Asks about lanes that are parked; `None` if it cannot be told now.
+    pub(crate) async fn lanes(&self, request: LaneRequest) -> Option<LaneAnswer> {
+        let (answer, told) = oneshot::channel();
+        let query = Query::Lanes(request, answer);
+        self.queries.send(query).await.ok()?;
+        told.await.ok()
     }
 
     fn add_inbox(&self, outbox: Option<&mut OutboxStatus>) {

@@ -19,6 +19,7 @@ mod status;
 
 use serde::{Deserialize, Serialize};
 
+use super::lane::{LaneAnswer, LaneRequest};
 use super::outbox::{OutboxAnswer, OutboxRequest};
 
 pub use status::{
@@ -64,6 +65,9 @@ pub enum Request {
     /// About what Falco keeps on disk; answered with [`Event::Outbox`].
     #[serde(rename = "outbox.v1")]
     Outbox(OutboxRequest),
+    /// About lanes that are parked; answered with [`Event::Lanes`].
+    #[serde(rename = "lane.v1")]
+    Lanes(LaneRequest),
 }
 
 /// What a supervisor says.
@@ -168,6 +172,8 @@ pub enum Event {
     Status(Box<Status>),
     /// Final: what the outbox says.
     Outbox(Box<OutboxAnswer>),
+    /// Final: what became of parked lanes.
+    Lanes(Box<LaneAnswer>),
     /// Final: the request was refused.
     Refused(Refusal),
     /// What a later version tells, and this one does not know.

@@ -228,6 +228,28 @@ pub enum Life {
         #[serde(skip_serializing_if = "Option::is_none")]
         error: Option<String>,
     },
+    /// A lane waits for an effect that was refused for good.
+    LaneParked {
+        /// Its name.
+        lane: String,
+        /// The route it is a lane of, if not of the chain's own transport.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        route: Option<String>,
+        /// The effect.
+        effect_id: String,
+        /// How that failed.
+        error: String,
+    },
+    /// It does so no more.
+    LaneOpen {
+        /// Its name.
+        lane: String,
+        /// The route it is a lane of, if not of the chain's own transport.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        route: Option<String>,
+        /// What became of the effect it waited for.
+        why: String,
+    },
     /// Something that a later version writes.
     #[serde(other)]
     Unknown,

@@ -15,6 +15,7 @@ pub mod envelope;
 pub mod frame;
 pub mod id;
 pub mod ipc;
+pub mod lane;
 pub mod life;
 pub mod log;
 pub mod metrics;

@@ -115,6 +115,8 @@ pub struct OutboxLetter {
     pub attempts: u32,
     /// When it was given up, in milliseconds since the epoch.
     pub at_ms: u64,
+    /// Whether its lane waits for it.
+    pub parks: bool,
 }
 
 /// How the outbox is.

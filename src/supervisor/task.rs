@@ -46,7 +46,9 @@ use manager::Listening;
 use metrics::Serving;
 use reload::{Composed, Reading};
 
-pub use config::{AskIngest, AskOutbox, Composition, Config, Manager, Outcome, Recompose};
+pub use config::{
+    AskIngest, AskLanes, AskOutbox, Composition, Config, Manager, Outcome, Recompose,
+};
 use notes::Noted;
 use sockets::Lost;
 

@@ -14,5 +14,6 @@ mod inbox;
 mod metrics;
 mod odd_files;
 mod operator;
+mod parking;
 mod recovery;
 mod routes;

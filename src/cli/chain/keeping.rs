@@ -1,7 +1,8 @@
 //! Where effects are kept, and over which transports they leave.
 
-use super::super::config::{Config, Delivery, OnJournalFailure, Sync};
+use super::super::config::{Config, Delivery, OnJournalFailure, OnRejected, Sync};
 use super::Ingredients;
+use crate::delivery;
 use crate::ingest;
 use crate::journal;
 
@@ -16,6 +17,17 @@ pub(super) fn outbox(with: &Ingredients) -> Option<ingest::Outbox> {
         records,
         resume_grace: with.config.outbox.resume_grace,
     })
+}
+
+/// How effects are delivered.
+pub(super) fn delivery(config: &Config) -> delivery::Config {
+    delivery::Config {
+        on_rejected: match config.on_rejected {
+            OnRejected::Skip => delivery::OnRejected::Skip,
+            OnRejected::Park => delivery::OnRejected::Park,
+        },
+        ..delivery::Config::with_attempt_timeout(config.publish_timeout)
+    }
 }
 
 /// How the journal behaves.

@@ -6,7 +6,6 @@ use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 
 use super::{Ingredients, keeping, plan};
-use crate::delivery;
 use crate::ingest;
 use crate::net::unix::Socket;
 use crate::process::identity::Identity;
@@ -66,7 +65,8 @@ pub(super) fn falco(with: &Ingredients) -> PartSpec {
     let device = with.identity.device().to_string();
     let mut config = ingest::Config::new(&device, with.paths.ably_socket());
     config.closed = with.closed.subscribe();
-    config.delivery = delivery::Config::with_attempt_timeout(with.config.publish_timeout);
+    config.delivery = keeping::delivery(&with.config);
+    config.life = Some(with.life.clone());
     config.outbox = keeping::outbox(with);
     config.routes = keeping::routes(with);
     config.memo = Some(ingest::MemoPlace {
@@ -76,8 +76,10 @@ pub(super) fn falco(with: &Ingredients) -> PartSpec {
     let grace = config.shutdown_grace + LAST_ACKS;
     let socket = Arc::clone(&with.falco_socket);
     let handle = Arc::clone(&with.handles.falco);
-    let kept = format!("{:?} {:?}", config.outbox, config.routes);
-    let essence = Essence::of([format!("{device} {:?} {kept}", with.config.publish_timeout)]);
+    let essence = Essence::of([format!(
+        "{device} {:?} {:?} {:?}",
+        config.delivery, config.outbox, config.routes
+    )]);
     let serve = move |serving: Serving| {
         let (socket, config, handle) = (socket.clone(), config.clone(), handle.clone());
         Box::pin(async move { serve_falco(&socket, config, &handle, serving).await }) as _

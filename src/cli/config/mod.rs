@@ -42,7 +42,7 @@ pub(super) use chain::{Credentials, UP_TIMEOUT, Upstream, Watched};
 pub(super) use emulator::Emulator;
 pub(super) use mistake::Mistake;
 pub(super) use origin::{Origin, Row};
-pub(super) use outbox::{Delivery, OnJournalFailure, Outbox, Route, Sync};
+pub(super) use outbox::{Delivery, OnJournalFailure, OnRejected, Outbox, Route, Sync};
 pub(super) use outside::Outside;
 pub(super) use reader::Given;
 pub(super) use sidecar::{BROKER, BUILT_IN};
@@ -80,6 +80,8 @@ pub(super) struct Config {
     pub(super) publish_timeout: Duration,
     /// Whether effects are kept on disk.
     pub(super) delivery: Delivery,
+    /// What an effect that is refused for good costs its session.
+    pub(super) on_rejected: OnRejected,
     /// How they are kept there.
     pub(super) outbox: Outbox,
     /// Further transports.
@@ -178,7 +180,7 @@ fn read<'a>(reader: &mut Reader<'a>, table: &'a Table) -> Config {
     let transport = transport::transport(&mut top);
     let emulator = emulator::emulator(&mut top);
     let publish_timeout = chain::falco(&mut top);
-    let (delivery, outbox) = outbox::delivery(&mut top);
+    let (delivery, on_rejected, outbox) = outbox::delivery(&mut top);
     let routes = outbox::routes(&mut top);
     let metrics = outbox::metrics(&mut top);
     let credentials = chain::credentials(&mut top);
@@ -197,6 +199,7 @@ fn read<'a>(reader: &mut Reader<'a>, table: &'a Table) -> Config {
         emulator,
         publish_timeout,
         delivery,
+        on_rejected,
         outbox,
         routes,
         metrics,

@@ -17,6 +17,15 @@ pub(in super::super) enum Delivery {
     Outbox,
 }
 
+/// What an effect that is refused for good costs the rest of its session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in super::super) enum OnRejected {
+    /// Nothing: the rest is published without it.
+    Skip,
+    /// All of it waits until somebody says what becomes of the effect.
+    Park,
+}
+
 /// When the outbox's disk is made to keep what was written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in super::super) enum Sync {
@@ -68,6 +77,9 @@ pub(in super::super) struct Outbox {
 const DELIVERY: Choice<Delivery> =
     Choice(&[("direct", Delivery::Direct), ("outbox", Delivery::Outbox)]);
 
+const ON_REJECTED: Choice<OnRejected> =
+    Choice(&[("skip", OnRejected::Skip), ("park", OnRejected::Park)]);
+
 const SYNC: Choice<Sync> = Choice(&[("always", Sync::Always), ("interval", Sync::Interval)]);
 
 const ON_JOURNAL_FAILURE: Choice<OnJournalFailure> = Choice(&[
@@ -84,11 +96,16 @@ const JOURNAL_BYTES: Size = Size {
     max: 1 << 40,
 };
 
-pub(super) fn delivery(top: &mut Section) -> (Delivery, Outbox) {
+pub(super) fn delivery(top: &mut Section) -> (Delivery, OnRejected, Outbox) {
     let mut section = top.section("delivery");
     let mode = section.setting("mode", None, &DELIVERY, Delivery::Direct);
+    let on_rejected = section.setting("on_rejected", None, &ON_REJECTED, OnRejected::Skip);
     section.finish();
+    let outbox = outbox(top, mode);
+    (mode, on_rejected, outbox)
+}
 
+fn outbox(top: &mut Section, mode: Delivery) -> Outbox {
     let mut s = top.section("outbox");
     let sync = s.setting("sync", None, &SYNC, Sync::Always);
     // Whoever asks for every effect to be safe must not find later that some
@@ -115,7 +132,7 @@ pub(super) fn delivery(top: &mut Section) -> (Delivery, Outbox) {
         s.wrong_value("payload", text);
     }
     s.finish();
-    (mode, outbox)
+    outbox
 }
 
 /// A further transport, which effects may name.

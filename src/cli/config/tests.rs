@@ -40,6 +40,7 @@ fn without_a_file_everything_is_as_it_always_was() {
     assert_eq!(config.transport.variables, []);
     assert_eq!(config.emulator.to_args(), [""; 0]);
     assert_eq!(config.delivery, Delivery::Direct);
+    assert_eq!(config.on_rejected, OnRejected::Skip);
     assert!(config.metrics.is_none() && config.routes.is_empty());
 }
 

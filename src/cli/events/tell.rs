@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::cli::output;
 use crate::clock;
 use crate::protocol::control::PartState;
 use crate::protocol::life::{Asker, Life};
@@ -47,6 +48,19 @@ pub(super) fn tell(life: &Life) -> String {
         } => {
             let error = error.as_ref().map(|error| format!(": {error}"));
             format!("{audience} is {state}{}", error.unwrap_or_default())
+        }
+        Life::LaneParked {
+            lane,
+            route,
+            effect_id,
+            error,
+        } => {
+            let lane = on(lane, route.as_deref());
+            let error = output::visible(error);
+            format!("lane {lane} is parked: it waits for {effect_id}: {error}")
+        }
+        Life::LaneOpen { lane, route, why } => {
+            format!("lane {} goes on: {why}", on(lane, route.as_deref()))
         }
         Life::Unknown => "something that only a later version knows".to_owned(),
     }
@@ -101,6 +115,14 @@ pub(super) fn by(asker: &Asker) -> String {
         } => format!("by pid {pid} (uid {uid})"),
         Asker { uid: Some(uid), .. } => format!("by uid {uid}"),
         _ => "by somebody".to_owned(),
+    }
+}
+
+fn on(lane: &str, route: Option<&str>) -> String {
+    let lane = output::visible(lane);
+    match route {
+        Some(route) => format!("{lane} of route {route}"),
+        None => lane.into_owned(),
     }
 }
 

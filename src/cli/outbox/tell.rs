@@ -42,8 +42,13 @@ pub(super) fn listed(record: &OutboxRecord) -> String {
     match &record.dead {
         None => head,
         Some(dead) => format!(
-            "{head}  dead after {} attempts: {}: {}",
+            "{head}  dead after {} attempts{}: {}: {}",
             dead.attempts,
+            if dead.parks {
+                ", and its lane waits for it"
+            } else {
+                ""
+            },
             output::visible(&dead.class),
             output::visible(&dead.error)
         ),

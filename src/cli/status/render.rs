@@ -12,8 +12,8 @@ use std::time::Duration;
 
 use super::paint::{Color, Paint};
 use crate::cli::moment::Local;
-use crate::cli::outbox;
 use crate::cli::progress;
+use crate::cli::{lane, outbox};
 use crate::clock;
 use crate::protocol::control::{
     ChainState, IngestStatus, LastExit, LogStatus, Login, LoginState, MetricsPlace, PartState,
@@ -323,6 +323,7 @@ fn effects(ingest: &IngestStatus) -> String {
             per_second(ingest.published_60s, 60),
         );
     }
+    text.push_str(&lane::summary(ingest));
     if let Some(error) = &ingest.last_error {
         _ = writeln!(text, "last      {error}");
     }

@@ -26,6 +26,9 @@
 //! it, its error begins with `unrecorded:`, and a crash makes it open again: it
 //! is tried once more. It is written as soon as the disk takes it.
 //!
+//! Where rejected effects park their lanes, what is refused for good parks the
+//! lane it is in ([`parking`]).
+//!
 //! An outbox that does not record (direct mode) only publishes what an earlier
 //! run has left, and effects of such lanes are turned away until it is.
 //!
@@ -34,6 +37,7 @@
 mod load;
 mod offer;
 pub(in crate::ingest) mod operator;
+pub(in crate::ingest) mod parking;
 #[cfg(test)]
 mod played;
 mod recovering;
@@ -56,6 +60,7 @@ use crate::shutdown::Shutdown;
 
 use load::Reading;
 pub(super) use offer::Offer;
+pub(super) use parking::Change;
 pub(super) use stage::Event;
 use stage::Stage;
 use write::{Batch, Pending};
@@ -80,6 +85,8 @@ pub(super) struct Keeper {
     letters: HashMap<EffectId, DeadLetter>,
     /// Dead letters the disk has not taken.
     unwritten: BTreeSet<EffectId>,
+    /// Lanes that were parked, or are open again, and nobody knows it yet.
+    changes: VecDeque<Change>,
     batch: Batch,
     /// Of what is offered now.
     round: Round,
@@ -115,6 +122,7 @@ impl Keeper {
             outbox: Outbox::new(),
             letters: HashMap::new(),
             unwritten: BTreeSet::new(),
+            changes: VecDeque::new(),
             batch: Batch::default(),
             round: Round::default(),
             is_unproven: false,

@@ -12,10 +12,22 @@ impl Dispatcher {
     /// so others may be brought to the lanes.
     pub(super) fn send(&mut self, now: Instant) -> bool {
         let boot_time = BootTime::now();
-        let mut has_settled = false;
         for way in self.ways.iter_mut() {
             way.send(self.memo.as_mut(), boot_time);
+        }
+        self.settle(now)
+    }
+
+    /// Brings what the lanes are done with to those who wait for it. Returns
+    /// whether there were kept effects among them.
+    pub(super) fn settle(&mut self, now: Instant) -> bool {
+        let boot_time = BootTime::now();
+        let mut has_settled = false;
+        for way in self.ways.iter_mut() {
             while let Some(settled) = way.lanes.poll_settled() {
+                if settled.parks {
+                    way.park(&settled, now.into_std());
+                }
                 if settled.outcome.is_ok() {
                     self.sums.count_published(now);
                 }
@@ -53,5 +65,6 @@ impl Dispatcher {
         }
         self.outboxes.flush();
         self.admission.handle_told();
+        self.tell_changes();
     }
 }

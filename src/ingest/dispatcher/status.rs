@@ -15,6 +15,7 @@ impl Dispatcher {
             outbox: self.keeper.as_ref().map(Keeper::status),
             ..self.sums.status()
         };
+        self.add_parked(&mut status);
         status.routes = self
             .ways
             .names()

@@ -34,7 +34,9 @@ impl Dispatcher {
         }
         let now = Instant::now().into_std();
         let waiting: usize = self.ways.iter().map(|w| w.lanes.depth(now).effects).sum();
-        info!(waiting, "Falco is stopping.");
+        // Its daemons have what those wait for; the next life knows none of them.
+        let parked = self.admission.parked_len();
+        info!(waiting, parked, "Falco is stopping.");
     }
 
     pub(super) fn is_done(&self) -> bool {

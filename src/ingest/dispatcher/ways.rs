@@ -19,7 +19,7 @@ use super::super::memo::{Batch, Memo};
 use super::keeper::Waiter;
 use super::link::{Link, Noting};
 use crate::clock::BootTime;
-use crate::delivery::{self, Lanes, Passed, Place, Producer, Recall};
+use crate::delivery::{self, Lanes, Passed, Place, Producer, Recall, Settled};
 use crate::net::ipc;
 use crate::protocol::envelope::SideEffect;
 use crate::protocol::id::LaneKey;
@@ -98,6 +98,16 @@ impl Way {
         self.lanes.holds(lane) || self.recall.holds(lane)
     }
 
+    /// A lane waits for what was `settled` last; what its others were held back
+    /// for goes nowhere either.
+    pub(super) fn park(&mut self, settled: &Settled<Waiter>, now: Instant) {
+        if self.recall.is_idle() {
+            return;
+        }
+        let held = self.recall.handle_parked(&settled.lane);
+        self.lanes.handle_parked(settled.id, held, now);
+    }
+
     fn pass_on(&mut self, now: Instant) {
         while let Some(passed) = self.recall.poll_passed() {
             match passed {
@@ -157,7 +167,11 @@ impl Ways {
         let mut all: Vec<_> = sockets.iter().map(|s| Way::new(s, &direct)).collect();
         if config.outbox.is_some() {
             let timeout = config.delivery.attempt_timeout;
-            let kept = shared(&delivery::Config::for_outbox(timeout), sockets.len());
+            let kept = delivery::Config {
+                on_rejected: config.delivery.on_rejected,
+                ..delivery::Config::for_outbox(timeout)
+            };
+            let kept = shared(&kept, sockets.len());
             let records = config.outbox.as_ref().is_some_and(|outbox| outbox.records);
             all.extend(sockets.iter().map(|s| Way::new(s, &kept)));
             for (at, way) in all.iter_mut().enumerate() {
@@ -204,6 +218,12 @@ impl Ways {
 
     pub(super) fn way(&mut self, way: WayId) -> &mut Way {
         &mut self.all[way.0]
+    }
+
+    /// What effects call a route; nothing if it is the chain's own.
+    pub(super) fn name(&self, route: usize) -> Option<&str> {
+        let at = route.checked_sub(1)?;
+        self.names.get(at).map(|name| &**name)
     }
 
     /// What the routes are called, by their numbers.

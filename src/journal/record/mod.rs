@@ -24,7 +24,7 @@
 //! | `H` header | the segment | `salt` 16 hex, `pq` 16 hex: the number before the segment, `pc` 8 hex: that record's `c`, `t`, `s`, `fmt` |
 //! | `E` effect | the effect | `l` lane, `n`, `t` arrival, `s`?, `r`? route, `h` 16 hex fingerprint, `ku` UUID or `kg` text: the key if it is not the id, `ch`, `ev` or `ob`: event, or key of an object set, `p` or `pb` |
 //! | `D` done | the effect, or the first | `t`, `s`?, `ids`? all of them if there are more than one, at most 64 |
-//! | `F` failed | the effect | `t`, `s`?, `cls`, `code`?, `att`, `err` |
+//! | `F` failed | the effect | `t`, `s`?, `cls`: its class, with `,parks` behind it if its lane waits for it, `code`?, `att`, `err` |
 //! | `R` operator | the effect | `t`, `s`?, `op`: `requeue` or `discard` |
 //! | `X` note | its subject | `t`, `s`?, `note` |
 //! | `Z` close | none, all zero | `t`, `s`? |

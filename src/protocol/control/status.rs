@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::super::ipc::TransportStatus;
+use super::super::lane::ParkedLane;
 use super::super::life::Cause;
 use super::super::outbox::OutboxStatus;
 use super::EmulatorPlace;
@@ -346,6 +347,12 @@ pub struct IngestStatus {
     pub published_10s: u64,
     /// Those of the last minute.
     pub published_60s: u64,
+    /// Lanes that wait for an effect that was refused for good.
+    pub parked: u64,
+    /// A few of them.
+    pub parked_lanes: Vec<ParkedLane>,
+    /// How often a lane was parked since the start.
+    pub parkings: u64,
     /// How long SUCCESS took from when Falco had taken an effect.
     pub success_took: LatencyStatus,
     /// How long FAILED took.

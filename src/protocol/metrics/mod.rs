@@ -112,6 +112,16 @@ fn effects(page: &mut Page, ingest: &IngestStatus) {
     for (class, count) in &ingest.failures {
         page.sample(name, &[("class", class)], number(*count));
     }
+    page.gauge(
+        "falco_lanes_parked",
+        "Lanes that wait for an effect that was refused for good.",
+        number(ingest.parked),
+    );
+    page.counter(
+        "falco_lane_parkings_total",
+        "Times a lane was parked.",
+        ingest.parkings,
+    );
     latencies(page, ingest);
     page.counter(
         "falco_effects_published_total",

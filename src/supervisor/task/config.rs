@@ -16,6 +16,7 @@ use crate::net::unix::Socket;
 use crate::process::capture::Logs;
 use crate::process::spawn::Spawner;
 use crate::protocol::control::{Event, IngestStatus, Login, Refusal, StartFailure};
+use crate::protocol::lane::{LaneAnswer, LaneRequest};
 use crate::protocol::outbox::{OutboxAnswer, OutboxRequest};
 
 /// Asks Falco how it is.
@@ -24,6 +25,10 @@ pub type AskIngest = Arc<dyn Fn() -> BoxFuture<'static, Option<IngestStatus>> + 
 /// Asks Falco about what it keeps on disk.
 pub type AskOutbox =
     Arc<dyn Fn(OutboxRequest) -> BoxFuture<'static, Option<OutboxAnswer>> + Send + Sync>;
+
+/// Asks Falco about lanes that are parked.
+pub type AskLanes =
+    Arc<dyn Fn(LaneRequest) -> BoxFuture<'static, Option<LaneAnswer>> + Send + Sync>;
 
 /// What a configuration makes of a chain.
 pub struct Composition {
@@ -75,6 +80,8 @@ pub struct Config {
     pub ask_ingest: AskIngest,
     /// Asks Falco about what it keeps on disk.
     pub ask_outbox: AskOutbox,
+    /// Asks Falco about lanes that are parked.
+    pub ask_lanes: AskLanes,
     /// Whether we end with our terminal.
     pub foreground: bool,
     /// The service manager that started us.

@@ -22,6 +22,7 @@ use crate::protocol::control::{
     ChainState, Event, LastExit, PartKind, PartStatus, Refusal, Request, STATUS_SCHEMA, Status,
 };
 use crate::protocol::ipc::{TransportStatus, UpstreamStatus};
+use crate::protocol::lane::LaneRequest;
 use crate::protocol::life::Asker;
 use crate::protocol::outbox::{OutboxRequest, OutboxStatus};
 
@@ -67,6 +68,7 @@ impl Supervisor {
                 self.begin_reload(Some(events));
             }
             Request::Outbox(request) => self.answer_outbox(request, events),
+            Request::Lanes(request) => self.answer_lanes(request, events),
             Request::Restart { parts } => {
                 tracing::info!(?peer, ?parts, "Asked to restart.");
                 self.note_asked("restart", parts.clone(), asker(peer));
@@ -117,6 +119,18 @@ impl Supervisor {
                 return refuse(&events, Refusal::impossible(error));
             };
             _ = events.send(Event::Outbox(Box::new(answer))).await;
+        });
+    }
+
+    /// Answers in a task of its own, as for the outbox.
+    fn answer_lanes(&self, request: LaneRequest, events: mpsc::Sender<Event>) {
+        let asked = (self.config.ask_lanes)(request);
+        self.shutdown.spawn(async move {
+            let answer = tokio::time::timeout(OUTBOX_PATIENCE, asked).await;
+            let Some(answer) = answer.ok().flatten() else {
+                return refuse(&events, Refusal::impossible("Falco cannot be asked now"));
+            };
+            _ = events.send(Event::Lanes(Box::new(answer))).await;
         });
     }
 

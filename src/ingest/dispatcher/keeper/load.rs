@@ -86,6 +86,10 @@ impl Keeper {
                     .map(|stored| stored.map(side_effect)),
             };
             match body {
+                // Behind one that is a dead letter now, its lane may wait.
+                Ok(Some(_)) if self.outbox.is_parked(load.id) => {
+                    self.outbox.handle_returned(load.id, None);
+                }
                 // Behind one that could not be read, its lane keeps its order.
                 Ok(body @ Some(_)) if self.outbox.is_paused(load.id) => {
                     self.outbox.handle_unloaded(load.id, body);
@@ -93,7 +97,8 @@ impl Keeper {
                 Ok(Some(body)) => ways.kept(route).deliver(body, load.order),
                 Ok(None) => {
                     let text = "its record cannot be read any more";
-                    self.bury(load.id, &Failure::new(Class::Unrecorded, text), 0);
+                    let parks = ways.kept(route).lanes.parks();
+                    self.bury(load.id, &Failure::new(Class::Unrecorded, text), 0, parks);
                 }
                 Err(Unreadable) => {
                     self.outbox.handle_unloaded(load.id, None);

@@ -41,17 +41,32 @@ impl Keeper {
                 let text = "id_conflict: this effect id was used for another effect";
                 Offer::Refused(admitted, Failure::new(Class::Rejected, text))
             }
-            Known::No if self.records() && follows => Offer::Direct(admitted),
-            Known::No if self.records() => {
-                self.take(admitted, route, fingerprint);
-                Offer::Taken
-            }
-            Known::No if self.outbox.is_writing(route, &effect.lane) => {
-                let failure = Failure::new(Class::Unrecorded, self.why_not());
-                Offer::Refused(admitted, failure)
-            }
-            Known::No => self.go_around(admitted, route, &self.why_not()),
+            Known::No => self.offer_new(admitted, route, fingerprint, follows),
         }
+    }
+
+    fn offer_new(
+        &mut self,
+        admitted: Admitted,
+        route: usize,
+        fingerprint: u64,
+        follows: bool,
+    ) -> Offer {
+        if let Some(by) = self.waits_for(&admitted, route) {
+            return Offer::Refused(admitted, Failure::parked(by));
+        }
+        if self.records() {
+            if follows {
+                return Offer::Direct(admitted);
+            }
+            self.take(admitted, route, fingerprint);
+            return Offer::Taken;
+        }
+        if self.outbox.is_writing(route, &admitted.effect.lane) {
+            let failure = Failure::new(Class::Unrecorded, self.why_not());
+            return Offer::Refused(admitted, failure);
+        }
+        self.go_around(admitted, route, &self.why_not())
     }
 
     fn take(&mut self, admitted: Admitted, route: usize, fingerprint: u64) {
@@ -108,7 +123,8 @@ impl Keeper {
     /// kept is before it in its lane.
     fn go_around(&self, admitted: Admitted, route: usize, why: &str) -> Offer {
         let may = !self.config.records || self.config.journal.on_failure == OnFailure::Bypass;
-        if may && !self.outbox.holds(route, &admitted.effect.lane) {
+        let lane = &admitted.effect.lane;
+        if may && !self.outbox.holds(route, lane) && !self.is_parked(route, lane) {
             return Offer::Direct(admitted);
         }
         let class = if self.config.records {

@@ -3,7 +3,7 @@
 use tokio::sync::oneshot;
 
 use super::super::ways::Ways;
-use super::Keeper;
+use super::{Keeper, parking};
 use crate::delivery::{Kept, Unable, Wish};
 use crate::journal::{
     BUCKETS_US, DeadLetter, Entry, Health, Histogram, OnFailure, Stored, Unrecorded,
@@ -71,9 +71,7 @@ impl Keeper {
         for id in ids {
             match result {
                 Ok(()) => {
-                    self.outbox.handle_granted(id);
-                    self.letters.remove(&id);
-                    self.unwritten.remove(&id);
+                    self.grant(id);
                 }
                 Err(_) => self.outbox.handle_denied(id),
             }
@@ -160,7 +158,7 @@ impl Keeper {
 
     /// Changes every effect that is named, or every dead letter; in one append,
     /// so that all of it happens or nothing.
-    fn change(
+    pub(super) fn change(
         &mut self,
         request: &OutboxRequest,
         wish: Wish,
@@ -187,8 +185,10 @@ impl Keeper {
         let entry = |id: &EffectId| match wish {
             Wish::Requeue => Entry::Requeue(*id),
             Wish::Drop => Entry::Discard(*id),
+            Wish::Resume => self.resumed(*id),
         };
-        self.batch.rest.extend(changed.iter().map(entry));
+        let entries: Vec<_> = changed.iter().map(entry).collect();
+        self.batch.rest.extend(entries);
         let asked = Asked {
             answer,
             given,
@@ -218,6 +218,7 @@ impl Keeper {
             Unable::Unknown if wish == Wish::Requeue => "it is no dead letter",
             Unable::Unknown => "there is no such effect in the outbox",
             Unable::NotDead => "it is no dead letter",
+            Unable::NotParking => "no lane waits for it",
             Unable::Writing => "it is being written; try again",
             Unable::Undecided => "it is being changed already; try again",
             Unable::Loaded(..) => "it is on its way to Ably right now; try again",
@@ -304,7 +305,8 @@ fn buckets(histogram: &Histogram) -> Vec<(u64, u64)> {
 /// A dead letter, for whoever asks.
 pub(in crate::ingest) fn told(letter: &DeadLetter) -> OutboxLetter {
     OutboxLetter {
-        class: letter.class.to_string(),
+        class: parking::class(letter).to_owned(),
+        parks: parking::parks(letter),
         code: letter.code,
         error: letter.error.to_string(),
         attempts: letter.attempts,

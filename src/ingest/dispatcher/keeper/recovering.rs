@@ -6,7 +6,7 @@ use tokio::time::Instant;
 use tracing::{info, warn};
 
 use super::super::ways::Ways;
-use super::Keeper;
+use super::{Keeper, parking};
 use crate::clock::{self, BootTime};
 use crate::delivery::{Admission, Class, Done, Failure, Home};
 use crate::journal::{self, Live, Recovered, State};
@@ -67,12 +67,17 @@ impl Keeper {
         let is_dead = matches!(live.state, State::Dead(_));
         self.outbox.handle_restored(live.id, home, is_dead);
         match live.state {
-            State::Dead(letter) => _ = self.letters.insert(live.id, *letter),
+            State::Dead(letter) => {
+                if parking::parks(&letter) {
+                    self.outbox.handle_parked(live.id);
+                }
+                self.letters.insert(live.id, *letter);
+            }
             State::Open if route.is_some() => {}
             State::Open => {
                 let name = live.route.unwrap_or_default();
                 let failure = Failure::new(Class::Rejected, format!("there is no route {name:?}"));
-                self.bury(live.id, &failure, 0);
+                self.bury(live.id, &failure, 0, false);
             }
         }
     }

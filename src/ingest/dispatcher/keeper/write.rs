@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use tracing::{error, warn};
 
 use super::operator::Asked;
-use super::{Keeper, Offer, Waiter};
+use super::{Keeper, Offer, Waiter, parking};
 use crate::clock::{self, BootTime};
 use crate::delivery::{Admission, Admitted, Class, Failure, Settled};
 use crate::journal::{
@@ -96,17 +96,24 @@ impl Keeper {
                 self.batch.done_due.get_or_insert(due);
             }
             Err(failure) if failure.class == Class::ShuttingDown => {}
-            Err(failure) => self.bury(id, failure, settled.attempts),
+            // It waits on disk: a parked lane holds no payload in memory.
+            Err(failure) if failure.class == Class::Parked => {
+                self.outbox.handle_returned(id, None);
+            }
+            Err(failure) => self.bury(id, failure, settled.attempts, settled.parks),
         }
     }
 
-    /// Makes a dead letter of an effect.
-    pub(super) fn bury(&mut self, id: EffectId, failure: &Failure, attempts: u32) {
+    /// Makes a dead letter of an effect, for which its lane waits if it `parks`.
+    pub(super) fn bury(&mut self, id: EffectId, failure: &Failure, attempts: u32, parks: bool) {
         if !self.outbox.handle_dead(id) {
             return;
         }
+        if parks {
+            self.park(id, failure);
+        }
         let letter = DeadLetter {
-            class: failure.class.token().into(),
+            class: parking::class_of(failure.class, parks),
             code: failure.code,
             error: failure.text.as_ref().into(),
             attempts,

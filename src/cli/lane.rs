@@ -1,0 +1,230 @@
+//! `falco lane`: sessions that wait for an effect that was refused for good.
+//!
+//! Asks the Falco that runs: what its daemons have is known to nobody else. What
+//! is kept while nothing runs, `falco outbox` requeues and drops.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::exit::{Exit, Failure};
+use super::output;
+use super::runtime::block_on;
+use super::settings::Instance;
+use super::status::not_running;
+use crate::clock;
+use crate::control::client;
+use crate::paths::Paths;
+use crate::protocol::control::{Event, IngestStatus, Request};
+use crate::protocol::lane::{LaneAnswer, LaneRequest, LaneVerb, ParkedLane};
+
+/// How long the disk may take.
+const PATIENCE: Duration = Duration::from_secs(35);
+
+/// Lanes asked for at a time; a request is one line of bounded length.
+const PAGE: usize = 100;
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    #[command(flatten)]
+    instance: Instance,
+    /// Print JSON, one object a line
+    #[arg(long, global = true)]
+    json: bool,
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Verb {
+    /// List the lanes that are parked, and what each waits for
+    List {
+        /// So many at most
+        #[arg(short = 'n', long, value_name = "COUNT", default_value_t = 100)]
+        limit: usize,
+    },
+    /// Let lanes go on without what they wait for; a dead letter stays one
+    Resume(Which),
+    /// Let lanes go on, and drop the dead letters they wait for
+    Discard(Which),
+}
+
+#[derive(Debug, clap::Args)]
+struct Which {
+    /// The lanes, as `list` prints them
+    #[arg(value_name = "LANE", required_unless_present = "all")]
+    lanes: Vec<String>,
+    /// They are lanes of this route
+    #[arg(long, value_name = "NAME")]
+    route: Option<String>,
+    /// All that are parked, of every route
+    #[arg(long, conflicts_with_all = ["lanes", "route"])]
+    all: bool,
+}
+
+pub(super) fn run(args: Args) -> Result<(), Failure> {
+    let paths = args.instance.paths()?;
+    match args.verb {
+        Verb::List { limit } => block_on(list(&paths, limit, args.json)),
+        Verb::Resume(which) => block_on(open(&paths, LaneVerb::Resume, &which, args.json)),
+        Verb::Discard(which) => block_on(open(&paths, LaneVerb::Discard, &which, args.json)),
+    }
+}
+
+async fn list(paths: &Paths, limit: usize, json: bool) -> Result<(), Failure> {
+    let mut printed = 0;
+    while printed < limit {
+        let request = LaneRequest {
+            limit: PAGE.min(limit - printed),
+            skip: printed,
+            ..LaneRequest::default()
+        };
+        let answer = ask(paths, request).await?;
+        printed += answer.lanes.len();
+        for lane in &answer.lanes {
+            let line = if json {
+                json!(lane).to_string()
+            } else {
+                listed(lane)
+            };
+            output::line(&line)?;
+        }
+        if !answer.more || answer.lanes.is_empty() {
+            return Ok(());
+        }
+    }
+    // Whoever reads the list by program has asked for so many.
+    output::message(&format!("… and more: -n COUNT lists more than {limit}"));
+    Ok(())
+}
+
+async fn open(paths: &Paths, verb: LaneVerb, which: &Which, json: bool) -> Result<(), Failure> {
+    let request = LaneRequest {
+        verb,
+        route: which.route.clone(),
+        all: which.all,
+        ..LaneRequest::default()
+    };
+    let mut all = LaneAnswer::default();
+    let pages = which.lanes.chunks(PAGE).map(<[String]>::to_vec);
+    let pages = pages.chain(which.all.then(Vec::new));
+    for lanes in pages {
+        let answer = ask(
+            paths,
+            LaneRequest {
+                lanes,
+                ..request.clone()
+            },
+        )
+        .await?;
+        all.changed += answer.changed;
+        all.refused.extend(answer.refused);
+    }
+    let LaneAnswer {
+        changed, refused, ..
+    } = all;
+    let told = if json {
+        json!({"changed": changed, "refused": refused}).to_string()
+    } else {
+        let lanes = if changed == 1 {
+            "lane goes"
+        } else {
+            "lanes go"
+        };
+        format!("{changed} {lanes} on")
+    };
+    output::line(&told)?;
+    if refused.is_empty() {
+        return Ok(());
+    }
+    let failure = Failure::new(Exit::Failed, refused.join("; "));
+    Err(failure.hint("falco lane list says which are parked, and of which route"))
+}
+
+async fn ask(paths: &Paths, request: LaneRequest) -> Result<LaneAnswer, Failure> {
+    let socket = paths.control_socket();
+    let answer = match client::ask(&socket, &Request::Lanes(request), PATIENCE).await {
+        Ok(Event::Lanes(answer)) => *answer,
+        Ok(Event::Refused(refusal)) => return Err(Failure::from_refusal(refusal)),
+        Ok(other) => {
+            let error = format!("unexpected answer: {other:?}");
+            return Err(Failure::new(Exit::Unknown, error));
+        }
+        Err(error) => return Err(not_running(paths, &error)),
+    };
+    match answer.error {
+        Some(error) => Err(Failure::new(Exit::Failed, error)),
+        None => Ok(answer),
+    }
+}
+
+fn listed(parked: &ParkedLane) -> String {
+    let route = parked.route.as_ref();
+    let route = route.map_or(String::new(), |route| format!(" (route {route})"));
+    let age = Duration::from_millis(clock::now_ms().saturating_sub(parked.since_ms));
+    let behind = match (parked.kept, parked.waiting) {
+        (false, _) => "its daemon has it".to_owned(),
+        (true, count) => format!("{count} kept behind it"),
+    };
+    format!(
+        "{}{route}  for {}  waits for {}, {behind}: {}",
+        output::visible(&parked.lane),
+        clock::span(age),
+        parked.effect_id,
+        output::visible(&parked.error),
+    )
+}
+
+/// The lanes that are parked, for a status; nothing if none are.
+pub(super) fn summary(ingest: &IngestStatus) -> String {
+    let mut text = String::new();
+    if ingest.parked == 0 {
+        return text;
+    }
+    let are = if ingest.parked == 1 {
+        "lane is"
+    } else {
+        "lanes are"
+    };
+    _ = writeln!(
+        text,
+        "! lanes   {} {are} parked: falco lane list",
+        ingest.parked
+    );
+    for parked in &ingest.parked_lanes {
+        _ = writeln!(text, "! lane    {}", listed(parked));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_status_says_nothing_of_lanes_unless_some_are_parked() {
+        assert_eq!(summary(&IngestStatus::default()), "");
+        let parked = ParkedLane {
+            lane: "s\u{7}".to_owned(),
+            effect_id: "e".to_owned(),
+            error: "rejected: no".to_owned(),
+            since_ms: clock::now_ms(),
+            waiting: 3,
+            kept: true,
+            ..ParkedLane::default()
+        };
+        let ingest = IngestStatus {
+            parked: 1,
+            parked_lanes: vec![parked],
+            ..IngestStatus::default()
+        };
+        let text = summary(&ingest);
+        assert!(text.starts_with("! lanes   1 lane is parked"), "{text}");
+        assert!(text.contains("waits for e, 3 kept behind it: rejected: no"));
+        assert!(
+            !text.contains('\u{7}'),
+            "what moves the cursor is spelt out"
+        );
+    }
+}

@@ -1,0 +1,235 @@
+//! Lanes that are parked: what is told of them, and what operators do.
+//!
+//! A lane waits for an effect that was refused for good: in [`Admission`] for
+//! one that its daemon has, in the keeper for one that is kept. To an operator
+//! they are the same lanes.
+//!
+//! `resume` lets a lane go on without the effect: one that its daemon has is an
+//! effect like any other if it comes again, a dead letter stays one. `discard`
+//! drops the dead letter besides; of what its daemon has there is nothing to drop.
+//!
+//! [`Admission`]: crate::delivery::Admission
+
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+use tracing::{info, warn};
+
+use super::Dispatcher;
+use super::keeper::{Keeper, parking};
+use crate::clock::{self, BootTime};
+use crate::delivery::Wish;
+use crate::process::capture::Journal;
+use crate::protocol::control::IngestStatus;
+use crate::protocol::id::{EffectId, LaneKey};
+use crate::protocol::lane::{LaneAnswer, LaneRequest, LaneVerb, ParkedLane};
+use crate::protocol::life::Life;
+
+/// Lanes in one answer.
+const LIST_MAX: usize = 500;
+
+/// Lanes in a status.
+const SHOWN_MAX: usize = 10;
+
+/// What was told so far.
+#[derive(Debug)]
+pub(super) struct Parking {
+    life: Option<Journal>,
+    /// How often a lane was parked.
+    count: u64,
+}
+
+impl Parking {
+    pub(super) fn new(life: Option<Journal>) -> Self {
+        Self { life, count: 0 }
+    }
+
+    fn parked(&mut self, route: Option<&str>, lane: &LaneKey, by: EffectId, error: &str) {
+        self.count += 1;
+        warn!(%lane, route, effect_id = %by, error, "A lane is parked.");
+        self.note(Life::LaneParked {
+            lane: lane.to_string(),
+            route: route.map(Into::into),
+            effect_id: by.to_string(),
+            error: error.to_owned(),
+        });
+    }
+
+    fn open(&self, route: Option<&str>, lane: &LaneKey, why: &str) {
+        info!(%lane, route, why, "A parked lane goes on.");
+        self.note(Life::LaneOpen {
+            lane: lane.to_string(),
+            route: route.map(Into::into),
+            why: why.to_owned(),
+        });
+    }
+
+    fn note(&self, life: Life) {
+        if let Some(journal) = &self.life {
+            journal.note(life);
+        }
+    }
+}
+
+impl Dispatcher {
+    /// Tells of lanes that were parked, or are open again.
+    pub(super) fn tell_changes(&mut self) {
+        while let Some(change) = self.admission.poll_change() {
+            let (route, lane) = (change.route.as_deref(), &change.lane);
+            match change.parked {
+                Some((by, error)) => self.parking.parked(route, lane, by, &error),
+                None => self.parking.open(route, lane, "it came again"),
+            }
+        }
+        let Some(keeper) = &mut self.keeper else {
+            return;
+        };
+        while let Some(change) = keeper.poll_change() {
+            let (route, lane) = (self.ways.name(change.route), &change.lane);
+            match change.what {
+                parking::What::Parked(by, failure) => {
+                    let error = failure.to_string();
+                    self.parking.parked(route, lane, by, &error);
+                }
+                parking::What::Open(how) => {
+                    let why = format!("its dead letter was {how}");
+                    self.parking.open(route, lane, &why);
+                }
+            }
+        }
+    }
+
+    pub(super) fn add_parked(&self, status: &mut IngestStatus) {
+        let kept = self.keeper.as_ref().map_or(0, Keeper::parked_len);
+        status.parked = (self.admission.parked_len() + kept) as u64;
+        status.parked_lanes = self.parked().take(SHOWN_MAX).collect();
+        status.parkings = self.parking.count;
+    }
+
+    pub(super) fn answer_lanes(
+        &mut self,
+        request: &LaneRequest,
+        answer: oneshot::Sender<LaneAnswer>,
+    ) {
+        if self
+            .keeper
+            .as_ref()
+            .is_some_and(|keeper| !keeper.has_read())
+        {
+            let error = "the outbox is being read; try again";
+            _ = answer.send(failed(error.to_owned()));
+            return;
+        }
+        let wish = match request.verb {
+            LaneVerb::List => {
+                _ = answer.send(self.list(request));
+                return;
+            }
+            LaneVerb::Resume => Wish::Resume,
+            LaneVerb::Discard => Wish::Drop,
+        };
+        match self.lanes_of(request) {
+            Ok(lanes) => self.open_lanes(&lanes, wish, answer),
+            Err(error) => _ = answer.send(failed(error)),
+        }
+    }
+
+    fn list(&self, request: &LaneRequest) -> LaneAnswer {
+        let limit = request.limit.clamp(1, LIST_MAX);
+        let mut all = self.parked().skip(request.skip);
+        LaneAnswer {
+            lanes: all.by_ref().take(limit).collect(),
+            more: all.next().is_some(),
+            ..LaneAnswer::default()
+        }
+    }
+
+    /// Those of kept effects, then those that daemons have.
+    fn parked(&self) -> impl Iterator<Item = ParkedLane> {
+        let (now, now_ms) = (BootTime::now(), clock::now_ms());
+        let kept = self.keeper.iter().flat_map(Keeper::parked);
+        let kept = kept.map(move |(parked, letter)| ParkedLane {
+            lane: parked.lane.to_string(),
+            route: self.ways.name(parked.route).map(Into::into),
+            effect_id: parked.by.to_string(),
+            error: letter.map_or_else(String::new, |letter| {
+                format!("{}: {}", parking::class(letter), letter.error)
+            }),
+            since_ms: letter.map_or(now_ms, |letter| letter.at_ms),
+            waiting: parked.waiting as u64,
+            kept: true,
+        });
+        let told = self.admission.parked().map(move |(route, lane, parked)| {
+            let age: Duration = now.since(parked.since);
+            let age_ms = u64::try_from(age.as_millis()).unwrap_or(u64::MAX);
+            ParkedLane {
+                lane: lane.to_string(),
+                route: route.map(Into::into),
+                effect_id: parked.by.to_string(),
+                error: parked.error.to_string(),
+                since_ms: now_ms.saturating_sub(age_ms),
+                waiting: 0,
+                kept: false,
+            }
+        });
+        kept.chain(told)
+    }
+
+    /// The lanes a request names, each with the number of its route.
+    fn lanes_of(&self, request: &LaneRequest) -> Result<Vec<(usize, LaneKey)>, String> {
+        let find = |route: Option<&str>| {
+            let found = self.ways.find(route);
+            found.ok_or_else(|| format!("there is no route {:?}", route.unwrap_or_default()))
+        };
+        if !request.all {
+            let route = find(request.route.as_deref())?;
+            let lanes = request.lanes.iter();
+            return Ok(lanes.map(|lane| (route, LaneKey::new(&**lane))).collect());
+        }
+        let parked = self.admission.parked();
+        let parked = parked.map(|(route, lane, _)| Ok((find(route)?, lane.clone())));
+        let kept = self.keeper.iter().flat_map(Keeper::parked);
+        let kept = kept.map(|(parked, _)| Ok((parked.route, parked.lane.clone())));
+        parked.chain(kept).collect()
+    }
+
+    /// What daemons have goes on at once, what is kept once that is on disk.
+    fn open_lanes(
+        &mut self,
+        lanes: &[(usize, LaneKey)],
+        wish: Wish,
+        answer: oneshot::Sender<LaneAnswer>,
+    ) {
+        let mut given = LaneAnswer::default();
+        let mut kept = Vec::new();
+        for (route, lane) in lanes {
+            let name = self.ways.name(*route);
+            let is_told = self.admission.handle_resumed(name, lane);
+            if is_told {
+                let why = "somebody let it go on without what it waited for";
+                self.parking.open(name, lane, why);
+            }
+            let keeper = self.keeper.as_ref();
+            if keeper.is_some_and(|keeper| keeper.is_parked(*route, lane)) {
+                kept.push((*route, lane.clone()));
+            } else if !is_told {
+                given.refused.push(format!("{lane}: it is not parked"));
+                continue;
+            }
+            given.changed += 1;
+        }
+        match &mut self.keeper {
+            Some(keeper) if !kept.is_empty() => {
+                keeper.open_lanes(&kept, wish, (given, answer), &mut self.ways);
+            }
+            _ => _ = answer.send(given),
+        }
+    }
+}
+
+fn failed(error: String) -> LaneAnswer {
+    LaneAnswer {
+        error: Some(error),
+        ..LaneAnswer::default()
+    }
+}

@@ -1,0 +1,76 @@
+//! What is asked about parked lanes on the control socket, and what is said.
+//!
+//! ```text
+//! → {"op":"lane.v1","verb":"list","limit":100}
+//! ← {"event":"lanes","lanes":[{"lane":"…","effect_id":"…","error":"rejected: …",…}],"more":false,…}
+//! ```
+
+use serde::{Deserialize, Serialize};
+
+/// What can be asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LaneVerb {
+    /// Which lanes are parked, and why.
+    #[default]
+    List,
+    /// Let lanes go on without what they wait for.
+    Resume,
+    /// The same, and keep what they wait for no longer.
+    Discard,
+}
+
+/// A request.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct LaneRequest {
+    /// What to do.
+    pub verb: LaneVerb,
+    /// With which lanes.
+    pub lanes: Vec<String>,
+    /// Of this route; without it, of the chain's own transport.
+    pub route: Option<String>,
+    /// With every parked lane of every route.
+    pub all: bool,
+    /// List so many at most.
+    pub limit: usize,
+    /// Leave out so many of the first.
+    pub skip: usize,
+}
+
+/// The answer; what was not asked for is empty.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct LaneAnswer {
+    /// Those that are parked.
+    pub lanes: Vec<ParkedLane>,
+    /// Whether there are more to list.
+    pub more: bool,
+    /// Lanes that go on.
+    pub changed: u64,
+    /// Lanes that do not, and why.
+    pub refused: Vec<String>,
+    /// Why nothing was done, or only some of it.
+    pub error: Option<String>,
+}
+
+/// A lane that waits.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ParkedLane {
+    /// Its name.
+    pub lane: String,
+    /// The route it is a lane of, if not of the chain's own transport.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub route: Option<String>,
+    /// The effect it waits for.
+    pub effect_id: String,
+    /// How that one failed.
+    pub error: String,
+    /// Since when, in milliseconds since the epoch.
+    pub since_ms: u64,
+    /// Effects that are kept behind it.
+    pub waiting: u64,
+    /// Whether the effect is kept, as a dead letter; else its daemon has it.
+    pub kept: bool,
+}
