@@ -4,6 +4,20 @@
 //! same minute: a disk's speed changes more from minute to minute than these
 //! differ. Run with `cargo bench --bench journal`, with `--features sqlite` for
 //! the comparison with SQLite; a word after `--` picks parts by name.
+//!
+//! `bare` is `sync = always` beside a loop that appends the same bytes with one
+//! write and one fdatasync a batch, in two lines for each size of batch:
+//!
+//! - *one at a time*: every append is answered before the next is made. That is
+//!   how long one append takes: two threads are woken in turn for it, and
+//!   nothing is done while the disk works.
+//! - *two at a time*: the next append is queued while the disk works on the one
+//!   before. That is what goes through under load: Falco's dispatcher never waits
+//!   for an answer before it appends.
+//!
+//! In both lines the loop writes the same batches as the journal: where that has
+//! found two appends in its queue and made one batch of them, the loop's batch is
+//! as large, and both have synced equally often.
 
 #![allow(clippy::print_stdout, clippy::cast_precision_loss, missing_docs)]
 
@@ -16,7 +30,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use falco::journal::{Config, Effect, Entry, Journal, Sync};
+use falco::journal::{Config, Effect, Entry, Journal, Receipt, Sync};
 use falco::protocol::envelope::Operation;
 use falco::protocol::id::{EffectId, IdempotencyKey, LaneKey};
 
@@ -117,11 +131,12 @@ impl Bare {
         }
     }
 
-    /// Appends each batch in one write and syncs it.
-    fn write(&mut self, batches: usize, bytes: &[u8]) -> Duration {
+    /// Appends as many bytes in as many batches, each in one write, and syncs it.
+    fn write(&mut self, (batches, bytes): (u64, u64)) -> Duration {
+        let bytes = vec![b'x'; usize::try_from(bytes / batches).expect("some")];
         let begun = Instant::now();
         for _ in 0..batches {
-            self.file.write_all_at(bytes, self.end).expect("written");
+            self.file.write_all_at(&bytes, self.end).expect("written");
             self.end += bytes.len() as u64;
             self.file.sync_data().expect("synced");
         }
@@ -157,6 +172,39 @@ impl Steady<'_> {
         took
     }
 
+    /// The same, but that another batch is queued while one is written; all are
+    /// made before.
+    fn write_ahead(
+        &mut self,
+        runtime: &tokio::runtime::Runtime,
+        batches: usize,
+        records: usize,
+    ) -> Duration {
+        let work: Vec<_> = (0..batches).map(|_| self.next(records)).collect();
+        let begun = Instant::now();
+        runtime.block_on(async {
+            let mut before: Option<Receipt> = None;
+            for batch in work {
+                let receipt = self.journal.append(batch).await.expect("open");
+                if let Some(before) = before.replace(receipt) {
+                    before.await.expect("recorded");
+                }
+            }
+            if let Some(last) = before {
+                last.await.expect("recorded");
+            }
+        });
+        begun.elapsed()
+    }
+
+    /// Batches and bytes it has written.
+    fn written(&self) -> (u64, u64) {
+        // They are told a moment after the answer.
+        std::thread::sleep(Duration::from_millis(20));
+        let stats = self.journal.stats();
+        (stats.batches, stats.bytes)
+    }
+
     fn next(&mut self, records: usize) -> Vec<Entry> {
         let mut batch = entries(records);
         let ids = batch.iter().filter_map(|entry| match entry {
@@ -169,33 +217,53 @@ impl Steady<'_> {
     }
 }
 
+/// How a side's turn of so many batches of so many records is done.
+type Write = fn(&mut Steady<'_>, &tokio::runtime::Runtime, usize, usize) -> Duration;
+
 /// `sync = always` against a loop of write and fdatasync with the same batches.
 fn bare(runtime: &tokio::runtime::Runtime) {
+    let ways: [(&str, Write); 2] = [
+        ("one at a time", |steady, runtime, batches, records| {
+            steady.write(runtime, batches, records)
+        }),
+        ("two at a time", |steady, runtime, batches, records| {
+            steady.write_ahead(runtime, batches, records)
+        }),
+    ];
     for (records, batches) in [(1, 100), (64, 50), (512, 30)] {
-        let base = tempfile::tempdir_in(".").expect("a directory");
-        let config = config(Sync::Always);
-        let (journal, _) = Journal::open(&base.path().join("outbox"), &config).expect("opens");
-        let mut bare = Bare::at(&base.path().join("bare"));
-        let mut steady = Steady {
-            journal: &journal,
-            before: Vec::new(),
-        };
-        steady.write(runtime, 1, records);
-        // As long as what the journal writes for it.
-        let before = journal.stats().bytes;
-        steady.write(runtime, 1, records);
-        let bytes = vec![b'x'; usize::try_from(journal.stats().bytes - before).unwrap_or(1)];
-        let mut times = Vec::new();
-        for _ in 0..TURNS {
-            let ours = steady.write(runtime, batches, records);
-            times.push((ours, bare.write(batches, &bytes)));
+        for (what, way) in ways {
+            let what = format!("{records:4} records a batch, {what}");
+            against_bare(runtime, &what, (records, batches), way);
         }
-        report(
-            &format!("{records:4} records a batch"),
-            records * batches,
-            &times[1..],
-        );
     }
+}
+
+fn against_bare(
+    runtime: &tokio::runtime::Runtime,
+    what: &str,
+    (records, batches): (usize, usize),
+    way: Write,
+) {
+    let base = tempfile::tempdir_in(".").expect("a directory");
+    let config = config(Sync::Always);
+    let (journal, _) = Journal::open(&base.path().join("outbox"), &config).expect("opens");
+    let mut bare = Bare::at(&base.path().join("bare"));
+    let mut steady = Steady {
+        journal: &journal,
+        before: Vec::new(),
+    };
+    let mut times = Vec::new();
+    let mut before = steady.written();
+    for _ in 0..TURNS {
+        let ours = way(&mut steady, runtime, batches, records);
+        let after = steady.written();
+        let same = (after.0 - before.0, after.1 - before.1);
+        before = after;
+        times.push((ours, bare.write(same)));
+    }
+    report(what, records * batches, &times[1..]);
+    let asked = TURNS * batches;
+    println!("    {asked} appends, {} batches", before.0);
 }
 
 /// Prints the rates of both, and how ours compares in the middle turn.

@@ -8,6 +8,7 @@ use std::task::{Context, Poll};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
 
+use super::draft::Drafts;
 use super::entry::{Entry, ReadBack};
 use super::error::{Closed, TryAppendError, Unrecorded};
 use super::stats::{Health, Progress, Stats};
@@ -213,14 +214,13 @@ impl Journal {
     ) -> Result<Receipt, Vec<Entry>> {
         let (answer, receipt) = oneshot::channel();
         let job = Job {
-            entries,
+            drafts: Drafts::of(&entries),
             round,
             answer,
         };
         match self.send(Ask::Append(job), room) {
             Ok(()) => Ok(Receipt(receipt)),
-            Err(Ask::Append(job)) => Err(job.entries),
-            Err(_) => Err(Vec::new()),
+            Err(_) => Err(entries),
         }
     }
 

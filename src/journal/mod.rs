@@ -5,9 +5,9 @@
 //! key, place in the order of arrival, and the very bytes of its payload.
 //!
 //! ```text
-//! append ──queue──▶ thread ──one write, one sync a batch──▶ segment ──▶ receipts
-//!                     │
-//!                     └─ in between: rotate, empty old segments, watch the disk
+//! append ──drafts──queue──▶ thread ──one write, one sync a batch──▶ segment ──▶ receipts
+//!                             │
+//!                             └─ in between: rotate, empty old segments, watch the disk
 //! ```
 //!
 //! | file | what |
@@ -43,6 +43,7 @@
 //! written, its end marked and synced, the lock released.
 
 mod config;
+mod draft;
 mod entry;
 mod error;
 mod fold;

@@ -10,6 +10,21 @@ use crate::journal::entry::{DeadLetter, Effect};
 use crate::protocol::envelope::Operation;
 use crate::protocol::id::{EffectId, IdempotencyKey};
 
+/// What an effect's record says wherever it stands; see [`draft`].
+#[derive(Debug, Clone, Copy)]
+pub(in crate::journal) struct Draft<'a> {
+    pub(in crate::journal) id: EffectId,
+    /// Up to where `n` goes.
+    pub(in crate::journal) head: &'a [u8],
+    /// Up to where `s` goes.
+    pub(in crate::journal) time: &'a [u8],
+    /// Up to the trailer.
+    pub(in crate::journal) tail: &'a [u8],
+}
+
+/// What a place adds to a draft at most: `n`, `s` and the trailer.
+pub(in crate::journal) const PLACE_BYTES_MAX: usize = 25 + 23 + TRAILER;
+
 /// What a record says.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::journal) enum Body<'a> {
@@ -20,7 +35,7 @@ pub(in crate::journal) enum Body<'a> {
         prev_crc: u32,
     },
     Effect {
-        effect: &'a Effect,
+        draft: Draft<'a>,
         n: u64,
     },
     /// One to 64 of them.
@@ -48,7 +63,7 @@ impl Body<'_> {
     fn id(&self) -> Uuid {
         match self {
             Self::Header { segment, .. } => *segment,
-            Self::Effect { effect, .. } => effect.id.as_uuid(),
+            Self::Effect { draft, .. } => draft.id.as_uuid(),
             Self::Done(ids) => ids.first().map_or(Uuid::nil(), EffectId::as_uuid),
             Self::Failed(id, _) | Self::Requeue(id) | Self::Discard(id) => id.as_uuid(),
             Self::Note(id, _) => *id,
@@ -67,32 +82,62 @@ pub(in crate::journal) fn encode(
     body: Body<'_>,
 ) {
     let start = out.len();
-    out.extend_from_slice(MAGIC);
-    put_hex(out, q, 16);
-    out.extend_from_slice(br#"","k":""#);
-    out.push(body.kind() as u8);
-    out.extend_from_slice(br#"","id":""#);
-    put_uuid(out, body.id());
-    out.push(b'"');
-    put_fields(out, salt, durable, now_ms, body);
+    if let Body::Effect { draft, n } = body {
+        put_draft(out, q, durable, draft, n);
+    } else {
+        put_opening(out, q, body.kind(), body.id());
+        put_fields(out, salt, durable, now_ms, body);
+    }
     let crc = salt.checksum(&out[start..]);
     out.extend_from_slice(TRAILER_OPENING);
     put_hex(out, u64::from(crc), 8);
     out.extend_from_slice(b"\"}\n");
 }
 
+/// Appends to `out` what a record of `effect` says wherever it stands; returns
+/// where its [`Draft::head`] and its [`Draft::time`] end.
+pub(in crate::journal) fn draft(out: &mut Vec<u8>, effect: &Effect) -> [usize; 2] {
+    put_opening(out, 0, Kind::Effect, effect.id.as_uuid());
+    put_text_field(out, "l", effect.lane.as_str());
+    let head = out.len();
+    put_times(out, effect.arrived_ms, None);
+    let time = out.len();
+    put_rest(out, effect);
+    [head, time]
+}
+
+fn put_draft(out: &mut Vec<u8>, q: u64, durable: Option<u64>, draft: Draft<'_>, n: u64) {
+    let Draft {
+        head, time, tail, ..
+    } = draft;
+    out.reserve(head.len() + time.len() + tail.len() + PLACE_BYTES_MAX + 1);
+    let start = out.len();
+    out.extend_from_slice(head);
+    write_hex(&mut out[start..][Q], q);
+    put_number_field(out, "n", n);
+    out.extend_from_slice(time);
+    put_durable(out, durable);
+    out.extend_from_slice(tail);
+}
+
+fn put_opening(out: &mut Vec<u8>, q: u64, kind: Kind, id: Uuid) {
+    out.extend_from_slice(MAGIC);
+    put_hex(out, q, 16);
+    out.extend_from_slice(br#"","k":""#);
+    out.push(kind as u8);
+    out.extend_from_slice(br#"","id":""#);
+    put_uuid(out, id);
+    out.push(b'"');
+}
+
 /// Makes `line`, a whole record without its LF, record `q` of the segment with
 /// this salt; everything else it says stays.
 pub(in crate::journal) fn restamp(line: &mut [u8], salt: Salt, q: u64) {
-    let mut digits = Vec::with_capacity(16);
-    put_hex(&mut digits, q, 16);
-    line[Q].copy_from_slice(&digits);
+    write_hex(&mut line[Q], q);
     let covered = line.len() - TRAILER;
     let crc = salt.checksum(&line[..covered]);
-    digits.clear();
-    put_hex(&mut digits, u64::from(crc), 8);
     let at = covered + TRAILER_OPENING.len();
-    line[at..at + 8].copy_from_slice(&digits);
+    write_hex(&mut line[at..at + 8], u64::from(crc));
 }
 
 fn put_fields(out: &mut Vec<u8>, salt: Salt, durable: Option<u64>, now_ms: u64, body: Body<'_>) {
@@ -108,7 +153,6 @@ fn put_fields(out: &mut Vec<u8>, salt: Salt, durable: Option<u64>, now_ms: u64, 
             put_times(out, now_ms, durable);
             put_text_field(out, "fmt", "falco-journal");
         }
-        Body::Effect { effect, n } => put_effect(out, durable, effect, n),
         Body::Done(ids) => {
             debug_assert!((1..=IDS_MAX).contains(&ids.len()));
             put_times(out, now_ms, durable);
@@ -138,13 +182,12 @@ fn put_fields(out: &mut Vec<u8>, salt: Salt, durable: Option<u64>, now_ms: u64, 
             put_text_field(out, "note", text);
         }
         Body::Close => put_times(out, now_ms, durable),
+        Body::Effect { .. } => {}
     }
 }
 
-fn put_effect(out: &mut Vec<u8>, durable: Option<u64>, effect: &Effect, n: u64) {
-    put_text_field(out, "l", effect.lane.as_str());
-    put_number_field(out, "n", n);
-    put_times(out, effect.arrived_ms, durable);
+/// What stands behind `s`.
+fn put_rest(out: &mut Vec<u8>, effect: &Effect) {
     if let Some(route) = &effect.route {
         put_text_field(out, "r", route);
     }
@@ -192,6 +235,10 @@ fn is_line_of_json(payload: &[u8]) -> bool {
 
 fn put_times(out: &mut Vec<u8>, t: u64, durable: Option<u64>) {
     put_number_field(out, "t", t);
+    put_durable(out, durable);
+}
+
+fn put_durable(out: &mut Vec<u8>, durable: Option<u64>) {
     if let Some(durable) = durable {
         put_hex_field(out, "s", durable, 16);
     }
@@ -215,7 +262,7 @@ fn put_name(out: &mut Vec<u8>, name: &str) {
 
 fn put_text_field(out: &mut Vec<u8>, name: &str, text: &str) {
     put_name(out, name);
-    if text.bytes().all(|b| b' ' <= b && b != b'"' && b != b'\\') {
+    if !needs_escapes(text) {
         out.push(b'"');
         out.extend_from_slice(text.as_bytes());
         out.push(b'"');
@@ -225,22 +272,36 @@ fn put_text_field(out: &mut Vec<u8>, name: &str, text: &str) {
     _ = serde_json::to_writer(out, text);
 }
 
+/// Looks at all of it, which takes less than to stop early.
+fn needs_escapes(text: &str) -> bool {
+    let special = |b: u8| matches!(b, 0..b' ' | b'"' | b'\\');
+    text.bytes().fold(false, |any, b| any | special(b))
+}
+
 fn put_number_field(out: &mut Vec<u8>, name: &str, number: u64) {
     put_name(out, name);
     _ = serde_json::to_writer(out, &number);
 }
 
-fn put_hex_field(out: &mut Vec<u8>, name: &str, value: u64, digits: u32) {
+fn put_hex_field(out: &mut Vec<u8>, name: &str, value: u64, digits: usize) {
     put_name(out, name);
     out.push(b'"');
     put_hex(out, value, digits);
     out.push(b'"');
 }
 
-fn put_hex(out: &mut Vec<u8>, value: u64, digits: u32) {
+fn put_hex(out: &mut Vec<u8>, value: u64, digits: usize) {
+    let start = out.len();
+    out.resize(start + digits, 0);
+    write_hex(&mut out[start..], value);
+}
+
+/// As many digits as there is room for.
+fn write_hex(into: &mut [u8], mut value: u64) {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    for place in (0..digits).rev() {
-        out.push(DIGITS[(value >> (4 * place) & 15) as usize]);
+    for digit in into.iter_mut().rev() {
+        *digit = DIGITS[(value & 15) as usize];
+        value >>= 4;
     }
 }
 

@@ -52,7 +52,7 @@ mod tests;
 
 use uuid::Uuid;
 
-pub(super) use encode::{Body, encode, restamp};
+pub(super) use encode::{Body, Draft, PLACE_BYTES_MAX, draft, encode, restamp};
 pub(super) use parse::{Payload, Record, parse};
 
 /// The longest line.

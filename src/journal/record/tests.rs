@@ -25,6 +25,18 @@ fn line(body: Body<'_>, durable: Option<u64>) -> Vec<u8> {
     out
 }
 
+fn effect_line(effect: &Effect, n: u64, durable: Option<u64>) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let [head, time] = draft(&mut bytes, effect);
+    let draft = Draft {
+        id: effect.id,
+        head: &bytes[..head],
+        time: &bytes[head..time],
+        tail: &bytes[time..],
+    };
+    line(Body::Effect { draft, n }, durable)
+}
+
 fn published(payload: &[u8]) -> Effect {
     Effect {
         id: EffectId::from(Uuid::from_u128(7)),
@@ -49,13 +61,7 @@ fn the_checksum_is_crc32c() {
 #[test]
 fn offsets_are_where_the_table_says() {
     let effect = published(b"{}");
-    let line = line(
-        Body::Effect {
-            effect: &effect,
-            n: 40,
-        },
-        Some(41),
-    );
+    let line = effect_line(&effect, 40, Some(41));
     assert_eq!(&line[Q], b"000000000000002a");
     assert_eq!(line[KIND], b'E');
     assert_eq!(&line[ID], b"00000000-0000-0000-0000-000000000007");
@@ -94,17 +100,20 @@ fn a_header_tells_its_salt_where_the_table_says() {
 fn a_payload_that_would_break_its_line_is_base64() {
     for payload in [&b"{\n}"[..], b"", b"not json", b"\"\xff\"", b"{} {}"] {
         let effect = published(payload);
-        let line = line(
-            Body::Effect {
-                effect: &effect,
-                n: 1,
-            },
-            None,
-        );
+        let line = effect_line(&effect, 1, None);
         assert!(!line.contains(&b'\n'));
         assert!(memchr::memmem::find(&line, b"\"pb\":").is_some());
         serde_json::from_slice::<serde_json::Value>(&line).expect("JSON");
     }
+}
+
+#[test]
+fn a_place_adds_to_a_draft_what_is_allowed_for_it_at_most() {
+    let effect = published(b"{}");
+    let mut bytes = Vec::new();
+    draft(&mut bytes, &effect);
+    let longest = effect_line(&effect, u64::MAX, Some(u64::MAX));
+    assert_eq!(longest.len(), bytes.len() + PLACE_BYTES_MAX);
 }
 
 #[test]
@@ -117,13 +126,7 @@ fn a_record_of_another_segment_does_not_fit() {
 #[test]
 fn a_stamped_copy_says_the_same_under_its_new_number() {
     let effect = published(b"[1, 2]");
-    let mut line = line(
-        Body::Effect {
-            effect: &effect,
-            n: 42,
-        },
-        Some(3),
-    );
+    let mut line = effect_line(&effect, 42, Some(3));
     restamp(&mut line, Salt::new(1), 99);
     let frame = frame(&line, Salt::new(1)).unwrap();
     assert_eq!(frame.q, 99);
@@ -184,7 +187,7 @@ prop_compose! {
 proptest! {
     #[test]
     fn any_effect_comes_back_as_it_was(effect in effects(), n: u64, durable: Option<u64>) {
-        let line = line(Body::Effect { effect: &effect, n }, durable);
+        let line = effect_line(&effect, n, durable);
         prop_assert!(!line.contains(&b'\n') && !line.contains(&0));
         let frame = frame(&line, Salt::new(SALT)).expect("valid");
         let record = parse(&line, &frame).expect("ours");

@@ -2,6 +2,7 @@
 
 use nix::libc::EIO;
 
+use super::super::draft::Drafts;
 use super::super::storage::lying::{Fault, Lying, Op};
 use super::*;
 
@@ -83,7 +84,7 @@ impl Rig {
             self.entries.extend(entries.iter().cloned());
             let (answer, receipt) = oneshot::channel();
             jobs.push(Job {
-                entries,
+                drafts: Drafts::of(&entries),
                 round,
                 answer,
             });

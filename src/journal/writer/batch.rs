@@ -1,12 +1,12 @@
 //! Records on their way to a segment, and what each of them changes.
 
-use hashbrown::HashSet;
+use hashbrown::HashMap;
 use uuid::Uuid;
 
-use super::super::entry::{Effect, Entry};
+use super::super::entry::Entry;
 use super::super::error::Unrecorded;
 use super::super::fold::Place;
-use super::super::record::{self, Body, IDS_MAX, RECORD_BYTES_MAX, Salt};
+use super::super::record::{self, Body, Draft, IDS_MAX, RECORD_BYTES_MAX, Salt};
 use super::index::Slot;
 use crate::protocol::id::EffectId;
 
@@ -92,8 +92,9 @@ pub(super) struct Written {
 pub(super) struct Batch {
     pub(super) bytes: Vec<u8>,
     pub(super) written: Vec<Written>,
-    opened: HashSet<EffectId>,
-    settled: HashSet<EffectId>,
+    /// Whether an effect it speaks of is open after it.
+    is_open: HashMap<EffectId, bool>,
+    has_settled: bool,
 }
 
 /// What every record of a batch is encoded with.
@@ -118,13 +119,13 @@ impl Batch {
     pub(super) fn clear(&mut self) {
         self.bytes.clear();
         self.written.clear();
-        self.opened.clear();
-        self.settled.clear();
+        self.is_open.clear();
+        self.has_settled = false;
     }
 
     /// Whether `id` is open after this batch, if it was before.
     pub(super) fn leaves_open(&self, id: EffectId, before: bool) -> bool {
-        self.opened.contains(&id) || (before && !self.settled.contains(&id))
+        self.is_open.get(&id).copied().unwrap_or(before)
     }
 
     /// Whether it holds the effect `id` itself.
@@ -136,7 +137,7 @@ impl Batch {
 
     /// Whether it holds ids that are settled.
     pub(super) fn has_settled(&self) -> bool {
-        !self.settled.is_empty()
+        self.has_settled
     }
 
     /// Whether it says nothing but that effects were published.
@@ -162,30 +163,11 @@ impl Batch {
         self.written.iter().any(decides)
     }
 
-    /// Refuses effects that no record can hold.
-    pub(super) fn check_size(entries: &[Entry]) -> Result<(), Unrecorded> {
-        entries.iter().try_for_each(|entry| match entry {
-            Entry::Effect(effect) if may_be_too_large(effect) => {
-                let (salt, first) = (Salt::new(0), 0);
-                let (durable, now_ms) = (0, effect.arrived_ms);
-                let stamp = Stamp {
-                    salt,
-                    first,
-                    durable,
-                    now_ms,
-                };
-                Self::default().effect(effect, stamp)
-            }
-            _ => Ok(()),
-        })
-    }
-
     /// Adds an effect.
-    pub(super) fn effect(&mut self, effect: &Effect, stamp: Stamp) -> Result<(), Unrecorded> {
+    pub(super) fn effect(&mut self, draft: Draft<'_>, stamp: Stamp) -> Result<(), Unrecorded> {
         let n = stamp.first + self.len();
-        self.put(Body::Effect { effect, n }, Change::Open(effect.id), stamp)?;
-        self.opened.insert(effect.id);
-        self.settled.remove(&effect.id);
+        self.put(Body::Effect { draft, n }, Change::Open(draft.id), stamp)?;
+        self.is_open.insert(draft.id, true);
         Ok(())
     }
 
@@ -204,7 +186,8 @@ impl Batch {
     /// Adds anything that is no effect.
     pub(super) fn entry(&mut self, entry: &Entry, stamp: Stamp) -> Result<(), Unrecorded> {
         match entry {
-            Entry::Effect(effect) => self.effect(effect, stamp),
+            // It comes as a draft.
+            Entry::Effect(_) => Ok(()),
             Entry::Done(ids) => {
                 self.settle(ids, stamp);
                 Ok(())
@@ -229,8 +212,8 @@ impl Batch {
     }
 
     fn close_one(&mut self, id: EffectId) {
-        self.opened.remove(&id);
-        self.settled.insert(id);
+        self.is_open.insert(id, false);
+        self.has_settled = true;
     }
 
     pub(super) fn close(&mut self, stamp: Stamp) {
@@ -325,11 +308,15 @@ impl Batch {
         dropped
     }
 
-    /// Adds what `other` holds, as it is.
-    pub(super) fn append(&mut self, other: &Self) {
-        for written in &other.written {
-            self.carry(other, written);
-        }
+    /// Takes over what `other` holds, as it is.
+    pub(super) fn append(&mut self, other: &mut Self) {
+        let base = self.bytes.len();
+        self.bytes.extend_from_slice(&other.bytes);
+        let moved = other.written.drain(..).map(|written| Written {
+            at: base + written.at,
+            ..written
+        });
+        self.written.extend(moved);
     }
 
     fn carry(&mut self, from: &Self, written: &Written) {
@@ -349,14 +336,4 @@ impl Batch {
         };
         record::crc_of(&self.bytes[last.at..last.at + last.length])
     }
-}
-
-/// Whether it is worth a try: texts may grow sixfold when JSON escapes them.
-fn may_be_too_large(effect: &Effect) -> bool {
-    let operation = &effect.operation;
-    let texts = effect.lane.as_str().len()
-        + effect.route.as_ref().map_or(0, |route| route.len())
-        + operation.channel().len()
-        + operation.name().len();
-    RECORD_BYTES_MAX / 2 < operation.body().len() + texts * 6
 }

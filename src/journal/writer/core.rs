@@ -25,7 +25,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
 use super::super::config::{Config, Sync};
-use super::super::entry::Entry;
+use super::super::draft::Drafts;
 use super::super::error::{OpenError, Unrecorded};
 use super::super::fold::Fold;
 use super::super::handle::{Appended, Round};
@@ -55,7 +55,7 @@ const SETTLED_MAX: Duration = Duration::from_millis(50);
 /// Entries of one append, and who waits for them.
 #[derive(Debug)]
 pub(in crate::journal) struct Job {
-    pub(in crate::journal) entries: Vec<Entry>,
+    pub(in crate::journal) drafts: Drafts,
     pub(in crate::journal) round: Option<Round>,
     pub(in crate::journal) answer: oneshot::Sender<Result<Appended, Unrecorded>>,
 }
@@ -194,7 +194,7 @@ impl<S: Storage> Core<S> {
         }
         let last_seq = self.log.next - 1;
         for taken in taken {
-            let verdict = taken.verdict.clone().and(fate.of(taken.has_effects));
+            let verdict = taken.verdict.and(fate.of(taken.has_effects));
             self.note_refusal(taken.round.filter(|_| taken.has_effects), &verdict);
             _ = taken.answer.send(verdict.map(|()| Appended { last_seq }));
         }

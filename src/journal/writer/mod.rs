@@ -1,7 +1,9 @@
 //! The journal's thread: takes what was queued, in batches, and does what is
 //! due.
 //!
-//! One write and one sync serve all that waited meanwhile. While syncs are slow
+//! What it takes is drafted already by whoever asked, so that little is left to
+//! do between two syncs: that is what holds up everybody. One write and one sync
+//! serve all that waited meanwhile. While syncs are slow
 //! and batches small, a batch waits up to a millisecond for company.
 //!
 //! Stops when it is told to close, when all handles are gone, or when the disk
@@ -23,7 +25,6 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot, watch};
 
 pub(super) use self::core::{Core, Job, Now, stored};
 pub(super) use self::index::Index;
-use super::entry::Entry;
 use super::error::Unrecorded;
 use super::handle::{Ask, Command};
 use super::stats::{Health, Progress, Stats};
@@ -32,7 +33,7 @@ use super::storage::Storage;
 /// Entries that one write may hold.
 const BATCH_ENTRIES_MAX: usize = 4096;
 
-/// Payload bytes that one write may hold, but for a single append of more.
+/// Bytes of effects that one write may hold, but for a single append of more.
 const BATCH_BYTES_MAX: usize = 1 << 20;
 
 /// The thread's ends of the handle's channels.
@@ -166,18 +167,11 @@ impl Turn {
         self.rooms.push(room);
         match ask {
             Ask::Append(job) => {
-                self.entries += job.entries.len();
-                self.bytes += job.entries.iter().map(bytes_of).sum::<usize>();
+                self.entries += job.drafts.entries.len();
+                self.bytes += job.drafts.bytes();
                 self.jobs.push(job);
             }
             other => self.then = Some(Then::Ask(other)),
         }
-    }
-}
-
-fn bytes_of(entry: &Entry) -> usize {
-    match entry {
-        Entry::Effect(effect) => effect.operation.body().len(),
-        _ => 0,
     }
 }

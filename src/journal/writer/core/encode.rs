@@ -2,12 +2,13 @@
 
 use tokio::sync::oneshot;
 
+use super::super::super::draft::{Drafted, Drafts};
 use super::super::super::entry::Entry;
 use super::super::super::error::Unrecorded;
 use super::super::super::handle::{Appended, Round};
-use super::super::super::record::Salt;
+use super::super::super::record::{Draft, Salt};
 use super::super::super::storage::Storage;
-use super::super::batch::{Batch, Stamp};
+use super::super::batch::Stamp;
 use super::{Core, Job, Mode, Now};
 use crate::protocol::id::EffectId;
 
@@ -21,6 +22,8 @@ pub(super) struct Taken {
     pub(super) has_effects: bool,
     pub(super) verdict: Result<(), Unrecorded>,
     pub(super) answer: oneshot::Sender<Result<Appended, Unrecorded>>,
+    /// Nobody waits while its memory is given back.
+    _drafts: Drafts,
 }
 
 impl<S: Storage> Core<S> {
@@ -40,13 +43,13 @@ impl<S: Storage> Core<S> {
         let mut taken = Vec::with_capacity(jobs.len());
         for job in jobs {
             let Job {
-                entries,
+                drafts,
                 round,
                 answer,
             } = job;
-            let has_effects = entries.iter().any(is_about_effects);
+            let has_effects = drafts.has_effects;
             let round = round.filter(|_| has_effects);
-            let verdict = self.encode_all(&entries, round, now);
+            let verdict = self.encode_all(&drafts, round, now);
             // Those of the next append may be of the same lane.
             self.note_refusal(round, &verdict);
             taken.push(Taken {
@@ -54,6 +57,7 @@ impl<S: Storage> Core<S> {
                 has_effects,
                 verdict,
                 answer,
+                _drafts: drafts,
             });
         }
         taken
@@ -61,26 +65,48 @@ impl<S: Storage> Core<S> {
 
     fn encode_all(
         &mut self,
-        entries: &[Entry],
+        drafts: &Drafts,
         round: Option<Round>,
         now: Now,
     ) -> Result<(), Unrecorded> {
-        let mut verdict = Batch::check_size(entries).and(self.follows(round));
+        let mut verdict = drafts.fits.clone().and(self.follows(round));
         let is_refused = verdict.is_err();
-        for entry in entries {
-            // A note may say that what stands before it was taken.
-            if verdict.is_err() && matches!(entry, Entry::Note { .. }) {
-                continue;
-            }
-            if is_refused && matches!(entry, Entry::Effect(_)) {
-                // All its effects or none: one that is said to be refused
-                // must not come back after a restart.
-                self.stats.unrecorded += 1;
-                continue;
-            }
-            verdict = verdict.and(self.encode_one(entry, now));
+        let refusal = self.refusal_of_effects();
+        let stamp = self.stamp(now);
+        for drafted in &drafts.entries {
+            let taken = match drafted {
+                // All its effects or none: one that is said to be refused must
+                // not come back after a restart.
+                Drafted::Effect(_) if is_refused => {
+                    self.stats.unrecorded += 1;
+                    Ok(())
+                }
+                Drafted::Effect(of) => self.effect(drafts.draft(*of), refusal.as_ref(), stamp),
+                // It may say that what stands before it was taken.
+                Drafted::Other(entry) if verdict.is_err() && is_note(entry) => Ok(()),
+                Drafted::Other(entry) if self.active.is_none() => self.owe(entry),
+                Drafted::Other(entry) => self.batch.entry(entry, stamp),
+            };
+            verdict = verdict.and(taken);
         }
         verdict
+    }
+
+    fn effect(
+        &mut self,
+        draft: Draft<'_>,
+        refusal: Option<&Unrecorded>,
+        stamp: Stamp,
+    ) -> Result<(), Unrecorded> {
+        let is_open = || self.batch.leaves_open(draft.id, self.index.holds(draft.id));
+        if self.active.is_some() && is_open() {
+            return Ok(());
+        }
+        if let Some(refusal) = refusal {
+            self.stats.unrecorded += 1;
+            return Err(refusal.clone());
+        }
+        self.batch.effect(draft, stamp)
     }
 
     /// Whether nothing before it in this round was refused.
@@ -100,36 +126,12 @@ impl<S: Storage> Core<S> {
         }
     }
 
-    fn encode_one(&mut self, entry: &Entry, now: Now) -> Result<(), Unrecorded> {
-        if self.active.is_none() {
-            return self.owe(entry);
-        }
-        let stamp = self.stamp(now);
-        if let Entry::Effect(effect) = entry {
-            if self
-                .batch
-                .leaves_open(effect.id, self.index.holds(effect.id))
-            {
-                return Ok(());
-            }
-            if let Some(refusal) = self.refusal() {
-                self.stats.unrecorded += 1;
-                return Err(refusal);
-            }
-        }
-        self.batch.entry(entry, stamp)
-    }
-
     /// Without a disk: what was published is remembered, the rest is refused.
     fn owe(&mut self, entry: &Entry) -> Result<(), Unrecorded> {
-        match entry {
-            Entry::Done(ids) => {
-                for id in ids {
-                    self.owe_one(*id);
-                }
+        if let Entry::Done(ids) = entry {
+            for id in ids {
+                self.owe_one(*id);
             }
-            Entry::Effect(_) => self.stats.unrecorded += 1,
-            _ => {}
         }
         Err(self.refusal().unwrap_or(Unrecorded::Bypassed))
     }
@@ -161,12 +163,17 @@ impl<S: Storage> Core<S> {
         }
     }
 
+    /// Why an effect is not taken, if it is not.
+    fn refusal_of_effects(&self) -> Option<Unrecorded> {
+        let without_disk = self.active.is_none().then_some(Unrecorded::Bypassed);
+        self.refusal().or(without_disk)
+    }
+
     pub(super) fn is_full(&self) -> bool {
         self.config.bytes_max <= self.index.bytes()
     }
 }
 
-/// Whether it is refused with the effects of its append.
-fn is_about_effects(entry: &Entry) -> bool {
-    matches!(entry, Entry::Effect(_) | Entry::Note { .. })
+fn is_note(entry: &Entry) -> bool {
+    matches!(entry, Entry::Note { .. })
 }

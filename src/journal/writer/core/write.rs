@@ -100,7 +100,7 @@ impl<S: Storage> Core<S> {
             self.dirty_since = now.at;
             std::mem::swap(&mut self.unsynced, &mut self.batch);
         } else {
-            self.unsynced.append(&self.batch);
+            self.unsynced.append(&mut self.batch);
         }
         self.batch.clear();
     }
