@@ -157,6 +157,14 @@ pub mod client;
 
 pub mod cli;
 
+/// What fuzzers may call; compiled for them only.
+#[cfg(fuzzing)]
+pub mod fuzz {
+    pub use crate::cli::fuzz as cli;
+    pub use crate::ingest::fuzz as ingest;
+    pub use crate::supervisor::fuzz as supervisor;
+}
+
 /// Compiles the README's Rust.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

@@ -82,16 +82,16 @@ pub(super) fn read(path: &Path) -> Result<Vec<Variable>, EnvFileError> {
 
 /// What is wrong, and where; both count from one.
 #[derive(Debug, PartialEq, Eq)]
-struct Wrong {
-    line: usize,
-    column: usize,
+pub(super) struct Wrong {
+    pub(super) line: usize,
+    pub(super) column: usize,
     text: &'static str,
 }
 
 /// A byte of a line, and what is wrong there.
 type WrongAt = (usize, &'static str);
 
-fn parse(text: &str) -> Result<Vec<Variable>, Wrong> {
+pub(super) fn parse(text: &str) -> Result<Vec<Variable>, Wrong> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let mut variables = Vec::new();
     for (at, line) in text.split('\n').enumerate() {

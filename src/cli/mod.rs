@@ -24,6 +24,8 @@ mod env_file;
 mod events;
 mod exit;
 mod follow;
+#[cfg(fuzzing)]
+pub mod fuzz;
 mod given_file;
 mod guard;
 mod holder;

@@ -42,6 +42,8 @@
 
 mod alarm;
 mod dispatcher;
+#[cfg(fuzzing)]
+pub mod fuzz;
 mod inbox;
 mod memo;
 pub(crate) mod offline;

@@ -19,6 +19,8 @@
 //! ```
 
 pub mod chain;
+#[cfg(fuzzing)]
+pub mod fuzz;
 mod incarnation;
 mod inside;
 pub mod instance;

@@ -17,6 +17,8 @@ mod chain;
 mod checks;
 mod emulator;
 mod file;
+#[cfg(fuzzing)]
+pub mod fuzz;
 mod kind;
 mod mistake;
 mod origin;

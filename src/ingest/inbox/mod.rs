@@ -37,6 +37,8 @@ mod calm;
 mod cut;
 mod file;
 mod folder;
+#[cfg(fuzzing)]
+pub mod fuzz;
 mod offer;
 mod progress;
 mod reader;

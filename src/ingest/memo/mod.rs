@@ -12,6 +12,8 @@
 //! `record` has the format byte for byte. Times are of the clock that counts
 //! since the machine's start, whose id is in the files' names.
 
+#[cfg(fuzzing)]
+pub mod fuzz;
 mod record;
 
 use std::collections::HashMap;
