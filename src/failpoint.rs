@@ -12,6 +12,8 @@
 pub enum Point {
     /// Falco: handed effects of a daemon to the dispatcher.
     EffectsTaken,
+    /// Falco: noted which effects a batch holds, or that it was accepted.
+    MemoWritten,
     /// Falco: put a request on the connection to the transport.
     RequestFed,
     /// Falco: read that the transport published, and told nobody.

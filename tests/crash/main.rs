@@ -23,7 +23,13 @@ use crate::rig::{Death, Rig, hand_over, wait_until};
 const TRANSPORT: [&str; 4] = ["RequestRead", "PublishFed", "AckRead", "AnswersWritten"];
 
 /// Points in Falco; with it the supervisor dies, and all of the chain.
-const FALCO: [&str; 4] = ["EffectsTaken", "RequestFed", "AnswerRead", "AcksWritten"];
+const FALCO: [&str; 5] = [
+    "EffectsTaken",
+    "MemoWritten",
+    "RequestFed",
+    "AnswerRead",
+    "AcksWritten",
+];
 
 /// Points in Falco that an outbox adds.
 const JOURNAL: [&str; 3] = ["JournalWritten", "JournalSynced", "DoneWritten"];

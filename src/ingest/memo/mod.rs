@@ -28,6 +28,7 @@ use uuid::Uuid;
 
 use crate::clock::BootTime;
 use crate::delivery::{Admission, Done, Request, RequestId, digest, listed};
+use crate::failpoint::{self, Point};
 use crate::protocol::id::{EffectId, IdempotencyKey};
 
 use record::{Noted, accepted, sent};
@@ -218,6 +219,7 @@ impl Memo {
         let result = file.write_all(&self.buffer);
         self.written += self.buffer.len();
         self.buffer.clear();
+        failpoint::reach(Point::MemoWritten);
         if let Err(error) = result {
             self.give_up(&error);
         }
