@@ -41,6 +41,7 @@ mode = "outbox"
 max_bytes = "64MiB"
 resume_grace = "0s"
 "#;
+const JOURNAL_BYTES_MAX: u64 = 64 << 20;
 
 fn main() {
     let minutes = minutes();
@@ -64,7 +65,7 @@ fn soak(mode: &str, settings: &str, length: Duration) {
     let rig = Rig::new(settings);
     let disk = (!settings.is_empty()).then(|| Disk::mount(&rig.outbox()));
     if matches!(disk, Some(None)) {
-        println!("no disk is full: nothing can be mounted");
+        disk::left_out("the full disk");
     }
     rig.up();
     let tally = Arc::<Tally>::default();
@@ -83,7 +84,7 @@ fn soak(mode: &str, settings: &str, length: Duration) {
     });
     all_seen(&load, &tally);
     gauges.check();
-    gauges::check_journal(&rig, tally.sent());
+    gauges.check_journal(&rig);
     tally.check();
     println!("{mode}: {} effects, {troubles}; {gauges}", tally.sent());
     load.finish();
