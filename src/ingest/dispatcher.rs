@@ -234,10 +234,15 @@ impl Dispatcher {
                 }
             }
             keeper::Event::Read(read) => keeper.handle_read(read, &mut self.ways),
-            keeper::Event::Ended | keeper::Event::Changed => {
-                self.verdict.send_replace(keeper.verdict());
-            }
+            keeper::Event::Ended | keeper::Event::Changed => {}
         }
+        // A journal may have failed by the time it is open.
+        let verdict = self.keeper.as_ref().and_then(Keeper::verdict);
+        self.verdict.send_if_modified(|told| {
+            let is_new = *told != verdict;
+            *told = verdict;
+            is_new
+        });
     }
 
     fn answer(&mut self, query: Query) {

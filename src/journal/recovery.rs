@@ -229,7 +229,9 @@ fn finish<S: Storage>(
         let is_last = last.is_some_and(|last| *d.seg == *last.segment.name());
         is_last && d.class == Class::Torn && d.next_q.is_none()
     });
-    let cut = torn.map(|torn| torn.off);
+    // One without a byte in it has the name that the next segment needs.
+    let is_empty = last.is_some_and(|last| last.segment.bytes == 0);
+    let cut = torn.map(|torn| torn.off).or(is_empty.then_some(0));
     report.torn_bytes = torn.map_or(0, |torn| torn.len);
     report.last_seq = last.map_or(0, |last| last.scanned.expected.saturating_sub(1));
     report.clean = last.is_some_and(|last| last.scanned.is_closed) && cut.is_none();

@@ -13,6 +13,7 @@ mod full;
 mod inbox;
 mod metrics;
 mod odd_files;
+mod odd_journal;
 mod operator;
 mod parking;
 mod recovery;

@@ -36,10 +36,7 @@ impl Keeper {
         let Stage::Open { health, .. } = &mut self.stage else {
             return None;
         };
-        if health.has_changed().is_ok_and(|is_new| is_new) {
-            health.mark_unchanged();
-            return Some(Event::Changed);
-        }
-        None
+        let is_new = matches!(health.changed().now_or_never(), Some(Ok(())));
+        is_new.then_some(Event::Changed)
     }
 }

@@ -162,14 +162,20 @@ pub(super) async fn event(
         } => (health, progress),
         Stage::Ended(_) => return std::future::pending().await,
     };
-    let is_watched = health.has_changed().is_ok();
     let (has_receipt, has_read) = (receipt.is_some(), read.is_some());
     tokio::select! {
         recorded = or_never(receipt), if has_receipt => Event::Recorded(recorded.map(drop)),
         read = or_never(read), if has_read => Event::Read(read),
-        _ = health.changed(), if is_watched => Event::Changed,
-        _ = progress.changed(), if is_blocked => Event::Changed,
-        else => std::future::pending().await,
+        () = news(health) => Event::Changed,
+        () = news(progress), if is_blocked => Event::Changed,
+    }
+}
+
+/// Until there is something new. The journal's last word is heard also when the
+/// journal has ended; after it there is nothing to wait for.
+async fn news<T>(watched: &mut watch::Receiver<T>) {
+    if watched.changed().await.is_err() {
+        std::future::pending::<()>().await;
     }
 }
 
@@ -177,5 +183,25 @@ async fn or_never<F: Future + Unpin>(future: Option<&mut F>) -> F::Output {
     match future {
         Some(future) => future.await,
         None => std::future::pending().await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn the_last_word_of_a_journal_that_has_ended_is_heard_once() {
+        let (tell, mut watched) = watch::channel(1);
+        tell.send_replace(2);
+        drop(tell);
+        news(&mut watched).await;
+        let again = news(&mut watched);
+        let (mut never, mut now) = (Box::pin(again), std::future::ready(()));
+        tokio::select! {
+            biased;
+            () = &mut never => panic!("there is nothing new"),
+            () = &mut now => {}
+        }
     }
 }

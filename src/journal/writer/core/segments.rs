@@ -1,6 +1,9 @@
 //! Which segment is written.
 
-use super::super::super::segment::Segment;
+use std::io;
+use std::path::Path;
+
+use super::super::super::segment::{self, Segment};
 use super::super::super::storage::Storage;
 use super::super::active::{Active, Before, BeginError, HEADERS};
 use super::super::space;
@@ -74,6 +77,11 @@ impl<S: Storage> Core<S> {
         if begun.as_ref().is_err_and(|e| space::is_full(&e.source)) && self.make_room(now) {
             begun = begin(self);
         }
+        let begun = begun.map_err(|error| {
+            let path = self.storage.path(&segment::name(before.last + 1));
+            let source = placed("begin", &path, &error.source);
+            BeginError { source, ..error }
+        });
         self.begun(begun?, before, now);
         Ok(())
     }
@@ -108,4 +116,10 @@ impl<S: Storage> Core<S> {
         let had_reserve = self.watch.spend(&self.storage);
         self.drop_dead(now) || had_reserve
     }
+}
+
+/// The same error, saying what could not be done, and where.
+pub(super) fn placed(doing: &str, path: &Path, error: &io::Error) -> io::Error {
+    let text = format!("failed to {doing} {}: {error}", path.display());
+    io::Error::new(error.kind(), text)
 }

@@ -7,8 +7,10 @@ use tracing::error;
 
 use super::super::super::config::OnFailure;
 use super::super::super::error::Unrecorded;
+use super::super::super::segment::Segment;
 use super::super::super::storage::Storage;
 use super::super::batch::Change;
+use super::segments::placed;
 use super::{Core, Mode, Now};
 use crate::failpoint::{self, Point};
 use crate::report::Report;
@@ -37,8 +39,16 @@ impl<S: Storage> Core<S> {
                 self.all_durable();
                 Ok(())
             }
-            Err(error) => self.poisoned(&error, now),
+            Err(error) => {
+                let path = self.storage.path(&self.active_name());
+                self.poisoned(&placed("sync", &path, &error), now)
+            }
         }
+    }
+
+    fn active_name(&self) -> String {
+        let segments = self.index.segments.back();
+        segments.map_or_else(String::new, Segment::name)
     }
 
     /// A sync failed: nothing is known of the file's unsynced bytes, and
