@@ -248,6 +248,34 @@ fn a_file_that_was_truncated_or_replaced_is_read_from_its_top_and_nothing_known_
 }
 
 #[test]
+fn what_was_renamed_for_a_new_file_to_be_appended_to_comes_before_it() {
+    let chain = up();
+    let path = inbox(&chain).join("external.jsonl");
+    let mut transport = chain.transport("test");
+    let mut peer = transport.accept();
+    let mut n = 0;
+    for is_running in [true, false, true] {
+        if !is_running {
+            chain.stop();
+        }
+        for piece in 0..3 {
+            append(&chain, lines(n..n + 1500));
+            n += 1500;
+            if piece < 2 {
+                let name = format!("old-{n:08}.jsonl");
+                fs::rename(&path, inbox(&chain).join(name)).expect("renames");
+            }
+        }
+        if !is_running {
+            chain.start();
+            peer = transport.accept();
+        }
+        let expected: Vec<String> = (n - 4500..n).map(|n| n.to_string()).collect();
+        assert_eq!(peer.accept_messages(4500), expected);
+    }
+}
+
+#[test]
 fn what_is_no_file_of_ours_is_not_read_and_not_touched() {
     let chain = up();
     let elsewhere = chain.base().join("elsewhere");

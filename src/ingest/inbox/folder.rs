@@ -58,7 +58,7 @@ pub(super) struct Found {
 /// What there is to be read.
 #[derive(Debug)]
 pub(super) struct Listing {
-    /// By name.
+    /// By name; the one that is appended to comes last.
     pub found: Vec<Found>,
     pub is_whole: bool,
 }
@@ -67,6 +67,12 @@ impl Found {
     /// Whether it stays where it is.
     pub(super) fn is_appended(&self) -> bool {
         self.name == APPENDED
+    }
+
+    /// What was renamed away from the name that is appended to goes before what
+    /// has that name now.
+    fn place(&self) -> (bool, &OsStr) {
+        (self.is_appended(), &self.name)
     }
 
     fn calm(&self) -> Option<Shape> {
@@ -127,7 +133,7 @@ impl Folder {
             }
         }
         let mut found: Vec<Found> = first.into_values().chain(besides).collect();
-        found.sort_by(|one, other| one.name.cmp(&other.name));
+        found.sort_by(|one, other| one.place().cmp(&other.place()));
         Ok(Listing { found, is_whole })
     }
 
@@ -143,6 +149,8 @@ impl Folder {
         match Document::open(&path, found.calm()).map_err(failed)? {
             Opened::Gone => Ok(Step::Gone),
             Opened::Refused(why) => Ok(Step::Refused(why)),
+            // Another has its name by now, and its turn comes.
+            Opened::Open(document) if document.inode != found.inode => Ok(Step::Gone),
             Opened::Open(document) => document
                 .step(before, found.is_appended(), routing)
                 .map_err(failed),

@@ -19,7 +19,8 @@
 //! bad line costs itself only, and a file that fails holds only itself. A file that
 //! became shorter or another is read from its top, and so is one with other bytes
 //! before the place; what is known is not taken again. Files are taken one after
-//! the other, by name.
+//! the other, by name, and `external.jsonl` behind them: so what is renamed away
+//! from that name keeps its place before what is appended from then on.
 //!
 //! A file is known by its inode, the time it was made and its first bytes, not
 //! by its name or device: so it is the same after a rename and a reboot. A copy

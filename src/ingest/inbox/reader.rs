@@ -11,7 +11,7 @@ use super::super::dispatcher::Submission;
 use super::calm::Calm;
 use super::cut::{Cut, Reject};
 use super::file::Step;
-use super::folder::{Folder, FolderError, Found};
+use super::folder::{Folder, FolderError, Found, Listing};
 use super::offer::Offers;
 use super::progress::{Inode, Progress};
 use super::tally::{Holds, Tally};
@@ -81,6 +81,8 @@ pub(super) struct Reader {
     routing: Routing,
     offers: Offers,
     known: HashMap<Inode, Known>,
+    /// The file that was appended to when last looked for.
+    appended: Option<Inode>,
     holds: Holds,
     calm: Calm,
     /// Notes under ids that are not used any more, and their files.
@@ -95,6 +97,7 @@ impl Reader {
             routing,
             offers,
             known: HashMap::new(),
+            appended: None,
             holds: Holds::default(),
             calm: Calm::default(),
             older: Vec::new(),
@@ -152,6 +155,14 @@ impl Reader {
         self.tell(&listing.found);
         let mut next = self.renew().await?;
         for found in &listing.found {
+            if found.is_appended() && !self.is_its_turn(found, &listing, next) {
+                next = next.max(if listing.is_whole {
+                    Next::Now
+                } else {
+                    Next::Soon
+                });
+                continue;
+            }
             next = next.max(self.attempt(found).await?);
         }
         self.tally.set_trouble(None);
@@ -164,6 +175,15 @@ impl Reader {
         self.holds.retain(&there);
         self.tell(&listing.found);
         Ok(next.max(self.forget(&there).await?))
+    }
+
+    /// Whether what is appended to may be read. What was renamed away from that
+    /// name goes before it: so when it is another file than before, the
+    /// directory is listed once more, for a file that is being renamed may be in
+    /// no listing; and while others are not read to their end, it waits.
+    fn is_its_turn(&mut self, found: &Found, listing: &Listing, next: Next) -> bool {
+        let is_the_same = self.appended.replace(found.inode) == Some(found.inode);
+        is_the_same && listing.is_whole && next < Next::Now
     }
 
     /// Says what waits.
