@@ -29,6 +29,10 @@ pub(crate) enum OnRejected {
 /// A century; far enough, and no instant overflows by it.
 const NEVER: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
 
+/// A pause whose reason is over ends within this: soon enough for those who
+/// wait, and not for thousands of lanes in one moment.
+pub(super) const PAUSE_LEFT_MAX: Duration = Duration::from_secs(1);
+
 /// How often, how long, and how much at once.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Config {
@@ -124,13 +128,20 @@ impl Config {
     pub(super) fn pause(&self, failures: u32, seed: u32) -> Duration {
         let jitter = match self.keeping {
             Keeping::Daemon => 1.0,
-            Keeping::Outbox => {
-                let mixed = seed.wrapping_add(failures).wrapping_mul(0x9e37_79b9);
-                f64::from(mixed) / f64::from(u32::MAX)
-            }
+            Keeping::Outbox => part(seed.wrapping_add(failures)),
         };
         self.retry.delay(failures.saturating_sub(1), jitter)
     }
+}
+
+/// What is left of a pause when its reason is over; `seed` spreads them.
+pub(super) fn pause_left(seed: u32) -> Duration {
+    PAUSE_LEFT_MAX.mul_f64(part(seed))
+}
+
+/// Between nothing and one; neighbours are far apart.
+fn part(seed: u32) -> f64 {
+    f64::from(seed.wrapping_mul(0x9e37_79b9)) / f64::from(u32::MAX)
 }
 
 impl Default for Config {

@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use super::config::Config;
 use super::failure::{Class, Failure};
+use super::health::Health;
 use super::turns::{Spent, Turn};
 use crate::protocol::envelope::{Operation, SideEffect};
 use crate::protocol::id::{EffectId, IdempotencyKey, LaneKey};
@@ -190,6 +191,8 @@ pub(super) enum State {
 pub(super) enum Standing {
     /// Among those that may have cost us a connection.
     Suspect(u64),
+    /// Among those whose last request met trouble.
+    Ill(Turn),
     /// Among all others.
     InTurn(Turn),
 }
@@ -207,6 +210,10 @@ pub(super) struct Lane<T> {
     pub generation: u64,
     /// How often the front was sent on this connection.
     pub sent: u32,
+    /// The place of its last request among all that were sent.
+    pub number: u64,
+    /// How its last request fared.
+    pub health: Health,
     /// How often sending the front has failed.
     pub failures: u32,
     /// How many of these count.
@@ -232,7 +239,7 @@ pub(super) struct Lane<T> {
 }
 
 impl<T> Lane<T> {
-    pub(super) fn new(key: LaneKey) -> Self {
+    pub(super) fn new(key: LaneKey, health: Health) -> Self {
         Self {
             key,
             state: State::Ready,
@@ -240,6 +247,8 @@ impl<T> Lane<T> {
             front: 0,
             generation: 0,
             sent: 0,
+            number: 0,
+            health,
             failures: 0,
             attempts: 0,
             is_suspect: false,
@@ -539,10 +548,19 @@ impl<T> Lane<T> {
     }
 
     /// Ends a pause before its time.
-    pub(super) fn wake(&mut self) {
-        if let State::BackingOff { .. } = self.state {
-            self.state = State::Ready;
+    pub(super) fn wake(&mut self, at: Instant) {
+        if let State::BackingOff { retry_at } = &mut self.state {
+            *retry_at = at.min(*retry_at);
         }
+    }
+
+    /// What became of its last request. The well and the others have a line
+    /// each, and no accounts in the other.
+    pub(super) fn set_health(&mut self, health: Health) {
+        if self.health.is_well() != health.is_well() {
+            self.spent = None;
+        }
+        self.health = health;
     }
 
     /// Pauses before the front goes out again.

@@ -1,14 +1,17 @@
 //! All lanes, and whose turn it is.
 
 mod books;
+mod line;
+mod signs;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
 use super::config::{Config, Keeping, OnRejected};
 use super::failure::{Class, Failure, Refusal};
-use super::lane::{BatchNumber, Entry, Lane, Place, Settled, Standing, State};
-use super::pace::{Pace, Sign};
+use super::health::{Health, Shared, Silences};
+use super::lane::{BatchNumber, Entry, Lane, Place, Settled, State};
+use super::pace::Pace;
 use super::request::{Request, RequestId};
 use super::turns::Turns;
 use crate::protocol::envelope::SideEffect;
@@ -58,8 +61,16 @@ pub(crate) struct Lanes<T> {
     slots: Vec<Option<Lane<T>>>,
     free: Vec<u32>,
     by_key: HashMap<LaneKey, u32>,
-    /// The lanes that wait for their turn.
-    turns: Turns,
+    /// The lanes that wait for their turn, and are well.
+    well: Turns,
+    /// Those that are not, and how many requests of such are out and recent.
+    ill: Turns,
+    ill_in_flight: usize,
+    ill_recent: usize,
+    /// Whether the last that came goes before the others, if it comes to that.
+    is_new_ones_turn: bool,
+    /// Of lanes that are empty, which were silent.
+    silences: Silences,
     /// The slots of those that may have cost us a connection, by ticket.
     suspects: BTreeMap<u64, u32>,
     suspects_in_flight: usize,
@@ -80,9 +91,10 @@ pub(crate) struct Lanes<T> {
     bytes: usize,
     retries: u64,
     doubtful: u64,
-    /// An attempt failed for a reason that all lanes share, and none has
-    /// succeeded since.
-    is_troubled: bool,
+    /// What keeps lanes back, as far as it is known.
+    shared: Shared,
+    /// What of that is over, and they have not been told.
+    over: Shared,
     next_jitter: u32,
 }
 
@@ -94,7 +106,12 @@ impl<T> Lanes<T> {
             slots: Vec::new(),
             free: Vec::new(),
             by_key: HashMap::new(),
-            turns: Turns::default(),
+            well: Turns::default(),
+            ill: Turns::default(),
+            ill_in_flight: 0,
+            ill_recent: 0,
+            is_new_ones_turn: true,
+            silences: Silences::default(),
             suspects: BTreeMap::new(),
             suspects_in_flight: 0,
             suspects_at_once: 1,
@@ -112,7 +129,8 @@ impl<T> Lanes<T> {
             bytes: 0,
             retries: 0,
             doubtful: 0,
-            is_troubled: false,
+            shared: Shared::Nothing,
+            over: Shared::Nothing,
             next_jitter: 0,
         }
     }
@@ -237,6 +255,7 @@ impl<T> Lanes<T> {
     /// attempts.
     pub(crate) fn handle_disconnected(&mut self, now: Instant) {
         self.peer = None;
+        self.shared = Shared::Transport;
         self.pace.handle_outage();
         let trial = self.trial(now);
         self.suspects_at_once = trial.accused.isqrt().max(1);
@@ -280,13 +299,8 @@ impl<T> Lanes<T> {
         self.update(id.slot, |lanes, lane| {
             let before = lanes.settled.len();
             lanes.settled.extend(lane.accept());
-            lanes.pace.handle_success(lanes.settled.len() - before);
+            lanes.take_life(lane, lanes.settled.len() - before);
         });
-        if self.is_troubled {
-            // What kept this one back kept the others back too.
-            self.is_troubled = false;
-            self.update_all(|_, lane| lane.wake());
-        }
     }
 
     /// The transport has refused a request, or could not carry it out.
@@ -301,9 +315,7 @@ impl<T> Lanes<T> {
                 return;
             }
             lane.is_suspect = false;
-            if let Some(sign) = refusal.sign(lane.sent_at()) {
-                lanes.take_sign(sign, lane, now);
-            }
+            lanes.take_refusal(lane, refusal, now);
             if refusal.is_goodbye() {
                 lane.postpone(refusal.error, now + lanes.config.retry.base);
                 return;
@@ -352,15 +364,6 @@ impl<T> Lanes<T> {
         }
     }
 
-    /// What happened to a request says something about the transport. A lane
-    /// that fails again and again says it once.
-    fn take_sign(&mut self, sign: Sign, lane: &Lane<T>, now: Instant) {
-        if sign != Sign::Trouble || lane.failures == 0 {
-            let in_flight = self.requests_in_flight;
-            self.pace.handle_sign(sign, in_flight, now);
-        }
-    }
-
     /// The time [`poll_timeout`](Self::poll_timeout) asked for has come.
     pub(crate) fn handle_timeout(&mut self, now: Instant) {
         self.pace.handle_timeout(now);
@@ -398,17 +401,15 @@ impl<T> Lanes<T> {
 
     /// The next request to send, if the transport may get one.
     pub(crate) fn poll_request(&mut self, now: Instant) -> Option<Request<'_>> {
+        self.wake(now);
         let (peer, slot, timeout) = self.next_turn(now)?;
         let times = (now, now + timeout + self.config.answer_margin);
         let id = self.update(slot, |lanes, lane| {
             let again = lane.send(peer.batches, times, &lanes.config);
             lanes.retries += u64::from(again);
             lanes.doubtful += lane.doubtful() as u64;
-            lanes.pace.handle_sent(now);
-            if let Some(Standing::InTurn(turn)) = lane.turn {
-                lane.turn = None;
-                lane.spent = Some(lanes.turns.spend(turn, lane.front_bytes()));
-            }
+            lane.number = lanes.pace.handle_sent(now);
+            lanes.spend_turn(lane);
             if lane.generation == 0 {
                 lane.generation = lanes.next_generation;
                 lanes.next_generation += 1;
@@ -434,7 +435,7 @@ impl<T> Lanes<T> {
     fn next_turn(&mut self, now: Instant) -> Option<(Peer, u32, Duration)> {
         let peer = self.peer.filter(|_| !self.shutting_down)?;
         while self.requests_in_flight < peer.window && self.pace.may_send(self.recent_requests) {
-            let slot = self.next_in_line()?;
+            let slot = self.next_in_line(peer)?;
             let lane = self.slots[slot as usize].as_ref()?;
             let deadline = lane.oldest()? + self.config.effect_deadline;
             let left = deadline.saturating_duration_since(now);
@@ -445,14 +446,6 @@ impl<T> Lanes<T> {
             self.update(slot, Self::give_up);
         }
         None
-    }
-
-    /// Suspects first, so many at once, then the others beside them.
-    fn next_in_line(&self) -> Option<u32> {
-        let suspect = self.suspects.first_key_value().map(|(_, &slot)| slot);
-        suspect
-            .filter(|_| self.suspects_in_flight < self.suspects_at_once)
-            .or_else(|| self.turns.next())
     }
 
     /// The next effect that has its outcome.
@@ -478,7 +471,7 @@ impl<T> Lanes<T> {
             State::InFlight { answer_by, .. } if answer_by <= now => {
                 let text = format!("no answer within {:?}", self.config.attempt_timeout);
                 let failure = Failure::new(Class::Ambiguous, text);
-                self.take_sign(Sign::Trouble, lane, now);
+                self.take_trouble(lane, Health::Silent, now);
                 self.attempt_failed(lane, failure, false, now);
             }
             State::InFlight { since, .. } if lane.is_recent() => {
@@ -509,7 +502,6 @@ impl<T> Lanes<T> {
     ) {
         let is_kept = self.config.keeping == Keeping::Outbox;
         let counts = was_refused || !is_kept;
-        self.is_troubled |= !counts;
         if lane.fail(failure, counts) < self.config.attempts_max {
             lane.back_off(now + self.config.pause(lane.failures, self.next_jitter));
             self.next_jitter = self.next_jitter.wrapping_add(1);

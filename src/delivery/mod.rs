@@ -22,7 +22,8 @@
 //!
 //! Fair and careful: connections take turns, and their lanes; the transport
 //! gets no more at once than it has shown to take; what may have cost us a
-//! connection is tried again a little at a time, and delays nobody else.
+//! connection is tried again a little at a time, and delays nobody else; lanes
+//! that are not answered delay the others no more than one of them does.
 //!
 //! What once may have been published is never called `rejected` or `throttled`.
 //!
@@ -49,6 +50,7 @@ mod dedupe;
 mod failure;
 mod fences;
 mod gaps;
+mod health;
 mod lane;
 mod lanes;
 mod outbox;

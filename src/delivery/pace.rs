@@ -6,15 +6,18 @@
 //! and it grows back by one request a round trip.
 //!
 //! A request that is not answered soon leaves the window, so that a channel
-//! that swallows its publishes takes no room from the others.
+//! that swallows its publishes takes no room from the others. Lanes that are
+//! known for that, or for other trouble, get a part of the window: a quarter
+//! while others wait, and never all of it.
 //!
 //! Two more brakes, for when things go wrong and only then. Retries have a
 //! budget: a tenth of what succeeds, and a little besides. And a circuit
 //! breaker: when many requests in a row fail and none succeeds, one is sent at
-//! a time, to try, until one succeeds.
+//! a time, to try, until one succeeds. Whoever asks is told of a failure only if
+//! it is news: of a lane that was well, and with nothing heard since it was sent.
 //!
 //! ```text
-//!          8 failures, no success between
+//!       8 lanes in trouble, no success between
 //! Closed ─────────────────────────────────▶ Open ── a probe every 0.25 to 1 s
 //!   ▲                                        │
 //!   └──── any success; window starts small ──┘
@@ -79,6 +82,10 @@ pub(super) struct Pace {
     breaker: Breaker,
     retries: f64,
     counted_at: Option<Instant>,
+    /// Requests that were sent.
+    sent: u64,
+    /// The last of them that was answered well.
+    heard: u64,
     /// Spreads the probes; any number does.
     seed: u32,
 }
@@ -92,6 +99,8 @@ impl Pace {
             breaker: Breaker::Closed { failures: 0 },
             retries: RETRIES_MAX,
             counted_at: None,
+            sent: 0,
+            heard: 0,
             seed,
         }
     }
@@ -106,8 +115,7 @@ impl Pace {
 
     /// A request was accepted, with so many effects.
     pub(super) fn handle_success(&mut self, effects: usize) {
-        let effects = f64::from(u32::try_from(effects).unwrap_or(u32::MAX));
-        self.retries = (self.retries + effects * EARNED).min(RETRIES_MAX);
+        self.retries = (self.retries + count(effects) * EARNED).min(RETRIES_MAX);
         if let Breaker::Open { .. } = self.breaker {
             self.window = WINDOW_MIN;
         }
@@ -121,7 +129,7 @@ impl Pace {
 
     /// A request failed; `in_flight` are out, this one included.
     pub(super) fn handle_sign(&mut self, sign: Sign, in_flight: usize, now: Instant) {
-        let in_flight = f64::from(u32::try_from(in_flight).unwrap_or(u32::MAX)).max(1.0);
+        let in_flight = count(in_flight).max(1.0);
         match sign {
             Sign::Life => self.handle_success(0),
             Sign::TooMuch { sent } => {
@@ -155,21 +163,53 @@ impl Pace {
     /// Whether another request may go out beside the `recent` ones.
     pub(super) fn may_send(&self, recent: usize) -> bool {
         match self.breaker {
-            Breaker::Closed { .. } => {
-                let recent = f64::from(u32::try_from(recent).unwrap_or(u32::MAX));
-                recent + 1.0 <= self.window.max(1.0)
-            }
+            Breaker::Closed { .. } => count(recent) + 1.0 <= self.window.max(1.0),
             Breaker::Open { probe_at, .. } => recent == 0 && probe_at.is_none(),
         }
     }
 
-    /// A request goes out.
-    pub(super) fn handle_sent(&mut self, now: Instant) {
+    /// Whether another lane that is not well may have one of the requests that
+    /// may go out, beside the `recent` ones of such lanes.
+    pub(super) fn may_send_ill(&self, recent: usize, others_wait: bool) -> bool {
+        let share = match (self.breaker, others_wait) {
+            (Breaker::Open { .. }, true) => 0.0,
+            (Breaker::Open { .. }, false) => 1.0,
+            // Of the smallest window nothing; of a small one, one.
+            (Breaker::Closed { .. }, true) => (self.window / 4.0).max((self.window - 1.0).min(1.0)),
+            (Breaker::Closed { .. }, false) => (self.window * 0.75).max(1.0),
+        };
+        count(recent) + 1.0 <= share
+    }
+
+    /// Whether as much as half a window is out without an answer.
+    pub(super) fn is_mostly(&self, slow: usize) -> bool {
+        self.window <= 2.0 * count(slow)
+    }
+
+    /// Whether one request is tried at a time.
+    pub(super) fn is_open(&self) -> bool {
+        matches!(self.breaker, Breaker::Open { .. })
+    }
+
+    /// The request with this number was answered well.
+    pub(super) fn handle_heard(&mut self, number: u64) {
+        self.heard = self.heard.max(number);
+    }
+
+    /// Whether neither this request nor one sent after it was answered well.
+    pub(super) fn has_not_heard_since(&self, number: u64) -> bool {
+        self.heard < number
+    }
+
+    /// A request goes out; returns its number.
+    pub(super) fn handle_sent(&mut self, now: Instant) -> u64 {
+        self.sent += 1;
         if let Breaker::Open { pause, .. } = self.breaker {
             let pause = (pause * 2).min(PROBE_PAUSE.1);
             let probe_at = Some(now + self.jitter(pause));
             self.breaker = Breaker::Open { probe_at, pause };
         }
+        self.sent
     }
 
     /// Spends one retry, if there is one.
@@ -208,6 +248,10 @@ impl Pace {
         let part = f64::from(self.seed) / f64::from(u32::MAX);
         pause.mul_f64(0.5 + part / 2.0)
     }
+}
+
+fn count(n: usize) -> f64 {
+    f64::from(u32::try_from(n).unwrap_or(u32::MAX))
 }
 
 #[cfg(test)]

@@ -49,6 +49,8 @@ struct Line {
 pub(super) struct Turns {
     lines: HashMap<Producer, Line>,
     order: BTreeMap<Rank, Producer>,
+    /// Those that have no account yet, in the order they came.
+    new: BTreeMap<u64, u32>,
     /// What the last connection that sent had spent before.
     level: u64,
     /// No account is higher.
@@ -64,6 +66,7 @@ impl Turns {
         let Self {
             lines,
             order,
+            new,
             level,
             highest,
             ..
@@ -78,6 +81,9 @@ impl Turns {
             }
         });
         let spent = spent.filter(|spent| spent.producer == producer);
+        if spent.is_none() {
+            new.insert(ticket, slot);
+        }
         let spent = spent.map_or(0, |spent| spent.bytes);
         let rank = (spent.max(line.level + QUANTUM), ticket);
         line.slots.insert(rank, slot);
@@ -90,6 +96,7 @@ impl Turns {
             return;
         };
         line.slots.remove(&turn.rank);
+        self.new.remove(&turn.rank.1);
         if line.slots.is_empty() {
             self.order.remove(&line.rank);
             self.lines.remove(&turn.producer);
@@ -101,6 +108,11 @@ impl Turns {
         let (_, producer) = self.order.first_key_value()?;
         let slots = &self.lines.get(producer)?.slots;
         slots.first_key_value().map(|(_, &slot)| slot)
+    }
+
+    /// Of the lanes that never sent, the one that came last.
+    pub(super) fn newest(&self) -> Option<u32> {
+        self.new.last_key_value().map(|(_, &slot)| slot)
     }
 
     /// The lane that waited with `turn` sends so much now, and leaves.
@@ -225,6 +237,19 @@ mod tests {
         turns.leave(second);
         assert_eq!(turns.next(), None);
         assert!(turns.lines.is_empty() && turns.order.is_empty());
+        assert!(turns.new.is_empty());
+    }
+
+    #[test]
+    fn the_newest_is_the_last_that_came_and_has_not_sent() {
+        let mut story = Story::new();
+        story.add([1, 2], A, 10);
+        story.add([3], B, 10);
+        assert_eq!(story.turns.newest(), Some(3));
+        story.send(6);
+        assert_eq!(story.turns.newest(), None, "all have sent");
+        story.add([4], A, 10);
+        assert_eq!(story.turns.newest(), Some(4));
     }
 
     #[test]

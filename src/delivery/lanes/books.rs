@@ -1,8 +1,8 @@
 //! Where lanes are kept, and everything that is known of them elsewhere: the
-//! sums, the line of those that are ready, the timers.
+//! sums, the timers, which of them were silent.
 
 use super::Lanes;
-use crate::delivery::lane::{Lane, Standing, State};
+use crate::delivery::lane::Lane;
 use crate::protocol::id::LaneKey;
 
 impl<T> Lanes<T> {
@@ -15,7 +15,8 @@ impl<T> Lanes<T> {
             u32::try_from(self.slots.len() - 1).expect("effects_max bounds the lanes")
         });
         self.by_key.insert(key.clone(), slot);
-        self.slots[slot as usize] = Some(Lane::new(key.clone()));
+        let health = self.silences.health_of(key);
+        self.slots[slot as usize] = Some(Lane::new(key.clone(), health));
         slot
     }
 
@@ -48,47 +49,18 @@ impl<T> Lanes<T> {
         self.requests_in_flight = self.requests_in_flight - before.requests + after.requests;
         self.recent_requests = self.recent_requests - before.recent + after.recent;
         self.suspects_in_flight = self.suspects_in_flight - before.suspects + after.suspects;
+        self.ill_in_flight = self.ill_in_flight - before.ill + after.ill;
+        self.ill_recent = self.ill_recent - before.ill_recent + after.ill_recent;
         self.set_turn(slot, &mut lane);
         self.set_timer(slot, &mut lane);
         if lane.is_empty() {
             self.by_key.remove(&lane.key);
+            self.silences.note(&lane.key, lane.health);
             self.free.push(slot);
         } else {
             self.slots[slot as usize] = Some(lane);
         }
         result
-    }
-
-    fn set_turn(&mut self, slot: u32, lane: &mut Lane<T>) {
-        let producer = lane.producer().filter(|_| lane.state == State::Ready);
-        match (lane.turn, producer) {
-            (None, Some(_)) if lane.is_suspect => {
-                self.suspects.insert(self.next_ticket, slot);
-                lane.turn = Some(Standing::Suspect(self.next_ticket));
-                self.next_ticket += 1;
-            }
-            (None, Some(producer)) => {
-                let turn = self.turns.enter(slot, producer, lane.spent);
-                lane.turn = Some(Standing::InTurn(turn));
-            }
-            (Some(standing), None) => {
-                self.leave_line(standing);
-                lane.turn = None;
-            }
-            // It was cleared while it waited.
-            (Some(Standing::Suspect(_)), Some(_)) if !lane.is_suspect => {
-                self.leave_line(lane.turn.take().expect("it has one"));
-                self.set_turn(slot, lane);
-            }
-            (None, None) | (Some(_), Some(_)) => {}
-        }
-    }
-
-    fn leave_line(&mut self, standing: Standing) {
-        match standing {
-            Standing::Suspect(ticket) => _ = self.suspects.remove(&ticket),
-            Standing::InTurn(turn) => self.turns.leave(turn),
-        }
     }
 
     fn set_timer(&mut self, slot: u32, lane: &mut Lane<T>) {
@@ -113,16 +85,22 @@ struct Load {
     requests: usize,
     recent: usize,
     suspects: usize,
+    ill: usize,
+    ill_recent: usize,
 }
 
 impl Load {
     fn of<T>(lane: &Lane<T>) -> Self {
+        let is_out = lane.in_flight() > 0;
+        let is_ill = is_out && !lane.health.is_well();
         Self {
             effects: lane.len(),
             bytes: lane.bytes(),
-            requests: usize::from(lane.in_flight() > 0),
-            recent: usize::from(lane.in_flight() > 0 && lane.is_recent()),
-            suspects: usize::from(lane.in_flight() > 0 && lane.is_suspect),
+            requests: usize::from(is_out),
+            recent: usize::from(is_out && lane.is_recent()),
+            suspects: usize::from(is_out && lane.is_suspect),
+            ill: usize::from(is_ill),
+            ill_recent: usize::from(is_ill && lane.is_recent()),
         }
     }
 }

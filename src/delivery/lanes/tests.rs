@@ -1,6 +1,7 @@
 mod kept;
 mod model;
 mod parked;
+mod silent;
 mod transport;
 
 use bytes::Bytes;

@@ -1,6 +1,7 @@
 //! Effects that the outbox keeps: nothing but refusals ends them.
 
 use super::*;
+use crate::delivery::config::PAUSE_LEFT_MAX;
 
 const LONG: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -107,7 +108,7 @@ fn pauses_double_up_to_half_a_minute() {
 }
 
 #[test]
-fn one_success_ends_the_pauses_of_all_lanes() {
+fn one_success_soon_ends_the_pauses_of_all_lanes_the_transport_kept_back() {
     let mut story = kept(Some(OURS), [publish("a", 1), publish("b", 2)]);
     for _ in 0..6 {
         story.pass(Duration::from_secs(30));
@@ -123,9 +124,35 @@ fn one_success_ends_the_pauses_of_all_lanes() {
     let due = story.lanes.poll_timeout().expect("pauses");
     story.pass(due - story.now);
     let (first, _) = story.request().expect("the first is up");
+    story.pass(PAUSE_LEFT_MAX);
     assert!(story.request().is_none(), "the other pauses");
     story.lanes.handle_accepted(first);
+    assert!(story.request().is_none(), "not all in one moment");
+    story.pass(PAUSE_LEFT_MAX);
     assert!(story.request().is_some(), "the other is woken");
+}
+
+#[test]
+fn what_ably_refused_waits_out_its_pause_whoever_fails_or_succeeds_meanwhile() {
+    let mut story = kept(Some(OURS), [publish("refused", 0)]);
+    story.refuse_next(50_003, 10);
+    story.submit((101..=120).map(|n| publish(&n.to_string(), n)));
+    let mut refused = 0;
+    for n in 1..=100 {
+        story.submit([publish("healthy", n)]);
+        while let Some((id, effects)) = story.request() {
+            match effects[0] {
+                0 => {
+                    refused += 1;
+                    story.refuse(id, "code=50003", true);
+                }
+                1..=100 => story.lanes.handle_accepted(id),
+                _silent => {}
+            }
+        }
+        story.pass(Duration::from_millis(200));
+    }
+    assert!(refused <= 2, "{refused} attempts in 20 s");
 }
 
 #[test]

@@ -1,0 +1,72 @@
+//! What becomes of requests tells something of their lane, and of the transport.
+//!
+//! A request that is not answered accuses the transport only if nothing sent
+//! after it was answered, and if its lane was well before: else the lane is
+//! alone in its trouble.
+//!
+//! Lanes of the outbox pause for long. What kept many of them back, the transport
+//! or its connection to Ably, ends for all of them with the first success.
+
+use std::time::Instant;
+
+use super::Lanes;
+use crate::delivery::config::{Keeping, pause_left};
+use crate::delivery::failure::Refusal;
+use crate::delivery::health::{Health, Shared};
+use crate::delivery::lane::Lane;
+use crate::delivery::pace::Sign;
+
+impl<T> Lanes<T> {
+    /// The transport has carried out a request of this lane, with so many
+    /// effects, or would have.
+    pub(super) fn take_life(&mut self, lane: &mut Lane<T>, effects: usize) {
+        lane.set_health(Health::Well);
+        self.pace.handle_heard(lane.number);
+        self.pace.handle_success(effects);
+        let over = std::mem::replace(&mut self.shared, Shared::Nothing);
+        self.over = self.over.max(over);
+    }
+
+    /// A request has met trouble, or silence.
+    pub(super) fn take_trouble(&mut self, lane: &mut Lane<T>, health: Health, now: Instant) {
+        if lane.health.is_well() && self.pace.has_not_heard_since(lane.number) {
+            let in_flight = self.requests_in_flight;
+            self.pace.handle_sign(Sign::Trouble, in_flight, now);
+        }
+        lane.set_health(health);
+        if self.pace.is_open() {
+            self.shared = Shared::Transport;
+        } else if health == Health::Offline {
+            self.shared = self.shared.max(Shared::Upstream);
+        }
+    }
+
+    /// A request was refused.
+    pub(super) fn take_refusal(&mut self, lane: &mut Lane<T>, refusal: &Refusal<'_>, now: Instant) {
+        match refusal.sign(lane.sent_at()) {
+            Some(Sign::Life) => self.take_life(lane, 0),
+            Some(Sign::Trouble) => self.take_trouble(lane, Health::after(refusal), now),
+            Some(sign @ Sign::TooMuch { .. }) => {
+                lane.set_health(Health::Well);
+                self.pace.handle_sign(sign, self.requests_in_flight, now);
+            }
+            None if refusal.is_goodbye() => {}
+            None => lane.set_health(Health::Well),
+        }
+    }
+
+    /// What kept lanes back is over: they go on soon, not all at once, and as
+    /// far as there are retries.
+    pub(super) fn wake(&mut self, now: Instant) {
+        let over = std::mem::replace(&mut self.over, Shared::Nothing);
+        if over == Shared::Nothing || self.config.keeping == Keeping::Daemon {
+            return;
+        }
+        self.update_all(|lanes, lane| {
+            if lane.health.may_end_with(over) {
+                lane.wake(now + pause_left(lanes.next_jitter));
+                lanes.next_jitter = lanes.next_jitter.wrapping_add(1);
+            }
+        });
+    }
+}
