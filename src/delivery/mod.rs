@@ -22,10 +22,17 @@
 //!
 //! Fair and careful: connections take turns, and their lanes; the transport
 //! gets no more at once than it has shown to take; what may have cost us a
-//! connection is tried again a little at a time, and delays nobody else; lanes
-//! that are not answered delay the others no more than one of them does.
+//! connection is tried again a little at a time, and delays nobody else; hundreds
+//! of lanes that are not answered delay the others no more than a few of them do.
 //!
 //! What once may have been published is never called `rejected` or `throttled`.
+//!
+//! Does not promise that a copy comes before what is behind it. What was on its
+//! way when a connection was lost goes out again on the next one at once, though
+//! the transport may still publish what it had read on the first. Ably drops the
+//! copy, for it has the same message id; from an old transport, which passes on
+//! no ids, it may appear, and later than the next effects of its lane. The order
+//! of the first appearances holds in any case.
 //!
 //! Never waits, sends, or reads a clock; the dispatcher of `ingest` does that.
 //! It holds no more than the effects it was given; it refuses what a full lane

@@ -3,8 +3,8 @@
 //! Three lines. Suspects, which may have cost us a connection, go first, a few
 //! at a time. The others take turns. Those of them that are not well, because
 //! their last request was not answered or met trouble, have a line of their own
-//! and a share of what may be out at once: so many silent lanes take no more from
-//! the others than one does.
+//! and a share of what may be out at once: so hundreds of silent lanes take no
+//! more from the others than a few do.
 //!
 //! A lane of which nothing is known waits among others of which nothing is
 //! known. As long as what is out is not answered, that may be a line of lanes
