@@ -170,7 +170,12 @@ impl<T> Admission<T> {
             return None;
         }
         let next = self.next_arrival();
-        let arrival = failed_at.unwrap_or(next);
+        let fenced_at = if effect.is_ordered {
+            self.fences.place(&stream, effect.id)
+        } else {
+            None
+        };
+        let arrival = failed_at.or(fenced_at).unwrap_or(next);
         if effect.is_ordered
             && let Some(first) = self.fences.arrive(&stream, effect.id, arrival, now)
         {

@@ -99,6 +99,17 @@ impl Fences {
         None
     }
 
+    /// Where an effect stands that is waited for next: turned away once more, it
+    /// must not come behind those that wait for it.
+    pub(super) fn place(&self, stream: &Stream<'_>, id: EffectId) -> Option<u64> {
+        if self.fences.is_empty() {
+            return None;
+        }
+        let fence = self.fences.get(&Path::of(stream))?;
+        let (place, first) = fence.failed.first_key_value()?;
+        (*first == id).then_some(*place)
+    }
+
     /// An effect failed and may come again.
     pub(super) fn fail(&mut self, stream: &Stream<'_>, id: EffectId, arrival: u64, now: BootTime) {
         if self.effects >= EFFECTS_MAX {
