@@ -326,6 +326,10 @@ impl<T> Lane<T> {
         }
         let is_before = |other: &Entry<T>| other.place.arrival <= *arrival;
         let at = self.queue.partition_point(is_before);
+        // Those it comes before wait no longer for that.
+        if let Some(next) = self.queue.get(at) {
+            entry.arrived = entry.arrived.min(next.arrived);
+        }
         self.queue.insert(at, entry);
     }
 

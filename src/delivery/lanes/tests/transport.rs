@@ -171,6 +171,18 @@ fn an_effect_that_never_finds_a_transport_fails_at_its_deadline() {
 }
 
 #[test]
+fn an_effect_that_comes_again_before_others_makes_none_of_them_wait_longer() {
+    let mut story = Story::new(Config::default(), None);
+    story.submit_at(2, publish("a", 2));
+    story.pass(Duration::from_secs(10));
+    story.submit_at(1, publish("a", 1));
+    story.pass(Duration::from_millis(6500));
+    story.expect_failed(&[1], "throttled: publish failed after retries: ");
+    story.expect_failed(&[2], "throttled: publish failed after retries: not sent");
+    story.expect_nothing_left();
+}
+
+#[test]
 fn a_transport_lost_in_the_middle_leaves_the_outcome_ambiguous() {
     let mut story = Story::with(OURS, [publish("a", 1)]);
     story.expect_request(&[1]);
