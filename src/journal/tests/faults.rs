@@ -403,3 +403,25 @@ fn a_disk_below_the_low_water_or_too_small_says_with_how_much_it_would_do() {
         assert!(why.contains(told), "{why}");
     }
 }
+
+#[test]
+fn a_segment_that_was_given_up_and_cannot_be_removed_undoes_nothing_written_later() {
+    let config = small(Sync::Always);
+    let mut rig = Rig::new(&config);
+    // The next segment has its name, and nobody knows if that is durable. The
+    // reserve can be given back then, and nothing else be removed.
+    fail(&rig.disk, Op::SyncFolder, (0, 1), ENOSPC);
+    fail(&rig.disk, Op::Remove, (1, u64::MAX), EIO);
+    let mut recorded = Vec::new();
+    for i in 0..40 {
+        rig.pass(Duration::from_secs(2));
+        if rig.commit(vec![Entry::Effect(effect(i))]).is_ok() {
+            recorded.push(effect(i).id);
+        }
+    }
+    rig.disk.heal();
+    let (told, recovered) = Rig::reopened(&rig.disk, &config);
+    assert!(!recovered.report.is_corrupt(), "{:?}", recovered.report);
+    let live: Vec<_> = told.live.iter().map(|(effect, _)| effect.id).collect();
+    assert_eq!(live, recorded);
+}

@@ -116,6 +116,27 @@ impl<F: StoredFile> Nursery<F> {
         Ok(())
     }
 
+    /// Until it is surely gone, a crash may bring it back, and then what was
+    /// written elsewhere under its numbers would not count.
+    fn remove_leftover<S: Storage<File = F>>(&mut self, storage: &S) -> Result<(), BeginError> {
+        let Some(leftover) = &self.leftover else {
+            return Ok(());
+        };
+        let removed = match storage.remove(leftover) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            removed => removed,
+        };
+        removed
+            .and_then(|()| storage.sync_folder(""))
+            .map_err(|source| BeginError {
+                source,
+                is_named: true,
+            })?;
+        self.leftover = None;
+        self.has_synced_names = true;
+        Ok(())
+    }
+
     /// Begins the segment after `before`, with the records of `replay` in it
     /// from the start: it is there whole and durable, or not at all.
     pub(super) fn begin<S: Storage<File = F>>(
@@ -125,9 +146,7 @@ impl<F: StoredFile> Nursery<F> {
         replay: &mut Batch,
         now_ms: u64,
     ) -> Result<Active<F>, BeginError> {
-        if let Some(leftover) = self.leftover.take() {
-            _ = storage.remove(&leftover);
-        }
+        self.remove_leftover(storage)?;
         if !self.has_synced_names {
             storage.sync_folder("")?;
             self.has_synced_names = true;
