@@ -40,7 +40,15 @@ impl Played {
 
     /// Does what was asked for, and what is due.
     pub(crate) fn turn(&mut self, (at, ms): (Instant, u64)) {
-        writer::play(&mut self.core, &self.ends, Now { at, ms });
+        _ = writer::play(&mut self.core, &self.ends, Now { at, ms });
+    }
+
+    /// Does what was asked for, and ends. Whether it ended in peace: the disk
+    /// has all that was asked for.
+    pub(crate) fn close(mut self, (at, ms): (Instant, u64)) -> bool {
+        let now = Now { at, ms };
+        while writer::play(&mut self.core, &self.ends, now) {}
+        self.core.close(now).is_ok() && !self.core.owes()
     }
 
     /// When it has something to do by itself.

@@ -5,11 +5,19 @@
 //! disk can and loses what was not synced when the power goes.
 //! The others are played: a daemon that resends what was not acked, a transport
 //! that is slow, loses, repeats and reorders its answers and dies, a server that
-//! drops copies of an id for two minutes and refuses some messages.
+//! drops copies of an id for two minutes and refuses some messages. A daemon
+//! keeps the order of a session by sequence numbers, by the flag for it, by
+//! waiting for each answer, or not at all.
 //!
-//! Every seed is one story. At first everything may go wrong; then nothing
-//! does any more, and everything has to come to its end in bounded time. What
-//! the server took and what the daemon committed is compared by the [`record`].
+//! With an outbox there are two routes, an operator who requeues, drops and
+//! compacts, and lives that record nothing and publish what is left.
+//!
+//! Every seed is one story. At first everything may go wrong, and Falco dies or
+//! is stopped in peace; then nothing does any more, and everything has to come
+//! to its end in bounded time. What the server took and what the daemon
+//! committed is compared by the [`record`]; so is, all the time, what goes out
+//! with what came, how many requests of a lane are on their way, and how long
+//! anybody waits for an answer.
 
 mod daemon;
 mod falco;
@@ -23,16 +31,16 @@ use std::fmt::{Debug, Write};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::num::NonZero;
 use std::ops::Range;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::available_parallelism;
 
 use super::super::*;
-use daemon::Daemon;
+use daemon::{Daemon, Habit};
 use falco::Falco;
 use kept::Kept;
 use random::Random;
-use record::Record;
+use record::{Record, message_with};
 use server::Server;
 
 /// Microseconds since the story began.
@@ -47,6 +55,9 @@ const TROUBLE: Time = 40 * SECOND;
 /// How long the rest may take: a gate's patience, an effect's deadline, and the
 /// resends between.
 const RECOVERY: Time = 120 * SECOND;
+
+/// What the second route is called.
+const OTHER_ROUTE: &str = "other";
 
 /// A message of a session.
 type Message = (u8, u32);
@@ -79,8 +90,12 @@ enum Event {
     Answer(server::Answer),
     /// Falco asked to be woken.
     Wake,
-    /// Falco has a connection to the transport again.
-    Linked,
+    /// Falco has a connection on this way again.
+    Linked(usize),
+    /// This life of Falco waits for answers no more.
+    GraceOver(u32),
+    /// A connection of the daemon was closed by Falco.
+    HungUp(u32),
     /// Something dies.
     Fault,
     /// Falco takes the frames that have come.
@@ -112,6 +127,9 @@ struct Options {
     /// Milliseconds between two deaths, about.
     faults_every: u64,
     lane_effects_max: usize,
+    habits: u8,
+    /// Transports it knows, each for the sessions that name it.
+    routes: usize,
     /// Falco keeps on disk what it takes.
     outbox: Option<kept::Options>,
 }
@@ -129,7 +147,36 @@ impl Options {
             refusals: random.between(0, 150),
             faults_every: random.between(300, 20_000),
             lane_effects_max: usize::from(random.small(3, 60)),
+            habits: random.small(0, u8::MAX),
+            routes: if has_outbox {
+                usize::from(random.small(1, 2))
+            } else {
+                1
+            },
             outbox: has_outbox.then(|| kept::Options::of(random)),
+        }
+    }
+
+    /// How the daemon keeps the order of a session.
+    fn habit(self, session: u8) -> Habit {
+        match self.habits >> (2 * session) & 3 {
+            0 => Habit::Flag,
+            1 => Habit::Patience,
+            2 => Habit::Carelessness,
+            _ => Habit::Numbers,
+        }
+    }
+
+    /// Which route the effects of a session name.
+    fn route(self, session: u8) -> usize {
+        usize::from(session) % self.routes
+    }
+
+    /// With an outbox, each route has a direct way and one for what is kept.
+    fn ways(self) -> usize {
+        match self.outbox {
+            Some(_) => 2 * self.routes,
+            None => self.routes,
         }
     }
 }
@@ -190,7 +237,7 @@ impl World {
         for session in 0..options.sessions {
             world.after(0, Event::Commit(session));
         }
-        world.after(0, Event::Linked);
+        world.link_soon();
         world.after(0, Event::Fault);
         if has_outbox {
             world.after(0, Event::DiskFault);
@@ -249,7 +296,9 @@ impl World {
             Event::Request(request) => self.take_request(request),
             Event::Answer(answer) => self.take_answer(&answer),
             Event::Wake => self.wake(),
-            Event::Linked => self.link(),
+            Event::Linked(way) => self.link(way),
+            Event::GraceOver(life) => self.end_grace(life),
+            Event::HungUp(connection) => self.hung_up(connection),
             Event::Fault => self.fault(),
             Event::Read => self.flush_frames(),
             Event::Journal => self.turn_journal(),
@@ -266,13 +315,16 @@ impl World {
         if !self.is_troubled {
             return;
         }
-        match self.random.between(0, 4) {
+        let way = self.random.below(self.options.ways());
+        match self.random.between(0, 5) {
             0 => self.crash_falco(),
             1 => self.crash_daemon(),
-            2 | 3 => self.unlink(),
-            _ => self
-                .server
-                .hang(self.now + self.random.between(0, 8 * SECOND)),
+            2 | 3 => self.unlink(way),
+            4 => self.stop_falco(),
+            _ => {
+                let until = self.now + self.random.between(0, 8 * SECOND);
+                self.server.hang(way % self.options.routes, until);
+            }
         }
         let pause = self.random.between(0, 2 * self.options.faults_every);
         self.after(pause * MS, Event::Fault);
@@ -294,7 +346,12 @@ fn play_all(seeds: Range<u64>, has_outbox: bool) {
     let play_some = || {
         let seeds = std::iter::repeat_with(|| next.fetch_add(1, Ordering::Relaxed));
         for seed in seeds.take_while(|seed| *seed < end) {
-            play(seed, has_outbox);
+            let played = catch_unwind(|| play(seed, has_outbox));
+            if let Err(wrong) = played {
+                // One is enough.
+                next.store(end, Ordering::Relaxed);
+                resume_unwind(wrong);
+            }
         }
     };
     let threads = available_parallelism().map_or(1, NonZero::get);

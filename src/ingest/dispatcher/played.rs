@@ -15,7 +15,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::super::session::SessionId;
 use super::super::{Config, Outbox, Query};
 use super::keeper::{Event, Keeper};
-use super::{Ack, Dispatcher, Submission};
+use super::{Ack, Dispatcher, Stop, Submission};
 use crate::clock;
 use crate::delivery::{Outcome, Peer, Refusal, Request, RequestId};
 use crate::journal::{self, Journal, Recovered};
@@ -85,11 +85,22 @@ impl Played {
         recovered: Recovered,
         routes: &[&str],
     ) -> Self {
+        Self::begin(time, (journal, recovered), config, routes, true)
+    }
+
+    /// The same; unless it `records`, it only publishes what is kept already.
+    pub(crate) fn begin(
+        time: &Time,
+        (journal, recovered): (Journal, Recovered),
+        config: &journal::Config,
+        routes: &[&str],
+        records: bool,
+    ) -> Self {
         let _inside = time.runtime.enter();
         let outbox = Outbox {
             directory: PathBuf::new(),
             journal: config.clone(),
-            records: true,
+            records,
             resume_grace: Duration::ZERO,
         };
         let routes = routes.iter().map(|name| super::super::Route {
@@ -167,6 +178,17 @@ impl Played {
         self.dispatcher.advance();
     }
 
+    /// Whether it has stopped.
+    pub(crate) fn is_done(&self) -> bool {
+        self.dispatcher.is_done()
+    }
+
+    /// Whether the journal knows all it is to know.
+    pub(crate) fn is_written(&self) -> bool {
+        let keeper = self.dispatcher.keeper.as_ref();
+        keeper.is_none_or(Keeper::is_idle)
+    }
+
     /// Hears what the journal says; whether that was anything.
     pub(crate) fn hear(&mut self, time: &Time) -> bool {
         let _inside = time.runtime.enter();
@@ -197,10 +219,13 @@ impl Played {
         let keeper = self.dispatcher.keeper.as_ref();
         let kept = keeper.and_then(Keeper::poll_timeout);
         let lanes = self.dispatcher.ways.poll_timeout();
-        lanes
-            .into_iter()
-            .chain(kept.map(tokio::time::Instant::into_std))
-            .min()
+        let until = match self.dispatcher.stop {
+            Stop::Draining { until } => Some(until),
+            Stop::No | Stop::Over => None,
+        };
+        let others = kept.into_iter().chain(until);
+        let others = others.map(tokio::time::Instant::into_std);
+        lanes.into_iter().chain(others).min()
     }
 
     /// All ways to the transport.
@@ -208,17 +233,16 @@ impl Played {
         self.dispatcher.ways.iter().count()
     }
 
-    pub(crate) fn link(&mut self, peer: Peer) {
-        for way in self.dispatcher.ways.iter_mut() {
-            way.lanes.handle_connected(peer);
-        }
+    pub(crate) fn link(&mut self, way: usize, peer: Peer) {
+        let way = self.dispatcher.ways.iter_mut().nth(way);
+        let lanes = &mut way.expect("one of its ways").lanes;
+        lanes.handle_connected(peer);
     }
 
-    pub(crate) fn unlink(&mut self, time: &Time) {
-        let now = time.now().0;
-        for way in self.dispatcher.ways.iter_mut() {
-            way.lanes.handle_disconnected(now);
-        }
+    pub(crate) fn unlink(&mut self, time: &Time, way: usize) {
+        let way = self.dispatcher.ways.iter_mut().nth(way);
+        let lanes = &mut way.expect("one of its ways").lanes;
+        lanes.handle_disconnected(time.now().0);
         self.advance(time);
     }
 

@@ -267,6 +267,12 @@ impl<S: Storage> Core<S> {
         self.unsynced.is_empty()
     }
 
+    /// Whether it knows of something settled that the disk has not taken.
+    #[cfg(test)]
+    pub(in crate::journal) fn owes(&self) -> bool {
+        !self.owed.is_empty()
+    }
+
     pub(in crate::journal) fn has_failed(&self) -> bool {
         matches!(self.mode, Mode::Failed { .. })
     }

@@ -99,13 +99,15 @@ fn publish<S: Storage>(core: &mut Core<S>, ends: &Ends) {
     ends.stats.send_replace(core.stats().clone());
 }
 
-/// One turn of the loop that does not wait.
+/// One turn of the loop that does not wait; whether anything was asked for.
 #[cfg(test)]
-pub(super) fn play<S: Storage>(core: &mut Core<S>, ends: &Ends, now: Now) {
+pub(super) fn play<S: Storage>(core: &mut Core<S>, ends: &Ends, now: Now) -> bool {
     let mut turn = Turn::default();
     turn.drain(&ends.commands);
+    let was_asked = !turn.rooms.is_empty();
     _ = turn.work(core, now);
     publish(core, ends);
+    was_asked
 }
 
 impl Turn {

@@ -11,6 +11,19 @@ use super::*;
 /// Frames a daemon has open at once in a session.
 const WINDOW: usize = 8;
 
+/// How a daemon sees to it that a failure costs a session no order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Habit {
+    /// Its payloads have sequence numbers.
+    Numbers,
+    /// Its frames have the flag for it, and every attempt has one id.
+    Flag,
+    /// It waits for each answer.
+    Patience,
+    /// It does not.
+    Carelessness,
+}
+
 #[derive(Debug, Default)]
 struct Session {
     committed: u32,
@@ -101,7 +114,12 @@ impl Daemon {
     /// The next message to hand over.
     fn next(&mut self) -> Option<Submission> {
         for (at, session) in self.sessions.iter_mut().enumerate() {
-            if session.out.len() >= WINDOW {
+            let session_number = u8::try_from(at).unwrap();
+            let is_busy = match self.options.habit(session_number) {
+                Habit::Patience => !session.out.is_empty() || !session.failed.is_empty(),
+                _ => session.out.len() >= WINDOW,
+            };
+            if is_busy {
                 continue;
             }
             let from = session.cursor;
@@ -115,7 +133,7 @@ impl Daemon {
             session.out.insert(number, self.attempts);
             return Some(Submission {
                 connection: self.connection,
-                message: (u8::try_from(at).unwrap(), number),
+                message: (session_number, number),
                 attempt: self.attempts,
             });
         }
@@ -184,6 +202,13 @@ impl World {
         self.daemon.reconnect();
         let pause = self.random.between(0, 3 * SECOND);
         self.after(pause, Event::Send);
+    }
+
+    /// The daemon may find this connection closed.
+    pub(super) fn hung_up(&mut self, connection: u32) {
+        if self.daemon.connection == connection {
+            self.hang_up_on_daemon();
+        }
     }
 
     /// The daemon finds its connection closed.

@@ -10,14 +10,17 @@ use crate::clock::BootTime;
 use crate::protocol::envelope::{Operation, SideEffect};
 use crate::protocol::id::{EffectId, IdempotencyKey, LaneKey};
 
+/// How long a stop waits for answers.
+const GRACE: Time = 2 * SECOND;
+
 pub(super) struct Falco {
     options: Options,
     start: Instant,
     /// Counts its lives.
     pub life: u32,
-    /// Counts its connections to the transport.
-    pub link: u32,
-    pub is_linked: bool,
+    /// Its connections to the transports, one on each way.
+    links: Vec<Link>,
+    is_stopping: bool,
     /// Connections before this one ended with an earlier life.
     pub first_connection: u32,
     body: Body,
@@ -28,6 +31,14 @@ pub(super) struct Falco {
     last_request: Time,
     /// What it owes an answer, and since when.
     pub owed: BTreeMap<u32, (Submission, Time)>,
+}
+
+/// A connection to a transport.
+#[derive(Debug, Clone, Copy, Default)]
+struct Link {
+    /// Counts those of its way.
+    number: u32,
+    is_up: bool,
 }
 
 /// What decides.
@@ -59,12 +70,12 @@ impl Falco {
             options,
             start: Instant::now(),
             life: 0,
-            link: 0,
-            is_linked: false,
+            links: vec![Link::default(); options.ways()],
+            is_stopping: false,
             first_connection: 0,
             body: match options.outbox {
                 None => Body::Direct(Box::new(Direct::new(options))),
-                Some(outbox) => Body::Kept(Box::new(Kept::new(outbox))),
+                Some(outbox) => Body::Kept(Box::new(Kept::new(outbox, options.routes))),
             },
             wake_at: None,
             last_frame: 0,
@@ -90,6 +101,21 @@ impl Falco {
         }
     }
 
+    /// Its life is over, and all its connections end.
+    fn end(&mut self, connection: u32) {
+        self.life += 1;
+        self.owed.clear();
+        self.wake_at = None;
+        self.is_stopping = false;
+        for link in &mut self.links {
+            link.is_up = false;
+        }
+        self.first_connection = connection + 1;
+        if let Body::Direct(direct) = &mut self.body {
+            **direct = Direct::new(self.options);
+        }
+    }
+
     pub(super) fn close(&mut self, connection: u32) {
         match &mut self.body {
             Body::Direct(direct) => {
@@ -102,21 +128,33 @@ impl Falco {
             .retain(|_, (submission, _)| submission.connection != connection);
     }
 
+    /// Names the connection that a way has now.
+    pub(super) fn link_of(&self, way: usize) -> (u32, u32) {
+        (self.life, self.links[way].number)
+    }
+
     /// The effect a submission stands for.
     pub(super) fn effect(&self, submission: Submission) -> SideEffect {
         let (session, number) = submission.message;
         let identity = Uuid::from_u128(u128::from(session) << 32 | u128::from(number));
         let attempt = u128::from(submission.attempt);
-        let (id, nonce) = if self.options.fresh_ids {
+        let habit = self.options.habit(session);
+        let is_ordered = habit == Habit::Flag;
+        let (id, nonce) = if self.options.fresh_ids && !is_ordered {
             (Uuid::from_u128(1 << 100 | attempt), submission.attempt)
         } else {
             (identity, 0)
         };
-        let payload = format!(r#"{{"sequence_number":{number},"nonce":{nonce}}}"#);
+        let name = match habit {
+            Habit::Numbers => "sequence_number",
+            _ => "number",
+        };
+        let payload = format!(r#"{{"{name}":{number},"nonce":{nonce}}}"#);
+        let route = self.options.route(session);
         SideEffect {
             id: EffectId::from(id),
             lane: LaneKey::new(session.to_string()),
-            route: None,
+            route: (route > 0).then(|| OTHER_ROUTE.into()),
             key: IdempotencyKey::Uuid(identity),
             operation: Operation::Publish {
                 channel: session.to_string().into(),
@@ -124,7 +162,7 @@ impl Falco {
                 payload: Bytes::from(payload),
             },
             bytes: 100,
-            is_ordered: false,
+            is_ordered,
         }
     }
 }
@@ -135,15 +173,13 @@ fn boot_time(now: Time) -> BootTime {
 
 /// The message an effect stands for.
 fn message(effect: &Effect) -> Message {
-    let session = effect.operation.channel().parse().unwrap();
-    let number = effect.operation.sequence_number().unwrap();
-    (session, u32::try_from(number).unwrap())
+    message_with(&effect.key)
 }
 
 impl World {
     pub(super) fn take_frame(&mut self, submission: Submission) {
         // Its connection ended with the Falco it was made to.
-        if submission.connection < self.falco.first_connection {
+        if submission.connection < self.falco.first_connection || self.falco.is_stopping {
             return;
         }
         let falco = &mut self.falco;
@@ -157,12 +193,13 @@ impl World {
                 }
                 let owed = (submission, self.now);
                 falco.owed.insert(submission.attempt, owed);
-                self.record.named(effect.id, submission.message);
+                self.record.came(&effect, submission.message);
                 return self.read(submission, effect);
             }
         };
         let owed = (submission, self.now);
         falco.owed.insert(submission.attempt, owed);
+        self.record.came(&effect, submission.message);
         let producer = Producer(u64::from(submission.connection));
         let time = boot_time(self.now);
         let admitted = direct
@@ -180,7 +217,8 @@ impl World {
 
     pub(super) fn take_answer(&mut self, answer: &server::Answer) {
         let falco = &mut self.falco;
-        if (answer.life, answer.link) != (falco.life, falco.link) || !falco.is_linked {
+        let is_stale = (answer.life, answer.link) != falco.link_of(answer.way);
+        if is_stale || !falco.links[answer.way].is_up {
             return;
         }
         let now = falco.instant(self.now);
@@ -216,38 +254,47 @@ impl World {
         }
     }
 
-    pub(super) fn link(&mut self) {
+    pub(super) fn link(&mut self, way: usize) {
         let falco = &mut self.falco;
         let lives = falco.kept().is_none_or(|kept| kept.is_running());
-        if falco.is_linked || !lives {
+        let link = &mut falco.links[way];
+        if link.is_up || !lives {
             return;
         }
-        falco.is_linked = true;
-        falco.link += 1;
+        link.is_up = true;
+        link.number += 1;
         let peer = Peer {
             batches: self.options.batches,
             window: 8192,
         };
         match &mut falco.body {
             Body::Direct(direct) => direct.lanes.handle_connected(peer),
-            Body::Kept(kept) => kept.link(peer),
+            Body::Kept(kept) => kept.link(way, peer),
         }
     }
 
-    /// The connection between Falco and the transport ends.
-    pub(super) fn unlink(&mut self) {
+    /// Falco finds a transport on every way, sooner or later.
+    pub(super) fn link_soon(&mut self) {
+        for way in 0..self.options.ways() {
+            let pause = self.random.between(0, SECOND);
+            self.after(pause, Event::Linked(way));
+        }
+    }
+
+    /// The connection between Falco and a transport ends.
+    pub(super) fn unlink(&mut self, way: usize) {
         let falco = &mut self.falco;
-        if !falco.is_linked {
+        if !falco.links[way].is_up {
             return;
         }
-        falco.is_linked = false;
+        falco.links[way].is_up = false;
         let now = falco.instant(self.now);
         match &mut falco.body {
             Body::Direct(direct) => direct.lanes.handle_disconnected(now),
-            Body::Kept(kept) => kept.unlink(),
+            Body::Kept(kept) => kept.unlink(way),
         }
         let pause = self.random.between(0, 2 * SECOND);
-        self.after(pause, Event::Linked);
+        self.after(pause, Event::Linked(way));
     }
 
     /// Falco dies, with what it knows; all its connections end.
@@ -256,19 +303,61 @@ impl World {
             return;
         }
         self.record.forgot(self.daemon.open_messages());
-        let falco = &mut self.falco;
-        falco.life += 1;
-        falco.owed.clear();
-        falco.wake_at = None;
-        falco.is_linked = false;
-        falco.first_connection = self.daemon.connection + 1;
-        match &mut falco.body {
-            Body::Direct(direct) => **direct = Direct::new(falco.options),
-            Body::Kept(_) => return self.crash_kept(),
+        self.falco.end(self.daemon.connection);
+        if self.falco.kept().is_some() {
+            return self.crash_kept();
         }
         self.hang_up_on_daemon();
-        let pause = self.random.between(0, SECOND);
-        self.after(pause, Event::Linked);
+        self.link_soon();
+    }
+
+    /// Falco is asked to stop.
+    pub(super) fn stop_falco(&mut self) {
+        let falco = &mut self.falco;
+        let lives = falco.kept().is_none_or(|kept| kept.is_running());
+        if !lives || std::mem::replace(&mut falco.is_stopping, true) {
+            return;
+        }
+        match &mut falco.body {
+            Body::Direct(direct) => direct.lanes.handle_shutdown(),
+            // It knows itself how long to wait.
+            Body::Kept(kept) => return kept.stop(),
+        }
+        let life = falco.life;
+        self.after(GRACE, Event::GraceOver(life));
+    }
+
+    /// Answers are waited for no more.
+    pub(super) fn end_grace(&mut self, life: u32) {
+        let falco = &mut self.falco;
+        if let Body::Direct(direct) = &mut falco.body
+            && falco.is_stopping
+            && falco.life == life
+        {
+            direct.lanes.handle_shutdown_deadline();
+        }
+    }
+
+    /// Falco has stopped, if it was to and nothing is on its way any more.
+    fn end_in_peace(&mut self) {
+        let falco = &mut self.falco;
+        let is_over = match &falco.body {
+            Body::Direct(direct) => direct.lanes.is_empty(),
+            Body::Kept(kept) => kept.is_done(),
+        };
+        if !falco.is_stopping || !is_over {
+            return;
+        }
+        assert!(falco.owed.is_empty(), "not answered: {:?}", falco.owed);
+        let connection = self.daemon.connection;
+        falco.end(connection);
+        // Behind the last acks.
+        self.after(4 * MS, Event::HungUp(connection));
+        if self.falco.kept().is_some() {
+            self.stop_kept();
+        } else {
+            self.link_soon();
+        }
     }
 
     /// What the dispatcher does after every event.
@@ -293,6 +382,7 @@ impl World {
             self.give_ack(submission, outcome);
         }
         self.check_patience();
+        self.end_in_peace();
         self.set_wake();
     }
 
@@ -328,23 +418,32 @@ impl World {
         let Some(request) = request else {
             return false;
         };
+        for effect in &request.effects {
+            self.record.check_effect(effect);
+        }
         let messages: Vec<_> = request.effects.iter().map(|e| message(e)).collect();
+        let keys = request.effects.iter().map(|e| e.key.clone()).collect();
         let (id, base) = (request.id, request.base());
+        let timeout = u64::try_from(request.timeout.as_micros()).unwrap();
         let number = self.record.sent(&messages);
         let takes = self.random.between(10, 2000);
         let falco = &mut self.falco;
         falco.last_request = falco.last_request.max(self.now + takes);
+        let (life, link) = falco.link_of(way);
         let request = server::Request {
-            life: falco.life,
-            link: falco.link,
+            life,
+            link,
             way,
             id,
+            keys,
             base,
             number,
             messages,
             was_late: false,
         };
         let takes = falco.last_request - self.now;
+        let times = (self.now, self.now + timeout);
+        self.record.on_its_way(&request, times);
         self.after(takes, Event::Request(request));
         true
     }

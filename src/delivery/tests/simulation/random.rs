@@ -26,6 +26,12 @@ impl Random {
         u8::try_from(number).expect("at most `to`")
     }
 
+    /// Which of so many.
+    pub(super) fn below(&mut self, count: usize) -> usize {
+        let chosen = self.between(0, count as u64 - 1);
+        usize::try_from(chosen).expect("below `count`")
+    }
+
     pub(super) fn chance(&mut self, in_thousand: u64) -> bool {
         self.next() % 1000 < in_thousand
     }

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::*;
 use crate::journal::Recovered;
+use crate::protocol::envelope::SideEffect;
 use crate::protocol::id::{EffectId, IdempotencyKey};
 
 #[derive(Debug)]
@@ -24,6 +25,15 @@ enum Fate {
     Unknown,
 }
 
+/// A request that its lane waits for.
+#[derive(Debug)]
+struct InFlight {
+    number: usize,
+    /// Of which life and connection.
+    link: (u32, u32),
+    until: Time,
+}
+
 #[derive(Debug, Default)]
 pub(super) struct Record {
     sent: Vec<Sent>,
@@ -35,8 +45,10 @@ pub(super) struct Record {
     /// How often Falco died with an outbox, and may not have noted what was
     /// published.
     deaths: usize,
-    /// What ids stand for.
-    named: BTreeMap<EffectId, Message>,
+    /// What came under which id.
+    named: BTreeMap<EffectId, (Message, SideEffect)>,
+    /// What a lane waits for, by way and session.
+    in_flight: BTreeMap<(usize, u8), InFlight>,
     /// Answered with SUCCESS.
     promised: BTreeSet<Message>,
     /// Dead letters that an operator dropped.
@@ -57,7 +69,41 @@ impl Record {
         self.sent.len() - 1
     }
 
+    /// It went out like this; its lane had nothing else on its way.
+    pub(super) fn on_its_way(&mut self, request: &server::Request, (now, until): (Time, Time)) {
+        let lane = (request.way, request.messages[0].0);
+        let number = request.number;
+        let link = (request.life, request.link);
+        let flight = InFlight {
+            number,
+            link,
+            until,
+        };
+        let before = self.in_flight.insert(lane, flight);
+        let is_over = before.is_none_or(|before| before.link != link || before.until <= now);
+        assert!(is_over, "two requests of {lane:?} are on their way");
+    }
+
+    /// What goes out is, to the last byte, what came.
+    pub(super) fn check_effect(&self, effect: &Effect) {
+        let (_, came) = &self.named[&effect.id];
+        assert_eq!(
+            (&effect.operation, &effect.key),
+            (&came.operation, &came.key)
+        );
+    }
+
     pub(super) fn answered(&mut self, answer: &server::Answer) {
+        let answered = &self.sent[answer.number].messages;
+        let lane = (answer.way, answered[0].0);
+        if let Some(flight) = self.in_flight.get(&lane) {
+            let messages = &self.sent[flight.number].messages;
+            // A late acceptance settles what was sent again meanwhile.
+            let is_same = messages.iter().any(|message| answered.contains(message));
+            if flight.number == answer.number || answer.refusal.is_none() && is_same {
+                self.in_flight.remove(&lane);
+            }
+        }
         let fate = &mut self.sent[answer.number].fate;
         if *fate == Fate::Open && answer.is_certain() {
             *fate = Fate::Certain;
@@ -88,13 +134,13 @@ impl Record {
     }
 
     pub(super) fn dropped(&mut self, ids: &[EffectId]) {
-        let messages = ids.iter().map(|id| self.named[id]);
+        let messages = ids.iter().map(|id| self.named[id].0);
         self.dropped.extend(messages.collect::<Vec<_>>());
     }
 
-    /// A submission came under this id.
-    pub(super) fn named(&mut self, id: EffectId, message: Message) {
-        self.named.insert(id, message);
+    /// A submission came.
+    pub(super) fn came(&mut self, effect: &SideEffect, message: Message) {
+        self.named.insert(effect.id, (message, effect.clone()));
     }
 
     /// SUCCESS was said.
@@ -116,7 +162,7 @@ impl Record {
             assert!(is_safe, "{message:?} was acked and is lost");
         }
         for done in &recovered.done {
-            let message = self.named[&done.id];
+            let message = self.named[&done.id].0;
             let is_true = self.is_settled(message);
             assert!(is_true, "{message:?} is done and was never published");
         }
@@ -125,7 +171,7 @@ impl Record {
     /// What is not published at the end is what the server refuses; and of that,
     /// what was acked is a dead letter, unless an operator dropped it.
     pub(super) fn check_dead(&self, dead: &BTreeSet<EffectId>) {
-        let dead: BTreeSet<_> = dead.iter().map(|id| self.named[id]).collect();
+        let dead: BTreeSet<_> = dead.iter().map(|id| self.named[id].0).collect();
         for message in &dead {
             assert!(Server::refuses(*message), "{message:?} was given up");
         }
@@ -148,7 +194,10 @@ impl Record {
     pub(super) fn check(&self, daemon: &Daemon, options: Options) {
         for session in 0..daemon.sessions() {
             let first = self.first.iter().filter(|(of, _)| *of == session);
-            let first: Vec<u32> = first.map(|(_, number)| *number).collect();
+            let mut first: Vec<u32> = first.map(|(_, number)| *number).collect();
+            if options.habit(session) == Habit::Carelessness {
+                first.sort_unstable();
+            }
             let expected = daemon.published(session, options.outbox.is_some());
             assert_eq!(first, expected, "session {session}");
         }
@@ -173,7 +222,7 @@ impl Record {
 }
 
 /// The message that has this key.
-fn message_with(key: &IdempotencyKey) -> Message {
+pub(super) fn message_with(key: &IdempotencyKey) -> Message {
     let IdempotencyKey::Uuid(key) = key else {
         panic!("no message has the key {key}");
     };

@@ -1,10 +1,9 @@
 //! The transport and the server behind it.
 
-use std::collections::HashMap;
-
 use uuid::Uuid;
 
 use super::*;
+use crate::protocol::id::IdempotencyKey;
 
 /// How long the server drops copies of an id.
 const WINDOW: Time = 120 * SECOND;
@@ -16,6 +15,8 @@ pub(super) struct Request {
     pub link: u32,
     pub way: usize,
     pub id: RequestId,
+    /// What the server knows its messages by.
+    pub keys: Vec<IdempotencyKey>,
     pub base: Uuid,
     /// What the record knows it by.
     pub number: usize,
@@ -44,17 +45,18 @@ impl Answer {
 
 pub(super) struct Server {
     options: Options,
-    hung_until: Time,
+    /// By route.
+    hung_until: [Time; 2],
     /// When an id was taken.
-    seen: HashMap<(u8, String), Time>,
+    seen: BTreeMap<(u8, String), Time>,
 }
 
 impl Server {
     pub(super) fn new(options: Options) -> Self {
         Self {
             options,
-            hung_until: 0,
-            seen: HashMap::new(),
+            hung_until: [0; 2],
+            seen: BTreeMap::new(),
         }
     }
 
@@ -68,16 +70,16 @@ impl Server {
         message.1 % 29 == 11
     }
 
-    /// Nothing is taken before that.
-    pub(super) fn hang(&mut self, until: Time) {
-        self.hung_until = until;
+    /// Nothing is taken on this route before that.
+    pub(super) fn hang(&mut self, route: usize, until: Time) {
+        self.hung_until[route] = until;
     }
 
     /// Whether this is no copy of what was taken a short while ago.
     fn is_new(&mut self, request: &Request, now: Time) -> bool {
-        let (session, number) = request.messages[0];
-        let id = match request.messages.len() {
-            1 => number.to_string(),
+        let (session, _) = request.messages[0];
+        let id = match &request.keys[..] {
+            [key] => key.to_string(),
             _ => request.base.to_string(),
         };
         let before = self.seen.insert((session, id), now);
@@ -87,11 +89,15 @@ impl Server {
 
 impl World {
     pub(super) fn take_request(&mut self, mut request: Request) {
-        let hung_until = self.server.hung_until;
+        let route = request.way % self.options.routes;
+        for (session, _) in &request.messages {
+            assert_eq!(route, self.options.route(*session), "the wrong route");
+        }
+        let hung_until = self.server.hung_until[route];
         if self.now < hung_until {
             return self.after(hung_until - self.now, Event::Request(request));
         }
-        let is_stale = (request.life, request.link) != (self.falco.life, self.falco.link);
+        let is_stale = (request.life, request.link) != self.falco.link_of(request.way);
         if is_stale && !request.was_late {
             // The transport died with it, or will send it when it is back.
             if self.random.chance(500) {
@@ -103,7 +109,7 @@ impl World {
         }
         let is_deadly = request.messages.iter().any(|m| Server::dies_of(*m));
         if is_deadly && self.is_troubled {
-            return self.unlink();
+            return self.unlink(request.way);
         }
         let refusal = self.refusal(&request);
         let is_published = match refusal {

@@ -1,0 +1,63 @@
+//! What a story's outbox is like.
+
+use std::time::Duration;
+
+use super::super::Random;
+use crate::journal::{self, OnFailure, Sync};
+
+/// See the module.
+#[derive(Debug, Clone, Copy)]
+pub(in super::super) struct Options {
+    is_synced: bool,
+    bypasses: bool,
+    /// Some lives of Falco record nothing, and publish what is left.
+    pub(super) switches: bool,
+    bytes_max: u64,
+    /// At most so many bytes go with one write.
+    pub(super) write_max: usize,
+    /// Milliseconds between two faults of the disk, about.
+    pub(super) faults_every: u64,
+    /// Of a thousand deaths, how many take the power with them.
+    pub(super) power_cuts: u64,
+    pub(super) seed: u64,
+}
+
+impl Options {
+    pub(in super::super) fn of(random: &mut Random) -> Self {
+        let is_synced = random.chance(600);
+        Self {
+            is_synced,
+            bypasses: random.chance(500),
+            switches: random.chance(200),
+            // Twice what all dead letters take: else it may be full for good.
+            bytes_max: random.between(20_000, 60_000),
+            write_max: usize::from(random.small(7, 250)) * 32,
+            faults_every: random.between(100, 8_000),
+            // Without a sync before the ack, a power cut may take some back.
+            power_cuts: if is_synced { 500 } else { 0 },
+            seed: random.between(0, u64::MAX - 1),
+        }
+    }
+
+    pub(super) fn journal(self) -> journal::Config {
+        let sync = if self.is_synced {
+            Sync::Always
+        } else {
+            Sync::INTERVAL
+        };
+        journal::Config {
+            on_failure: if self.bypasses {
+                OnFailure::Bypass
+            } else {
+                OnFailure::Exit
+            },
+            bytes_max: self.bytes_max,
+            segment_bytes_max: 2500,
+            dedupe_horizon: Duration::from_secs(20),
+            low_water_bytes: 0,
+            low_water_percent: 0,
+            reserve_bytes: 4096,
+            ..journal::Config::with_sync(sync)
+        }
+    }
+}
