@@ -265,9 +265,16 @@ impl Dispatcher {
             Stop::No | Stop::Over => None,
             Stop::Draining { until } => Some(until),
         };
-        let kept = self.keeper.as_ref().and_then(Keeper::poll_timeout);
+        let kept = self.kept_due();
         let all = lanes.into_iter().chain(sweep).chain(until).chain(kept);
         all.min()
+    }
+
+    /// When the keeper has something to do; in a stop it loads nothing more, and
+    /// writes at once.
+    fn kept_due(&self) -> Option<Instant> {
+        let keeper = self.keeper.as_ref().filter(|_| self.stop == Stop::No);
+        keeper.and_then(Keeper::poll_timeout)
     }
 
     fn handle_due(&mut self) {

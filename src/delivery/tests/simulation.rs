@@ -59,6 +59,9 @@ const RECOVERY: Time = 120 * SECOND;
 /// What the second route is called.
 const OTHER_ROUTE: &str = "other";
 
+/// No story takes as many events, unless time stands still.
+const EVENTS_MAX: u64 = 1_000_000;
+
 /// A message of a session.
 type Message = (u8, u32);
 
@@ -262,6 +265,7 @@ impl World {
                 self.is_troubled = false;
                 self.heal_disk();
             }
+            assert!(self.next < EVENTS_MAX, "no end of {event:?}");
             self.now = at;
             assert!(
                 at < TROUBLE + RECOVERY,

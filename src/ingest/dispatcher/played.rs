@@ -216,8 +216,7 @@ impl Played {
 
     /// When it wants to be woken.
     pub(crate) fn due(&self) -> Option<Instant> {
-        let keeper = self.dispatcher.keeper.as_ref();
-        let kept = keeper.and_then(Keeper::poll_timeout);
+        let kept = self.dispatcher.kept_due();
         let lanes = self.dispatcher.ways.poll_timeout();
         let until = match self.dispatcher.stop {
             Stop::Draining { until } => Some(until),
