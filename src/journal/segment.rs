@@ -37,6 +37,8 @@ pub(super) struct Segment {
     pub(super) done_bytes: u64,
     /// When the last of them was.
     pub(super) done_ms: u64,
+    /// Whether somebody moved, removed or replaced its file.
+    pub(super) is_astray: bool,
 }
 
 impl Segment {

@@ -24,7 +24,7 @@ pub(super) fn damage_of<S: Storage>(
     let next = parts.get(at + 1);
     for gap in &part.scanned.gaps {
         let at_end = gap.next.is_none();
-        let following = gap.next.or(next.map(|next| next.segment.first));
+        let following = gap.next.or(next.map(follows_on));
         let missing = following
             .filter(|following| gap.expected < *following)
             .map(|following| (gap.expected, following - 1));
@@ -55,11 +55,20 @@ pub(super) fn damage_of<S: Storage>(
     Ok(())
 }
 
+/// The number of the record before which nothing is missing: the first of the
+/// segment, or a lower one that it says it follows. Then a file was lost while
+/// it was in use, and what was needed of it stands in this one.
+fn follows_on(next: &Part) -> u64 {
+    let first = next.segment.first;
+    let before = next.scanned.before;
+    before.map_or(first, |(last, _)| first.min(last.saturating_add(1)))
+}
+
 /// What is wrong between two segments, though no byte is.
 fn joint(part: &Part, next: &Part, durable: u64) -> Option<Damage> {
     let scanned = &part.scanned;
     let has_end_gap = scanned.gaps.last().is_some_and(|gap| gap.next.is_none());
-    let (expected, following) = (scanned.expected, next.segment.first);
+    let (expected, following) = (scanned.expected, follows_on(next));
     let missing = (expected < following).then(|| (expected, following - 1));
     let is_foreign = next.scanned.before.is_some_and(|(last, crc)| {
         last + 1 == expected && 0 < scanned.records && crc != scanned.last_crc

@@ -8,23 +8,29 @@ use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use nix::errno::Errno;
+use nix::fcntl::{AtFlags, OFlag, openat, renameat};
 use nix::libc;
+use nix::sys::stat::{FileStat, Mode, fstat, fstatat, lstat, mkdirat};
 use nix::sys::statvfs::fstatvfs;
+use nix::unistd::{UnlinkatFlags, unlinkat};
 use tracing::warn;
 use uuid::Uuid;
 
 use super::{Listed, Space, Storage, StoredFile};
 use crate::clock;
 use crate::journal::error::OpenError;
+use crate::report::Report;
 
 /// The file whose lock says that the journal is in use.
 const LOCK: &str = "LOCK";
 
-/// A journal's directory.
+/// A journal's directory: the very one that was opened, whatever its path comes
+/// to mean. What somebody puts in its place is never written to.
 #[derive(Debug)]
 pub(in crate::journal) struct Disk {
     path: PathBuf,
-    /// Open to sync it and to ask for space.
+    /// Every name is looked up in it.
     directory: File,
     /// Locked as long as this is open; `None` when only read.
     lock: Option<File>,
@@ -63,14 +69,29 @@ impl Disk {
         })
     }
 
-    fn file(&self, name: &str, options: &mut OpenOptions) -> io::Result<File> {
-        let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK;
-        let file = options.custom_flags(flags).open(self.path.join(name))?;
+    fn file(&self, name: &str, how: OFlag) -> io::Result<File> {
+        let how = how | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
+        let mode = Mode::S_IRUSR | Mode::S_IWUSR;
+        let file = File::from(openat(&self.directory, name, how, mode)?);
         let is_file = file.metadata()?.is_file();
         is_file.then_some(file).ok_or_else(|| {
             let reason = "not a regular file";
             io::Error::new(io::ErrorKind::InvalidInput, reason)
         })
+    }
+
+    fn named(&self, name: &str) -> nix::Result<FileStat> {
+        fstatat(&self.directory, name, AtFlags::AT_SYMLINK_NOFOLLOW)
+    }
+}
+
+/// Whether what a name gives is this very file. Where that cannot be told it is
+/// taken to be: a look that fails is no reason to give anything up.
+fn is_same(file: &File, named: nix::Result<FileStat>) -> bool {
+    match (fstat(file), named) {
+        (Ok(file), Ok(named)) => (file.st_dev, file.st_ino) == (named.st_dev, named.st_ino),
+        (_, Err(Errno::ENOENT | Errno::ENOTDIR)) => false,
+        _ => true,
     }
 }
 
@@ -191,38 +212,40 @@ impl Storage for Disk {
     }
 
     fn make_folder(&self, folder: &str) -> io::Result<()> {
-        let path = self.path.join(folder);
-        DirBuilder::new().recursive(true).mode(0o700).create(path)
+        match mkdirat(&self.directory, folder, Mode::S_IRWXU) {
+            Ok(()) | Err(Errno::EEXIST) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
     }
 
     fn open(&self, name: &str) -> io::Result<File> {
-        self.file(name, OpenOptions::new().read(true))
+        self.file(name, OFlag::O_RDONLY)
     }
 
     fn open_to_change(&self, name: &str) -> io::Result<File> {
-        self.file(name, OpenOptions::new().read(true).write(true))
+        self.file(name, OFlag::O_RDWR)
     }
 
     fn create(&self, name: &str) -> io::Result<File> {
-        let mut options = OpenOptions::new();
-        options.read(true).write(true).create_new(true).mode(0o600);
-        self.file(name, &mut options)
+        self.file(name, OFlag::O_RDWR | OFlag::O_CREAT | OFlag::O_EXCL)
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
-        let (from, to) = (self.path.join(from), self.path.join(to));
-        rename_new(&from, &to)
+        rename_new(&self.directory, from, to)
     }
 
     fn remove(&self, name: &str) -> io::Result<()> {
-        fs::remove_file(self.path.join(name))
+        unlinkat(&self.directory, name, UnlinkatFlags::NoRemoveDir)?;
+        Ok(())
     }
 
     fn sync_folder(&self, folder: &str) -> io::Result<()> {
         if folder.is_empty() {
             return self.directory.sync_all();
         }
-        File::open(self.path.join(folder))?.sync_all()
+        let how = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+        let folder = openat(&self.directory, folder, how, Mode::empty())?;
+        File::from(folder).sync_all()
     }
 
     #[allow(clippy::useless_conversion, reason = "narrower elsewhere")]
@@ -242,31 +265,61 @@ impl Storage for Disk {
     fn fresh_id(&self) -> Uuid {
         Uuid::new_v4()
     }
+
+    fn astray(&mut self) -> Option<String> {
+        let path = self.path.display();
+        if !is_same(&self.directory, lstat(&self.path)) {
+            return Some(format!(
+                "{path} was moved, removed or replaced while it was in use; stop, put back the directory that was there, and start again"
+            ));
+        }
+        let lock = self.lock.as_ref()?;
+        if is_same(lock, self.named(LOCK)) {
+            return None;
+        }
+        match self::lock(&self.path) {
+            Ok(lock) => {
+                warn!(%path, "The journal's lock was removed or replaced; it is locked again.");
+                self.lock = Some(lock);
+                None
+            }
+            Err(error) => Some(Report(&error).to_string()),
+        }
+    }
+
+    fn is_at(&self, file: &File, name: &str) -> bool {
+        is_same(file, self.named(name))
+    }
 }
 
 /// Renames without replacing.
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
-fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
-    use nix::errno::Errno;
-    use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
-    match renameat2(AT_FDCWD, from, AT_FDCWD, to, RenameFlags::RENAME_NOREPLACE) {
+fn rename_new(directory: &File, from: &str, to: &str) -> io::Result<()> {
+    use nix::fcntl::{RenameFlags, renameat2};
+    match renameat2(
+        directory,
+        from,
+        directory,
+        to,
+        RenameFlags::RENAME_NOREPLACE,
+    ) {
         // Not every filesystem can; see below.
-        Err(Errno::EINVAL | Errno::ENOSYS) => rename_checked(from, to),
+        Err(Errno::EINVAL | Errno::ENOSYS) => rename_checked(directory, from, to),
         result => Ok(result?),
     }
 }
 
 #[cfg(not(all(target_os = "linux", target_env = "gnu")))]
-fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
-    rename_checked(from, to)
+fn rename_new(directory: &File, from: &str, to: &str) -> io::Result<()> {
+    rename_checked(directory, from, to)
 }
 
 /// Nobody but the lock's holder makes names here, so looking first is enough.
-fn rename_checked(from: &Path, to: &Path) -> io::Result<()> {
-    match fs::symlink_metadata(to) {
+fn rename_checked(directory: &File, from: &str, to: &str) -> io::Result<()> {
+    match fstatat(directory, to, AtFlags::AT_SYMLINK_NOFOLLOW) {
         Ok(_) => Err(io::ErrorKind::AlreadyExists.into()),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => fs::rename(from, to),
-        Err(error) => Err(error),
+        Err(Errno::ENOENT) => Ok(renameat(directory, from, directory, to)?),
+        Err(error) => Err(error.into()),
     }
 }
 

@@ -56,6 +56,11 @@ pub(super) trait Storage: Send + 'static {
     fn path(&self, name: &str) -> PathBuf;
     /// An id that nothing here ever had.
     fn fresh_id(&self) -> Uuid;
+    /// What somebody else did to the directory or its lock since it was opened,
+    /// if what is written here would not be found any more.
+    fn astray(&mut self) -> Option<String>;
+    /// Whether `name` still is this very file.
+    fn is_at(&self, file: &Self::File, name: &str) -> bool;
 }
 
 /// An open file.

@@ -1,5 +1,6 @@
 //! The journal against naive models, on a disk that lies.
 
+mod astray;
 mod compaction;
 mod crash;
 mod damage;

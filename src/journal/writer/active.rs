@@ -35,6 +35,10 @@ pub(super) struct WriteError {
 }
 
 impl<F: StoredFile> Active<F> {
+    pub(super) fn file(&self) -> &F {
+        &self.file
+    }
+
     /// Writes all of `bytes`, or nothing.
     pub(super) fn write(&mut self, bytes: &[u8]) -> Result<(), WriteError> {
         match write_all(&mut self.file, bytes, self.end) {
@@ -75,7 +79,10 @@ impl From<io::Error> for BeginError {
 /// What a new segment is told of the one before it.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Before {
-    /// The number of the last record that counts.
+    /// The number of its own first record.
+    pub(super) first: u64,
+    /// The number of the last record that counts; the one before its own, but
+    /// where a file is lost and all that was needed of it stands in this one.
     pub(super) last: u64,
     /// Its checksum.
     pub(super) crc: u32,
@@ -137,6 +144,14 @@ impl<F: StoredFile> Nursery<F> {
         Ok(())
     }
 
+    /// Forgets the file that was made beforehand: somebody may have taken it.
+    pub(super) fn forget<S: Storage>(&mut self, storage: &S) {
+        if let Some((name, _)) = self.next.take() {
+            _ = storage.remove(&name);
+        }
+        self.has_synced_names = false;
+    }
+
     /// Begins the segment after `before`, with the records of `replay` in it
     /// from the start: it is there whole and durable, or not at all.
     pub(super) fn begin<S: Storage<File = F>>(
@@ -159,11 +174,11 @@ impl<F: StoredFile> Nursery<F> {
         };
         let ids = [storage.fresh_id(), storage.fresh_id()];
         let (salt, bytes) = headers(before, ids, now_ms);
-        replay.restamp(salt, before.last + 1 + HEADERS);
+        replay.restamp(salt, before.first + HEADERS);
         let written = write_all(&mut file, &bytes, 0)
             .and_then(|()| write_all(&mut file, &replay.bytes, bytes.len() as u64))
             .and_then(|()| file.sync());
-        let to = segment::name(before.last + 1);
+        let to = segment::name(before.first);
         let named = written.and_then(|()| storage.rename(&name, &to));
         if let Err(error) = named {
             _ = storage.remove(&name);
@@ -201,7 +216,7 @@ fn headers(before: Before, [segment, salt]: [Uuid; 2], now_ms: u64) -> (Salt, Ve
     let salt = Salt::new(value);
     let stamp = Stamp {
         salt,
-        first: before.last + 1,
+        first: before.first,
         durable: before.durable,
         now_ms,
     };

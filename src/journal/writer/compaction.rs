@@ -178,6 +178,12 @@ impl<S: Storage> Core<S> {
         let mut dropped = false;
         while 0 < self.sealed() && self.is_dead(now) {
             let name = self.index.segments[0].name();
+            if self.index.segments[0].is_astray {
+                // What is there under its name now is not ours.
+                self.index.segments.pop_front();
+                dropped = true;
+                continue;
+            }
             let removed = match self.storage.remove(&name) {
                 // Its folder could not be synced when it was removed.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
@@ -303,7 +309,7 @@ impl<S: Storage> Core<S> {
     }
 
     /// Copies one line if it is needed.
-    fn copy_line(&mut self, segment: &Segment, offset: u64, line: &[u8], now: Now) {
+    pub(super) fn copy_line(&mut self, segment: &Segment, offset: u64, line: &[u8], now: Now) {
         let current = scan::current(line, Salt::new(segment.salt), scan::OLDER);
         let Some((line, frame)) = current else {
             return;

@@ -11,6 +11,7 @@
 //!  └─ fails again: Bypass ─▶ bypassed ── every 10 s ──▶ working
 //! ```
 
+mod astray;
 mod encode;
 mod read;
 mod segments;
@@ -109,6 +110,11 @@ pub(in crate::journal) struct Core<S: Storage> {
     pub(super) degraded: Option<Box<str>>,
     pub(super) active: Option<Active<S::File>>,
     nursery: Nursery<S::File>,
+    /// The record that the next segment follows, and its checksum, if that is
+    /// not the last one given: what stood in between is written again in it.
+    follows: Option<(u64, u32)>,
+    /// When it was last seen that files are where they were.
+    looked_around: Option<Instant>,
     /// The batch that is made.
     pub(super) batch: Batch,
     /// What was written since the last sync.
@@ -161,6 +167,8 @@ impl<S: Storage> Core<S> {
             degraded: None,
             active: None,
             nursery: Nursery::new(),
+            follows: None,
+            looked_around: None,
             batch: Batch::default(),
             unsynced_before: unsynced.written.len(),
             unsynced,
@@ -225,7 +233,9 @@ impl<S: Storage> Core<S> {
     pub(in crate::journal) fn due(&self, now: Now) -> Instant {
         let idle = now.at
             + match (&self.mode, self.watch.is_low || self.is_full()) {
-                (Mode::Working, false) => Duration::from_secs(60),
+                (Mode::Working, false) if self.index.live() == 0 => Duration::from_secs(60),
+                // What is kept is looked after.
+                (Mode::Working, false) => Duration::from_secs(5),
                 _ => Duration::from_secs(1),
             };
         let others = [self.sync_due(), self.compaction_due()];
@@ -251,7 +261,11 @@ impl<S: Storage> Core<S> {
 
     /// Makes the end of the journal and syncs it.
     pub(in crate::journal) fn close(&mut self, now: Now) -> Result<(), Unrecorded> {
+        self.looked_around = None;
         self.prepare(now);
+        if let Mode::Failed { why } = &self.mode {
+            return Err(Unrecorded::Failed { why: why.clone() });
+        }
         self.batch.clear();
         self.settle_owed(now);
         if self.active.is_some() {

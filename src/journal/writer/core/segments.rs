@@ -13,6 +13,7 @@ impl<S: Storage> Core<S> {
     /// Sees to it that there is a segment to write to, if that can be.
     pub(super) fn prepare(&mut self, now: Now) {
         self.watch.look(&self.storage, &self.config, now.at);
+        self.look_around(now);
         match &self.mode {
             Mode::Failed { .. } => {}
             Mode::Bypassed { again_at, .. } if now.at < *again_at => {}
@@ -64,9 +65,14 @@ impl<S: Storage> Core<S> {
 
     /// Begins a segment, with what is not durable in it.
     pub(super) fn begin(&mut self, now: Now) -> Result<(), BeginError> {
+        if let Some(why) = self.storage.astray() {
+            return Err(io::Error::other(why).into());
+        }
+        let (last, crc) = self.follows.unwrap_or((self.log.next - 1, self.log.crc));
         let before = Before {
-            last: self.log.next - 1,
-            crc: self.log.crc,
+            first: self.log.next,
+            last,
+            crc,
             durable: self.log.durable,
         };
         let begin = |core: &mut Self| {
@@ -78,7 +84,7 @@ impl<S: Storage> Core<S> {
             begun = begin(self);
         }
         let begun = begun.map_err(|error| {
-            let path = self.storage.path(&segment::name(before.last + 1));
+            let path = self.storage.path(&segment::name(before.first));
             let source = placed("begin", &path, &error.source);
             BeginError { source, ..error }
         });
@@ -88,7 +94,8 @@ impl<S: Storage> Core<S> {
 
     fn begun(&mut self, mut active: Active<S::File>, before: Before, now: Now) {
         active.id = self.index.segments.back().map_or(0, |last| last.id + 1);
-        let first = before.last + 1;
+        let first = before.first;
+        self.follows = None;
         self.index.segments.push_back(Segment {
             id: active.id,
             first,

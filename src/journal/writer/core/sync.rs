@@ -70,7 +70,7 @@ impl<S: Storage> Core<S> {
 
     /// What is refused must not come back later. What was published and what
     /// was given up stays so, and is written as soon as that can be.
-    fn take_back(&mut self) {
+    pub(super) fn take_back(&mut self) {
         let before = self.unsynced_before.min(self.unsynced.written.len());
         let refused = self.unsynced.drop_from(before, Change::can_be_refused);
         for change in refused.iter().rev() {

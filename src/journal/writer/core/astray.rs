@@ -1,0 +1,148 @@
+//! Files that are not where they were, because somebody moved, removed, replaced
+//! or cut them while the journal was open.
+//!
+//! A write into such a file succeeds, and nobody ever reads it. So before a
+//! batch is written it is looked whether the directory, the lock and the segment
+//! that is written are still what their names say; no more often than every
+//! 20 ms, for that costs a few system calls.
+//!
+//! | what | then |
+//! |---|---|
+//! | the directory | the journal has failed; what stands in its place is not ours |
+//! | the lock | it is locked again, if nobody else has it |
+//! | the segment that is written | what is needed of it is read through the open file, and stands in the next segment before anything else does |
+
+use std::io;
+use std::path::Path;
+use std::time::Duration;
+
+use tracing::error;
+
+use super::super::super::fold::Place;
+use super::super::super::lines::Lines;
+use super::super::super::record::{self, Frame, Kind, Payload};
+use super::super::super::segment::Segment;
+use super::super::super::storage::{Storage, StoredFile as _};
+use super::super::active::Active;
+use super::super::batch::Batch;
+use super::{Core, Now};
+
+/// What is acknowledged within this time after the directory was moved may be
+/// where it was moved to.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+
+/// What could be read of a segment that is lost.
+struct Rescued {
+    /// Copies of what was durable in it.
+    copies: Batch,
+    /// What it followed, if nothing that is needed is missing.
+    follows: Option<(u64, u32)>,
+    /// Records that are needed and missing.
+    lost: u64,
+}
+
+impl<S: Storage> Core<S> {
+    /// Sees to it that what is written will be found.
+    pub(super) fn look_around(&mut self, now: Now) {
+        let looked = self.looked_around;
+        if self.active.is_none() || looked.is_some_and(|at| now.at < at + LOOK_EVERY) {
+            return;
+        }
+        self.looked_around = Some(now.at);
+        if let Some(why) = self.storage.astray() {
+            self.fail(&io::Error::other(why), now);
+            return;
+        }
+        let (Some(active), Some(segment)) = (&self.active, self.index.segments.back()) else {
+            return;
+        };
+        let is_cut = active.file().bytes().is_ok_and(|bytes| bytes < active.end);
+        if is_cut || !self.storage.is_at(active.file(), &segment.name()) {
+            self.leave_segment(now);
+        }
+    }
+
+    /// Goes on in another segment, with everything of this one that can be had.
+    fn leave_segment(&mut self, now: Now) {
+        let (Some(active), Some(segment)) = (self.active.take(), self.index.segments.back()) else {
+            return;
+        };
+        let segment = segment.clone();
+        let Rescued {
+            copies,
+            follows,
+            lost,
+        } = self.rescue(&active, &segment, now);
+        let why = told(&self.storage.path(&segment.name()), lost);
+        error!(segment = %segment.name(), lost, "The segment that is written was moved, removed, replaced or cut; what is needed of it is written again.");
+        self.note_error(&io::Error::other(&*why));
+        self.degraded = Some(why);
+        self.follows = follows;
+        self.put_before_unsynced(copies);
+        if let Some(segment) = self.index.segments.back_mut() {
+            segment.is_astray = true;
+            (segment.bytes, segment.done, segment.done_bytes) = (0, 0, 0);
+        }
+        self.nursery.forget(&self.storage);
+        if let Err(error) = self.begin(now) {
+            self.fail(&error.source, now);
+            self.take_back();
+        }
+    }
+
+    fn rescue(&mut self, active: &Active<S::File>, segment: &Segment, now: Now) -> Rescued {
+        self.batch.clear();
+        let (mut found, mut follows) = (0, None);
+        let mut lines = Lines::new(active.file());
+        while let Ok(Some(line)) = lines.next() {
+            let Some(frame) = record::frame(line.bytes, active.salt) else {
+                continue;
+            };
+            let place = Place {
+                segment: segment.id,
+                offset: u32::try_from(line.offset).unwrap_or(u32::MAX),
+                length: u32::try_from(line.bytes.len()).unwrap_or(u32::MAX),
+            };
+            found += u64::from(self.index.needed_at(frame.id, place).is_some());
+            if frame.kind == Kind::Header {
+                follows = follows.or(followed(line.bytes, &frame));
+            } else if frame.q <= self.log.durable {
+                self.copy_line(segment, line.offset, line.bytes, now);
+            }
+        }
+        let lost = segment.live.saturating_sub(found);
+        Rescued {
+            copies: std::mem::take(&mut self.batch),
+            follows: follows.filter(|_| lost == 0),
+            lost,
+        }
+    }
+
+    /// The next segment begins with them.
+    fn put_before_unsynced(&mut self, mut copies: Batch) {
+        self.unsynced_before += copies.written.len();
+        copies.append(&mut self.unsynced);
+        self.unsynced = copies;
+    }
+}
+
+/// What a header says came before its segment.
+fn followed(line: &[u8], frame: &Frame) -> Option<(u64, u32)> {
+    match record::parse(line, frame)?.payload {
+        Payload::Header {
+            prev_last,
+            prev_crc,
+        } => Some((prev_last, prev_crc)),
+        _ => None,
+    }
+}
+
+fn told(path: &Path, lost: u64) -> Box<str> {
+    let rest = match lost {
+        0 => "all that was needed of it is written again, and nothing is lost".to_owned(),
+        1 => "1 record that was needed is lost".to_owned(),
+        lost => format!("{lost} records that were needed are lost"),
+    };
+    let path = path.display();
+    format!("{path} was moved, removed, replaced or cut while it was written; {rest}").into()
+}
