@@ -108,7 +108,8 @@
 //! - **G3** First publications of one lane appear in arrival order.
 //! - **G4** Duplicates only where the outcome was unknown at a disconnect or a
 //!   crash, and with the same Ably message id, so that Ably and receivers drop
-//!   them; a batch goes out again as the batch it was.
+//!   them; a batch goes out again as the batch it was. Only a power cut forgets
+//!   which batch that was: then receivers know copies by their idempotency keys.
 //! - **G5** Every well-framed request gets exactly one answer on its own
 //!   connection, in bounded time, while that connection lives.
 //! - **G6** A blocked or poisoned lane delays no other. **G7** Memory stays under

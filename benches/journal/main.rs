@@ -30,7 +30,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use falco::journal::{Config, Effect, Entry, Journal, Receipt, Sync};
+use falco::journal::{Config, Effect, Entry, Journal, Receipt, Settled, Sync};
 use falco::protocol::envelope::Operation;
 use falco::protocol::id::{EffectId, IdempotencyKey, LaneKey};
 
@@ -78,14 +78,24 @@ fn effect(i: usize, payload: &Bytes) -> Effect {
         id,
         lane: LaneKey::new(format!("session-{}", i % 100)),
         route: None,
-        key: IdempotencyKey::Uuid(id.as_uuid()),
-        fingerprint: i as u64,
+        // A message is known by what identifies it.
+        key: IdempotencyKey::Uuid(EffectId::random().as_uuid()),
+        fingerprint: 1 + i as u64,
         arrived_ms: 1_800_000_000_000,
         operation: Operation::Publish {
             channel: "session:0f8a:conversation".into(),
             event: "conversation.message.v1".into(),
             payload: payload.clone(),
         },
+    }
+}
+
+fn known(effect: &Effect) -> Settled {
+    let channel = effect.operation.channel();
+    Settled {
+        id: effect.id,
+        known_by: effect.key.comparable(effect.route.as_deref(), channel),
+        fingerprint: effect.fingerprint,
     }
 }
 
@@ -147,7 +157,7 @@ impl Bare {
 /// A journal at work: every batch settles what the one before recorded.
 struct Steady<'j> {
     journal: &'j Journal,
-    before: Vec<EffectId>,
+    before: Vec<Settled>,
 }
 
 impl Steady<'_> {
@@ -208,7 +218,7 @@ impl Steady<'_> {
     fn next(&mut self, records: usize) -> Vec<Entry> {
         let mut batch = entries(records);
         let ids = batch.iter().filter_map(|entry| match entry {
-            Entry::Effect(effect) => Some(effect.id),
+            Entry::Effect(effect) => Some(known(effect)),
             _ => None,
         });
         let before = std::mem::replace(&mut self.before, ids.collect());
@@ -350,7 +360,7 @@ fn fill(runtime: &tokio::runtime::Runtime, directory: &Path, settled: bool) -> u
         let mut batch = entries(BATCH);
         if settled {
             let settle = |entry: &Entry| match entry {
-                Entry::Effect(effect) => Entry::Done(vec![effect.id]),
+                Entry::Effect(effect) => Entry::Done(vec![known(effect)]),
                 other => other.clone(),
             };
             let done: Vec<Entry> = batch.iter().map(settle).collect();

@@ -23,7 +23,7 @@
 use std::collections::{HashMap, VecDeque};
 
 use super::Producer;
-use super::dedupe::{Dedupe, Done, Known, Ticket, Waiters, shared_key};
+use super::dedupe::{Dedupe, Done, Known, Ticket, Waiters, known_by};
 use super::failure::{Class, Failure};
 use super::fences::Fences;
 use super::gaps::{Gaps, Stream};
@@ -137,16 +137,14 @@ impl<T> Admission<T> {
                 return None;
             }
             Known::Conflict => {
-                let text = "id_conflict: this effect id was used for another effect";
-                let failure = Failure::new(Class::Rejected, text);
-                self.answer(origin, effect.id, Err(failure));
+                self.answer(origin, effect.id, Err(conflict()));
                 return None;
             }
         };
         let (route, lane) = (effect.route.as_deref(), &effect.lane);
         match self
             .parks
-            .arrive(route, lane, effect.id, || shared_key(&effect))
+            .arrive(route, lane, effect.id, || known_by(&effect))
         {
             Found::Open => {}
             Found::Awaited { arrival } => {
@@ -349,6 +347,21 @@ impl<T> Admission<T> {
 
     /// What was let through is published, or durable.
     pub(crate) fn handle_done(&mut self, ticket: Ticket, now: BootTime) {
+        self.open_lane(ticket);
+        let waiters = self.dedupe.done(ticket, now);
+        self.answer_all(waiters, &Ok(()));
+    }
+
+    /// What was let through is kept: whoever keeps it knows it, until it is
+    /// [done](Self::handle_done_elsewhere).
+    pub(crate) fn handle_kept(&mut self, ticket: Ticket) {
+        self.open_lane(ticket);
+        let waiters = self.dedupe.forget(ticket);
+        self.answer_all(waiters, &Ok(()));
+    }
+
+    /// The lane that waits for it, if one does, goes on.
+    fn open_lane(&mut self, ticket: Ticket) {
         if let Some((route, lane)) = self.parks.handle_done(ticket) {
             let parked = None;
             self.changes.push_back(LaneChange {
@@ -357,13 +370,18 @@ impl<T> Admission<T> {
                 parked,
             });
         }
-        let waiters = self.dedupe.done(ticket, now);
-        self.answer_all(waiters, &Ok(()));
     }
 
-    /// A journal says that this was done at `at`; to be told oldest first,
-    /// before anything is submitted.
-    pub(crate) fn restore(&mut self, done: &Done<'_>, at: BootTime) {
+    /// What was let through has the id of something else that is kept.
+    pub(crate) fn handle_conflict(&mut self, ticket: Ticket) {
+        self.parks.handle_failed(ticket);
+        let waiters = self.dedupe.forget(ticket);
+        self.answer_all(waiters, &Err(conflict()));
+    }
+
+    /// What was kept, or was let through in an earlier life, was done at `at`; to
+    /// be told oldest first.
+    pub(crate) fn handle_done_elsewhere(&mut self, done: &Done, at: BootTime) {
         self.dedupe.restore(done, at);
     }
 
@@ -423,6 +441,11 @@ impl<T> Admission<T> {
             outcome,
         });
     }
+}
+
+fn conflict() -> Failure {
+    let text = "id_conflict: this effect id was used for another effect";
+    Failure::new(Class::Rejected, text)
 }
 
 #[cfg(test)]

@@ -29,9 +29,8 @@
 //! Holds 262 144 settled effects at most, about 20 MiB with both indexes; the
 //! oldest go first. Every open effect adds about 200 bytes.
 
-use std::borrow::Cow;
 use std::collections::VecDeque;
-use std::hash::{BuildHasher, DefaultHasher, Hash, Hasher, RandomState};
+use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
 
 use hashbrown::HashTable;
@@ -40,7 +39,7 @@ use uuid::Uuid;
 
 use crate::clock::BootTime;
 use crate::protocol::envelope::{Operation, SideEffect};
-use crate::protocol::id::{EffectId, IdempotencyKey};
+use crate::protocol::id::EffectId;
 
 /// How long a settled effect is remembered: well over the five minutes after
 /// which the slowest known daemon tries again.
@@ -48,9 +47,6 @@ const KEPT: Duration = Duration::from_secs(15 * 60);
 
 /// Settled effects that are remembered.
 const SETTLED_MAX: usize = 262_144;
-
-/// The namespace of the keys daemons give, so that they compare as ids do.
-const GIVEN_NAMESPACE: Uuid = Uuid::from_u128(0x91d0_44ac_7e5b_5f0d_a2c8_30ee_5b17_64d3);
 
 /// An open effect; whoever settles it says so by its ticket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -73,13 +69,14 @@ pub(super) enum Known {
     Conflict,
 }
 
-/// A publish of an earlier life.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Done<'a> {
+/// An effect that was settled elsewhere: in an earlier life, or from an outbox.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Done {
     pub id: EffectId,
-    pub key: &'a IdempotencyKey,
-    pub route: Option<&'a str>,
-    pub channel: &'a str,
+    /// As [`known_by`] says; its id, if nothing else is known.
+    pub known_by: Uuid,
+    /// As [`fingerprint`] says; 0 if it is not known.
+    pub fingerprint: u64,
 }
 
 /// Everybody who submitted one effect.
@@ -104,8 +101,8 @@ struct Record {
     id: EffectId,
     /// The id itself, if nothing else makes copies recognisable.
     key: Uuid,
-    /// Tells its bytes from others; 0 if they are not known.
-    print: u32,
+    /// 0 if its bytes are not known.
+    fingerprint: u64,
     state: State,
 }
 
@@ -174,7 +171,7 @@ impl<T> Dedupe<T> {
         {
             return Known::Conflict;
         }
-        let same_key = self.find_key(shared_key(effect));
+        let same_key = self.find_key(known_by(effect));
         let mut failed_at = None;
         for at in same_id.into_iter().chain(same_key) {
             match self.records[at].state {
@@ -204,8 +201,8 @@ impl<T> Dedupe<T> {
         });
         let record = self.insert(Record {
             id: effect.id,
-            key: shared_key(effect),
-            print: print(effect),
+            key: known_by(effect),
+            fingerprint: fingerprint(effect),
             state: State::Open { waiters },
         });
         Ticket { record, waiters }
@@ -233,13 +230,12 @@ impl<T> Dedupe<T> {
         self.settle(ticket, State::Failed { at, arrival })
     }
 
-    /// What a journal says was done at `at`, oldest first. Its bytes are not
-    /// compared.
-    pub(super) fn restore(&mut self, done: &Done<'_>, at: BootTime) {
+    /// What was settled elsewhere was done at `at`; told oldest first.
+    pub(super) fn restore(&mut self, done: &Done, at: BootTime) {
         let record = self.insert(Record {
             id: done.id,
-            key: comparable(done.key, done.route, done.channel),
-            print: 0,
+            key: done.known_by,
+            fingerprint: done.fingerprint,
             state: State::Done { at },
         });
         self.settled.push_back(record);
@@ -305,6 +301,11 @@ impl<T> Dedupe<T> {
         if let Some(arrival) = self.waiters[ticket.waiters].failed_at {
             return self.failed(ticket, arrival, now);
         }
+        self.forget(ticket)
+    }
+
+    /// Somebody else knows of an open effect from now on.
+    pub(super) fn forget(&mut self, ticket: Ticket) -> Waiters<T> {
         self.remove(ticket.record);
         self.leave(ticket)
     }
@@ -352,7 +353,7 @@ impl<T> Dedupe<T> {
 
 impl Record {
     fn is_other_than(&self, effect: &SideEffect) -> bool {
-        self.print != 0 && self.print != print(effect)
+        self.fingerprint != 0 && self.fingerprint != fingerprint(effect)
     }
 
     /// When it was settled; an open one never is swept.
@@ -380,39 +381,31 @@ fn put(
 }
 
 /// What `effect` can be recognised by under another id; else its own id.
-pub(super) fn shared_key(effect: &SideEffect) -> Uuid {
+pub(crate) fn known_by(effect: &SideEffect) -> Uuid {
     match &effect.operation {
         Operation::Publish { channel, .. } => {
-            comparable(&effect.key, effect.route.as_deref(), channel)
+            effect.key.comparable(effect.route.as_deref(), channel)
         }
         Operation::ObjectSet { .. } => effect.id.as_uuid(),
     }
 }
 
-/// A key as it is compared; a server knows a key only together with its
-/// channel, and every route has a server of its own.
-fn comparable(key: &IdempotencyKey, route: Option<&str>, channel: &str) -> Uuid {
-    let text = match (key, route) {
-        (IdempotencyKey::Uuid(id), None) => return *id,
-        (IdempotencyKey::Uuid(id), Some(_)) => Cow::from(id.to_string()),
-        (IdempotencyKey::Given(text), _) => Cow::from(&**text),
-    };
-    let name = [route.unwrap_or_default(), channel, &text].join("\0");
-    Uuid::new_v5(&GIVEN_NAMESPACE, name.as_bytes())
-}
-
-/// Tells what an effect does from what another does; never 0. One in four
-/// thousand million others looks the same: enough to catch a mistake with.
-fn print(effect: &SideEffect) -> u32 {
+/// Tells what an effect does from what another does, also after an update; never
+/// 0. One in four thousand million others looks the same: enough to catch a
+/// mistake with.
+pub(crate) fn fingerprint(effect: &SideEffect) -> u64 {
     let operation = &effect.operation;
-    let mut hasher = DefaultHasher::new();
-    effect.route.hash(&mut hasher);
-    std::mem::discriminant(operation).hash(&mut hasher);
-    operation.channel().hash(&mut hasher);
-    operation.name().hash(&mut hasher);
-    operation.body().hash(&mut hasher);
-    let [a, b, c, d, ..] = hasher.finish().to_le_bytes();
-    u32::from_le_bytes([a, b, c, d]) | 1
+    let kind = match operation {
+        Operation::Publish { .. } => 1,
+        Operation::ObjectSet { .. } => 2,
+    };
+    let route = effect.route.as_deref().unwrap_or_default();
+    let texts = [operation.channel(), operation.name(), route];
+    let names = texts.iter().fold(kind, |names, text| {
+        crc32c::crc32c_append(names, text.as_bytes())
+    });
+    let body = crc32c::crc32c(operation.body());
+    (u64::from(names) << 32 | u64::from(body)).max(1)
 }
 
 #[cfg(test)]

@@ -69,7 +69,7 @@ mod turns;
 
 pub(crate) use admission::{Admission, Admitted, Answer};
 pub(crate) use config::{Config, OnRejected};
-pub(crate) use dedupe::{Done, Ticket};
+pub(crate) use dedupe::{Done, Ticket, fingerprint, known_by};
 pub(crate) use failure::{Class, Failure, Refusal};
 pub(crate) use lane::{Effect, Outcome, Place, Producer, Settled};
 pub(crate) use lanes::{Lanes, Peer};

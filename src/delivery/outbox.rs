@@ -33,6 +33,9 @@ mod lines;
 
 use std::collections::{BTreeMap, HashMap};
 
+use uuid::Uuid;
+
+use super::dedupe::Done;
 use crate::protocol::id::{EffectId, LaneKey};
 pub(crate) use lines::Weight;
 use lines::{Lines, Slot};
@@ -142,6 +145,8 @@ pub(crate) struct Home {
     pub route: usize,
     /// Its lane there.
     pub lane: LaneKey,
+    /// What it can be recognised by under another id; else its own id.
+    pub known_by: Uuid,
     /// Tells its content from another's.
     pub fingerprint: u64,
     /// When it arrived, in milliseconds since the epoch.
@@ -152,6 +157,8 @@ pub(crate) struct Home {
 #[derive(Debug)]
 pub(crate) struct Outbox<B> {
     records: HashMap<EffectId, Record>,
+    /// Those that can be recognised under another id.
+    known_by: HashMap<Uuid, EffectId>,
     /// Those to be published, in the order of arrival.
     open: BTreeMap<u64, EffectId>,
     /// Those given up.
@@ -167,6 +174,7 @@ struct Record {
     slot: Slot,
     order: u64,
     arrived_ms: u64,
+    known_by: Uuid,
     fingerprint: u64,
     state: State,
     /// What was asked for, and is not on disk yet.
@@ -188,6 +196,7 @@ impl<B: Weight> Outbox<B> {
     pub(crate) fn new() -> Self {
         Self {
             records: HashMap::new(),
+            known_by: HashMap::new(),
             open: BTreeMap::new(),
             dead: BTreeMap::new(),
             parking: BTreeMap::new(),
@@ -208,15 +217,17 @@ impl<B: Weight> Outbox<B> {
         }
     }
 
-    /// What is known of the effect `id`.
-    pub(crate) fn look_up(&self, id: EffectId, fingerprint: u64) -> Known {
-        let Some(record) = self.records.get(&id) else {
-            return Known::No;
-        };
-        match record.state {
-            _ if record.fingerprint != fingerprint => Known::Conflict,
-            State::Writing => Known::Writing,
-            State::Waiting | State::Loaded | State::Dead => Known::Kept,
+    /// What is known of an effect: by its id, and by what else names it.
+    pub(crate) fn look_up(&self, effect: &Done) -> Known {
+        let same_id = self.records.get(&effect.id);
+        if same_id.is_some_and(|record| record.fingerprint != effect.fingerprint) {
+            return Known::Conflict;
+        }
+        let same_key = || self.records.get(self.known_by.get(&effect.known_by)?);
+        match same_id.or_else(same_key).map(|record| record.state) {
+            None => Known::No,
+            Some(State::Writing) => Known::Writing,
+            Some(State::Waiting | State::Loaded | State::Dead) => Known::Kept,
         }
     }
 
@@ -265,9 +276,9 @@ impl<B: Weight> Outbox<B> {
         self.lines.push(self.records[&id].slot, order, id, None);
     }
 
-    /// It was published.
-    pub(crate) fn handle_published(&mut self, id: EffectId) {
-        self.forget(id);
+    /// It was published; returns how it is recognised from now on.
+    pub(crate) fn handle_published(&mut self, id: EffectId) -> Option<Done> {
+        self.forget(id)
     }
 
     /// It was given up; whether it was there.
@@ -379,14 +390,15 @@ impl<B: Weight> Outbox<B> {
         record.is_some_and(|record| record.wish.is_some())
     }
 
-    /// What was wished is on disk, and happens.
-    pub(crate) fn handle_granted(&mut self, id: EffectId) {
-        match self.end_wish(id) {
-            Some(Wish::Requeue) => self.requeue(id),
-            Some(Wish::Drop) => self.forget(id),
-            Some(Wish::Resume) => self.unpark(id),
-            None => {}
+    /// What was wished is on disk, and happens. Returns what was dropped: it
+    /// counts as done.
+    pub(crate) fn handle_granted(&mut self, id: EffectId) -> Option<Done> {
+        match self.end_wish(id)? {
+            Wish::Requeue => self.requeue(id),
+            Wish::Drop => return self.forget(id),
+            Wish::Resume => self.unpark(id),
         }
+        None
     }
 
     /// It is not: everything is as it was.
@@ -486,20 +498,25 @@ impl<B: Weight> Outbox<B> {
             slot,
             order,
             arrived_ms: home.arrived_ms,
+            known_by: home.known_by,
             fingerprint: home.fingerprint,
             state,
             wish: None,
             parks: false,
         };
         self.records.insert(id, record);
+        if home.known_by != id.as_uuid() {
+            self.known_by.insert(home.known_by, id);
+        }
         order
     }
 
-    fn forget(&mut self, id: EffectId) {
+    fn forget(&mut self, id: EffectId) -> Option<Done> {
         self.unpark(id);
-        let Some(record) = self.records.remove(&id) else {
-            return;
-        };
+        let record = self.records.remove(&id)?;
+        if self.known_by.get(&record.known_by) == Some(&id) {
+            self.known_by.remove(&record.known_by);
+        }
         match record.state {
             State::Loaded => self.lines.unload(record.slot),
             State::Waiting => self.lines.remove(record.slot, id),
@@ -509,6 +526,11 @@ impl<B: Weight> Outbox<B> {
         self.open.remove(&record.order);
         self.dead.remove(&record.order);
         self.lines.release(record.slot);
+        Some(Done {
+            id,
+            known_by: record.known_by,
+            fingerprint: record.fingerprint,
+        })
     }
 }
 

@@ -13,8 +13,9 @@ pub enum Entry {
     /// An effect that is to be published. One whose id is open or
     /// dead-lettered here already is not taken a second time.
     Effect(Effect),
-    /// These effects are settled; nothing of them is kept but their ids.
-    Done(Vec<EffectId>),
+    /// These effects are settled; nothing of them is kept but how they are
+    /// recognised if they come again.
+    Done(Vec<Settled>),
     /// This effect was given up: it waits, whole, for an operator.
     Failed(EffectId, DeadLetter),
     /// A dead letter is open again, with its place, route, key and bytes.
@@ -49,6 +50,29 @@ pub struct Effect {
     pub arrived_ms: u64,
     /// What to do; the bytes come back as they are.
     pub operation: Operation,
+}
+
+/// How an effect that is settled is recognised if it comes again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Settled {
+    /// The daemon's name for it.
+    pub id: EffectId,
+    /// What names it under another id; its own id if nothing does, or nobody
+    /// knows.
+    pub known_by: Uuid,
+    /// As it was given with the effect; 0 if nobody knows.
+    pub fingerprint: u64,
+}
+
+impl From<EffectId> for Settled {
+    /// Of which no more is known.
+    fn from(id: EffectId) -> Self {
+        Self {
+            id,
+            known_by: id.as_uuid(),
+            fingerprint: 0,
+        }
+    }
 }
 
 /// Why an effect was given up.
@@ -87,6 +111,8 @@ pub struct Live {
     pub route: Option<Box<str>>,
     /// What makes copies of it recognisable.
     pub key: IdempotencyKey,
+    /// What names it under another id; its own id if nothing does.
+    pub known_by: Uuid,
     /// Its place in the order of arrival; unique, and never changes.
     pub n: u64,
     /// The number of the record that holds it now.
@@ -104,8 +130,8 @@ pub struct Live {
 /// An effect that was settled not long ago.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Done {
-    /// The daemon's name for it.
-    pub id: EffectId,
+    /// Which, and how it is recognised.
+    pub settled: Settled,
     /// When it was settled, in milliseconds since the epoch.
     pub at_ms: u64,
 }

@@ -17,7 +17,7 @@ use hashbrown::{HashMap, HashSet};
 use slab::Slab;
 use uuid::Uuid;
 
-use super::entry::{DeadLetter, Done, Live, State};
+use super::entry::{DeadLetter, Done, Live, Settled, State};
 use super::record::Payload;
 use super::scan::Found;
 use crate::protocol::id::{EffectId, LaneKey};
@@ -42,7 +42,8 @@ pub(super) struct Held {
 }
 
 #[derive(Debug, Clone, Copy)]
-struct Settled {
+struct Past {
+    settled: Settled,
     at_ms: u64,
     /// Tells a copy from a new effect; `None` if it was never seen.
     n: Option<u64>,
@@ -116,7 +117,7 @@ impl Unsettled {
 pub(super) struct Fold {
     pub(super) live: Unsettled,
     pub(super) notes: HashMap<Uuid, (Box<str>, Place)>,
-    done: HashMap<EffectId, Settled>,
+    done: HashMap<EffectId, Past>,
     /// Failures whose effect comes only now: it was copied, they were not yet.
     early: HashMap<EffectId, Early>,
     /// Effects settled before this are not remembered.
@@ -155,14 +156,15 @@ impl Fold {
                         fingerprint: effect.fingerprint,
                         arrived_ms: t,
                         bytes: effect.bytes(),
+                        known_by: effect.known_by(id),
                         key: effect.key,
                         state: State::Open,
                     };
                     self.open(live, place);
                 }
             }
-            Payload::Done(ids) => ids.into_iter().for_each(|id| self.settle(id, t, seq)),
-            Payload::Discard => self.settle(id, t, seq),
+            Payload::Done(done) => done.into_iter().for_each(|done| self.settle(done, t, seq)),
+            Payload::Discard => self.settle(id.into(), t, seq),
             Payload::Failed(letter) => self.fail(id, Early { letter, place, seq }),
             Payload::Requeue => self.requeue(id),
             Payload::Note(text) if text.is_empty() => _ = self.notes.remove(&found.frame.id),
@@ -210,14 +212,32 @@ impl Fold {
         });
     }
 
-    fn settle(&mut self, id: EffectId, at_ms: u64, seq: u64) {
+    fn settle(&mut self, mut settled: Settled, at_ms: u64, seq: u64) {
+        let id = settled.id;
         let held = self.live.remove(id);
         self.early.remove(&id);
-        if self.done_since_ms <= at_ms {
-            let n = held.map(|held| held.live.n);
-            let n = n.or_else(|| self.done.get(&id).and_then(|done| done.n));
-            self.done.insert(id, Settled { at_ms, n, seq });
+        if at_ms < self.done_since_ms {
+            return;
         }
+        let before = self.done.get(&id);
+        let (n, known) = match &held {
+            Some(Held { live, .. }) => (Some(live.n), Some((live.known_by, live.fingerprint))),
+            None => (
+                before.and_then(|past| past.n),
+                before.map(|past| (past.settled.known_by, past.settled.fingerprint)),
+            ),
+        };
+        if let Some(known) = known.filter(|_| settled.fingerprint == 0) {
+            // Its record says no more than its id.
+            (settled.known_by, settled.fingerprint) = known;
+        }
+        let past = Past {
+            settled,
+            at_ms,
+            n,
+            seq,
+        };
+        self.done.insert(id, past);
     }
 
     fn fail(&mut self, id: EffectId, failure: Early) {
@@ -243,12 +263,12 @@ impl Fold {
             .done
             .iter()
             .filter(|(id, _)| !self.live.contains(**id))
-            .map(|(&id, settled)| {
-                let at_ms = settled.at_ms;
-                (settled.seq, Done { id, at_ms })
+            .map(|(_, past)| {
+                let (settled, at_ms) = (past.settled, past.at_ms);
+                (past.seq, Done { settled, at_ms })
             })
             .collect();
-        done.sort_unstable_by_key(|(seq, done)| (*seq, done.id));
+        done.sort_unstable_by_key(|(seq, done)| (*seq, done.settled.id));
         let skipped = done.len().saturating_sub(most);
         done.into_iter()
             .skip(skipped)

@@ -78,7 +78,9 @@ use tokio::sync::watch;
 use tracing::{error, info};
 
 pub use config::{Config, OnFailure, Sync};
-pub use entry::{DeadLetter, Done, Effect, Entry, Live, Note, ReadBack, Recovered, State, Stored};
+pub use entry::{
+    DeadLetter, Done, Effect, Entry, Live, Note, ReadBack, Recovered, Settled, State, Stored,
+};
 pub use error::{Closed, OpenError, TryAppendError, Unreadable, Unrecorded};
 pub use handle::{Appended, Journal, Receipt, Round};
 pub use look::Look;

@@ -1,6 +1,6 @@
 //! The names things go by on their way through the chain.
 
-use std::borrow::Borrow;
+use std::borrow::{Borrow, Cow};
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -91,6 +91,10 @@ impl fmt::Display for LaneKey {
     }
 }
 
+/// The namespace of the keys daemons give, so that they compare as ids do.
+/// Journals hold what comes of it: it never changes.
+const GIVEN_NAMESPACE: Uuid = Uuid::from_u128(0x91d0_44ac_7e5b_5f0d_a2c8_30ee_5b17_64d3);
+
 /// What makes two copies of one message the same message.
 ///
 /// It goes to Ably as the message id, and never changes over retries.
@@ -103,6 +107,19 @@ pub enum IdempotencyKey {
 }
 
 impl IdempotencyKey {
+    /// The key as it is compared; a server knows a key only together with its
+    /// channel, and every route has a server of its own.
+    #[must_use]
+    pub fn comparable(&self, route: Option<&str>, channel: &str) -> Uuid {
+        let text = match (self, route) {
+            (Self::Uuid(id), None) => return *id,
+            (Self::Uuid(id), Some(_)) => Cow::from(id.to_string()),
+            (Self::Given(text), _) => Cow::from(&**text),
+        };
+        let name = [route.unwrap_or_default(), channel, &text].join("\0");
+        Uuid::new_v5(&GIVEN_NAMESPACE, name.as_bytes())
+    }
+
     /// Its length as text.
     #[must_use]
     #[expect(clippy::len_without_is_empty, reason = "no key is empty")]

@@ -11,6 +11,7 @@ mod crash;
 mod delivery;
 mod full;
 mod inbox;
+mod known;
 mod metrics;
 mod odd_files;
 mod odd_journal;

@@ -47,7 +47,7 @@ async fn a_journal_of_another_hand_is_read_to_the_byte() {
         (13, 13)
     );
     assert_eq!(recovered.report.durable_seq, 12);
-    let done: Vec<_> = recovered.done.iter().map(|done| done.id).collect();
+    let done: Vec<_> = recovered.done.iter().map(|done| done.settled.id).collect();
     assert_eq!(done, [id(4), id(5), id(6)]);
     assert_eq!(&*recovered.notes[0].text, "seen 12");
 

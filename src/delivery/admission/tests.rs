@@ -6,7 +6,7 @@ use bytes::Bytes;
 use uuid::Uuid;
 
 use super::*;
-use crate::delivery::{Config, Lanes, Peer};
+use crate::delivery::{Config, Lanes, Peer, fingerprint, known_by};
 use crate::protocol::envelope::Operation;
 use crate::protocol::id::{IdempotencyKey, LaneKey};
 
@@ -204,15 +204,52 @@ fn what_failed_for_good_shuts_no_gate() {
 fn what_a_journal_restored_is_answered_at_once() {
     let mut story = Story::new();
     let known = message(1, 1);
-    let done = Done {
-        id: known.id,
-        key: &known.key,
-        route: None,
-        channel: "c",
-    };
-    story.admission.restore(&done, story.boot_time);
+    let done = done(&known);
+    story
+        .admission
+        .handle_done_elsewhere(&done, story.boot_time);
     story.submit(message(2, 1), A, 'a');
     story.expect(&[('a', 2, "ok")]);
+}
+
+fn done(effect: &SideEffect) -> Done {
+    Done {
+        id: effect.id,
+        known_by: known_by(effect),
+        fingerprint: fingerprint(effect),
+    }
+}
+
+#[test]
+fn what_is_kept_is_acked_and_left_to_its_keeper_until_it_is_published() {
+    let mut story = Story::new();
+    let now = story.boot_time;
+    let admit = |story: &mut Story, n| story.admission.handle_submit(message(n, 1), A, 'a', now);
+    let kept = admit(&mut story, 1).expect("it is new");
+    assert!(admit(&mut story, 2).is_none(), "it is joined");
+    story.admission.handle_kept(kept.ticket);
+    story.expect(&[('a', 1, "ok"), ('a', 2, "ok")]);
+    let again = admit(&mut story, 3).expect("its keeper knows");
+    story.admission.handle_kept(again.ticket);
+    story.expect(&[('a', 3, "ok")]);
+    let published = now.after(Duration::from_secs(20 * 60));
+    let done = done(&message(1, 1));
+    story.admission.handle_done_elsewhere(&done, published);
+    story.boot_time = published.after(Duration::from_secs(14 * 60));
+    story.submit(message(4, 1), A, 'a');
+    story.expect(&[('a', 4, "ok")]);
+}
+
+#[test]
+fn what_has_the_id_of_something_kept_is_a_conflict_and_leaves_no_trace() {
+    let mut story = Story::new();
+    let now = story.boot_time;
+    let admitted = story.admission.handle_submit(message(1, 2), A, 'a', now);
+    let ticket = admitted.expect("only its keeper knows").ticket;
+    story.admission.handle_conflict(ticket);
+    story.expect(&[('a', 1, "rejected: id_conflict")]);
+    let right = story.admission.handle_submit(message(1, 1), A, 'a', now);
+    assert!(right.is_some(), "its keeper is asked");
 }
 
 #[test]

@@ -3,7 +3,7 @@ mod model;
 use bytes::Bytes;
 
 use super::*;
-use crate::protocol::id::LaneKey;
+use crate::protocol::id::{IdempotencyKey, LaneKey};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -177,13 +177,12 @@ fn the_oldest_are_forgotten_first_and_open_ones_never() {
 fn what_a_journal_says_is_done_is_done() {
     let mut dedupe = Dedupe::<u32>::new();
     let now = BootTime::default().after(MINUTE);
-    let key = IdempotencyKey::Given("k".into());
     for (n, minutes) in [(1, 20), (2, 10)] {
+        let effect = given(n, "k", "a");
         let done = Done {
-            id: id(n),
-            key: &key,
-            route: None,
-            channel: "c",
+            id: effect.id,
+            known_by: known_by(&effect),
+            fingerprint: 0,
         };
         dedupe.restore(&done, now.before(minutes * MINUTE));
     }
@@ -191,4 +190,24 @@ fn what_a_journal_says_is_done_is_done() {
     assert_eq!(dedupe.look_up(&effect(1, "any"), now), unknown);
     assert_eq!(dedupe.look_up(&effect(2, "any"), now), Known::Done);
     assert_eq!(dedupe.look_up(&given(3, "k", "any"), now), Known::Done);
+}
+
+#[test]
+fn what_was_done_elsewhere_is_compared_by_its_bytes_if_they_are_known() {
+    let mut dedupe = Dedupe::<u32>::new();
+    let now = BootTime::default();
+    let done = effect(1, "a");
+    let done = Done {
+        id: done.id,
+        known_by: known_by(&done),
+        fingerprint: fingerprint(&done),
+    };
+    dedupe.restore(&done, now);
+    assert_eq!(dedupe.look_up(&effect(1, "a"), now), Known::Done);
+    assert_eq!(dedupe.look_up(&effect(1, "b"), now), Known::Conflict);
+}
+
+#[test]
+fn a_remembered_effect_takes_no_more_room_than_is_said() {
+    assert!(size_of::<Record>() <= 64);
 }

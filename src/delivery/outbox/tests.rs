@@ -22,17 +22,27 @@ fn id(n: u32) -> EffectId {
     EffectId::from_bytes(bytes)
 }
 
-fn home(lane: u8) -> Home {
+fn home(lane: u8, n: u32) -> Home {
     Home {
         route: 0,
         lane: LaneKey::new(lane.to_string()),
+        known_by: id(n).as_uuid(),
         fingerprint: 7,
         arrived_ms: 1,
     }
 }
 
+/// Effect `n`, which is known by the id of effect `key`.
+fn effect(n: u32, key: u32, fingerprint: u64) -> Done {
+    Done {
+        id: id(n),
+        known_by: id(key).as_uuid(),
+        fingerprint,
+    }
+}
+
 fn record(outbox: &mut Outbox<Body>, lane: u8, n: u32, bytes: usize) {
-    outbox.handle_offered(id(n), home(lane));
+    outbox.handle_offered(id(n), home(lane, n));
     outbox.handle_recorded(id(n), Body(bytes));
 }
 
@@ -76,11 +86,11 @@ fn a_million_waiting_effects_are_no_million_bodies() {
 #[test]
 fn nothing_leaves_before_it_is_on_disk_and_what_never_gets_there_is_forgotten() {
     let mut outbox = Outbox::<Body>::new();
-    outbox.handle_offered(id(1), home(1));
-    assert_eq!(outbox.look_up(id(1), 7), Known::Writing);
+    outbox.handle_offered(id(1), home(1, 1));
+    assert_eq!(outbox.look_up(&effect(1, 1, 7)), Known::Writing);
     assert_eq!(outbox.poll_load(0, true), None);
     outbox.handle_unrecorded(id(1));
-    assert_eq!(outbox.look_up(id(1), 7), Known::No);
+    assert_eq!(outbox.look_up(&effect(1, 1, 7)), Known::No);
     assert_eq!(outbox.backlog(), Backlog::default());
 }
 
@@ -88,7 +98,7 @@ fn nothing_leaves_before_it_is_on_disk_and_what_never_gets_there_is_forgotten() 
 fn a_lane_is_being_written_until_its_last_effect_is_recorded_or_is_not() {
     let mut outbox = Outbox::<Body>::new();
     let lane = LaneKey::new("1");
-    (1..=2).for_each(|n| outbox.handle_offered(id(n), home(1)));
+    (1..=2).for_each(|n| outbox.handle_offered(id(n), home(1, n)));
     outbox.handle_recorded(id(1), Body(1));
     outbox.handle_published(id(1));
     assert!(outbox.is_writing(0, &lane), "the second still is");
@@ -104,11 +114,30 @@ fn a_lane_is_being_written_until_its_last_effect_is_recorded_or_is_not() {
 fn an_id_is_recognised_for_as_long_as_it_is_kept() {
     let mut outbox = Outbox::<Body>::new();
     record(&mut outbox, 1, 1, 1);
-    assert_eq!(outbox.look_up(id(1), 7), Known::Kept);
-    assert_eq!(outbox.look_up(id(1), 8), Known::Conflict);
+    assert_eq!(outbox.look_up(&effect(1, 1, 7)), Known::Kept);
+    assert_eq!(outbox.look_up(&effect(1, 1, 8)), Known::Conflict);
     assert_eq!(loads(&mut outbox, true), [id(1)]);
     outbox.handle_published(id(1));
-    assert_eq!(outbox.look_up(id(1), 7), Known::No);
+    assert_eq!(outbox.look_up(&effect(1, 1, 7)), Known::No);
+}
+
+#[test]
+fn what_is_kept_is_recognised_under_another_id_until_it_is_published() {
+    let mut outbox = Outbox::<Body>::new();
+    outbox.handle_restored(id(1), home(1, 100), false);
+    outbox.handle_restored(id(2), home(1, 200), true);
+    record(&mut outbox, 1, 3, 1);
+    for (n, key) in [(11, 100), (12, 200), (13, 3)] {
+        let known = outbox.look_up(&effect(n, key, 8));
+        let expected = if key == 3 { Known::No } else { Known::Kept };
+        assert_eq!(known, expected, "{n}, whose bytes may differ");
+    }
+    assert_eq!(outbox.handle_published(id(1)), Some(effect(1, 100, 7)));
+    assert_eq!(outbox.look_up(&effect(11, 100, 7)), Known::No);
+    assert_eq!(outbox.handle_wish(id(2), Wish::Drop), Ok(()));
+    assert_eq!(outbox.handle_granted(id(2)), Some(effect(2, 200, 7)));
+    assert_eq!(outbox.look_up(&effect(12, 200, 7)), Known::No);
+    assert!(outbox.known_by.is_empty());
 }
 
 #[test]
@@ -154,7 +183,7 @@ fn what_is_dropped_is_gone_once_that_is_granted_unless_it_is_with_the_lanes() {
     (0..66).for_each(|n| record(&mut outbox, 1, n, 1));
     assert_eq!(loads(&mut outbox, true).len(), 64);
     assert_eq!(outbox.handle_wish(id(65), Wish::Drop), Ok(()));
-    assert_eq!(outbox.look_up(id(65), 7), Known::Kept);
+    assert_eq!(outbox.look_up(&effect(65, 65, 7)), Known::Kept);
     outbox.handle_granted(id(65));
     let again = outbox.handle_wish(id(65), Wish::Drop);
     assert_eq!(again, Err(Unable::Unknown));
@@ -163,7 +192,7 @@ fn what_is_dropped_is_gone_once_that_is_granted_unless_it_is_with_the_lanes() {
     outbox.handle_dead(id(1));
     assert_eq!(outbox.handle_wish(id(1), Wish::Drop), Ok(()));
     outbox.handle_granted(id(1));
-    assert_eq!(outbox.look_up(id(1), 7), Known::No);
+    assert_eq!(outbox.look_up(&effect(1, 1, 7)), Known::No);
 }
 
 #[test]
@@ -210,8 +239,8 @@ fn a_lane_with_nothing_but_dead_letters_is_not_counted() {
     (0..2).for_each(|n| assert!(outbox.handle_dead(id(n))));
     outbox.handle_published(id(2));
     assert_eq!(outbox.backlog().lanes, 1);
-    outbox.handle_restored(id(9), home(9), true);
-    outbox.handle_offered(id(10), home(10));
+    outbox.handle_restored(id(9), home(9, 9), true);
+    outbox.handle_offered(id(10), home(10, 10));
     assert_eq!(outbox.backlog().lanes, 2);
     outbox.handle_unrecorded(id(10));
     assert_eq!(outbox.backlog().lanes, 1);

@@ -112,7 +112,9 @@ impl Dispatcher {
         let is_kept = matches!(offer, Offer::Taken | Offer::Kept(_));
         match offer {
             Offer::Taken => {}
+            // Also under this id it is known now.
             Offer::Kept(ticket) => self.admission.handle_done(ticket, now),
+            Offer::Conflict(ticket) => self.admission.handle_conflict(ticket),
             Offer::Direct(admitted) => self.deliver(admitted, route),
             Offer::Refused(admitted, failure) => {
                 self.admission.handle_refused(admitted, failure, now);

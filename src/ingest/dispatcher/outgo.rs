@@ -37,7 +37,7 @@ impl Dispatcher {
                         self.admission.handle_settled(settled, boot_time);
                     }
                     (None, Some(keeper)) => {
-                        keeper.handle_settled(&settled);
+                        keeper.handle_settled(&settled, &mut self.admission);
                         has_settled = true;
                     }
                     (None, None) => {}

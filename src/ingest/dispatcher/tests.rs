@@ -4,7 +4,7 @@ use bytes::Bytes;
 use uuid::Uuid;
 
 use super::played::{Played, Time};
-use crate::delivery::Class;
+use crate::delivery::{Class, Peer};
 use crate::journal::played::{Lying, Played as Writer};
 use crate::journal::{self, OnFailure, Sync};
 use crate::protocol::envelope::{Operation, SideEffect};
@@ -70,6 +70,18 @@ impl Story {
         self.falco.hear(&self.time);
     }
 
+    /// The transport accepts what goes out, if anything does.
+    fn accept(&mut self) -> bool {
+        for way in 0..self.falco.ways() {
+            let request = self.falco.request(&self.time, way);
+            if let Some(id) = request.map(|request| request.id) {
+                self.falco.answer(&self.time, (way, id), None);
+                return true;
+            }
+        }
+        false
+    }
+
     fn pass_until(&mut self, mut is_so: impl FnMut(&mut Self) -> bool) {
         for _ in 0..1000 {
             if is_so(self) {
@@ -104,4 +116,30 @@ fn nothing_is_kept_behind_what_fails_because_falco_stops() {
         let class = outcome.expect_err("the first is not published").class;
         assert_eq!(class, Class::ShuttingDown, "{id}");
     }
+}
+
+#[test]
+fn what_was_kept_for_long_is_known_for_a_quarter_of_an_hour_after_it_is_published() {
+    let mut story = Story::new();
+    story
+        .falco
+        .submit(&story.time, DAEMON, vec![effect(1), effect(2)]);
+    story.falco.advance(&story.time);
+    story.pass_until(|story| story.falco.acks().len() == 2);
+    story.now += Duration::from_secs(20 * 60);
+    story.pass();
+
+    let (batches, window) = (false, 8);
+    for way in 0..story.falco.ways() {
+        story.falco.link(way, Peer { batches, window });
+    }
+    story.pass_until(|story| !story.accept() && story.falco.is_drained());
+    story.now += Duration::from_secs(14 * 60);
+    story.pass();
+    let again = vec![effect(1), effect(2)];
+    story.falco.submit(&story.time, DAEMON, again);
+    story.falco.advance(&story.time);
+
+    story.pass_until(|story| story.falco.acks().len() == 2);
+    assert!(story.falco.is_drained(), "it is published, and not again");
 }

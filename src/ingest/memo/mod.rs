@@ -29,7 +29,7 @@ use uuid::Uuid;
 use crate::clock::BootTime;
 use crate::delivery::{Admission, Done, Request, RequestId, digest, listed};
 use crate::failpoint::{self, Point};
-use crate::protocol::id::{EffectId, IdempotencyKey};
+use crate::protocol::id::EffectId;
 
 use record::{Noted, accepted, sent};
 
@@ -68,11 +68,10 @@ impl Batch {
         for entry in &self.entries {
             let done = Done {
                 id: entry.id,
-                key: &IdempotencyKey::Uuid(entry.id.as_uuid()),
-                route: None,
-                channel: "",
+                known_by: entry.id.as_uuid(),
+                fingerprint: 0,
             };
-            admission.restore(&done, self.at);
+            admission.handle_done_elsewhere(&done, self.at);
         }
     }
 }

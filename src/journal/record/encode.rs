@@ -6,7 +6,7 @@ use serde::de::IgnoredAny;
 use uuid::Uuid;
 
 use super::{IDS_MAX, Kind, MAGIC, Q, Salt, TRAILER, TRAILER_OPENING};
-use crate::journal::entry::{DeadLetter, Effect};
+use crate::journal::entry::{DeadLetter, Effect, Settled};
 use crate::protocol::envelope::Operation;
 use crate::protocol::id::{EffectId, IdempotencyKey};
 
@@ -39,7 +39,7 @@ pub(in crate::journal) enum Body<'a> {
         n: u64,
     },
     /// One to 64 of them.
-    Done(&'a [EffectId]),
+    Done(&'a [Settled]),
     Failed(EffectId, &'a DeadLetter),
     Requeue(EffectId),
     Discard(EffectId),
@@ -64,7 +64,7 @@ impl Body<'_> {
         match self {
             Self::Header { segment, .. } => *segment,
             Self::Effect { draft, .. } => draft.id.as_uuid(),
-            Self::Done(ids) => ids.first().map_or(Uuid::nil(), EffectId::as_uuid),
+            Self::Done(done) => done.first().map_or(Uuid::nil(), |done| done.id.as_uuid()),
             Self::Failed(id, _) | Self::Requeue(id) | Self::Discard(id) => id.as_uuid(),
             Self::Note(id, _) => *id,
             Self::Close => Uuid::nil(),
@@ -153,12 +153,10 @@ fn put_fields(out: &mut Vec<u8>, salt: Salt, durable: Option<u64>, now_ms: u64, 
             put_times(out, now_ms, durable);
             put_text_field(out, "fmt", "falco-journal");
         }
-        Body::Done(ids) => {
-            debug_assert!((1..=IDS_MAX).contains(&ids.len()));
+        Body::Done(done) => {
+            debug_assert!((1..=IDS_MAX).contains(&done.len()));
             put_times(out, now_ms, durable);
-            if 1 < ids.len() {
-                put_ids(out, ids);
-            }
+            put_done(out, done);
         }
         Body::Failed(_, letter) => {
             put_times(out, letter.at_ms, durable);
@@ -244,14 +242,32 @@ fn put_durable(out: &mut Vec<u8>, durable: Option<u64>) {
     }
 }
 
-fn put_ids(out: &mut Vec<u8>, ids: &[EffectId]) {
-    out.extend_from_slice(br#","ids":["#);
-    for (at, id) in ids.iter().enumerate() {
-        out.extend_from_slice(if at == 0 { b"\"" } else { b",\"" });
-        put_uuid(out, id.as_uuid());
+fn put_done(out: &mut Vec<u8>, done: &[Settled]) {
+    if 1 < done.len() {
+        out.extend_from_slice(br#","ids":["#);
+        for (at, done) in done.iter().enumerate() {
+            out.extend_from_slice(if at == 0 { b"\"" } else { b",\"" });
+            put_uuid(out, done.id.as_uuid());
+            out.push(b'"');
+        }
+        out.push(b']');
+    }
+    if done.iter().any(|done| done.fingerprint != 0) {
+        out.extend_from_slice(br#","h":""#);
+        for done in done {
+            put_hex(out, done.fingerprint, 16);
+        }
         out.push(b'"');
     }
-    out.push(b']');
+    if done.iter().any(|done| done.known_by != done.id.as_uuid()) {
+        out.extend_from_slice(br#","ku":""#);
+        for done in done {
+            let (high, low) = done.known_by.as_u64_pair();
+            put_hex(out, high, 16);
+            put_hex(out, low, 16);
+        }
+        out.push(b'"');
+    }
 }
 
 fn put_name(out: &mut Vec<u8>, name: &str) {

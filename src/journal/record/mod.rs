@@ -23,7 +23,7 @@
 //! |---|---|---|
 //! | `H` header | the segment | `salt` 16 hex, `pq` 16 hex: the number before the segment, `pc` 8 hex: that record's `c`, `t`, `s`, `fmt` |
 //! | `E` effect | the effect | `l` lane, `n`, `t` arrival, `s`?, `r`? route, `h` 16 hex fingerprint, `ku` UUID or `kg` text: the key if it is not the id, `ch`, `ev` or `ob`: event, or key of an object set, `p` or `pb` |
-//! | `D` done | the effect, or the first | `t`, `s`?, `ids`? all of them if there are more than one, at most 64 |
+//! | `D` done | the effect, or the first | `t`, `s`?, `ids`? all of them if there are more than one, at most 64, `h`? 16 hex for each, `ku`? 32 hex for each |
 //! | `F` failed | the effect | `t`, `s`?, `cls`: its class, with `,parks` behind it if its lane waits for it, `code`?, `att`, `err` |
 //! | `R` operator | the effect | `t`, `s`?, `op`: `requeue` or `discard` |
 //! | `X` note | its subject | `t`, `s`?, `note` |
@@ -35,6 +35,10 @@
 //! - `n`: the number the effect was first written under. It survives copies, so
 //!   that it orders a lane for ever.
 //! - `t`: milliseconds since the epoch.
+//! - `h` and `ku` of a `D`, without anything between one effect's digits and the
+//!   next's: how it is recognised if it comes again. `h` is that of its `E`, or
+//!   zeros; `ku` is the UUID by which it is known under another id, or its id.
+//!   Neither is there if it would say nothing.
 //! - `p`: the payload as it is, if it is JSON without an LF; else `pb`, its
 //!   base64. Either gives back the very bytes.
 //!

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use uuid::Uuid;
 
 use super::{Frame, ID, IDS_MAX, Kind, TRAILER, hex};
-use crate::journal::entry::{DeadLetter, Effect};
+use crate::journal::entry::{DeadLetter, Effect, Settled};
 use crate::protocol::envelope::Operation;
 use crate::protocol::id::{EffectId, IdempotencyKey, LaneKey};
 
@@ -28,7 +28,7 @@ pub(in crate::journal) struct Record<'a> {
 pub(in crate::journal) enum Payload<'a> {
     Header { prev_last: u64, prev_crc: u32 },
     Effect(StoredEffect<'a>),
-    Done(Vec<EffectId>),
+    Done(Vec<Settled>),
     Failed(DeadLetter),
     Requeue,
     Discard,
@@ -59,6 +59,14 @@ impl StoredEffect<'_> {
         }
         let padding = self.body.iter().rev().take_while(|b| **b == b'=').count();
         (self.body.len() / 4 * 3).saturating_sub(padding)
+    }
+
+    /// What names the effect `id` under another id; its own if nothing does.
+    pub(in crate::journal) fn known_by(&self, id: EffectId) -> Uuid {
+        if self.is_object {
+            return id.as_uuid();
+        }
+        self.key.comparable(self.route.as_deref(), &self.channel)
     }
 
     /// The whole effect, with its payload's very bytes.
@@ -185,12 +193,24 @@ fn effect<'a>(fields: &mut Fields<'a>, id: Uuid) -> Option<Record<'a>> {
 
 fn done<'a>(fields: &mut Fields<'a>, id: Uuid) -> Option<Record<'a>> {
     let (t, durable) = fields.times()?;
-    let ids = if fields.name("ids") {
+    let mut done = if fields.name("ids") {
         fields.ids()?
     } else {
-        vec![EffectId::from(id)]
+        vec![EffectId::from(id).into()]
     };
-    let payload = Payload::Done(ids);
+    if fields.name("h") {
+        let digits = fields.digits(16 * done.len())?;
+        for (done, digits) in done.iter_mut().zip(digits.chunks(16)) {
+            done.fingerprint = hex(digits)?;
+        }
+    }
+    if fields.name("ku") {
+        let digits = fields.digits(32 * done.len())?;
+        for (done, digits) in done.iter_mut().zip(digits.chunks(32)) {
+            done.known_by = Uuid::from_u64_pair(hex(&digits[..16])?, hex(&digits[16..])?);
+        }
+    }
+    let payload = Payload::Done(done);
     Some(Record {
         durable,
         t,
@@ -277,9 +297,14 @@ impl<'a> Fields<'a> {
         if !self.name(name) {
             return None;
         }
-        let (quoted, rest) = self.0.split_at_checked(digits + 2)?;
+        hex(self.digits(digits)?)
+    }
+
+    /// A string of so many bytes, none of which is escaped.
+    fn digits(&mut self, count: usize) -> Option<&'a [u8]> {
+        let (quoted, rest) = self.0.split_at_checked(count + 2)?;
         self.0 = rest;
-        hex(quoted.strip_prefix(b"\"")?.strip_suffix(b"\"")?)
+        quoted.strip_prefix(b"\"")?.strip_suffix(b"\"")
     }
 
     fn text_field(&mut self, name: &str) -> Option<Cow<'a, str>> {
@@ -316,11 +341,11 @@ impl<'a> Fields<'a> {
         Uuid::try_parse_ascii(quoted.strip_prefix(b"\"")?.strip_suffix(b"\"")?).ok()
     }
 
-    fn ids(&mut self) -> Option<Vec<EffectId>> {
+    fn ids(&mut self) -> Option<Vec<Settled>> {
         let mut ids = Vec::new();
         self.0 = self.0.strip_prefix(b"[")?;
         loop {
-            ids.push(self.uuid()?.into());
+            ids.push(EffectId::from(self.uuid()?).into());
             if let Some(rest) = self.0.strip_prefix(b"]") {
                 self.0 = rest;
                 return (ids.len() <= IDS_MAX).then_some(ids);

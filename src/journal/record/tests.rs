@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use uuid::Uuid;
 
 use super::*;
-use crate::journal::entry::{DeadLetter, Effect};
+use crate::journal::entry::{DeadLetter, Effect, Settled};
 use crate::protocol::envelope::Operation;
 use crate::protocol::id::{EffectId, IdempotencyKey, LaneKey};
 
@@ -184,6 +184,42 @@ prop_compose! {
     }
 }
 
+fn settled() -> impl Strategy<Value = Settled> {
+    let known_by = proptest::option::of(any::<u128>());
+    let fingerprint = prop_oneof![Just(0), any::<u64>()];
+    (any::<u128>(), known_by, fingerprint).prop_map(|(id, known_by, fingerprint)| Settled {
+        id: Uuid::from_u128(id).into(),
+        known_by: Uuid::from_u128(known_by.unwrap_or(id)),
+        fingerprint,
+    })
+}
+
+#[test]
+fn of_ids_alone_nothing_more_is_said_and_what_is_said_is_where_the_table_says() {
+    let ids = [1, 2].map(|n| Settled::from(EffectId::from(Uuid::from_u128(n))));
+    let one = Settled {
+        known_by: Uuid::from_u128(0xab),
+        fingerprint: 0xcd,
+        ..ids[0]
+    };
+    for (settled, expected) in [
+        (&ids[..1], ""),
+        (
+            &ids[..],
+            r#","ids":["00000000-0000-0000-0000-000000000001","00000000-0000-0000-0000-000000000002"]"#,
+        ),
+        (
+            &[one],
+            r#","h":"00000000000000cd","ku":"000000000000000000000000000000ab""#,
+        ),
+    ] {
+        let line = line(Body::Done(settled), None);
+        let fields = &line[ID.end..line.len() - TRAILER];
+        let expected = format!("\",\"t\":1800000000000{expected}");
+        assert_eq!(fields, expected.as_bytes());
+    }
+}
+
 proptest! {
     #[test]
     fn any_effect_comes_back_as_it_was(effect in effects(), n: u64, durable: Option<u64>) {
@@ -210,11 +246,13 @@ proptest! {
     }
 
     #[test]
-    fn settled_ids_come_back_in_order(ids in proptest::collection::vec(any::<u128>(), 1..=IDS_MAX)) {
-        let ids: Vec<EffectId> = ids.into_iter().map(|id| Uuid::from_u128(id).into()).collect();
-        let line = line(Body::Done(&ids), Some(1));
+    fn what_is_settled_comes_back_in_order(
+        settled in proptest::collection::vec(settled(), 1..=IDS_MAX),
+    ) {
+        let line = line(Body::Done(&settled), Some(1));
         let frame = frame(&line, Salt::new(SALT)).expect("valid");
         let Payload::Done(read) = parse(&line, &frame).expect("ours").payload else { panic!("D") };
-        prop_assert_eq!(read, ids);
+        prop_assert_eq!(read, settled);
+        serde_json::from_slice::<serde_json::Value>(&line).expect("JSON");
     }
 }

@@ -13,7 +13,7 @@ fn some_segments(sync: Sync) -> Rig {
     for i in 0..12 {
         rig.commit(vec![Entry::Effect(effect(i))])
             .expect("recorded");
-        rig.commit(vec![Entry::Done(vec![id(i / 2)])])
+        rig.commit(vec![Entry::Done(vec![id(i / 2).into()])])
             .expect("recorded");
     }
     rig.commit(vec![Entry::Failed(id(11), letter(1)), note("noted")])
@@ -78,7 +78,7 @@ fn a_file_in_the_place_of_a_segment_is_never_removed() {
     let foreign = rig.disk.files()[&name].clone();
     rig.pass(Duration::from_secs(1));
     for i in 0..12 {
-        rig.commit(vec![Entry::Done(vec![id(i)]), note("")])
+        rig.commit(vec![Entry::Done(vec![id(i).into()]), note("")])
             .expect("recorded");
     }
     rig.now.ms += 16 * 60 * 1000;

@@ -13,7 +13,7 @@ fn churn(rig: &mut Rig, from: u64, to: u64) {
         }
         let end = match i % 10 {
             0 => Entry::Failed(id(i), letter(i)),
-            _ => Entry::Done(vec![id(i)]),
+            _ => Entry::Done(vec![id(i).into()]),
         };
         if rig.commit(vec![end]).is_err() {
             return;
@@ -42,7 +42,7 @@ fn segments_go_once_their_ids_are_beyond_the_horizon() {
     for i in 0..30 {
         rig.commit(vec![Entry::Effect(effect(i))])
             .expect("recorded");
-        rig.commit(vec![Entry::Done(vec![id(i)])])
+        rig.commit(vec![Entry::Done(vec![id(i).into()])])
             .expect("recorded");
     }
     let before = segments(&rig);
@@ -164,7 +164,7 @@ fn a_segment_whose_removal_was_not_synced_goes_all_the_same() {
     for i in 0..40 {
         rig.commit(vec![Entry::Effect(effect(i))])
             .expect("recorded");
-        rig.commit(vec![Entry::Done(vec![id(i)])])
+        rig.commit(vec![Entry::Done(vec![id(i).into()])])
             .expect("recorded");
     }
     let before = rig.core.stats().segments;
@@ -173,6 +173,49 @@ fn a_segment_whose_removal_was_not_synced_goes_all_the_same() {
     idle(&mut rig, 20);
     let after = rig.core.stats().segments;
     assert!(after < before && after <= 2, "{after} of {before}");
+}
+
+#[test]
+fn what_is_settled_is_recognised_after_a_restart_also_when_its_record_is_gone() {
+    let config = small(Sync::Always);
+    let mut rig = Rig::new(&config);
+    let settled = |i| {
+        let effect = effect(i);
+        let known_by = match &effect.operation {
+            Operation::Publish { channel, .. } => {
+                effect.key.comparable(effect.route.as_deref(), channel)
+            }
+            Operation::ObjectSet { .. } => effect.id.as_uuid(),
+        };
+        Settled {
+            id: effect.id,
+            known_by,
+            fingerprint: effect.fingerprint,
+        }
+    };
+    for i in 1..40 {
+        rig.commit(vec![Entry::Effect(effect(i))])
+            .expect("recorded");
+        if i % 10 > 0 {
+            rig.commit(vec![Entry::Done(vec![settled(i)])])
+                .expect("recorded");
+        }
+    }
+    for _ in 0..2 {
+        let disk = Lying::holding(&rig.disk.files());
+        let (_, recovered) = Rig::reopened(&disk, &config);
+        let told = recovered.done.iter().map(|done| done.settled);
+        let mut told: Vec<_> = told.collect();
+        told.sort_unstable_by_key(|settled| settled.id);
+        let expected: Vec<_> = (1..40).filter(|i| i % 10 > 0).map(settled).collect();
+        assert_eq!(told, expected);
+        for live in recovered.live {
+            let same = settled(live.id.as_uuid().as_u64_pair().1);
+            assert_eq!(live.known_by, same.known_by);
+        }
+        compact(&mut rig);
+    }
+    assert!(rig.core.stats().compactions > 0);
 }
 
 fn compact(rig: &mut Rig) {

@@ -41,9 +41,9 @@ fn segments(disk: &Lying) -> Files {
 
 fn few() -> Vec<Entry> {
     let mut entries: Vec<Entry> = (0..7).map(|i| Entry::Effect(effect(i))).collect();
-    entries.insert(3, Entry::Done(vec![id(0)]));
+    entries.insert(3, Entry::Done(vec![id(0).into()]));
     entries.insert(5, Entry::Failed(id(1), letter(1)));
-    entries.push(Entry::Done(vec![id(2), id(3)]));
+    entries.push(Entry::Done(vec![id(2).into(), id(3).into()]));
     entries.push(Entry::Requeue(id(1)));
     entries
 }
@@ -106,7 +106,7 @@ fn any_truncation_leaves_what_was_before_it() {
     let mut entries = Vec::new();
     for i in 0..50 {
         entries.push(Entry::Effect(effect(i)));
-        entries.push(Entry::Done(vec![id(i)]));
+        entries.push(Entry::Done(vec![id(i).into()]));
         entries.push(Entry::Discard(id(i)));
         entries.push(Entry::Requeue(id(i)));
     }

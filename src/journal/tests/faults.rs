@@ -111,7 +111,7 @@ fn a_bypassed_journal_comes_back_by_itself_and_owes_nothing() {
     fail(&rig.disk, Op::Sync, (0, u64::MAX), EROFS);
     rig.commit(vec![Entry::Effect(effect(1))])
         .expect_err("no disk");
-    _ = rig.commit(vec![Entry::Done(vec![id(0)])]);
+    _ = rig.commit(vec![Entry::Done(vec![id(0).into()])]);
     assert_eq!(rig.core.stats().owed, 1);
     rig.disk.heal();
     rig.pass(Duration::from_secs(11));
@@ -121,7 +121,7 @@ fn a_bypassed_journal_comes_back_by_itself_and_owes_nothing() {
     let (told, recovered) = Rig::reopened(&rig.disk, &config);
     let expected = [
         Entry::Effect(effect(0)),
-        Entry::Done(vec![id(0)]),
+        Entry::Done(vec![id(0).into()]),
         Entry::Effect(effect(2)),
     ];
     assert_eq!(told, Told::by(&expected));
@@ -156,7 +156,7 @@ fn a_disk_that_has_failed_is_left_alone_for_a_while() {
         let mut rig = Rig::new(&small(sync));
         rig.commit(vec![Entry::Effect(effect(0))])
             .expect("recorded");
-        rig.commit(vec![Entry::Done(vec![id(0)])])
+        rig.commit(vec![Entry::Done(vec![id(0).into()])])
             .expect("recorded");
         break_syncs(&rig);
         rig.pass(Duration::from_secs(5));
@@ -175,7 +175,7 @@ fn what_only_settles_spends_no_sync_of_its_own() {
         .expect("recorded");
     let syncs = |rig: &mut Rig| rig.core.stats().syncs.count;
     let before = syncs(&mut rig);
-    rig.commit(vec![Entry::Done(vec![id(0)])])
+    rig.commit(vec![Entry::Done(vec![id(0).into()])])
         .expect("recorded");
     assert_eq!(syncs(&mut rig), before);
     // With the next that has to be durable.
@@ -184,7 +184,7 @@ fn what_only_settles_spends_no_sync_of_its_own() {
     assert_eq!(syncs(&mut rig), before + 1);
     assert!(rig.core.is_durable());
     // Or soon.
-    rig.commit(vec![Entry::Done(vec![id(1)])])
+    rig.commit(vec![Entry::Done(vec![id(1).into()])])
         .expect("recorded");
     let due = rig.core.due(rig.now);
     assert_eq!(due, rig.now.at + Duration::from_millis(50));
@@ -221,14 +221,14 @@ fn an_append_with_an_effect_too_large_records_none_of_its_effects() {
     };
     let entries = [effect(2), over, effect(3)].map(Entry::Effect);
     let mut entries = entries.to_vec();
-    entries.push(Entry::Done(vec![id(0)]));
+    entries.push(Entry::Done(vec![id(0).into()]));
     let refused = rig.commit(entries);
     assert!(
         matches!(refused, Err(Unrecorded::TooLarge { .. })),
         "{refused:?}"
     );
     let (told, _) = Rig::reopened(&rig.disk, &config);
-    let expected = [Entry::Effect(effect(0)), Entry::Done(vec![id(0)])];
+    let expected = [Entry::Effect(effect(0)), Entry::Done(vec![id(0).into()])];
     assert_eq!(told, Told::by(&expected));
 }
 
@@ -257,7 +257,7 @@ fn on_a_full_disk_settling_goes_on_and_effects_are_refused_with_what_speaks_of_t
         assert!(matches!(rig.core.health(), Health::Bypass { .. }));
         assert!(rig.core.stats().unrecorded > 5);
         for i in 0..3 {
-            let done = Entry::Done(vec![id(i)]);
+            let done = Entry::Done(vec![id(i).into()]);
             rig.commit(vec![done.clone()]).expect("from the reserve");
             recorded.push(done);
         }
@@ -347,8 +347,11 @@ fn an_effect_that_is_there_is_not_taken_twice() {
         .expect("recorded");
     assert_eq!(rig.core.stats().live, 1);
     // Once it is settled, the same id is a new effect; also within one batch.
-    rig.commit(vec![Entry::Done(vec![id(0)]), Entry::Effect(other.clone())])
-        .expect("recorded");
+    rig.commit(vec![
+        Entry::Done(vec![id(0).into()]),
+        Entry::Effect(other.clone()),
+    ])
+    .expect("recorded");
     let (told, _) = Rig::reopened(&rig.disk, &config);
     assert_eq!(told.live, [(other, None)]);
 }

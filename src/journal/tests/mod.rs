@@ -18,7 +18,7 @@ use tokio::sync::oneshot;
 use uuid::Uuid;
 
 use super::config::{Config, OnFailure, Sync};
-use super::entry::{DeadLetter, Effect, Entry, Recovered, State};
+use super::entry::{DeadLetter, Effect, Entry, Recovered, Settled, State};
 use super::error::{OpenError, Unrecorded};
 use super::handle::{Appended, Round};
 use super::reading::Reading;

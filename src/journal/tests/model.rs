@@ -30,7 +30,7 @@ impl Told {
                     self.live.push((effect.clone(), None));
                 }
             }
-            Entry::Done(ids) => ids.iter().for_each(|id| self.settle(*id)),
+            Entry::Done(done) => done.iter().for_each(|done| self.settle(done.id)),
             Entry::Discard(id) => self.settle(*id),
             Entry::Failed(id, letter) => self.set(*id, Some(letter.clone())),
             Entry::Requeue(id) => self.set(*id, None),
@@ -71,7 +71,7 @@ impl Told {
         let notes = recovered.notes.iter();
         Self {
             live: live.collect(),
-            done: recovered.done.iter().map(|done| done.id).collect(),
+            done: recovered.done.iter().map(|done| done.settled.id).collect(),
             notes: notes.map(|note| (note.id, note.text.clone())).collect(),
         }
     }
@@ -90,10 +90,10 @@ pub(super) fn some_entries(dice: &mut Dice, entries: &[Entry]) -> Vec<Entry> {
         (!live.is_empty()).then(|| live[dice.below(live.len())].0.id)
     };
     let one = |dice: &mut Dice, i: u64| match (dice.below(12), pick(dice)) {
-        (0..=2, Some(id)) => Entry::Done(vec![id]),
+        (0..=2, Some(id)) => Entry::Done(vec![id.into()]),
         (3, Some(_)) => {
             let oldest = told.live.iter().take(3);
-            Entry::Done(oldest.map(|(effect, _)| effect.id).collect())
+            Entry::Done(oldest.map(|(effect, _)| effect.id.into()).collect())
         }
         (4, Some(id)) => Entry::Failed(id, letter(i)),
         (5, Some(id)) => Entry::Requeue(id),

@@ -29,7 +29,10 @@ async fn what_was_recorded_comes_back_whole() {
     let mut progress = journal.progress();
     let is_durable = |progress: &Progress| appended.last_seq <= progress.durable;
     progress.wait_for(is_durable).await.expect("it is told");
-    let more = vec![Entry::Done(vec![id(1)]), Entry::Failed(id(2), letter(2))];
+    let more = vec![
+        Entry::Done(vec![id(1).into()]),
+        Entry::Failed(id(2), letter(2)),
+    ];
     let receipt = journal.try_append(more.clone()).expect("there is room");
     receipt.await.expect("recorded");
     let stored = journal.read(vec![id(0), id(1), id(4)]).await.expect("open");
@@ -187,7 +190,7 @@ async fn a_real_disk_that_fills_takes_no_effect_and_keeps_what_it_took() {
     };
     assert_eq!(refused, Unrecorded::DiskLow);
     assert!(taken > 20 && !journal.health().borrow().admits());
-    let receipt = journal.append(vec![Entry::Done(vec![id(0)])]).await;
+    let receipt = journal.append(vec![Entry::Done(vec![id(0).into()])]).await;
     receipt.expect("open").await.expect("from the reserve");
     journal.close().await.expect("closed");
     let (journal, recovered) = Journal::open(&small.0, &config).expect("it opens");

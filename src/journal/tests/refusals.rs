@@ -17,7 +17,7 @@ fn what_follows_a_refused_effect_in_its_round_is_refused_though_there_is_room_ag
         let behind = rig.commit_in(round, Entry::Effect(effect(101)));
         assert_eq!(behind, Err(Unrecorded::Full), "round {round}");
     }
-    rig.commit_in(3, Entry::Done(vec![id(0)]))
+    rig.commit_in(3, Entry::Done(vec![id(0).into()]))
         .expect("no effect");
     rig.commit_in(4, Entry::Effect(effect(100)))
         .expect("its daemon was told");
@@ -54,7 +54,7 @@ fn without_room_for_effects_what_operators_decide_and_what_is_settled_is_recorde
         Entry::Requeue(id(0)),
         Entry::Discard(id(1)),
         Entry::Failed(id(2), letter(2)),
-        Entry::Done(vec![id(3)]),
+        Entry::Done(vec![id(3).into()]),
     ];
     // More than the reserve gives back.
     let effects: Vec<_> = (10..60).map(|i| Entry::Effect(effect(i))).collect();
@@ -119,7 +119,10 @@ fn what_was_published_and_what_was_given_up_without_a_disk_is_written_once_there
     let recorded = vec![Entry::Effect(effect(0)), Entry::Effect(effect(1))];
     rig.commit(recorded.clone()).expect("recorded");
     break_syncs(&rig);
-    let facts = vec![Entry::Done(vec![id(0)]), Entry::Failed(id(1), letter(1))];
+    let facts = vec![
+        Entry::Done(vec![id(0).into()]),
+        Entry::Failed(id(1), letter(1)),
+    ];
     assert!(rig.commit(facts.clone()).is_err());
     mend(&mut rig);
     let (told, _) = Rig::reopened(&rig.disk, &config);

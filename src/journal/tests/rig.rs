@@ -163,7 +163,7 @@ pub(super) fn full(config: &Config) -> (Rig, u64) {
 /// Has the effects up to this one published; their ids are soon forgotten.
 pub(super) fn settle_all(rig: &mut Rig, held: u64) {
     for i in 0..held {
-        rig.commit(vec![Entry::Done(vec![id(i)])])
+        rig.commit(vec![Entry::Done(vec![id(i).into()])])
             .expect("recorded");
     }
     rig.now.ms += 16 * 60 * 1000;

@@ -3,7 +3,7 @@
 use hashbrown::HashMap;
 use uuid::Uuid;
 
-use super::super::entry::Entry;
+use super::super::entry::{Entry, Settled};
 use super::super::error::Unrecorded;
 use super::super::fold::Place;
 use super::super::record::{self, Body, Draft, IDS_MAX, RECORD_BYTES_MAX, Salt};
@@ -17,7 +17,7 @@ pub(super) enum Change {
     /// The effect stands here now.
     Open(EffectId),
     /// These were published.
-    Settle(Vec<EffectId>),
+    Settle(Vec<Settled>),
     /// An operator dropped the effect.
     Discard(EffectId, Option<Slot>),
     /// The effect is a dead letter; here is why.
@@ -171,14 +171,14 @@ impl Batch {
         Ok(())
     }
 
-    /// Adds settled ids, in as many records as they take.
-    pub(super) fn settle(&mut self, ids: &[EffectId], stamp: Stamp) {
-        for ids in ids.chunks(IDS_MAX) {
-            let change = Change::Settle(ids.to_vec());
-            // 64 ids are far below the limit.
-            _ = self.put(Body::Done(ids), change, stamp);
-            for id in ids {
-                self.close_one(*id);
+    /// Adds what is settled, in as many records as it takes.
+    pub(super) fn settle(&mut self, settled: &[Settled], stamp: Stamp) {
+        for settled in settled.chunks(IDS_MAX) {
+            let change = Change::Settle(settled.to_vec());
+            // 64 of them are far below the limit.
+            _ = self.put(Body::Done(settled), change, stamp);
+            for settled in settled {
+                self.close_one(settled.id);
             }
         }
     }
@@ -188,8 +188,8 @@ impl Batch {
         match entry {
             // It comes as a draft.
             Entry::Effect(_) => Ok(()),
-            Entry::Done(ids) => {
-                self.settle(ids, stamp);
+            Entry::Done(settled) => {
+                self.settle(settled, stamp);
                 Ok(())
             }
             Entry::Failed(id, letter) => {
@@ -221,15 +221,14 @@ impl Batch {
     }
 
     /// Tells again what was settled at `at_ms`.
-    pub(super) fn retell(&mut self, ids: &[EffectId], at_ms: u64, stamp: Stamp) {
-        let ids_told = ids.len();
+    pub(super) fn retell(&mut self, settled: &[Settled], at_ms: u64, stamp: Stamp) {
         let change = Change::Retell {
-            ids: ids_told,
+            ids: settled.len(),
             at_ms,
         };
         let now_ms = at_ms;
-        if !ids.is_empty() {
-            _ = self.put(Body::Done(ids), change, Stamp { now_ms, ..stamp });
+        if !settled.is_empty() {
+            _ = self.put(Body::Done(settled), change, Stamp { now_ms, ..stamp });
         }
     }
 

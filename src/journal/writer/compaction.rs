@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 
 use tracing::{debug, warn};
 
+use super::super::entry::Settled;
 use super::super::fold::Place;
 use super::super::record::{self, Frame, Kind, Payload, RECORD_BYTES_MAX, Salt};
 use super::super::recovery::DONE_MAX;
@@ -327,10 +328,10 @@ impl<S: Storage> Core<S> {
                 }
             }
             Kind::Done | Kind::Operator if self.is_remembered(segment, now) => {
-                let (mut ids, at_ms) = settled_by(&line, &frame);
+                let (mut settled, at_ms) = settled_by(&line, &frame);
                 // Under the same id there may be another effect by now.
-                ids.retain(|id| !self.index.holds(*id));
-                self.batch.retell(&ids, at_ms, stamp);
+                settled.retain(|settled| !self.index.holds(settled.id));
+                self.batch.retell(&settled, at_ms, stamp);
             }
             _ => {}
         }
@@ -355,17 +356,17 @@ impl<S: Storage> Core<S> {
     }
 }
 
-/// The ids that a record settles, and when.
-fn settled_by(line: &[u8], frame: &Frame) -> (Vec<EffectId>, u64) {
+/// What a record settles, and when.
+fn settled_by(line: &[u8], frame: &Frame) -> (Vec<Settled>, u64) {
     let Some(record) = record::parse(line, frame) else {
         return (Vec::new(), 0);
     };
-    let ids = match record.payload {
-        Payload::Done(ids) => ids,
-        Payload::Discard => vec![frame.id.into()],
+    let settled = match record.payload {
+        Payload::Done(settled) => settled,
+        Payload::Discard => vec![EffectId::from(frame.id).into()],
         _ => Vec::new(),
     };
-    (ids, record.t)
+    (settled, record.t)
 }
 
 /// The whole lines from `offset` on, as many as one piece has; the last line of

@@ -27,6 +27,7 @@ use tokio::sync::oneshot;
 
 use super::super::config::{Config, Sync};
 use super::super::draft::Drafts;
+use super::super::entry::Settled;
 use super::super::error::{OpenError, Unrecorded};
 use super::super::fold::Fold;
 use super::super::handle::{Appended, Round};
@@ -42,7 +43,6 @@ use super::compaction::Compaction;
 use super::index::Index;
 use super::pace::Pace;
 use super::space::Watch;
-use crate::protocol::id::EffectId;
 pub(in crate::journal) use read::stored;
 use tail::Tail;
 
@@ -121,7 +121,7 @@ pub(in crate::journal) struct Core<S: Storage> {
     pub(super) unsynced: Batch,
     /// How much of that nobody waits for any more: it must not be refused.
     unsynced_before: usize,
-    owed: VecDeque<EffectId>,
+    owed: VecDeque<Settled>,
     /// The last round in which effects were refused, and why: what follows in it
     /// must not overtake them.
     refused: Option<(Round, Unrecorded)>,

@@ -116,11 +116,11 @@ impl Index {
                 self.effects.insert(*id, slot);
                 self.keep(place);
             }
-            Change::Settle(ids) => {
-                for id in &*ids {
-                    self.settle(*id);
+            Change::Settle(settled) => {
+                for settled in &*settled {
+                    self.settle(settled.id);
                 }
-                self.settled(place, ids.len(), now_ms);
+                self.settled(place, settled.len(), now_ms);
             }
             Change::Discard(id, before) => {
                 *before = self.settle(*id);

@@ -82,10 +82,10 @@ fn only_a_letter_that_parks_can_be_resumed() {
 fn a_lane_with_several_letters_waits_for_all_of_them() {
     let mut outbox = Outbox::<Body>::new();
     for n in 0..2 {
-        outbox.handle_restored(id(n), home(1), true);
+        outbox.handle_restored(id(n), home(1, n), true);
         assert_eq!(outbox.handle_parked(id(n)), n == 0);
     }
-    outbox.handle_restored(id(2), home(1), false);
+    outbox.handle_restored(id(2), home(1, 2), false);
     assert!(!outbox.handle_parked(id(2)), "it is no dead letter");
     assert_eq!(outbox.parked().count(), 1, "it is one lane");
     grant(&mut outbox, Wish::Drop);

@@ -162,7 +162,7 @@ impl Record {
             assert!(is_safe, "{message:?} was acked and is lost");
         }
         for done in &recovered.done {
-            let message = self.named[&done.id].0;
+            let message = self.named[&done.settled.id].0;
             let is_true = self.is_settled(message);
             assert!(is_true, "{message:?} is done and was never published");
         }

@@ -3,9 +3,8 @@
 use super::Keeper;
 use super::write::Fresh;
 use crate::clock;
-use crate::delivery::{Admitted, Class, Failure, Home, Known, Ticket};
+use crate::delivery::{self, Admitted, Class, Done, Failure, Home, Known, Ticket};
 use crate::journal::{self, Entry, Health, OnFailure, Sync, Unrecorded};
-use crate::protocol::envelope::Operation;
 
 /// What became of an effect that was offered.
 #[derive(Debug)]
@@ -14,6 +13,8 @@ pub(in super::super) enum Offer {
     Taken,
     /// It is there already.
     Kept(Ticket),
+    /// Something else is there under its id.
+    Conflict(Ticket),
     /// It is not kept, and may go the direct way.
     Direct(Admitted),
     /// It goes nowhere.
@@ -30,28 +31,23 @@ impl Keeper {
         follows: bool,
     ) -> Offer {
         let effect = &admitted.effect;
-        let fingerprint = fingerprint(&effect.operation);
-        match self.outbox.look_up(effect.id, fingerprint) {
+        let done = Done {
+            id: effect.id,
+            known_by: delivery::known_by(effect),
+            fingerprint: delivery::fingerprint(effect),
+        };
+        match self.outbox.look_up(&done) {
             Known::Kept if self.is_unproven() => {
                 let failure = Failure::new(Class::Unrecorded, self.why_not());
                 Offer::Refused(admitted, failure)
             }
             Known::Kept => Offer::Kept(admitted.ticket),
-            Known::Conflict | Known::Writing => {
-                let text = "id_conflict: this effect id was used for another effect";
-                Offer::Refused(admitted, Failure::new(Class::Rejected, text))
-            }
-            Known::No => self.offer_new(admitted, route, fingerprint, follows),
+            Known::Conflict | Known::Writing => Offer::Conflict(admitted.ticket),
+            Known::No => self.offer_new(admitted, route, &done, follows),
         }
     }
 
-    fn offer_new(
-        &mut self,
-        admitted: Admitted,
-        route: usize,
-        fingerprint: u64,
-        follows: bool,
-    ) -> Offer {
+    fn offer_new(&mut self, admitted: Admitted, route: usize, done: &Done, follows: bool) -> Offer {
         if let Some(by) = self.waits_for(&admitted, route) {
             return Offer::Refused(admitted, Failure::parked(by));
         }
@@ -59,7 +55,7 @@ impl Keeper {
             if follows {
                 return Offer::Direct(admitted);
             }
-            self.take(admitted, route, fingerprint);
+            self.take(admitted, route, done);
             return Offer::Taken;
         }
         if self.outbox.is_writing(route, &admitted.effect.lane) {
@@ -69,13 +65,14 @@ impl Keeper {
         self.go_around(admitted, route, &self.why_not())
     }
 
-    fn take(&mut self, admitted: Admitted, route: usize, fingerprint: u64) {
+    fn take(&mut self, admitted: Admitted, route: usize, done: &Done) {
         let effect = &admitted.effect;
         let arrived_ms = clock::now_ms();
         let home = Home {
             route,
             lane: effect.lane.clone(),
-            fingerprint,
+            known_by: done.known_by,
+            fingerprint: done.fingerprint,
             arrived_ms,
         };
         self.outbox.handle_offered(effect.id, home);
@@ -84,7 +81,7 @@ impl Keeper {
             lane: effect.lane.clone(),
             route: effect.route.clone(),
             key: effect.key.clone(),
-            fingerprint,
+            fingerprint: done.fingerprint,
             arrived_ms,
             operation: effect.operation.clone(),
         });
@@ -134,16 +131,4 @@ impl Keeper {
         };
         Offer::Refused(admitted, Failure::new(class, why))
     }
-}
-
-/// Tells what an effect does from what another does, also after an update.
-fn fingerprint(operation: &Operation) -> u64 {
-    let kind = match operation {
-        Operation::Publish { .. } => 1,
-        Operation::ObjectSet { .. } => 2,
-    };
-    let names = crc32c::crc32c_append(kind, operation.channel().as_bytes());
-    let names = crc32c::crc32c_append(names, operation.name().as_bytes());
-    let body = crc32c::crc32c(operation.body());
-    u64::from(names) << 32 | u64::from(body)
 }

@@ -4,7 +4,7 @@ use tokio::sync::oneshot;
 
 use super::super::ways::Ways;
 use super::{Keeper, parking};
-use crate::delivery::{Kept, Unable, Wish};
+use crate::delivery::{Done, Kept, Unable, Wish};
 use crate::journal::{
     BUCKETS_US, DeadLetter, Entry, Health, Histogram, OnFailure, Stored, Unrecorded,
 };
@@ -61,17 +61,18 @@ impl Keeper {
     }
 
     /// The changes an operator wants are recorded and happen, or they are not
-    /// and do not.
-    pub(super) fn decide(&mut self, asked: Asked, result: &Result<(), Unrecorded>) {
+    /// and do not. Returns what is dropped.
+    pub(super) fn decide(&mut self, asked: Asked, result: &Result<(), Unrecorded>) -> Vec<Done> {
         let Asked {
             answer,
             mut given,
             ids,
         } = asked;
+        let mut dropped = Vec::new();
         for id in ids {
             match result {
                 Ok(()) => {
-                    self.grant(id);
+                    dropped.extend(self.grant(id));
                 }
                 Err(_) => self.outbox.handle_denied(id),
             }
@@ -81,6 +82,7 @@ impl Keeper {
             given.error = Some(format!("nothing was changed: {why}"));
         }
         _ = answer.send(given);
+        dropped
     }
 
     /// Those who asked before the journal was read.

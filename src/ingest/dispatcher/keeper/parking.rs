@@ -17,7 +17,7 @@ use tokio::sync::oneshot;
 
 use super::super::ways::Ways;
 use super::{Keeper, OutboxAnswer, OutboxRequest};
-use crate::delivery::{Admitted, Class, Failure, ParkedLane, Wish};
+use crate::delivery::{Admitted, Class, Done, Failure, ParkedLane, Wish};
 use crate::ingest::session::SessionId;
 use crate::journal::{DeadLetter, Entry};
 use crate::protocol::id::{EffectId, LaneKey};
@@ -106,10 +106,10 @@ impl Keeper {
     }
 
     /// What an operator wants is on disk, and happens.
-    pub(super) fn grant(&mut self, id: EffectId) {
+    pub(super) fn grant(&mut self, id: EffectId) -> Option<Done> {
         let place = self.outbox.place(id);
         let was_parked = self.outbox.is_parked(id);
-        self.outbox.handle_granted(id);
+        let dropped = self.outbox.handle_granted(id);
         self.unwritten.remove(&id);
         let how = match self.outbox.kept(id).map(|kept| kept.is_dead) {
             Some(true) => {
@@ -133,6 +133,7 @@ impl Keeper {
             let what = What::Open(how);
             self.changes.push_back(Change { route, lane, what });
         }
+        dropped
     }
 
     /// What is recorded when a lane is to go on without a letter.

@@ -9,8 +9,7 @@ use super::super::ways::Ways;
 use super::{Keeper, parking};
 use crate::clock::{self, BootTime};
 use crate::delivery::{Admission, Class, Done, Failure, Home};
-use crate::journal::{self, Live, Recovered, State};
-use crate::protocol::id::IdempotencyKey;
+use crate::journal::{self, Live, Recovered, Settled, State};
 
 impl Keeper {
     /// Takes over what an earlier run has left.
@@ -24,30 +23,13 @@ impl Keeper {
         let (now, now_ms) = (BootTime::now(), clock::now_ms());
         for done in &recovered.done {
             let age = Duration::from_millis(now_ms.saturating_sub(done.at_ms));
-            let key = IdempotencyKey::Uuid(done.id.as_uuid());
-            let done = Done {
-                id: done.id,
-                key: &key,
-                route: None,
-                channel: "",
-            };
-            admission.restore(&done, now.before(age));
+            admission.handle_done_elsewhere(&done.settled.into(), now.before(age));
         }
         if let Some(inbox) = self.notes.take() {
             _ = inbox.send(recovered.notes);
         }
         self.is_unproven = !recovered.is_durable;
         for live in recovered.live {
-            // Its daemon may not have heard that it is kept.
-            let done = Done {
-                id: live.id,
-                key: &live.key,
-                route: live.route.as_deref(),
-                channel: "",
-            };
-            if recovered.is_durable {
-                admission.restore(&done, now);
-            }
             self.restore(live, ways);
         }
         if self.outbox.backlog().open > 0 {
@@ -61,6 +43,7 @@ impl Keeper {
             // A route that is not configured any more is never loaded.
             route: route.unwrap_or(ways.routes().end),
             lane: live.lane,
+            known_by: live.known_by,
             fingerprint: live.fingerprint,
             arrived_ms: live.arrived_ms,
         };
@@ -79,6 +62,26 @@ impl Keeper {
                 let failure = Failure::new(Class::Rejected, format!("there is no route {name:?}"));
                 self.bury(live.id, &failure, 0, false);
             }
+        }
+    }
+}
+
+impl From<Settled> for Done {
+    fn from(settled: Settled) -> Self {
+        Self {
+            id: settled.id,
+            known_by: settled.known_by,
+            fingerprint: settled.fingerprint,
+        }
+    }
+}
+
+impl From<Done> for Settled {
+    fn from(done: Done) -> Self {
+        Self {
+            id: done.id,
+            known_by: done.known_by,
+            fingerprint: done.fingerprint,
         }
     }
 }

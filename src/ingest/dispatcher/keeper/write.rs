@@ -14,7 +14,7 @@ use super::{Keeper, Offer, Waiter, parking};
 use crate::clock::{self, BootTime};
 use crate::delivery::{Admission, Admitted, Class, Failure, Settled};
 use crate::journal::{
-    DeadLetter, Entry, Health, Journal, Receipt, Round, TryAppendError, Unrecorded,
+    self, DeadLetter, Entry, Health, Journal, Receipt, Round, TryAppendError, Unrecorded,
 };
 use crate::protocol::id::EffectId;
 
@@ -35,7 +35,7 @@ pub(super) struct Batch {
     pub(super) rest: Vec<Entry>,
     pub(super) asked: Vec<Asked>,
     buried: Vec<EffectId>,
-    done: Vec<EffectId>,
+    done: Vec<journal::Settled>,
     /// When the oldest of `done` has waited long enough.
     pub(super) done_due: Option<Instant>,
 }
@@ -85,13 +85,21 @@ impl Batch {
 
 impl Keeper {
     /// The lanes are done with a kept effect.
-    pub(in super::super) fn handle_settled(&mut self, settled: &Settled<Waiter>) {
+    pub(in super::super) fn handle_settled<T>(
+        &mut self,
+        settled: &Settled<Waiter>,
+        admission: &mut Admission<T>,
+    ) {
         let id = settled.id;
         match &settled.outcome {
             Ok(()) => {
                 self.published += 1;
-                self.outbox.handle_published(id);
-                self.batch.done.push(id);
+                let done = self.outbox.handle_published(id);
+                if let Some(done) = &done {
+                    admission.handle_done_elsewhere(done, BootTime::now());
+                }
+                let done = done.map_or_else(|| id.into(), Into::into);
+                self.batch.done.push(done);
                 let due = Instant::now() + DONE_DELAY;
                 self.batch.done_due.get_or_insert(due);
             }
@@ -223,7 +231,9 @@ impl Keeper {
             (None, _) => Vec::new(),
             (Some(Given::Rest { asked, buried }), _) => {
                 for asked in asked {
-                    self.decide(asked, result);
+                    for dropped in self.decide(asked, result) {
+                        admission.handle_done_elsewhere(&dropped, BootTime::now());
+                    }
                 }
                 if result.is_err() {
                     self.unwritten.extend(buried);
@@ -249,9 +259,8 @@ impl Keeper {
     }
 
     fn recorded<T>(&mut self, fresh: Vec<Fresh>, admission: &mut Admission<T>) {
-        let now = BootTime::now();
         for Fresh { admitted, .. } in fresh {
-            admission.handle_done(admitted.ticket, now);
+            admission.handle_kept(admitted.ticket);
             let effect = admitted.effect;
             self.outbox.handle_recorded(effect.id, effect);
         }
@@ -296,7 +305,7 @@ impl Keeper {
                 Offer::Refused(admitted, failure) => {
                     admission.handle_refused(admitted, failure, now);
                 }
-                Offer::Taken | Offer::Kept(_) => {}
+                Offer::Taken | Offer::Kept(_) | Offer::Conflict(_) => {}
             }
         }
         around

@@ -3,14 +3,13 @@
 use tokio::sync::oneshot;
 
 use super::super::super::draft::{Drafted, Drafts};
-use super::super::super::entry::Entry;
+use super::super::super::entry::{Entry, Settled};
 use super::super::super::error::Unrecorded;
 use super::super::super::handle::{Appended, Round};
 use super::super::super::record::{Draft, Salt};
 use super::super::super::storage::Storage;
 use super::super::batch::Stamp;
 use super::{Core, Job, Mode, Now};
-use crate::protocol::id::EffectId;
 
 /// Settled ids that wait for the disk; the oldest go, and cost a duplicate.
 const OWED_MAX: usize = 65_536;
@@ -128,17 +127,17 @@ impl<S: Storage> Core<S> {
 
     /// Without a disk: what was published is remembered, the rest is refused.
     fn owe(&mut self, entry: &Entry) -> Result<(), Unrecorded> {
-        if let Entry::Done(ids) = entry {
-            for id in ids {
-                self.owe_one(*id);
+        if let Entry::Done(settled) = entry {
+            for settled in settled {
+                self.owe_one(*settled);
             }
         }
         Err(self.refusal().unwrap_or(Unrecorded::Bypassed))
     }
 
-    pub(super) fn owe_one(&mut self, id: EffectId) {
-        self.index.settle(id);
-        self.owed.push_back(id);
+    pub(super) fn owe_one(&mut self, settled: Settled) {
+        self.index.settle(settled.id);
+        self.owed.push_back(settled);
         if OWED_MAX < self.owed.len() {
             self.owed.pop_front();
         }
@@ -146,7 +145,7 @@ impl<S: Storage> Core<S> {
 
     pub(super) fn settle_owed(&mut self, now: Now) {
         if self.active.is_some() && !self.owed.is_empty() {
-            let owed: Vec<EffectId> = self.owed.drain(..).collect();
+            let owed: Vec<Settled> = self.owed.drain(..).collect();
             let stamp = self.stamp(now);
             self.batch.settle(&owed, stamp);
         }

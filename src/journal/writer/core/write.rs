@@ -151,9 +151,9 @@ impl<S: Storage> Core<S> {
     fn owe_batch(&mut self) {
         let batch = std::mem::take(&mut self.batch);
         for written in batch.written {
-            if let Change::Settle(ids) = written.change {
-                for id in ids {
-                    self.owe_one(id);
+            if let Change::Settle(settled) = written.change {
+                for settled in settled {
+                    self.owe_one(settled);
                 }
             }
         }
