@@ -141,6 +141,7 @@ impl Refusal<'_> {
         let code = self.code();
         let throttled = code.is_some_and(|code| code / 100 == 429);
         match self.retryable {
+            Some(false) | None if code == Some(TOO_LARGE) => Class::TooLarge,
             Some(false) => Class::Rejected,
             _ if throttled => Class::Throttled,
             Some(true) if code.is_some_and(|code| code / 1000 == 80) => Class::Throttled,
@@ -162,7 +163,7 @@ impl Refusal<'_> {
         }
         let is_limit = self.code().is_some_and(|code| code / 100 == 429);
         Some(match (self.class(), sent) {
-            (Class::Rejected, _) => Sign::Life,
+            (class, _) if class.is_final() => Sign::Life,
             (_, Some(sent)) if is_limit => Sign::TooMuch { sent },
             _ => Sign::Trouble,
         })
@@ -173,6 +174,9 @@ impl Refusal<'_> {
         self.code().is_some_and(|code| code / 1000 != 80)
     }
 }
+
+/// A message over what Ably takes.
+const TOO_LARGE: u32 = 40_009;
 
 /// Too much for one channel.
 const CHANNEL_LIMIT: u32 = 42_913;
@@ -258,6 +262,13 @@ mod tests {
     }
 
     #[test]
+    fn what_ably_says_is_too_large_is_so() {
+        assert_eq!(class("", Some(40_009), Some(false)), Class::TooLarge);
+        assert_eq!(class("no (Code: 40009)", None, None), Class::TooLarge);
+        assert_eq!(class("", Some(40_009), Some(true)), Class::Ambiguous);
+    }
+
+    #[test]
     fn only_a_code_that_is_not_the_connections_comes_from_ably() {
         let refusal = |error, code| Refusal {
             error,
@@ -285,6 +296,7 @@ mod tests {
         assert_eq!(sign(Some(42_911), true), too_much);
         assert_eq!(sign(Some(42_913), true), None, "one channel's");
         assert_eq!(sign(Some(40_160), false), Some(Sign::Life));
+        assert_eq!(sign(Some(40_009), false), Some(Sign::Life));
         assert_eq!(sign(Some(CONNECTION_CLOSED), true), None);
         assert_eq!(sign(Some(80_003), true), Some(Sign::Trouble));
         assert_eq!(sign(None, true), Some(Sign::Trouble));

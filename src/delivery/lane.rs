@@ -463,13 +463,13 @@ impl<T> Lane<T> {
     }
 
     /// What the daemon is told when the transport refuses the front for good.
-    pub(super) fn rejection(&self, error: &str) -> Failure {
+    pub(super) fn rejection(&self, class: Class, error: &str) -> Failure {
         let operation = self.queue.front().map(|entry| &entry.effect.operation);
         let what = match operation {
             Some(Operation::ObjectSet { .. }) => "object set",
             Some(Operation::Publish { .. }) | None => "publish",
         };
-        Failure::new(Class::Rejected, format!("{what} rejected: {error}"))
+        Failure::new(class, format!("{what} rejected: {error}"))
     }
 
     /// The front has been refused for good. If it is several effects, none of

@@ -322,8 +322,8 @@ impl<T> Lanes<T> {
             }
             let code = refusal.code();
             match refusal.class() {
-                Class::Rejected => {
-                    let failure = lane.rejection(refusal.error).with_code(code);
+                class if class.is_final() => {
+                    let failure = lane.rejection(class, refusal.error).with_code(code);
                     lanes.reject(lane, failure);
                 }
                 class => {

@@ -176,7 +176,7 @@ impl World {
                 let is_kept = self.options.outbox.is_some();
                 self.record.check_acked(submission.message, is_kept);
             }
-            Err(Class::Rejected) => {
+            Err(Class::Rejected | Class::TooLarge) => {
                 assert!(Server::refuses(submission.message), "{number} was rejected");
                 session.open.remove(&number);
                 session.refused.insert(number);
