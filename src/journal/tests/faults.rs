@@ -1,6 +1,6 @@
 //! Calls that fail: each once, and each for good.
 
-use nix::libc::{EFBIG, EIO, EMFILE, ENOSPC, EROFS};
+use nix::libc::{EFBIG, EIO, EMFILE, ENOSPC, EPERM, EROFS};
 
 use super::super::entry::Stored;
 use super::super::error::Unreadable;
@@ -126,6 +126,59 @@ fn a_bypassed_journal_comes_back_by_itself_and_owes_nothing() {
     ];
     assert_eq!(told, Told::by(&expected));
     assert!(!recovered.report.is_corrupt(), "{:?}", recovered.report);
+}
+
+#[test]
+fn a_segment_that_was_given_up_and_cannot_be_removed_is_in_nobodys_way() {
+    for sync in [Sync::Always, Sync::INTERVAL] {
+        for given_up in 1..4 {
+            let config = small(sync);
+            let mut rig = Rig::new(&config);
+            let mut recorded = vec![Entry::Effect(effect(0))];
+            rig.commit(recorded.clone()).expect("recorded");
+            rig.pass(Duration::from_secs(1));
+            rig.tick();
+            // Named, but not durably so; and nothing can be removed.
+            fail(&rig.disk, Op::Sync, (0, 1), EIO);
+            // With every try, names are synced once before the new one is.
+            fail(&rig.disk, Op::SyncFolder, (0, 1), EIO);
+            (1..given_up).for_each(|n| fail(&rig.disk, Op::SyncFolder, (2 * n, 1), EIO));
+            fail(&rig.disk, Op::Remove, (0, u64::MAX), EPERM);
+            let refused = rig.commit(vec![Entry::Effect(effect(1))]);
+            if sync == Sync::Always {
+                assert_eq!(refused, Err(Unrecorded::Bypassed));
+            } else {
+                rig.pass(Duration::from_secs(1));
+                rig.tick();
+                recorded.push(Entry::Effect(effect(1)));
+            }
+            assert!(!rig.core.health().admits());
+            for _ in 0..given_up {
+                rig.pass(Duration::from_secs(11));
+                rig.tick();
+            }
+            assert_eq!(rig.core.health(), Health::Ok, "{sync:?} {given_up}");
+            let next = vec![Entry::Effect(effect(2)), Entry::Done(vec![id(0)])];
+            rig.commit(next.clone()).expect("recorded");
+            recorded.extend(next);
+            rig.pass(Duration::from_secs(1));
+            rig.tick();
+            for dice in 0..8 {
+                let disk = rig.disk.after_power_cut(&mut Dice(dice));
+                let (told, recovered) = Rig::reopened(&disk, &config);
+                assert_eq!(told, Told::by(&recorded), "{sync:?} {given_up}");
+                assert!(!recovered.report.is_corrupt(), "{:?}", recovered.report);
+            }
+            // Once it can be removed, it is.
+            rig.disk.heal();
+            rig.commit(vec![Entry::Done(vec![id(1), id(2)])])
+                .expect("recorded");
+            rig.now.ms += 16 * 60 * 1000;
+            rig.core.compact(rig.now);
+            idle(&mut rig, 20);
+            assert_eq!(segments(&rig), 1, "{sync:?} {given_up}");
+        }
+    }
 }
 
 #[test]

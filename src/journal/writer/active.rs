@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use uuid::Uuid;
 
 use super::super::record::{self, Body, Salt};
-use super::super::segment;
+use super::super::segment::{self, Segment};
 use super::super::storage::{Storage, StoredFile, write_all};
 use super::batch::{Batch, Stamp};
 
@@ -95,18 +95,39 @@ pub(super) struct Before {
 pub(super) struct Nursery<F> {
     /// Made beforehand: its name, and an empty file.
     next: Option<(String, F)>,
-    /// A segment that got its name and was given up before it was used.
-    leftover: Option<String>,
+    /// Segments that got their names and were given up before they were used,
+    /// oldest first.
+    leftovers: Vec<Leftover>,
     /// Whether the names of all segments surely survive a power cut: a newer
     /// one must not be there without those before it.
     has_synced_names: bool,
+}
+
+/// A segment of which only the first record counts, if it counts at all: what
+/// stands behind it is written again elsewhere, or was refused.
+#[derive(Debug)]
+struct Leftover {
+    segment: Segment,
+    /// The checksum of its first record.
+    crc: u32,
+}
+
+/// A segment that was begun.
+#[derive(Debug)]
+pub(super) struct Begun<F> {
+    pub(super) active: Active<F>,
+    /// What is before it.
+    pub(super) before: Before,
+    /// Segments before it of which nothing is needed, and that could not be
+    /// removed.
+    pub(super) left: Vec<Segment>,
 }
 
 impl<F: StoredFile> Nursery<F> {
     pub(super) fn new() -> Self {
         Self {
             next: None,
-            leftover: None,
+            leftovers: Vec::new(),
             has_synced_names: false,
         }
     }
@@ -123,25 +144,35 @@ impl<F: StoredFile> Nursery<F> {
         Ok(())
     }
 
-    /// Until it is surely gone, a crash may bring it back, and then what was
-    /// written elsewhere under its numbers would not count.
-    fn remove_leftover<S: Storage<File = F>>(&mut self, storage: &S) -> Result<(), BeginError> {
-        let Some(leftover) = &self.leftover else {
-            return Ok(());
+    /// Removes what is in the way, newest first. Behind what stays, the next
+    /// segment goes on as behind any other: its name is another then.
+    ///
+    /// Until what was removed is surely gone, a crash may bring it back, and then
+    /// what was written elsewhere under its numbers would not count.
+    fn clear_way<S: Storage<File = F>>(
+        &mut self,
+        storage: &S,
+        before: Before,
+    ) -> Result<Before, BeginError> {
+        let goes = |left: &&Leftover| {
+            let removed = storage.remove(&left.segment.name());
+            removed.map_or_else(|e| e.kind() == io::ErrorKind::NotFound, |()| true)
         };
-        let removed = match storage.remove(leftover) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-            removed => removed,
-        };
-        removed
-            .and_then(|()| storage.sync_folder(""))
-            .map_err(|source| BeginError {
+        let gone = self.leftovers.iter().rev().take_while(goes).count();
+        if !self.leftovers.is_empty() {
+            storage.sync_folder("").map_err(|source| BeginError {
                 source,
                 is_named: true,
             })?;
-        self.leftover = None;
-        self.has_synced_names = true;
-        Ok(())
+            self.has_synced_names = true;
+        }
+        self.leftovers.truncate(self.leftovers.len() - gone);
+        Ok(self.leftovers.last().map_or(before, |left| Before {
+            first: left.segment.first + 1,
+            last: left.segment.first,
+            crc: left.crc,
+            ..before
+        }))
     }
 
     /// Forgets the file that was made beforehand: somebody may have taken it.
@@ -160,8 +191,8 @@ impl<F: StoredFile> Nursery<F> {
         before: Before,
         replay: &mut Batch,
         now_ms: u64,
-    ) -> Result<Active<F>, BeginError> {
-        self.remove_leftover(storage)?;
+    ) -> Result<Begun<F>, BeginError> {
+        let before = self.clear_way(storage, before)?;
         if !self.has_synced_names {
             storage.sync_folder("")?;
             self.has_synced_names = true;
@@ -185,7 +216,14 @@ impl<F: StoredFile> Nursery<F> {
             return Err(error.into());
         }
         if let Err(source) = storage.sync_folder("") {
-            self.leftover = Some(to);
+            let segment = Segment {
+                first: before.first,
+                bytes: (bytes.len() + replay.bytes.len()) as u64,
+                salt: salt.value,
+                ..Segment::default()
+            };
+            let crc = first_line_crc(&bytes);
+            self.leftovers.push(Leftover { segment, crc });
             self.has_synced_names = false;
             let is_named = true;
             return Err(BeginError { source, is_named });
@@ -195,15 +233,27 @@ impl<F: StoredFile> Nursery<F> {
         } else {
             replay.last_crc()
         };
-        Ok(Active {
+        let active = Active {
             id: 0,
             salt,
             begun: Instant::now(),
             end: (bytes.len() + replay.bytes.len()) as u64,
             begun_crc,
             file,
+        };
+        let left = std::mem::take(&mut self.leftovers);
+        let left = left.into_iter().map(|left| left.segment).collect();
+        Ok(Begun {
+            active,
+            before,
+            left,
         })
     }
+}
+
+fn first_line_crc(bytes: &[u8]) -> u32 {
+    let end = memchr::memchr(b'\n', bytes).unwrap_or(bytes.len());
+    record::crc_of(&bytes[..end])
 }
 
 fn last_line_crc(bytes: &[u8]) -> u32 {

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::super::super::segment::{self, Segment};
 use super::super::super::storage::Storage;
-use super::super::active::{Active, Before, BeginError, HEADERS};
+use super::super::active::{Before, BeginError, Begun, HEADERS};
 use super::super::space;
 use super::{Core, Mode, Now};
 
@@ -88,16 +88,22 @@ impl<S: Storage> Core<S> {
             let source = placed("begin", &path, &error.source);
             BeginError { source, ..error }
         });
-        self.begun(begun?, before, now);
+        self.begun(begun?, now);
         Ok(())
     }
 
-    fn begun(&mut self, mut active: Active<S::File>, before: Before, now: Now) {
-        active.id = self.index.segments.back().map_or(0, |last| last.id + 1);
+    fn begun(&mut self, begun: Begun<S::File>, now: Now) {
+        let Begun {
+            mut active,
+            before,
+            left,
+        } = begun;
+        for segment in left {
+            self.add_segment(segment);
+        }
         let first = before.first;
         self.follows = None;
-        self.index.segments.push_back(Segment {
-            id: active.id,
+        active.id = self.add_segment(Segment {
             first,
             bytes: active.end,
             salt: active.salt.value,
@@ -110,6 +116,14 @@ impl<S: Storage> Core<S> {
         self.log.crc = active.begun_crc;
         self.active = Some(active);
         self.all_durable();
+    }
+
+    fn add_segment(&mut self, mut segment: Segment) -> u32 {
+        let segments = &mut self.index.segments;
+        let id = segments.back().map_or(0, |last| last.id + 1);
+        segment.id = id;
+        segments.push_back(segment);
+        id
     }
 
     pub(super) fn all_durable(&mut self) {
