@@ -219,10 +219,10 @@ impl Dispatcher {
         let Some(keeper) = &mut self.keeper else {
             return;
         };
-        self.has_read.send_replace(keeper.has_read());
         match event {
-            keeper::Event::Recovered(recovered) => {
-                keeper.handle_recovered(*recovered, &self.ways, &mut self.admission);
+            keeper::Event::Recovered(recovered) => keeper.handle_recovered(*recovered),
+            keeper::Event::Restoring => {
+                keeper.handle_restoring(&self.ways, &mut self.admission);
                 for (request, answer) in keeper.take_early() {
                     keeper.handle_asked(request, answer, &mut self.ways);
                 }
@@ -243,16 +243,20 @@ impl Dispatcher {
             *told = verdict;
             is_new
         });
+        let has_read = self.keeper.as_ref().is_none_or(Keeper::has_read);
+        self.has_read
+            .send_if_modified(|had| std::mem::replace(had, has_read) != has_read);
     }
 
     fn answer(&mut self, query: Query) {
         match (query, &mut self.keeper) {
             (Query::Status(answer), _) => _ = answer.send(self.status()),
+            (Query::Look(answer), Some(keeper)) => keeper.look(answer),
             (Query::Outbox(request, answer), Some(keeper)) => {
                 keeper.handle_asked(request, answer, &mut self.ways);
             }
             // Whoever asks is told by the silence.
-            (Query::Outbox(..), None) => {}
+            (Query::Look(_) | Query::Outbox(..), None) => {}
             (Query::Lanes(request, answer), _) => self.answer_lanes(&request, answer),
         }
     }

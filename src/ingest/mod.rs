@@ -62,7 +62,7 @@ use crate::process::capture::Journal;
 use crate::protocol::control::IngestStatus;
 use crate::protocol::envelope::Routing;
 use crate::protocol::lane::{LaneAnswer, LaneRequest};
-use crate::protocol::outbox::{OutboxAnswer, OutboxRequest, OutboxStatus};
+use crate::protocol::outbox::{OutboxAnswer, OutboxRequest, OutboxStatus, OutboxVerb};
 use crate::shutdown::Shutdown;
 
 use dispatcher::Dispatcher;
@@ -171,6 +171,8 @@ pub(crate) struct Handle {
 #[derive(Debug)]
 enum Query {
     Status(oneshot::Sender<IngestStatus>),
+    /// Has the disk looked at first.
+    Look(oneshot::Sender<()>),
     Outbox(OutboxRequest, oneshot::Sender<OutboxAnswer>),
     Lanes(LaneRequest, oneshot::Sender<LaneAnswer>),
 }
@@ -189,6 +191,7 @@ impl Handle {
 
     /// What it is doing; all zero once it has stopped.
     pub(crate) async fn status(&self) -> IngestStatus {
+        self.look().await;
         let (answer, status) = oneshot::channel();
         if self.queries.send(Query::Status(answer)).await.is_err() {
             return IngestStatus::default();
@@ -201,6 +204,9 @@ impl Handle {
     /// Asks about what is kept on disk; `None` if nothing ever is, or it cannot
     /// be told now.
     pub(crate) async fn outbox(&self, request: OutboxRequest) -> Option<OutboxAnswer> {
+        if request.verb == OutboxVerb::Stats {
+            self.look().await;
+        }
         let (answer, told) = oneshot::channel();
         let query = Query::Outbox(request, answer);
         self.queries.send(query).await.ok()?;
@@ -215,6 +221,15 @@ impl Handle {
         let query = Query::Lanes(request, answer);
         self.queries.send(query).await.ok()?;
         told.await.ok()
+    }
+
+    /// An outbox at rest does not look at its disk; whoever asks how it is wants
+    /// to know.
+    async fn look(&self) {
+        let (answer, looked) = oneshot::channel();
+        if self.queries.send(Query::Look(answer)).await.is_ok() {
+            _ = looked.await;
+        }
     }
 
     fn add_inbox(&self, outbox: Option<&mut OutboxStatus>) {

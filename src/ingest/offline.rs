@@ -24,7 +24,7 @@ pub(crate) enum OfflineError {
     /// The journal cannot be opened.
     #[error(transparent)]
     Open(#[from] OpenError),
-    /// What was asked for is not on disk.
+    /// What was asked for is not on disk, as far as the disk says.
     #[error("failed to change the outbox")]
     Unrecorded(#[from] Unrecorded),
 }
@@ -34,7 +34,7 @@ pub(crate) enum OfflineError {
 ///
 /// # Errors
 ///
-/// See [`OfflineError`]; nothing was changed then.
+/// See [`OfflineError`].
 pub(crate) async fn ask(
     directory: &Path,
     config: &journal::Config,
@@ -101,7 +101,8 @@ async fn change(
         let receipt = journal.append(entries).await;
         receipt.map_err(|_| Unrecorded::Closed)?.await?;
     }
-    journal.close().await?;
+    // What is on disk stays, though its end may not be marked.
+    _ = journal.close().await;
     Ok(answer)
 }
 

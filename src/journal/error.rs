@@ -88,6 +88,18 @@ pub enum Unrecorded {
     Closed,
 }
 
+impl Unrecorded {
+    /// Whether it may be found recorded after a crash all the same: a disk that
+    /// fails does not say what it has kept.
+    #[must_use]
+    pub fn may_come_back(&self) -> bool {
+        match self {
+            Self::Bypassed | Self::Failed { .. } | Self::Closed => true,
+            Self::DiskLow | Self::Full | Self::TooLarge { .. } => false,
+        }
+    }
+}
+
 /// The journal has ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the journal is closed")]

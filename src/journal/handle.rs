@@ -156,6 +156,18 @@ impl Journal {
         read.await.map_err(|_| Closed)
     }
 
+    /// Has it look at its disk, if it has not done so within a second. After that
+    /// its health and its numbers are new.
+    ///
+    /// # Errors
+    ///
+    /// When the journal has ended.
+    pub async fn look(&self) -> Result<(), Closed> {
+        // It looks after the first, and tells before the second.
+        self.read(Vec::new()).await?;
+        self.read(Vec::new()).await.map(drop)
+    }
+
     /// Has space gained now that else would be gained when it is worth it.
     ///
     /// # Errors

@@ -113,8 +113,10 @@ pub struct Stats {
     pub disk_free: u64,
     /// Bytes of the filesystem.
     pub disk_total: u64,
-    /// What went wrong last.
+    /// What went wrong last; it stays when all is well again.
     pub last_error: Option<Box<str>>,
+    /// When that was, in milliseconds since the epoch.
+    pub last_error_ms: u64,
 }
 
 #[cfg(test)]

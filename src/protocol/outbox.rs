@@ -166,8 +166,10 @@ pub struct OutboxStatus {
     pub sync_max_us: u64,
     /// How many were within which bound in microseconds, each counted once.
     pub sync_buckets: Vec<(u64, u64)>,
-    /// What went wrong last.
+    /// What went wrong last; it stays when all is well again.
     pub last_error: Option<String>,
+    /// When that was, in milliseconds since the epoch.
+    pub last_error_ms: u64,
     /// How the inbox is, if there is one and Falco runs.
     pub inbox: Option<InboxStatus>,
 }

@@ -55,7 +55,7 @@ pub(super) async fn ask(paths: &Paths, request: &OutboxRequest) -> Result<Outbox
                 sleep(LOCKED_PAUSE).await;
             }
             Err(OfflineError::Open(error)) => return Err(cannot_open(&error)),
-            Err(error) => return Err(Failure::of(Exit::Failed, &error)),
+            Err(error) => return Err(not_changed(&error)),
         }
     };
     match answer.error {
@@ -106,6 +106,16 @@ pub(super) fn no_outbox(paths: &Paths) -> Failure {
     let text = format!("there is no outbox in {}", paths.base().display());
     Failure::new(Exit::NotRunning, text)
         .hint("a chain with delivery.mode = \"outbox\" in falco.toml makes one")
+}
+
+fn not_changed(error: &OfflineError) -> Failure {
+    let failure = Failure::of(Exit::Failed, error);
+    match error {
+        OfflineError::Unrecorded(why) if why.may_come_back() => failure.hint(
+            "it may have happened all the same: look with falco outbox list before you ask again",
+        ),
+        _ => failure,
+    }
 }
 
 /// Whether somebody else is at it, and soon is not.

@@ -11,6 +11,9 @@ use crate::cli::output;
 use crate::clock;
 use crate::protocol::outbox::{InboxStatus, OutboxAnswer, OutboxRecord, OutboxStatus};
 
+/// How long it is worth a line that something went wrong and is well again.
+const NEWS: Duration = Duration::from_secs(3600);
+
 /// One object on a line of its own.
 pub(super) fn object(told: &impl Serialize) -> Result<(), Failure> {
     let line = serde_json::to_string(told);
@@ -124,14 +127,29 @@ pub(in crate::cli) fn summary(outbox: &OutboxStatus) -> String {
     if let Some(why) = &outbox.why {
         _ = write!(text, "\n! outbox  {}", output::visible(why));
     }
-    let error = outbox.last_error.as_ref();
-    if let Some(error) = error.filter(|error| outbox.why.as_ref() != Some(error)) {
-        _ = write!(text, "\n! outbox  {}", output::visible(error));
-    }
+    text.push_str(&last_error(outbox, clock::now_ms()));
     if let Some(inbox) = &outbox.inbox {
         text.push_str(&received(inbox, clock::now_ms()));
     }
     text
+}
+
+/// What went wrong last: for as long as the outbox is not well, and as news for a
+/// while after.
+fn last_error(outbox: &OutboxStatus, now_ms: u64) -> String {
+    let error = outbox.last_error.as_ref();
+    let Some(error) = error.filter(|error| outbox.why.as_ref() != Some(error)) else {
+        return String::new();
+    };
+    let age = Duration::from_millis(now_ms.saturating_sub(outbox.last_error_ms));
+    let (error, ago) = (output::visible(error), clock::span(age));
+    if outbox.is_degraded() {
+        format!("\n! outbox  {ago} ago: {error}")
+    } else if age < NEWS {
+        format!("\nlast      outbox, {ago} ago, and well again: {error}")
+    } else {
+        String::new()
+    }
 }
 
 /// The inbox, once there is something to say of it.
@@ -164,6 +182,30 @@ fn received(inbox: &InboxStatus, now_ms: u64) -> String {
 mod tests {
     use super::*;
     use crate::protocol::outbox::HeldFile;
+
+    #[test]
+    fn what_went_wrong_is_trouble_while_it_lasts_then_news_then_nothing() {
+        let outbox = |state: &str| OutboxStatus {
+            state: state.to_owned(),
+            last_error: Some("no disk".to_owned()),
+            last_error_ms: 1_000,
+            ..OutboxStatus::default()
+        };
+        assert_eq!(
+            last_error(&outbox("bypass"), 13_000),
+            "\n! outbox  12 s ago: no disk"
+        );
+        assert_eq!(
+            last_error(&outbox("ok"), 13_000),
+            "\nlast      outbox, 12 s ago, and well again: no disk"
+        );
+        assert_eq!(last_error(&outbox("ok"), 7_200_000), "");
+        let known = OutboxStatus {
+            why: Some("no disk".to_owned()),
+            ..outbox("bypass")
+        };
+        assert_eq!(last_error(&known, 13_000), "", "it is said already");
+    }
 
     #[test]
     fn an_inbox_says_what_waits_for_whom_and_nothing_if_nothing_ever_came() {

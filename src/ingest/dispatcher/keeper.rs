@@ -21,8 +21,9 @@
 //! that none overtakes another of its lane ([`Round`]). Everything else goes on:
 //! what is done is recorded, what is kept is published, what is known is acked.
 //!
-//! What operators want happens once it is recorded, and else not at all. A dead
-//! letter is one from the moment it is given up; while the disk does not take
+//! What operators want happens once it is recorded, and else not at all; only a
+//! disk that failed may have kept it, and then it has happened after a crash. A
+//! dead letter is one from the moment it is given up; while the disk does not take
 //! it, its error begins with `unrecorded:`, and a crash makes it open again: it
 //! is tried once more. It is written as soon as the disk takes it.
 //!
@@ -52,15 +53,16 @@ use tracing::error;
 
 use super::super::Outbox as Config;
 use crate::delivery::{Outbox, Ticket, Weight};
-use crate::journal::{DeadLetter, Entry, Health, Note, Round};
+use crate::journal::{DeadLetter, Entry, Health, Note, Reading, Round};
 use crate::protocol::envelope::SideEffect;
 use crate::protocol::id::EffectId;
 use crate::protocol::outbox::{OutboxAnswer, OutboxRequest};
 use crate::shutdown::Shutdown;
 
-use load::Reading;
+use load::Loading;
 pub(super) use offer::Offer;
 pub(super) use parking::Change;
+use recovering::Restoring;
 pub(super) use stage::Event;
 use stage::Stage;
 use write::{Batch, Pending};
@@ -94,7 +96,7 @@ pub(super) struct Keeper {
     is_unproven: bool,
     /// With the journal, in order.
     pending: VecDeque<Pending>,
-    reading: Option<Reading>,
+    loading: Option<Loading>,
     /// When what could not be read is read again.
     read_again_at: Option<Instant>,
     /// Nothing is loaded before.
@@ -105,16 +107,21 @@ pub(super) struct Keeper {
     early: Vec<(OutboxRequest, oneshot::Sender<OutboxAnswer>)>,
     /// The inbox waits for what the journal remembers.
     notes: Option<oneshot::Sender<Vec<Note>>>,
+    /// How far the journal was read.
+    reading: Reading,
+    /// What was read and is not taken over yet.
+    restoring: Option<Restoring>,
 }
 
 impl Keeper {
     /// Opens the journal, which may take a while.
     pub(super) fn new(config: Config, shutdown: &Shutdown) -> Self {
-        let stage = Stage::open(&config, shutdown);
-        Self::on(stage, config, shutdown)
+        let reading = Reading::default();
+        let stage = Stage::open(&config, shutdown, &reading);
+        Self::on(stage, reading, config, shutdown)
     }
 
-    fn on(stage: Stage, config: Config, shutdown: &Shutdown) -> Self {
+    fn on(stage: Stage, reading: Reading, config: Config, shutdown: &Shutdown) -> Self {
         Self {
             stage,
             shutdown: shutdown.clone(),
@@ -127,13 +134,15 @@ impl Keeper {
             round: Round::default(),
             is_unproven: false,
             pending: VecDeque::new(),
-            reading: None,
+            loading: None,
             read_again_at: None,
             resume_at: None,
             published: 0,
             died: 0,
             early: Vec::new(),
             notes: None,
+            reading,
+            restoring: None,
         }
     }
 
@@ -141,7 +150,7 @@ impl Keeper {
     pub(super) fn has_room(&self) -> bool {
         match self.stage.health() {
             None | Some(Health::Failed { .. }) => false,
-            Some(_) => !self.batch.is_blocked(),
+            Some(_) => self.has_read() && !self.batch.is_blocked(),
         }
     }
 
@@ -152,7 +161,7 @@ impl Keeper {
 
     /// Whether what an earlier run has left is known.
     pub(super) fn has_read(&self) -> bool {
-        !self.stage.is_opening()
+        !self.stage.is_opening() && self.restoring.is_none()
     }
 
     /// Why Falco should end, if it should.
@@ -185,14 +194,19 @@ impl Keeper {
 
     /// Waits for the next thing to happen; cancel safe.
     pub(super) async fn event(&mut self) -> Event {
+        if self.restoring.is_some() {
+            // Whoever asks how far it is comes in between.
+            tokio::task::yield_now().await;
+            return Event::Restoring;
+        }
         let is_blocked = self.batch.is_blocked();
         let pending = self.pending.front_mut();
-        let reading = self.reading.as_mut();
+        let loading = self.loading.as_mut();
         let event = stage::event(
             &mut self.stage,
             is_blocked,
             pending.map(|pending| &mut pending.receipt),
-            reading.map(|reading| &mut reading.read),
+            loading.map(|loading| &mut loading.read),
         );
         event.await
     }
@@ -201,7 +215,7 @@ impl Keeper {
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
         let done = self.batch.done_due.filter(|_| !self.batch.is_blocked());
         // What is read now ends with an event of its own.
-        let again = self.read_again_at.filter(|_| self.reading.is_none());
+        let again = self.read_again_at.filter(|_| self.loading.is_none());
         let loads = self.resume_at.into_iter().chain(again);
         loads.chain(done).min()
     }

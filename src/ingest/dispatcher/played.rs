@@ -123,6 +123,9 @@ impl Played {
         };
         let recovered = Event::Recovered(Box::new(recovered));
         played.dispatcher.handle_kept(recovered);
+        while !*played.dispatcher.has_read.borrow() {
+            played.dispatcher.handle_kept(Event::Restoring);
+        }
         played.dispatcher.advance();
         played
     }

@@ -42,7 +42,7 @@ use super::batch::Batch;
 use super::compaction::Compaction;
 use super::index::Index;
 use super::pace::Pace;
-use super::space::Watch;
+use super::space::{self, Watch};
 pub(in crate::journal) use read::stored;
 use tail::Tail;
 
@@ -181,7 +181,10 @@ impl<S: Storage> Core<S> {
         if read.report.is_corrupt() {
             core.degraded = Some("records that were on disk are damaged; see quarantine".into());
         } else if let Some(error) = &repaired.error {
-            core.degraded = Some(format!("the disk refuses repairs: {error}").into());
+            core.note_error(error);
+            // That it is full it says for as long as it is.
+            let stays = !space::is_full(error);
+            core.degraded = stays.then(|| format!("the disk refuses repairs: {error}").into());
         }
         core.prepare(now);
         Ok((core, read.fold))

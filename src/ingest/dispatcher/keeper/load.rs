@@ -18,21 +18,21 @@ const READ_AGAIN_AFTER: Duration = Duration::from_secs(1);
 const READ_MAX: usize = 64;
 
 /// What is being read.
-pub(super) struct Reading {
+pub(super) struct Loading {
     loads: Vec<(usize, Load<SideEffect>)>,
     pub(super) read: stage::Read,
 }
 
-impl std::fmt::Debug for Reading {
+impl std::fmt::Debug for Loading {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Reading").finish_non_exhaustive()
+        f.debug_struct("Loading").finish_non_exhaustive()
     }
 }
 
 impl Keeper {
     /// Brings to the lanes what they have room for.
     pub(in super::super) fn load(&mut self, ways: &mut Ways, now: Instant) {
-        if self.reading.is_some() || self.resume_at.is_some_and(|at| now < at) {
+        if self.loading.is_some() || !self.has_read() || self.resume_at.is_some_and(|at| now < at) {
             return;
         }
         self.resume_at = None;
@@ -63,7 +63,7 @@ impl Keeper {
         let ids = missing.map(|(_, load)| load.id).collect();
         let journal = journal.clone();
         let read = Box::pin(async move { journal.read(ids).await });
-        self.reading = Some(Reading { loads, read });
+        self.loading = Some(Loading { loads, read });
     }
 
     /// What was to be read is here.
@@ -72,11 +72,11 @@ impl Keeper {
         read: Result<Vec<ReadBack>, Closed>,
         ways: &mut Ways,
     ) {
-        let Some(reading) = self.reading.take() else {
+        let Some(loading) = self.loading.take() else {
             return;
         };
         let mut read = read.unwrap_or_default().into_iter();
-        for (route, mut load) in reading.loads {
+        for (route, mut load) in loading.loads {
             let body = match load.body.take() {
                 Some(body) => Ok(Some(body)),
                 // A journal that has ended says nothing of its records.

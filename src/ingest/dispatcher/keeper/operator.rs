@@ -1,5 +1,7 @@
 //! What operators ask: lists, single effects, another try, none.
 
+use std::time::Duration;
+
 use tokio::sync::oneshot;
 
 use super::super::ways::Ways;
@@ -21,6 +23,9 @@ const LIST_MAX: usize = 1000;
 /// Requests that may wait for the journal to be read.
 const EARLY_MAX: usize = 32;
 
+/// How long a look at the disk may take.
+const LOOK_PATIENCE: Duration = Duration::from_millis(100);
+
 /// A request that waits for the disk.
 #[derive(Debug)]
 pub(super) struct Asked {
@@ -38,7 +43,7 @@ impl Keeper {
         answer: oneshot::Sender<OutboxAnswer>,
         ways: &mut Ways,
     ) {
-        if self.stage.is_opening() {
+        if !self.has_read() && request.verb != OutboxVerb::Stats {
             // Beyond it, whoever asks is told by the silence.
             if self.early.len() < EARLY_MAX {
                 self.early.push((request, answer));
@@ -61,7 +66,8 @@ impl Keeper {
     }
 
     /// The changes an operator wants are recorded and happen, or they are not
-    /// and do not. Returns what is dropped.
+    /// and do not; but a disk that failed may have kept what it said it did not,
+    /// and then they have happened after a crash. Returns what is dropped.
     pub(super) fn decide(&mut self, asked: Asked, result: &Result<(), Unrecorded>) -> Vec<Done> {
         let Asked {
             answer,
@@ -79,17 +85,21 @@ impl Keeper {
         }
         if let Err(why) = result {
             given.changed = 0;
-            given.error = Some(format!("nothing was changed: {why}"));
+            given.error = Some(unchanged(why));
         }
         _ = answer.send(given);
         dropped
     }
 
-    /// Those who asked before the journal was read.
+    /// Those who asked before what the journal holds was taken over, once it is.
     pub(in super::super) fn take_early(
         &mut self,
     ) -> Vec<(OutboxRequest, oneshot::Sender<OutboxAnswer>)> {
-        std::mem::take(&mut self.early)
+        if self.has_read() {
+            std::mem::take(&mut self.early)
+        } else {
+            Vec::new()
+        }
     }
 
     fn list(&self, request: &OutboxRequest) -> OutboxAnswer {
@@ -227,6 +237,18 @@ impl Keeper {
         })
     }
 
+    /// Has the disk looked at, and answers when that is done; soon in any case,
+    /// for a disk that hangs must not keep its own status from anybody.
+    pub(in super::super) fn look(&self, answer: oneshot::Sender<()>) {
+        let Some(journal) = self.stage.journal().cloned() else {
+            return;
+        };
+        self.shutdown.spawn(async move {
+            _ = tokio::time::timeout(LOOK_PATIENCE, journal.look()).await;
+            _ = answer.send(());
+        });
+    }
+
     /// What there is to say of it.
     pub(in super::super) fn status(&self) -> OutboxStatus {
         let backlog = self.outbox.backlog();
@@ -243,10 +265,10 @@ impl Keeper {
             died: self.died,
             ..OutboxStatus::default()
         };
-        status.recovering = self.stage.reading().map(|reading| RecoveryStatus {
-            records: reading.records(),
-            bytes: reading.bytes(),
-            bytes_all: reading.bytes_all(),
+        status.recovering = (!self.has_read()).then(|| RecoveryStatus {
+            records: self.reading.records(),
+            bytes: self.reading.bytes(),
+            bytes_all: self.reading.bytes_all(),
         });
         if let Some(journal) = self.stage.journal() {
             let stats = journal.stats();
@@ -263,6 +285,7 @@ impl Keeper {
             status.sync_max_us = u64::try_from(stats.syncs.max.as_micros()).unwrap_or(u64::MAX);
             status.sync_buckets = buckets(&stats.syncs);
             status.last_error = stats.last_error.map(Into::into);
+            status.last_error_ms = stats.last_error_ms;
         }
         status
     }
@@ -270,7 +293,7 @@ impl Keeper {
     /// One word for how it is.
     fn state(&self) -> &'static str {
         match self.stage.health() {
-            None if self.stage.is_opening() => "recovering",
+            _ if !self.has_read() => "recovering",
             None | Some(Health::Failed { .. }) => "failed",
             Some(Health::Ok) if !self.config.records => "draining",
             Some(Health::Ok) => "ok",
@@ -296,6 +319,17 @@ impl Keeper {
                     .to_owned(),
             ),
         }
+    }
+}
+
+/// What an operator is told whose wish is not recorded.
+fn unchanged(why: &Unrecorded) -> String {
+    if why.may_come_back() {
+        format!(
+            "{why}: nothing has changed for now, but after a restart it may be found done all the same; look with falco outbox list, and ask again if need be"
+        )
+    } else {
+        format!("nothing was changed: {why}")
     }
 }
 

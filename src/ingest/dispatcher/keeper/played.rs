@@ -4,7 +4,7 @@ use futures_util::FutureExt as _;
 
 use super::stage::{Event, Stage};
 use super::{Config, Keeper};
-use crate::journal::Journal;
+use crate::journal::{Journal, Reading};
 use crate::shutdown::Shutdown;
 
 impl Keeper {
@@ -15,7 +15,7 @@ impl Keeper {
             progress: journal.progress(),
             journal,
         };
-        Self::on(stage, config, &Shutdown::new())
+        Self::on(stage, Reading::default(), config, &Shutdown::new())
     }
 
     /// Whether nothing waits to be published.
@@ -25,12 +25,15 @@ impl Keeper {
 
     /// What has happened by now, if anything.
     pub(in super::super) fn happened(&mut self) -> Option<Event> {
+        if self.restoring.is_some() {
+            return Some(Event::Restoring);
+        }
         let pending = self.pending.front_mut();
         if let Some(result) = pending.and_then(|p| (&mut p.receipt).now_or_never()) {
             return Some(Event::Recorded(result.map(drop)));
         }
-        let reading = self.reading.as_mut();
-        if let Some(read) = reading.and_then(|r| (&mut r.read).now_or_never()) {
+        let loading = self.loading.as_mut();
+        if let Some(read) = loading.and_then(|l| (&mut l.read).now_or_never()) {
             return Some(Event::Read(read));
         }
         let Stage::Open { health, .. } = &mut self.stage else {

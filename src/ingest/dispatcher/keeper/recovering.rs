@@ -1,6 +1,7 @@
 //! What the journal held when it was opened.
 
 use std::time::Duration;
+use std::vec::IntoIter;
 
 use tokio::time::Instant;
 use tracing::{info, warn};
@@ -9,28 +10,57 @@ use super::super::ways::Ways;
 use super::{Keeper, parking};
 use crate::clock::{self, BootTime};
 use crate::delivery::{Admission, Class, Done, Failure, Home};
-use crate::journal::{self, Live, Recovered, Settled, State};
+use crate::journal::{self, Live, Note, Recovered, Settled, State};
+
+/// Effects and ids taken over at a time: a few milliseconds' worth, so that
+/// nobody waits long for an answer.
+const AT_ONCE: usize = 1000;
+
+/// What was read and is not taken over yet.
+#[derive(Debug)]
+pub(super) struct Restoring {
+    done: IntoIter<journal::Done>,
+    live: IntoIter<Live>,
+    notes: Vec<Note>,
+}
 
 impl Keeper {
-    /// Takes over what an earlier run has left.
-    pub(in super::super) fn handle_recovered<T>(
+    /// Begins to take over what an earlier run has left.
+    pub(in super::super) fn handle_recovered(&mut self, recovered: Recovered) {
+        tell(&recovered.report);
+        self.is_unproven = !recovered.is_durable;
+        self.restoring = Some(Restoring {
+            done: recovered.done.into_iter(),
+            live: recovered.live.into_iter(),
+            notes: recovered.notes,
+        });
+    }
+
+    /// Takes over some more of it, in its order.
+    pub(in super::super) fn handle_restoring<T>(
         &mut self,
-        recovered: Recovered,
         ways: &Ways,
         admission: &mut Admission<T>,
     ) {
-        tell(&recovered.report);
+        let Some(mut restoring) = self.restoring.take() else {
+            return;
+        };
         let (now, now_ms) = (BootTime::now(), clock::now_ms());
-        for done in &recovered.done {
+        let mut left = AT_ONCE;
+        for done in restoring.done.by_ref().take(AT_ONCE) {
             let age = Duration::from_millis(now_ms.saturating_sub(done.at_ms));
             admission.handle_done_elsewhere(&done.settled.into(), now.before(age));
+            left -= 1;
+        }
+        for live in restoring.live.by_ref().take(left) {
+            self.restore(live, ways);
+        }
+        if restoring.done.len() + restoring.live.len() > 0 {
+            self.restoring = Some(restoring);
+            return;
         }
         if let Some(inbox) = self.notes.take() {
-            _ = inbox.send(recovered.notes);
-        }
-        self.is_unproven = !recovered.is_durable;
-        for live in recovered.live {
-            self.restore(live, ways);
+            _ = inbox.send(restoring.notes);
         }
         if self.outbox.backlog().open > 0 {
             self.resume_at = Some(Instant::now() + self.config.resume_grace);

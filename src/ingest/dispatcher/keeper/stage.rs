@@ -31,6 +31,8 @@ const LOCKED_PAUSE: Duration = Duration::from_millis(20);
 pub(in super::super) enum Event {
     /// The journal was read.
     Recovered(Box<Recovered>),
+    /// There is more to take over of what was read.
+    Restoring,
     /// It ended, or was never open.
     Ended,
     /// The oldest append is done.
@@ -43,10 +45,7 @@ pub(in super::super) enum Event {
 
 #[derive(Debug)]
 pub(super) enum Stage {
-    Opening {
-        opening: JoinHandle<Opened>,
-        reading: Reading,
-    },
+    Opening(JoinHandle<Opened>),
     Open {
         journal: Journal,
         health: watch::Receiver<Health>,
@@ -57,9 +56,8 @@ pub(super) enum Stage {
 
 impl Stage {
     /// Opens the journal where it may block.
-    pub(super) fn open(config: &Config, shutdown: &Shutdown) -> Self {
+    pub(super) fn open(config: &Config, shutdown: &Shutdown, reading: &Reading) -> Self {
         let (directory, config) = (config.directory.clone(), config.journal.clone());
-        let reading = Reading::default();
         let watched = reading.clone();
         let opening = shutdown.spawn(async move {
             let open = spawn_blocking(move || open_soon(&directory, &config, &watched));
@@ -67,33 +65,25 @@ impl Stage {
                 Err(OpenError::Thread(std::io::Error::other(panic.to_string())))
             })
         });
-        Self::Opening { opening, reading }
-    }
-
-    /// How far the journal is read, until it is.
-    pub(super) fn reading(&self) -> Option<&Reading> {
-        match self {
-            Self::Opening { reading, .. } => Some(reading),
-            Self::Open { .. } | Self::Ended(_) => None,
-        }
+        Self::Opening(opening)
     }
 
     pub(super) fn journal(&self) -> Option<&Journal> {
         match self {
             Self::Open { journal, .. } => Some(journal),
-            Self::Opening { .. } | Self::Ended(_) => None,
+            Self::Opening(_) | Self::Ended(_) => None,
         }
     }
 
     pub(super) fn health(&self) -> Option<Health> {
         match self {
             Self::Open { health, .. } => Some(health.borrow().clone()),
-            Self::Opening { .. } | Self::Ended(_) => None,
+            Self::Opening(_) | Self::Ended(_) => None,
         }
     }
 
     pub(super) fn is_opening(&self) -> bool {
-        self.reading().is_some()
+        matches!(self, Self::Opening(_))
     }
 
     pub(super) fn has_ended(&self) -> bool {
@@ -150,7 +140,7 @@ pub(super) async fn event(
     read: Option<&mut Read>,
 ) -> Event {
     let (health, progress) = match stage {
-        Stage::Opening { opening, .. } => {
+        Stage::Opening(opening) => {
             let opened = opening.await;
             let opened = opened.unwrap_or_else(|error| {
                 Err(OpenError::Thread(std::io::Error::other(error.to_string())))

@@ -12,6 +12,7 @@ use super::super::super::storage::Storage;
 use super::super::batch::Change;
 use super::segments::placed;
 use super::{Core, Mode, Now};
+use crate::clock;
 use crate::failpoint::{self, Point};
 use crate::report::Report;
 
@@ -106,5 +107,6 @@ impl<S: Storage> Core<S> {
 
     pub(in super::super) fn note_error(&mut self, error: &io::Error) {
         self.stats.last_error = Some(Report(error).to_string().into());
+        self.stats.last_error_ms = clock::now_ms();
     }
 }
