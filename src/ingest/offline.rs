@@ -56,6 +56,14 @@ pub(crate) async fn ask(
 
 /// Gains space until there is no more to gain.
 async fn compact(directory: &Path, config: &journal::Config) -> Result<OutboxAnswer, OfflineError> {
+    // To open it costs a segment.
+    let no_gain = Look::at(directory, config)?.0.no_gain(config);
+    if no_gain.is_some() {
+        return Ok(OutboxAnswer {
+            no_gain,
+            ..OutboxAnswer::default()
+        });
+    }
     let (journal, _) = Journal::open(directory, config)?;
     let asked = journal.compact().await;
     asked.map_err(|_| Unrecorded::Closed)?;

@@ -11,7 +11,7 @@ use super::error::{OpenError, Unreadable};
 use super::record::Salt;
 use super::stats::Stats;
 use super::storage::{Disk, Storage as _, read_exact};
-use super::writer::{Index, Now, stored};
+use super::writer::{Index, Now, Worth, all_needed, no_room, stored};
 use super::{done_since, recovered, recovery, scan};
 use crate::protocol::id::EffectId;
 
@@ -51,6 +51,20 @@ impl Look {
     #[must_use]
     pub fn stats(&self) -> &Stats {
         &self.stats
+    }
+
+    /// Why a compaction would gain nothing, if that is so: then it is not worth
+    /// opening the journal, which begins a segment.
+    #[must_use]
+    pub fn no_gain(&self, config: &Config) -> Option<String> {
+        let segments = &self.index.segments;
+        let worth = Worth::new(segments, config, Now::read().ms);
+        if worth.last_gain(segments.iter()).is_none() {
+            return Some(all_needed(config));
+        }
+        let copied = segments.front().map_or(0, |front| worth.needed(front));
+        let free = self.disk.space().map_or(u64::MAX, |space| space.free);
+        (free < 2 * copied).then(|| no_room(copied, free))
     }
 
     /// The effect with this id, if it is not settled, whole, and can be read.

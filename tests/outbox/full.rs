@@ -174,6 +174,57 @@ fn an_outbox_of_full_size_says_so_and_is_emptied_by_its_own_verbs() {
 }
 
 #[test]
+fn an_outbox_of_full_size_goes_on_publishing_and_keeps_again_as_soon_as_there_is_room() {
+    let small = "[outbox]\nmax_bytes = \"64MiB\"";
+    let chain = Chain::up(&OUTBOX.replace("[outbox]", small));
+    let mut daemon = chain.daemon();
+    let padding = "x".repeat(1_000_000);
+    let large = |n: u32| {
+        let payload = format!(":\"{n} {padding}\"}}");
+        effect("test", &format!("s{}", n % 8), n).replace(&format!(":{n}}}"), &payload)
+    };
+    // Several are on their way when it becomes full: one answer each.
+    let mut kept = 0;
+    for n in (0..100).step_by(10) {
+        (n..n + 10).for_each(|n| daemon.send(n, &large(n)));
+        for n in n..n + 10 {
+            let (acked, error) = daemon.read();
+            assert_eq!(acked, crate::daemon::id(n));
+            match error {
+                None => kept += 1,
+                Some(error) => assert_eq!(error, "unrecorded: the journal is full"),
+            }
+        }
+    }
+    assert!((50..90).contains(&kept), "{kept} were kept");
+    let mut other = chain.daemon();
+    other.send(900, &effect("test", "s", 900));
+    other.expect_failed(900, "unrecorded: the journal is full");
+    let mut peer = chain.transport("test").accept();
+    assert_eq!(peer.accept_messages(kept).len(), kept);
+    eventually("nothing is kept", || chain.outbox()["depth"] == 0);
+    accepts_again(&mut other, 901);
+    assert_eq!(peer.accept_messages(1), ["901"]);
+    eventually("all is well", || chain.run(&["status"]).0 == 0);
+}
+
+#[test]
+fn a_disk_that_fills_while_nothing_comes_is_told_by_the_status() {
+    on_a_small_disk(
+        "full::a_disk_that_fills_while_nothing_comes_is_told_by_the_status",
+        |chain, disk| {
+            chain.start();
+            eventually("all is well", || chain.run(&["status"]).0 == 0);
+            disk.fill();
+            eventually("it is told", || {
+                chain.run(&["status"]).1.contains("outbox    low")
+            });
+            assert!(send(&mut chain.daemon(), 0).is_err());
+        },
+    );
+}
+
+#[test]
 fn a_chain_starts_without_a_free_byte_and_has_lost_nothing() {
     on_a_small_disk(
         "full::a_chain_starts_without_a_free_byte_and_has_lost_nothing",

@@ -204,6 +204,17 @@ fn looking_at_a_stopped_outbox_changes_nothing_and_waits_for_nobody() {
 }
 
 #[test]
+fn compacting_a_stopped_outbox_without_a_gain_changes_nothing() {
+    let chain = stopped_with(20);
+    let before = segments(&chain);
+    for _ in 0..3 {
+        let (code, text) = chain.run(&["outbox", "compact"]);
+        assert!(code == 0 && text.contains("all of it is needed"), "{text}");
+    }
+    assert_eq!(segments(&chain), before);
+}
+
+#[test]
 fn two_who_change_a_stopped_outbox_wait_for_each_other() {
     let chain = stopped_with(16);
     let drop_one = |n| {
@@ -243,12 +254,14 @@ fn thousands_of_effects_are_listed_and_dropped_while_falco_runs_and_while_it_doe
     let dropped = drop_all(&ids(2500, 4900));
     assert_eq!(dropped, (0, "2400 dropped\n".to_owned()));
     let before = chain.json(&["outbox", "stats", "--json"])[0]["bytes"].clone();
+    let files = segments(&chain).len();
     let told = chain.json(&["outbox", "compact", "--json"]).remove(0);
     assert_eq!(told["bytes_before"], before);
     assert!(
         told["bytes"].as_u64() < before.as_u64().map(|b| b / 2),
         "{told}"
     );
+    assert!(segments(&chain).len() <= files);
     let left = chain.json(&["outbox", "list", "--json", "-n", "1000"]);
     assert_eq!((left.len(), &left[0]["id"]), (100, &json!(uuid(4900))));
 }

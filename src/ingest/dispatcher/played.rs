@@ -19,6 +19,7 @@ use super::{Ack, Dispatcher, Stop, Submission};
 use crate::clock;
 use crate::delivery::{Outcome, Peer, Refusal, Request, RequestId};
 use crate::journal::{self, Journal, Recovered};
+use crate::protocol::control::IngestStatus;
 use crate::protocol::envelope::SideEffect;
 use crate::protocol::id::EffectId;
 use crate::protocol::outbox::{OutboxAnswer, OutboxRequest};
@@ -91,6 +92,21 @@ impl Played {
     /// The same; unless it `records`, it only publishes what is kept already.
     pub(crate) fn begin(
         time: &Time,
+        opened: (Journal, Recovered),
+        config: &journal::Config,
+        routes: &[&str],
+        records: bool,
+    ) -> Self {
+        let mut played = Self::opened(time, opened, config, routes, records);
+        while !*played.dispatcher.has_read.borrow() {
+            played.restore(time);
+        }
+        played
+    }
+
+    /// The same, and what was recovered is still to be taken over.
+    pub(crate) fn opened(
+        time: &Time,
         (journal, recovered): (Journal, Recovered),
         config: &journal::Config,
         routes: &[&str],
@@ -123,11 +139,14 @@ impl Played {
         };
         let recovered = Event::Recovered(Box::new(recovered));
         played.dispatcher.handle_kept(recovered);
-        while !*played.dispatcher.has_read.borrow() {
-            played.dispatcher.handle_kept(Event::Restoring);
-        }
-        played.dispatcher.advance();
         played
+    }
+
+    /// Takes over some more of what was recovered.
+    pub(crate) fn restore(&mut self, time: &Time) {
+        let _inside = time.runtime.enter();
+        self.dispatcher.handle_kept(Event::Restoring);
+        self.dispatcher.advance();
     }
 
     /// A daemon connects.
@@ -215,6 +234,12 @@ impl Played {
         let _inside = time.runtime.enter();
         self.dispatcher.handle_due();
         self.dispatcher.advance();
+    }
+
+    /// What it says of itself.
+    pub(crate) fn status(&mut self, time: &Time) -> IngestStatus {
+        let _inside = time.runtime.enter();
+        self.dispatcher.status()
     }
 
     /// When it wants to be woken.

@@ -261,6 +261,49 @@ fn a_full_journal_is_emptied_by_who_asks_wherever_there_is_something_to_gain() {
 }
 
 #[test]
+fn a_full_journal_frees_by_itself_what_is_settled_behind_dead_letters() {
+    // Less than a segment is written after the first is closed.
+    let config = Config {
+        segment_bytes_max: 40_000,
+        bytes_max: 60_000,
+        ..small(Sync::Always)
+    };
+    let mut rig = Rig::new(&config);
+    let held = fill(&mut rig);
+    rig.entries.pop();
+    assert_eq!((segments(&rig), rig.core.health()), (2, Health::Full));
+    let in_first = (0..held).filter(|i| i * 3 < held);
+    let letters: Vec<_> = in_first.map(|i| Entry::Failed(id(i), letter(i))).collect();
+    for letter in letters {
+        rig.commit(vec![letter]).expect("settling goes on");
+    }
+    let others = (0..held).filter(|i| held <= i * 3);
+    for i in others {
+        rig.commit(vec![Entry::Done(vec![id(i).into()])])
+            .expect("settling goes on");
+    }
+    idle(&mut rig, 200);
+    assert_eq!(rig.core.health(), Health::Ok, "without an operator");
+    rig.commit(vec![Entry::Effect(effect(held))])
+        .expect("recorded");
+    let (told, recovered) = Rig::reopened(&rig.disk, &config);
+    assert_eq!(told, Told::by(&rig.entries));
+    assert_eq!(recovered.report.damage, []);
+}
+
+#[test]
+fn a_full_journal_of_which_all_is_needed_is_not_copied_over_and_over() {
+    let config = Config {
+        bytes_max: 30_000,
+        ..small(Sync::Always)
+    };
+    let (mut rig, _) = full(&config);
+    let records = rig.core.stats().records;
+    idle(&mut rig, 200);
+    assert_eq!(rig.core.stats().records, records);
+}
+
+#[test]
 fn a_compaction_that_gains_nothing_says_why_and_copies_nothing() {
     let config = Config {
         segment_bytes_max: 400_000,

@@ -158,7 +158,7 @@ fn a_segment_that_was_given_up_and_cannot_be_removed_is_in_nobodys_way() {
                 rig.tick();
             }
             assert_eq!(rig.core.health(), Health::Ok, "{sync:?} {given_up}");
-            let next = vec![Entry::Effect(effect(2)), Entry::Done(vec![id(0)])];
+            let next = vec![Entry::Effect(effect(2)), Entry::Done(vec![id(0).into()])];
             rig.commit(next.clone()).expect("recorded");
             recorded.extend(next);
             rig.pass(Duration::from_secs(1));
@@ -171,7 +171,7 @@ fn a_segment_that_was_given_up_and_cannot_be_removed_is_in_nobodys_way() {
             }
             // Once it can be removed, it is.
             rig.disk.heal();
-            rig.commit(vec![Entry::Done(vec![id(1), id(2)])])
+            rig.commit(vec![Entry::Done(vec![id(1).into(), id(2).into()])])
                 .expect("recorded");
             rig.now.ms += 16 * 60 * 1000;
             rig.core.compact(rig.now);

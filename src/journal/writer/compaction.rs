@@ -5,10 +5,12 @@
 //! older ones are gone: so numbers stay without a gap, and no id outlives the
 //! record that settled it.
 //!
-//! An old segment with little left in it is emptied first: what is needed is
-//! copied to the active one, in pieces, so that nobody waits for it. The source
-//! goes when the copies are durable; a crash in between leaves copies that
-//! fold into one. Until then nothing goes at all, however full the disk is.
+//! An old segment with little left in it is emptied first, where `worth` finds
+//! it worth it: what is needed is copied to the active one, in pieces, so that
+//! nobody waits for it. The source goes when the copies are durable; a crash in
+//! between leaves copies that fold into one. Until then nothing goes at all,
+//! however full the disk is. What fills a full journal and is settled goes so
+//! too, also from the segment that is written.
 
 use std::io;
 use std::time::{Duration, Instant};
@@ -18,12 +20,12 @@ use tracing::{debug, warn};
 use super::super::entry::Settled;
 use super::super::fold::Place;
 use super::super::record::{self, Frame, Kind, Payload, RECORD_BYTES_MAX, Salt};
-use super::super::recovery::DONE_MAX;
 use super::super::scan;
 use super::super::segment::Segment;
 use super::super::storage::{Storage, StoredFile, read_exact};
 use super::batch::Change;
 use super::core::{Core, Mode, Now};
+use super::worth::{self, Worth};
 use crate::protocol::id::EffectId;
 
 /// Bytes read between two looks at the queue.
@@ -34,16 +36,6 @@ const PAUSE: Duration = Duration::from_micros(15_625);
 
 /// The pause after the disk failed.
 const AGAIN_AFTER: Duration = Duration::from_secs(10);
-
-/// A journal below this is not worth copying.
-const WORTH_IT: u64 = 128 << 20;
-
-/// What an operator's compaction has to gain in a segment: less is about what
-/// beginning another one costs.
-const GAIN_MIN: u64 = 64 << 10;
-
-/// More closed segments than this are worth copying together.
-const SEALED_MAX: usize = 8;
 
 /// Where emptying a segment has come to.
 #[derive(Debug, Default)]
@@ -77,22 +69,17 @@ impl<S: Storage> Core<S> {
     pub(in crate::journal) fn compact(&mut self, now: Now) {
         let before = (self.stats.compactions, self.index.bytes());
         let active = self.index.segments.back().filter(|_| self.active.is_some());
-        if active.is_some_and(|active| self.has_gain(active, now)) {
+        if active.is_some_and(|active| self.worth(now).has_gain(active)) {
             self.rotate(now);
         }
         let sealed = self.index.segments.iter().take(self.sealed());
-        let gains = sealed.rev().find(|segment| self.has_gain(segment, now));
-        self.compaction.forced_to = gains.map(|segment| segment.id);
-        let has_gain = gains.is_some();
+        self.compaction.forced_to = self.worth(now).last_gain(sealed);
+        let has_gain = self.compaction.forced_to.is_some();
         self.maintain(now);
         let is_moving = self.is_compacting()
             || before.0 < self.stats.compactions
             || self.index.bytes() < before.1;
         self.stats.no_gain = (!is_moving).then(|| self.why_no_gain(has_gain, now).into());
-    }
-
-    fn has_gain(&self, segment: &Segment, now: Now) -> bool {
-        GAIN_MIN < segment.bytes.saturating_sub(self.to_copy(segment, now))
     }
 
     /// Why a compaction that was asked for does not begin.
@@ -101,21 +88,15 @@ impl<S: Storage> Core<S> {
         let stuck = self.compaction.stuck.as_ref().map(|stuck| stuck.id);
         match front {
             _ if self.mode != Mode::Working => "the journal cannot be written now".to_owned(),
-            _ if !has_gain => {
-                let minutes = self.config.dedupe_horizon.as_secs() / 60;
-                format!(
-                    "all of it is needed: kept effects, dead letters, and ids of the last {minutes} minutes"
-                )
-            }
+            _ if !has_gain => worth::all_needed(&self.config),
             _ if self.watch.is_low => self.watch.why(&self.config).into(),
             Some(front) if stuck == Some(front.id) => {
                 let name = front.name();
                 format!("{name} cannot be emptied; falco outbox verify may say why")
             }
             front => {
-                let needed = front.map_or(0, |front| 2 * self.to_copy(front, now));
-                let (needed, free) = (needed / 1_000_000, self.watch.space.free / 1_000_000);
-                format!("{needed} MB have to be free on its disk meanwhile, and {free} MB are")
+                let copied = front.map_or(0, |front| self.worth(now).needed(front));
+                worth::no_room(copied, self.watch.space.free)
             }
         }
     }
@@ -141,6 +122,7 @@ impl<S: Storage> Core<S> {
             return;
         }
         if self.compaction.source.is_none() {
+            self.seal_if_hollow(now);
             self.compaction.source = self.choose(now);
         }
         let Some(source) = &self.compaction.source else {
@@ -149,6 +131,18 @@ impl<S: Storage> Core<S> {
         if source.again_at <= now.at {
             self.step(now);
         }
+    }
+
+    /// What fills a journal may stand in the segment that is written.
+    fn seal_if_hollow(&mut self, now: Now) {
+        let active = self.index.segments.back().filter(|_| self.active.is_some());
+        if active.is_some_and(|active| self.worth(now).frees_full(active)) {
+            self.rotate(now);
+        }
+    }
+
+    fn worth(&self, now: Now) -> Worth<'_> {
+        Worth::new(&self.index.segments, &self.config, now.ms)
     }
 
     /// Says once that the journal is nearly full.
@@ -204,26 +198,7 @@ impl<S: Storage> Core<S> {
 
     fn is_dead(&self, now: Now) -> bool {
         let front = &self.index.segments[0];
-        front.live == 0 && !self.is_remembered(front, now)
-    }
-
-    /// Whether ids that this segment settles are still within the horizon.
-    fn is_remembered(&self, segment: &Segment, now: Now) -> bool {
-        let horizon = u64::try_from(self.config.dedupe_horizon.as_millis()).unwrap_or(u64::MAX);
-        let later = self.index.segments.iter().filter(|s| segment.id < s.id);
-        let later: u64 = later.map(|s| s.done).sum();
-        0 < segment.done
-            && now.ms < segment.done_ms.saturating_add(horizon)
-            && later < DONE_MAX as u64
-    }
-
-    /// What emptying the segment would copy.
-    fn to_copy(&self, segment: &Segment, now: Now) -> u64 {
-        if self.is_remembered(segment, now) {
-            segment.live_bytes + segment.done_bytes
-        } else {
-            segment.live_bytes
-        }
+        front.live == 0 && !self.worth(now).is_remembered(front)
     }
 
     /// The oldest segment, if emptying it is worth it and there is room.
@@ -236,27 +211,15 @@ impl<S: Storage> Core<S> {
         if self.compaction.stuck.as_ref().is_some_and(is_stuck) {
             return None;
         }
-        let copied = self.to_copy(front, now);
+        let copied = self.worth(now).needed(front);
         let has_room = 2 * copied <= self.watch.space.free;
-        (has_room && self.is_worth_it(front, sealed, now)).then_some(Source {
+        let is_asked = self.compaction.forced_to.is_some_and(|to| front.id <= to);
+        let is_worth_it = is_asked || self.worth(now).is_worth_it(sealed);
+        (has_room && is_worth_it).then_some(Source {
             id: front.id,
             offset: 0,
             again_at: now.at,
         })
-    }
-
-    fn is_worth_it(&self, front: &Segment, sealed: usize, now: Now) -> bool {
-        if self.compaction.forced_to.is_some_and(|to| front.id <= to) {
-            return true;
-        }
-        let all = self.index.segments.iter();
-        let needed: u64 = all.map(|segment| self.to_copy(segment, now)).sum();
-        let total = self.index.bytes();
-        let worth_it = WORTH_IT.min(self.config.bytes_max / 4);
-        let is_hollow = worth_it < total && needed * 5 < total * 2;
-        // A long queue of live segments is no waste: copying it gains nothing.
-        let is_scattered = SEALED_MAX < sealed && needed * 5 < total * 4;
-        is_hollow || is_scattered
     }
 
     /// Copies what is needed of the next piece of the source.
@@ -327,7 +290,7 @@ impl<S: Storage> Core<S> {
                     self.batch.copy(&line, Change::Move(moved, place), stamp);
                 }
             }
-            Kind::Done | Kind::Operator if self.is_remembered(segment, now) => {
+            Kind::Done | Kind::Operator if self.worth(now).is_remembered(segment) => {
                 let (mut settled, at_ms) = settled_by(&line, &frame);
                 // Under the same id there may be another effect by now.
                 settled.retain(|settled| !self.index.holds(settled.id));

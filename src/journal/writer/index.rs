@@ -25,7 +25,7 @@ pub(in crate::journal) struct Index {
     notes: HashMap<Uuid, Place>,
     dead: u64,
     /// Oldest first; their ids follow one another.
-    pub(super) segments: VecDeque<Segment>,
+    pub(in crate::journal) segments: VecDeque<Segment>,
 }
 
 impl Index {

@@ -16,6 +16,7 @@ mod core;
 mod index;
 mod pace;
 mod space;
+mod worth;
 
 use std::ops::ControlFlow;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
@@ -25,6 +26,7 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot, watch};
 
 pub(super) use self::core::{Core, Job, Now, stored};
 pub(super) use self::index::Index;
+pub(super) use self::worth::{Worth, all_needed, no_room};
 use super::error::Unrecorded;
 use super::handle::{Ask, Command};
 use super::stats::{Health, Progress, Stats};

@@ -12,9 +12,9 @@ use crate::clock::{self, BootTime};
 use crate::delivery::{Admission, Class, Done, Failure, Home};
 use crate::journal::{self, Live, Note, Recovered, Settled, State};
 
-/// Effects and ids taken over at a time: a few milliseconds' worth, so that
+/// Effects and ids taken over at a time: a millisecond or two, so that
 /// nobody waits long for an answer.
-const AT_ONCE: usize = 1000;
+const AT_ONCE: usize = 200;
 
 /// What was read and is not taken over yet.
 #[derive(Debug)]

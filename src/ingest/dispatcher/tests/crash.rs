@@ -1,0 +1,110 @@
+//! What survives, and what whoever sends it again is told.
+
+use nix::libc::EIO;
+
+use super::super::played::{Played, Time};
+use super::story::{DAEMON, Story, another, asked, bypassing, effect, list, outbox};
+use crate::journal::played::{Lying, Op, Played as Writer};
+use crate::journal::{OnFailure, Sync};
+use crate::protocol::envelope::{Operation, SideEffect};
+use crate::protocol::id::IdempotencyKey;
+use crate::protocol::outbox::OutboxVerb;
+
+fn with_key(number: u8, route: Option<&str>, channel: &str) -> SideEffect {
+    SideEffect {
+        route: route.map(Into::into),
+        key: IdempotencyKey::Given("the same".into()),
+        operation: Operation::Publish {
+            channel: channel.into(),
+            event: "e".into(),
+            payload: bytes::Bytes::from_static(b"1"),
+        },
+        ..effect(number)
+    }
+}
+
+#[test]
+fn one_key_on_several_routes_and_channels_is_as_many_messages_also_after_a_crash() {
+    let all = || {
+        vec![
+            with_key(1, None, "c"),
+            with_key(2, None, "d"),
+            with_key(3, Some("other"), "c"),
+            with_key(4, Some("other"), "d"),
+        ]
+    };
+    for before in [0, 2, 4] {
+        let mut story = Story::new(outbox(Sync::Always, OnFailure::Exit));
+        story.keep(all().into_iter().take(before).collect());
+        let mut story = story.power_cut(1);
+        // Their daemon has not heard of some, and sends all again.
+        story.keep(all());
+        story.link();
+        story.deliver();
+        story.published.sort_unstable();
+        assert_eq!(story.published, [1, 2, 3, 4], "{before} before the crash");
+        story.keep(all());
+        story.deliver();
+        assert_eq!(story.published.len(), 4, "they are known");
+    }
+}
+
+#[test]
+fn what_was_acked_outlives_a_sync_that_fails_twice_and_nothing_overtakes_it() {
+    for dice in 0..8 {
+        let mut story = Story::new(bypassing());
+        story.keep(vec![effect(1), effect(2)]);
+        // Of the segment, and of the one that should take its place.
+        story.fail(Op::Sync, (0, 2), EIO);
+        story.pass_until(|story| !story.falco.records());
+        let refused = story.offer(vec![effect(3)]).remove(0);
+        let refused = refused.expect_err("it would overtake them");
+        assert!(refused.to_string().starts_with("unrecorded: "), "{refused}");
+        assert_eq!(story.open(), [1, 2]);
+        story.pass_until(|story| story.falco.records());
+        story.keep(vec![effect(3)]);
+        story.pass();
+        let mut story = story.power_cut(dice);
+        assert_eq!(story.open(), [1, 2, 3]);
+        story.link();
+        story.deliver();
+        assert_eq!(story.published, [1, 2, 3]);
+    }
+}
+
+#[test]
+fn whoever_asks_how_a_large_outbox_is_while_it_is_taken_over_is_told_at_once() {
+    let config = bypassing();
+    let (disk, time) = (Lying::default(), Time::new());
+    let (mut writer, journal, recovered) =
+        Writer::open(&disk, &config, time.now()).expect("an empty disk");
+    let mut falco = Played::new(&time, journal, &config, recovered, &[]);
+    falco.open(DAEMON);
+    let many = (0..5000).map(|_| another());
+    falco.submit(&time, DAEMON, many.collect());
+    falco.advance(&time);
+    writer.turn(time.now());
+    falco.hear(&time);
+    drop((falco, writer));
+
+    let disk = Lying::holding(&disk.files());
+    let (_writer, journal, recovered) = Writer::open(&disk, &config, time.now()).expect("it opens");
+    let mut falco = Played::opened(&time, (journal, recovered), &config, &[], true);
+    let mut listed = falco.ask(&time, list());
+    let mut slices = 0;
+    loop {
+        let mut stats = falco.ask(&time, asked(OutboxVerb::Stats, &[]));
+        let stats = stats.try_recv().expect("at once").stats.expect("numbers");
+        if stats.state != "recovering" {
+            break;
+        }
+        assert!(!falco.has_room(), "nothing is taken before");
+        assert!(stats.recovering.is_some() && stats.depth <= slices * 200);
+        assert!(listed.try_recv().is_err());
+        falco.restore(&time);
+        slices += 1;
+    }
+    assert_eq!(slices, 25);
+    assert!(falco.has_room());
+    assert_eq!(listed.try_recv().expect("now").records.len(), 1000);
+}

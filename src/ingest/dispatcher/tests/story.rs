@@ -1,0 +1,257 @@
+//! A Falco with an outbox, whose disk, time and transport are played.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use uuid::Uuid;
+
+use super::super::played::{Played, Time};
+use crate::delivery::{Outcome, Peer, Refusal};
+use crate::journal::played::{Dice, Fault, Lying, Op, Played as Writer};
+use crate::journal::{self, OnFailure, Sync};
+use crate::protocol::envelope::{Operation, SideEffect};
+use crate::protocol::id::{EffectId, IdempotencyKey, LaneKey};
+use crate::protocol::outbox::{OutboxAnswer, OutboxRequest, OutboxVerb};
+
+pub(super) const DAEMON: u64 = 1;
+
+/// What happens at once takes as long.
+const WHILE: Duration = Duration::from_millis(500);
+
+/// An effect of the only lane.
+pub(super) fn effect(number: u8) -> SideEffect {
+    let id = Uuid::from_bytes([number; 16]);
+    SideEffect {
+        id: EffectId::from(id),
+        lane: LaneKey::new("s"),
+        route: None,
+        key: IdempotencyKey::Uuid(id),
+        operation: Operation::Publish {
+            channel: "c".into(),
+            event: "e".into(),
+            payload: Bytes::from_static(b"{}"),
+        },
+        bytes: 100,
+        is_ordered: false,
+    }
+}
+
+/// Any other effect.
+pub(super) fn another() -> SideEffect {
+    let id = EffectId::random();
+    SideEffect {
+        id,
+        key: IdempotencyKey::Uuid(id.as_uuid()),
+        ..effect(0)
+    }
+}
+
+pub(super) fn number(id: EffectId) -> u8 {
+    id.as_uuid().as_bytes()[0]
+}
+
+pub(super) fn outbox(sync: Sync, on_failure: OnFailure) -> journal::Config {
+    journal::Config {
+        on_failure,
+        low_water_bytes: 0,
+        low_water_percent: 0,
+        reserve_bytes: 0,
+        ..journal::Config::with_sync(sync)
+    }
+}
+
+/// An outbox that may be gone around.
+pub(super) fn bypassing() -> journal::Config {
+    outbox(Sync::INTERVAL, OnFailure::Bypass)
+}
+
+pub(super) struct Story {
+    pub(super) disk: Lying,
+    pub(super) time: Time,
+    pub(super) falco: Played,
+    /// What the transports have taken, in order.
+    pub(super) published: Vec<u8>,
+    config: journal::Config,
+    /// None once it has ended.
+    writer: Option<Writer>,
+    now: Duration,
+}
+
+impl Story {
+    pub(super) fn new(config: journal::Config) -> Self {
+        Self::begin(Lying::default(), config, Time::new(), Duration::ZERO)
+    }
+
+    fn begin(disk: Lying, config: journal::Config, time: Time, now: Duration) -> Self {
+        let opened = Writer::open(&disk, &config, time.now());
+        let (writer, journal, recovered) = opened.expect("it opens");
+        let mut falco = Played::new(&time, journal, &config, recovered, &["other"]);
+        falco.open(DAEMON);
+        Self {
+            disk,
+            time,
+            falco,
+            published: Vec::new(),
+            config,
+            writer: Some(writer),
+            now,
+        }
+    }
+
+    /// The power goes, and Falco is started again.
+    pub(super) fn power_cut(self, dice: u64) -> Self {
+        let disk = self.disk.after_power_cut(&mut Dice(dice));
+        Self::begin(disk, self.config, self.time, self.now)
+    }
+
+    /// Falco alone is killed.
+    pub(super) fn killed(self) -> Self {
+        let disk = Lying::holding(&self.disk.files());
+        Self::begin(disk, self.config, self.time, self.now)
+    }
+
+    /// Calls fail: `times` of them, after `nth` that do not.
+    pub(super) fn fail(&self, op: Op, (nth, times): (u64, u64), errno: i32) {
+        self.disk.fail(Fault {
+            op,
+            nth,
+            times,
+            errno,
+        });
+    }
+
+    pub(super) fn end_journal(&mut self) {
+        self.writer = None;
+    }
+
+    /// A while passes, in which the journal works.
+    pub(super) fn pass(&mut self) {
+        self.now += WHILE;
+        self.time.advance_to(self.now);
+        self.falco.wake(&self.time);
+        if let Some(writer) = &mut self.writer {
+            writer.turn(self.time.now());
+        }
+        self.falco.hear(&self.time);
+    }
+
+    pub(super) fn wait(&mut self, time: Duration) {
+        self.now += time;
+        self.pass();
+    }
+
+    pub(super) fn pass_until(&mut self, mut is_so: impl FnMut(&mut Self) -> bool) {
+        for _ in 0..1000 {
+            if is_so(self) {
+                return;
+            }
+            self.pass();
+        }
+        panic!("it never came");
+    }
+
+    pub(super) fn submit(&mut self, effects: Vec<SideEffect>) {
+        self.falco.submit(&self.time, DAEMON, effects);
+        self.falco.advance(&self.time);
+    }
+
+    /// Submits them, and returns what becomes of each, in order.
+    pub(super) fn offer(&mut self, effects: Vec<SideEffect>) -> Vec<Outcome> {
+        let ids: Vec<_> = effects.iter().map(|effect| effect.id).collect();
+        self.submit(effects);
+        let mut acks = Vec::new();
+        self.pass_until(|story| {
+            acks.append(&mut story.falco.acks());
+            acks.len() == ids.len()
+        });
+        let ack = |id| acks.iter().find(|ack| ack.1 == id).expect("its ack");
+        ids.into_iter().map(|id| ack(id).2.clone()).collect()
+    }
+
+    /// Effects that are kept.
+    pub(super) fn keep(&mut self, effects: Vec<SideEffect>) {
+        let outcomes = self.offer(effects);
+        assert!(outcomes.iter().all(Result::is_ok), "{outcomes:?}");
+    }
+
+    pub(super) fn link(&mut self) {
+        let (batches, window) = (false, 8);
+        for way in 0..self.falco.ways() {
+            self.falco.link(way, Peer { batches, window });
+        }
+    }
+
+    /// The transports take what comes, or refuse it.
+    pub(super) fn answer(&mut self, refusal: Option<&Refusal<'_>>) {
+        for way in 0..self.falco.ways() {
+            while let Some(request) = self.falco.request(&self.time, way) {
+                let id = request.id;
+                let numbers = request.effects.iter().map(|effect| number(effect.id));
+                if refusal.is_none() {
+                    self.published.extend(numbers);
+                }
+                self.falco.answer(&self.time, (way, id), refusal);
+            }
+        }
+    }
+
+    /// Some time passes, in which transports take everything.
+    pub(super) fn deliver(&mut self) {
+        for _ in 0..30 {
+            self.answer(None);
+            self.pass();
+        }
+    }
+
+    /// What an operator is told, if it is told by now.
+    pub(super) fn ask_now(&mut self, request: OutboxRequest) -> Option<OutboxAnswer> {
+        let mut told = self.falco.ask(&self.time, request);
+        told.try_recv().ok()
+    }
+
+    /// What an operator is told at last.
+    pub(super) fn ask(&mut self, request: OutboxRequest) -> OutboxAnswer {
+        let mut told = self.falco.ask(&self.time, request);
+        let mut answer = None;
+        self.pass_until(|_| {
+            answer = told.try_recv().ok();
+            answer.is_some()
+        });
+        answer.expect("one")
+    }
+
+    /// The numbers of what is kept and no dead letter.
+    pub(super) fn open(&mut self) -> Vec<u8> {
+        let listed = self.ask_now(list()).expect("it is known");
+        let open = listed.records.iter().filter(|record| record.dead.is_none());
+        open.map(|record| number(record.id.parse().expect("an id")))
+            .collect()
+    }
+
+    /// Why each dead letter is one.
+    pub(super) fn dead(&mut self) -> Vec<(u8, String)> {
+        let listed = self.ask_now(list()).expect("it is known");
+        let dead = listed.records.into_iter().filter_map(|record| {
+            let number = number(record.id.parse().expect("an id"));
+            Some((number, record.dead?.error))
+        });
+        dead.collect()
+    }
+}
+
+pub(super) fn list() -> OutboxRequest {
+    let limit = 1000;
+    OutboxRequest {
+        limit,
+        ..OutboxRequest::default()
+    }
+}
+
+pub(super) fn asked(verb: OutboxVerb, ids: &[u8]) -> OutboxRequest {
+    let ids = ids.iter().map(|number| effect(*number).id.to_string());
+    OutboxRequest {
+        verb,
+        ids: ids.collect(),
+        ..OutboxRequest::default()
+    }
+}

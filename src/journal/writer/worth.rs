@@ -1,0 +1,127 @@
+//! What a segment is still needed for, and what emptying some would gain.
+
+use std::collections::VecDeque;
+
+use super::super::config::Config;
+use super::super::recovery::DONE_MAX;
+use super::super::segment::Segment;
+
+/// A journal below this is not worth copying.
+const WORTH_IT: u64 = 128 << 20;
+
+/// What an operator's compaction has to gain in a segment: less is about what
+/// beginning another one costs.
+const GAIN_MIN: u64 = 64 << 10;
+
+/// What the headers of a segment take, which its copies need too.
+const HEADERS_BYTES: u64 = 512;
+
+/// More closed segments than this are worth copying together.
+const SEALED_MAX: usize = 8;
+
+/// The segments of a journal, as they are now.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::journal) struct Worth<'a> {
+    segments: &'a VecDeque<Segment>,
+    config: &'a Config,
+    now_ms: u64,
+}
+
+impl<'a> Worth<'a> {
+    pub(in crate::journal) fn new(
+        segments: &'a VecDeque<Segment>,
+        config: &'a Config,
+        now_ms: u64,
+    ) -> Self {
+        Self {
+            segments,
+            config,
+            now_ms,
+        }
+    }
+
+    /// Whether ids that this segment settles are still within the horizon.
+    pub(super) fn is_remembered(&self, segment: &Segment) -> bool {
+        let horizon = self.config.dedupe_horizon.as_millis();
+        let horizon = u64::try_from(horizon).unwrap_or(u64::MAX);
+        let later = self.segments.iter().filter(|s| segment.id < s.id);
+        let later: u64 = later.map(|s| s.done).sum();
+        0 < segment.done
+            && self.now_ms < segment.done_ms.saturating_add(horizon)
+            && later < DONE_MAX as u64
+    }
+
+    /// What emptying the segment would copy.
+    pub(in crate::journal) fn needed(&self, segment: &Segment) -> u64 {
+        if self.is_remembered(segment) {
+            segment.live_bytes + segment.done_bytes
+        } else {
+            segment.live_bytes
+        }
+    }
+
+    fn gain(&self, segment: &Segment) -> u64 {
+        let left = self.needed(segment) + HEADERS_BYTES;
+        segment.bytes.saturating_sub(left)
+    }
+
+    /// Whether an operator's compaction gains something in it.
+    pub(super) fn has_gain(&self, segment: &Segment) -> bool {
+        GAIN_MIN < self.gain(segment)
+    }
+
+    /// The last of `sealed` in which it does.
+    pub(in crate::journal) fn last_gain<'s>(
+        &self,
+        sealed: impl DoubleEndedIterator<Item = &'s Segment>,
+    ) -> Option<u32> {
+        let mut gains = sealed.rev().filter(|segment| self.has_gain(segment));
+        gains.next().map(|segment| segment.id)
+    }
+
+    /// Whether emptying the oldest is worth it, of so many that are closed.
+    pub(super) fn is_worth_it(&self, sealed: usize) -> bool {
+        let all = self.segments.iter();
+        let needed: u64 = all.map(|segment| self.needed(segment)).sum();
+        let total = self.bytes();
+        let worth_it = WORTH_IT.min(self.config.bytes_max / 4);
+        let is_hollow = worth_it < total && needed * 5 < total * 2;
+        // A long queue of live segments is no waste: copying it gains nothing.
+        let is_scattered = SEALED_MAX < sealed && needed * 5 < total * 4;
+        let gain = self.segments.iter().map(|segment| self.gain(segment)).sum();
+        is_hollow || is_scattered || (self.is_full() && self.is_enough(gain))
+    }
+
+    /// Whether the journal is full, and would not be if this one were emptied.
+    pub(super) fn frees_full(&self, segment: &Segment) -> bool {
+        self.is_full() && self.is_enough(self.gain(segment))
+    }
+
+    /// A full journal takes no effect, so a little is worth a lot; but less would
+    /// have it copied over and over.
+    fn is_enough(&self, gain: u64) -> bool {
+        self.config.bytes_max / 8 < gain
+    }
+
+    fn is_full(&self) -> bool {
+        self.config.bytes_max <= self.bytes()
+    }
+
+    fn bytes(&self) -> u64 {
+        self.segments.iter().map(|segment| segment.bytes).sum()
+    }
+}
+
+/// Why nothing can be gained.
+pub(in crate::journal) fn all_needed(config: &Config) -> String {
+    let minutes = config.dedupe_horizon.as_secs() / 60;
+    format!(
+        "all of it is needed: kept effects, dead letters, and ids of the last {minutes} minutes"
+    )
+}
+
+/// Why a segment of which so much is needed cannot be emptied.
+pub(in crate::journal) fn no_room(copied: u64, free: u64) -> String {
+    let (needed, free) = (2 * copied / 1_000_000, free / 1_000_000);
+    format!("{needed} MB have to be free on its disk meanwhile, and {free} MB are")
+}
