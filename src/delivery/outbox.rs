@@ -479,10 +479,12 @@ impl<B: Weight> Outbox<B> {
         })
     }
 
-    /// Dead letters and then the others, each in the order of their arrival.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = Kept> {
-        let ids = self.dead.values().chain(self.open.values());
-        ids.filter_map(|id| self.kept(*id))
+    /// Dead letters and then, unless only those are wanted, the others, each in
+    /// the order of their arrival; without so many of the first.
+    pub(crate) fn list(&self, dead_only: bool, skip: usize) -> impl Iterator<Item = Kept> {
+        let open = (!dead_only).then(|| self.open.values());
+        let ids = self.dead.values().chain(open.into_iter().flatten());
+        ids.skip(skip).filter_map(|id| self.kept(*id))
     }
 
     /// The dead letters, in the order of their arrival.

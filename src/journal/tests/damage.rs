@@ -168,6 +168,37 @@ fn classes(recovered: &Recovered) -> Vec<Class> {
 }
 
 #[test]
+fn a_damaged_line_in_what_was_not_synced_costs_the_same_whenever_it_is_read() {
+    let config = Config {
+        sync: Sync::INTERVAL,
+        ..roomy()
+    };
+    let mut rig = Rig::new(&config);
+    // What is decided is synced, and what comes after it is not.
+    let more = (20..24).map(|i| Entry::Effect(effect(i)));
+    for entry in few().into_iter().chain(more) {
+        rig.commit(vec![entry]).expect("recorded");
+    }
+    assert!(!rig.core.is_durable());
+    let files = segments(&rig.disk);
+    let bytes = &files[FIRST];
+    let ends: Vec<usize> = memchr::memchr_iter(b'\n', bytes).collect();
+    // The line ends, where only a scan finds the record behind; and lines.
+    let places = ends.iter().flat_map(|end| [*end, end - 60]);
+    for at in places {
+        let mut damaged = files.clone();
+        damaged.get_mut(FIRST).unwrap()[at] ^= 1;
+        let disk = Lying::holding(&damaged);
+        let (first, recovered) = Rig::reopened(&disk, &config);
+        assert!(recovered.report.lost() <= 1, "byte {at}");
+        for _ in 0..2 {
+            let (again, _) = Rig::reopened(&disk, &config);
+            assert_eq!(again, first, "byte {at}: {:?}", recovered.report);
+        }
+    }
+}
+
+#[test]
 fn a_tail_of_nothing_or_of_garbage_is_cut_and_kept_aside() {
     for tail in [
         vec![0; 5000],

@@ -104,8 +104,7 @@ impl Keeper {
 
     fn list(&self, request: &OutboxRequest) -> OutboxAnswer {
         let limit = request.limit.clamp(1, LIST_MAX);
-        let wanted = |kept: &Kept| kept.is_dead || !request.dead_only;
-        let mut all = self.outbox.iter().filter(wanted).skip(request.skip);
+        let mut all = self.outbox.list(request.dead_only, request.skip);
         let records = all.by_ref().take(limit).map(|kept| self.record(&kept));
         OutboxAnswer {
             records: records.collect(),
