@@ -4,7 +4,8 @@
 //! `falco.sock`. Effects go out in the order they were submitted, without
 //! waiting for each other's acks. Whatever happens to the connection, the
 //! effects that have no ack yet are sent again, in order and under the same
-//! ids.
+//! ids. A connection on which Falco says nothing for [`SILENCE`], though it owes
+//! an answer, is given up like one that broke.
 //!
 //! | method | an effect that Falco fails for now | ends |
 //! |---|---|---|
@@ -83,6 +84,12 @@ pub use window::{UNACKED_BYTES_MAX, UNACKED_MAX};
 /// wins.
 pub const TIMEOUT: Duration = Duration::from_secs(20);
 
+/// How long Falco may say nothing while it owes an answer, by default.
+///
+/// Longer than it takes to say that it gave up (16.5 s): a Falco that says
+/// nothing for so long hangs, or its connection does.
+pub const SILENCE: Duration = Duration::from_secs(30);
+
 /// Handle to a connection to Falco; clones share it.
 #[derive(Debug, Clone)]
 pub struct Client {
@@ -116,8 +123,20 @@ impl Client {
     ///
     /// Outside a tokio runtime.
     pub fn with_timeout(socket: impl Into<PathBuf>, timeout: Duration) -> Self {
+        Self::with_timeouts(socket, timeout, SILENCE)
+    }
+
+    /// The same, with another limit than [`SILENCE`] on how long Falco may say
+    /// nothing while it owes an answer; then the connection is given up, and
+    /// what is not acked is sent again over the next. To be longer than three of
+    /// Falco's `publish_timeout` and two seconds.
+    ///
+    /// # Panics
+    ///
+    /// Outside a tokio runtime.
+    pub fn with_timeouts(socket: impl Into<PathBuf>, timeout: Duration, silence: Duration) -> Self {
         let (submit, submissions) = mpsc::channel(SUBMITTED_MAX);
-        Shutdown::new().spawn(task::run(socket.into(), submissions));
+        Shutdown::new().spawn(task::run(socket.into(), silence, submissions));
         Self { submit, timeout }
     }
 

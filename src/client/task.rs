@@ -34,7 +34,13 @@ const OUT_BYTES_HIGH: usize = 256 * 1024;
 const READ_BYTES: usize = 16 * 1024;
 
 /// Runs until every handle is gone and nothing is unacked.
-pub(super) async fn run(socket: PathBuf, mut submissions: mpsc::Receiver<Submission>) {
+///
+/// A connection that is silent for so long while it owes an answer is given up.
+pub(super) async fn run(
+    socket: PathBuf,
+    silence: Duration,
+    mut submissions: mpsc::Receiver<Submission>,
+) {
     let mut window = Window::default();
     let mut link = Link::new(socket);
     let mut submitted = Vec::new();
@@ -42,6 +48,7 @@ pub(super) async fn run(socket: PathBuf, mut submissions: mpsc::Receiver<Submiss
     while may_submit || !window.is_empty() {
         link.send(&mut window);
         let give_up_at = window.poll_timeout().map(Instant::from_std);
+        let silent_at = link.heard_at(&window).map(|at| at + silence);
         let room = window.room();
         let event = tokio::select! {
             taken = submissions.recv_many(&mut submitted, room), if may_submit && room > 0 => {
@@ -49,6 +56,7 @@ pub(super) async fn run(socket: PathBuf, mut submissions: mpsc::Receiver<Submiss
             }
             happened = link.event(window.is_empty()) => Event::Link(happened),
             () = until(give_up_at) => Event::GiveUp,
+            () = until(silent_at) => Event::Silent,
         };
         match event {
             Event::Submitted(taken) => may_submit = taken > 0,
@@ -56,6 +64,11 @@ pub(super) async fn run(socket: PathBuf, mut submissions: mpsc::Receiver<Submiss
             Event::Link(Happened::Read) => link.read(&mut window),
             Event::Link(Happened::Moved) => {}
             Event::GiveUp => window.handle_timeout(now()),
+            Event::Silent => {
+                tracing::debug!("Falco says nothing; will connect again.");
+                link.lose();
+                window.handle_disconnected(now());
+            }
         }
         for submission in submitted.drain(..) {
             window.push(submission);
@@ -68,6 +81,7 @@ enum Event {
     Submitted(usize),
     Link(Happened),
     GiveUp,
+    Silent,
 }
 
 /// What happened on the link.
@@ -109,6 +123,8 @@ enum State {
 
 struct Wire {
     stream: UnixStream,
+    /// When something was read last, or nothing was owed.
+    heard: Instant,
     decoder: Decoder,
     input: BytesMut,
     out: BytesMut,
@@ -129,12 +145,23 @@ impl Link {
         let State::Up(wire) = &mut self.state else {
             return;
         };
+        if !window.is_owed() {
+            wire.heard = Instant::now();
+        }
         while wire.out.len() < OUT_BYTES_HIGH {
             let Some(next) = window.next_unsent() else {
                 return;
             };
             let flags = if next.is_ordered { FLAG_ORDERED } else { 0 };
             frame::encode(Kind::SideEffect, flags, next.id, next.body, &mut wire.out);
+        }
+    }
+
+    /// Since when an answer is waited for in vain, if one is.
+    fn heard_at(&self, window: &Window) -> Option<Instant> {
+        match &self.state {
+            State::Up(wire) if window.is_owed() => Some(wire.heard),
+            _ => None,
         }
     }
 
@@ -214,6 +241,7 @@ impl Wire {
     fn new(stream: UnixStream) -> Self {
         Self {
             stream,
+            heard: Instant::now(),
             decoder: Decoder::new(Kind::PublishAck, frame::Limits::default()),
             input: BytesMut::new(),
             out: BytesMut::new(),
@@ -233,6 +261,7 @@ impl Wire {
         if read == 0 {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
+        self.heard = Instant::now();
         Ok(Happened::Read)
     }
 }

@@ -124,6 +124,29 @@ async fn after_a_lost_connection_what_is_unacked_comes_again_in_order() {
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_connection_that_owes_an_answer_and_is_silent_is_given_up_and_the_next_one_used() {
+    let falco = Falco::listening();
+    let client = Client::new(falco.socket());
+    let ack = client.deliver("1").await.unwrap();
+    let mut silent = falco.accept().await;
+    silent.read().await;
+    let begun = Instant::now();
+
+    let mut session = falco.accept().await;
+    assert!((SILENCE..SILENCE * 2).contains(&begun.elapsed()));
+    let (id, _) = session.read().await;
+    assert_eq!(id, ack.effect_id());
+    session.ack(id, Status::Success, "").await;
+    assert_eq!(ack.await, Ok(()));
+    // That one owes nothing now, however long it says nothing.
+    tokio::time::sleep(SILENCE * 3).await;
+    let ack = client.deliver("2").await.unwrap();
+    let (id, _) = session.read().await;
+    session.ack(id, Status::Success, "").await;
+    assert_eq!(ack.await, Ok(()));
+}
+
 #[tokio::test]
 async fn a_falco_that_comes_late_is_found() {
     let mut falco = Falco::absent();

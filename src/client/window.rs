@@ -36,6 +36,8 @@ pub(super) struct Window {
     /// When to give up what is sent only once.
     patience: BTreeSet<(Instant, u64)>,
     bytes: usize,
+    /// Those that are sent, and have no answer.
+    sent: usize,
 }
 
 #[derive(Debug)]
@@ -70,6 +72,11 @@ pub(super) struct Outgoing<'a> {
 impl Window {
     pub(super) fn is_empty(&self) -> bool {
         self.unacked.is_empty()
+    }
+
+    /// Whether an answer is to come on this connection.
+    pub(super) fn is_owed(&self) -> bool {
+        self.sent > 0
     }
 
     /// How many more effects it takes.
@@ -117,6 +124,7 @@ impl Window {
         let number = self.ready.pop_first()?;
         let unacked = self.unacked.get_mut(&number)?;
         unacked.is_sent = true;
+        self.sent += 1;
         let is_ordered = match &unacked.promise {
             Promise::AnsweredBy(_) => false,
             Promise::Delivered(lane) => {
@@ -134,6 +142,7 @@ impl Window {
     /// Everything has to be sent again.
     pub(super) fn handle_disconnected(&mut self, now: Instant) {
         self.lanes.handle_disconnected(now);
+        self.sent = 0;
         for (number, unacked) in &mut self.unacked {
             unacked.is_sent = false;
             if !self.lanes.holds_back(&unacked.promise) {
@@ -166,6 +175,7 @@ impl Window {
         match fate {
             Err(failed) if !failed.is_rejected() => {
                 unacked.is_sent = false;
+                self.sent -= 1;
                 self.lanes.failed(&lane, now, jitter);
                 self.hold_back(&lane);
             }
@@ -220,6 +230,7 @@ impl Window {
         self.by_id.remove(&unacked.id);
         self.ready.remove(&number);
         self.bytes -= unacked.body.len();
+        self.sent -= usize::from(unacked.is_sent);
         if let Promise::AnsweredBy(moment) = unacked.promise {
             self.patience.remove(&(moment, number));
         }
