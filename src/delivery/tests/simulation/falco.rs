@@ -349,6 +349,11 @@ impl World {
             return;
         }
         assert!(falco.owed.is_empty(), "not answered: {:?}", falco.owed);
+        if let Body::Direct(_) = &falco.body {
+            // A daemon that died may not have had its last acks, and nobody else
+            // knows of them here.
+            self.record.forgot(self.daemon.open_messages());
+        }
         let connection = self.daemon.connection;
         falco.end(connection);
         // Behind the last acks.
