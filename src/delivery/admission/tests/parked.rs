@@ -111,6 +111,8 @@ fn if_it_fails_again_for_now_its_lane_waits_on() {
     assert_eq!(story.publish(), [1]);
     story.expect(&[('a', 1, "ok")]);
     story.expect_open();
+    story.submit(message(2, 2), A, 'a');
+    assert_eq!(story.publish(), [2], "no gate waits for what is published");
 }
 
 #[test]
