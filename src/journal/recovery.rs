@@ -1,6 +1,6 @@
 //! What a journal holds, read from its files alone.
 //!
-//! [`read`] changes nothing; [`repair`] does what reading asked for. Both give
+//! [`read`] changes nothing; [`repair()`] does what reading asked for. Both give
 //! the same answer however often they run, and whenever the one before was cut
 //! short.
 //!
