@@ -19,12 +19,12 @@ const SLACK_DESCRIPTORS: u64 = 16;
 
 /// What a published effect may take of a journal that was emptied: its id, for
 /// as long as it is remembered.
-const JOURNAL_BYTES_PER_ID: u64 = 64;
+const JOURNAL_BYTES_PER_ID: u64 = 192;
 const JOURNAL_SLACK_BYTES: u64 = 2 << 20;
 
 /// What a full journal may still take: that effects are settled is written also
-/// then.
-const JOURNAL_OVER_MAX: u64 = 8 << 20;
+/// then, and so are copies, before what they were made of is given back.
+const JOURNAL_OVER_MAX: u64 = 32 << 20;
 
 #[derive(Debug, Clone, Copy, Default)]
 struct Reading {
