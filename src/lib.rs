@@ -65,7 +65,7 @@
 //! net  process  journal                                  the only rooms that bind sockets, signal processes, or keep effects on disk
 //! ably  delivery                                         pure
 //! protocol                                               pure: every wire format
-//! backoff  clock  failpoint  logfile  memory  paths  report  shutdown  telemetry     leaves
+//! backoff  clock  counted  failpoint  logfile  memory  paths  report  shutdown  telemetry     leaves
 //! ```
 //!
 //! # Processes
@@ -127,6 +127,7 @@
 // Leaves: they import nothing of ours.
 mod backoff;
 mod clock;
+mod counted;
 mod failpoint;
 mod logfile;
 mod memory;

@@ -22,6 +22,7 @@ const LAYERS: &[&[&str]] = &[
     &[
         "backoff",
         "clock",
+        "counted",
         "failpoint",
         "logfile",
         "memory",
@@ -33,7 +34,9 @@ const LAYERS: &[&[&str]] = &[
 ];
 
 /// Rooms that only decide.
-const PURE: &[&str] = &["protocol", "ably", "delivery", "backoff", "report", "paths"];
+const PURE: &[&str] = &[
+    "protocol", "ably", "delivery", "backoff", "counted", "report", "paths",
+];
 
 /// What a pure room must not name outside its tests.
 const IMPURE: &[&str] = &[

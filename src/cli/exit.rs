@@ -135,6 +135,23 @@ impl Failure {
         self
     }
 
+    /// The same, saying this too.
+    pub(super) fn adding(self, more: &str) -> Self {
+        Self {
+            error: self.error.map(|error| format!("{error}; {more}")),
+            ..self
+        }
+    }
+
+    /// Prints it as something that does not end the verb; says what comes instead.
+    pub(super) fn note(&self, instead: &str) {
+        let mut stderr = io::stderr().lock();
+        _ = writeln!(stderr, "note: {}; {instead}", one_line(&self.to_string()));
+        if let Some(hint) = &self.hint {
+            _ = writeln!(stderr, "hint: {}", one_line(hint));
+        }
+    }
+
     /// An exit code whose reason the reader has already seen.
     pub(super) fn already_printed(exit: Exit) -> Self {
         Self {

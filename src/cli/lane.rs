@@ -1,7 +1,7 @@
 //! `falco lane`: sessions that wait for an effect that was refused for good.
 //!
-//! Asks the Falco that runs: what its daemons have is known to nobody else. What
-//! is kept while nothing runs, `falco outbox` requeues and drops.
+//! Asks the Falco that runs: what its daemons have is known to nobody else. While
+//! none does, the lanes that wait for a dead letter are read from the outbox.
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -9,18 +9,15 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::exit::{Exit, Failure};
+use super::outbox::args::{self, Common, Limit};
+use super::outbox::ask::Oracle;
 use super::output;
 use super::runtime::block_on;
-use super::settings::Instance;
-use super::status::not_running;
 use crate::clock;
-use crate::control::client;
+use crate::counted::counted;
 use crate::paths::Paths;
-use crate::protocol::control::{Event, IngestStatus, Request};
+use crate::protocol::control::IngestStatus;
 use crate::protocol::lane::{LaneAnswer, LaneRequest, LaneVerb, ParkedLane};
-
-/// How long the disk may take.
-const PATIENCE: Duration = Duration::from_secs(35);
 
 /// Lanes asked for at a time; a request is one line of bounded length.
 const PAGE: usize = 100;
@@ -28,10 +25,7 @@ const PAGE: usize = 100;
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     #[command(flatten)]
-    instance: Instance,
-    /// Print JSON, one object a line
-    #[arg(long, global = true)]
-    json: bool,
+    common: Common,
     #[command(subcommand)]
     verb: Verb,
 }
@@ -39,11 +33,7 @@ pub(super) struct Args {
 #[derive(Debug, clap::Subcommand)]
 enum Verb {
     /// List the lanes that are parked, and what each waits for
-    List {
-        /// So many at most
-        #[arg(short = 'n', long, value_name = "COUNT", default_value_t = 100)]
-        limit: usize,
-    },
+    List(Limit),
     /// Let lanes go on without what they wait for; a dead letter stays one
     Resume(Which),
     /// Let lanes go on, and drop the dead letters they wait for
@@ -64,23 +54,25 @@ struct Which {
 }
 
 pub(super) fn run(args: Args) -> Result<(), Failure> {
-    let paths = args.instance.paths()?;
+    let paths = args.common.instance.paths()?;
+    let json = args.common.json;
     match args.verb {
-        Verb::List { limit } => block_on(list(&paths, limit, args.json)),
-        Verb::Resume(which) => block_on(open(&paths, LaneVerb::Resume, &which, args.json)),
-        Verb::Discard(which) => block_on(open(&paths, LaneVerb::Discard, &which, args.json)),
+        Verb::List(limit) => block_on(list(&paths, limit, json)),
+        Verb::Resume(which) => block_on(open(&paths, LaneVerb::Resume, which, json)),
+        Verb::Discard(which) => block_on(open(&paths, LaneVerb::Discard, which, json)),
     }
 }
 
-async fn list(paths: &Paths, limit: usize, json: bool) -> Result<(), Failure> {
+async fn list(paths: &Paths, limit: Limit, json: bool) -> Result<(), Failure> {
+    let mut oracle = Oracle::to_look(paths);
     let mut printed = 0;
-    while printed < limit {
+    while printed < limit.count {
         let request = LaneRequest {
-            limit: PAGE.min(limit - printed),
+            limit: PAGE.min(limit.count - printed),
             skip: printed,
             ..LaneRequest::default()
         };
-        let answer = ask(paths, request).await?;
+        let answer = oracle.ask(&request).await?;
         printed += answer.lanes.len();
         for lane in &answer.lanes {
             let line = if json {
@@ -94,45 +86,43 @@ async fn list(paths: &Paths, limit: usize, json: bool) -> Result<(), Failure> {
             return Ok(());
         }
     }
-    // Whoever reads the list by program has asked for so many.
-    output::message(&format!("… and more: -n COUNT lists more than {limit}"));
+    limit.say_more();
     Ok(())
 }
 
-async fn open(paths: &Paths, verb: LaneVerb, which: &Which, json: bool) -> Result<(), Failure> {
+async fn open(paths: &Paths, verb: LaneVerb, which: Which, json: bool) -> Result<(), Failure> {
+    let mut oracle = Oracle::to_change(paths);
     let request = LaneRequest {
         verb,
-        route: which.route.clone(),
+        route: which.route,
         all: which.all,
         ..LaneRequest::default()
     };
+    let lanes = args::once(which.lanes);
     let mut all = LaneAnswer::default();
-    let pages = which.lanes.chunks(PAGE).map(<[String]>::to_vec);
+    let pages = lanes.chunks(PAGE).map(<[String]>::to_vec);
     let pages = pages.chain(which.all.then(Vec::new));
     for lanes in pages {
-        let answer = ask(
-            paths,
-            LaneRequest {
-                lanes,
-                ..request.clone()
-            },
-        )
-        .await?;
+        let some = LaneRequest {
+            lanes,
+            ..request.clone()
+        };
+        let answer = oracle.ask(&some).await?;
         all.changed += answer.changed;
         all.refused.extend(answer.refused);
     }
+    opened(&all, json)
+}
+
+fn opened(answer: &LaneAnswer, json: bool) -> Result<(), Failure> {
     let LaneAnswer {
         changed, refused, ..
-    } = all;
+    } = answer;
     let told = if json {
         json!({"changed": changed, "refused": refused}).to_string()
     } else {
-        let lanes = if changed == 1 {
-            "lane goes"
-        } else {
-            "lanes go"
-        };
-        format!("{changed} {lanes} on")
+        let go = if *changed == 1 { "goes" } else { "go" };
+        format!("{} {go} on", counted(*changed, "lane"))
     };
     output::line(&told)?;
     if refused.is_empty() {
@@ -140,23 +130,6 @@ async fn open(paths: &Paths, verb: LaneVerb, which: &Which, json: bool) -> Resul
     }
     let failure = Failure::new(Exit::Failed, refused.join("; "));
     Err(failure.hint("falco lane list says which are parked, and of which route"))
-}
-
-async fn ask(paths: &Paths, request: LaneRequest) -> Result<LaneAnswer, Failure> {
-    let socket = paths.control_socket();
-    let answer = match client::ask(&socket, &Request::Lanes(request), PATIENCE).await {
-        Ok(Event::Lanes(answer)) => *answer,
-        Ok(Event::Refused(refusal)) => return Err(Failure::from_refusal(refusal)),
-        Ok(other) => {
-            let error = format!("unexpected answer: {other:?}");
-            return Err(Failure::new(Exit::Unknown, error));
-        }
-        Err(error) => return Err(not_running(paths, &error)),
-    };
-    match answer.error {
-        Some(error) => Err(Failure::new(Exit::Failed, error)),
-        None => Ok(answer),
-    }
 }
 
 fn listed(parked: &ParkedLane) -> String {
@@ -182,16 +155,11 @@ pub(super) fn summary(ingest: &IngestStatus) -> String {
     if ingest.parked == 0 {
         return text;
     }
-    let are = if ingest.parked == 1 {
-        "lane is"
-    } else {
-        "lanes are"
-    };
-    _ = writeln!(
-        text,
-        "! lanes   {} {are} parked: falco lane list",
-        ingest.parked
+    let (lanes, are) = (
+        counted(ingest.parked, "lane"),
+        if ingest.parked == 1 { "is" } else { "are" },
     );
+    _ = writeln!(text, "! lanes   {lanes} {are} parked: falco lane list");
     for parked in &ingest.parked_lanes {
         _ = writeln!(text, "! lane    {}", listed(parked));
     }

@@ -11,6 +11,7 @@ use super::exit::{Exit, Failure};
 use super::runtime;
 use super::settings::{Instance, Logging};
 use super::signals::Signals;
+use crate::counted::counted;
 use crate::delivery;
 use crate::ingest;
 use crate::net::unix::{BindError, Listener};
@@ -73,7 +74,10 @@ async fn serve(args: Args, inherited: Inherited) -> Result<(), Failure> {
         Drained::InTime => Ok(()),
         Drained::TimedOut { left } => Err(Failure::new(
             Exit::Failed,
-            format!("stopped with {left} tasks still running; their daemons will send again"),
+            format!(
+                "stopped with {} still running; their daemons will send again",
+                counted(left, "task")
+            ),
         )),
     }
 }

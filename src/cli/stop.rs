@@ -10,6 +10,7 @@ use super::progress::{Progress, list, seconds};
 use super::runtime::block_on;
 use super::service::Owner;
 use super::settings::Instance;
+use crate::counted::counted;
 use crate::paths::Paths;
 use crate::protocol::control::Request;
 use whole::Stop;
@@ -82,8 +83,8 @@ fn nobody_left(pids: &[u32]) -> Result<(), Failure> {
     if pids.is_empty() {
         return Ok(());
     }
-    let (n, pids) = (pids.len(), list(pids));
-    let error = format!("{n} processes of the chain would not die: pid {pids}");
+    let (processes, pids) = (counted(pids.len(), "process"), list(pids));
+    let error = format!("{processes} of the chain would not die: pid {pids}");
     Err(Failure::new(Exit::Failed, error)
         .hint("they hang in the kernel, or belong to another user; ps says which"))
 }

@@ -7,6 +7,7 @@ use super::config::Config;
 use super::failure::{Class, Failure};
 use super::health::Health;
 use super::turns::{Spent, Turn};
+use crate::counted::counted;
 use crate::protocol::envelope::{Operation, SideEffect};
 use crate::protocol::id::{EffectId, IdempotencyKey, LaneKey};
 
@@ -306,7 +307,8 @@ impl<T> Lane<T> {
         let bytes = self.bytes + entry.bytes();
         self.full |= self.queue.len() >= config.lane_effects_max || bytes > config.lane_bytes_max;
         if self.full {
-            let text = format!("{} effects wait in this lane already", self.queue.len());
+            let waiting = counted(self.queue.len(), "effect");
+            let text = format!("its lane has {waiting} waiting already");
             return Some(entry.settle(Err(Failure::new(Class::LaneFull, text))));
         }
         self.bytes = bytes;
@@ -514,7 +516,11 @@ impl<T> Lane<T> {
     pub(super) fn give_up_front(&mut self) -> Option<Settled<T>> {
         let attempts = self.attempts;
         let reason = self.reason("it was never sent");
-        let text = format!("publish failed after {attempts} attempts: {}", reason.text);
+        let text = format!(
+            "publish failed after {}: {}",
+            counted(attempts, "attempt"),
+            reason.text
+        );
         let failure = Failure::new(reason.class, text).with_code(reason.code);
         let settled = self.reject(failure)?;
         Some(Settled {

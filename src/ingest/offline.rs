@@ -1,7 +1,10 @@
 //! What operators ask of an outbox that no Falco has open.
 //!
 //! Reads the journal itself; to change it, opens it under its lock and closes it
-//! again. The answers are those of a running Falco.
+//! again. The answers are those of a running Falco, but for lanes of effects that
+//! daemons have.
+
+mod lanes;
 
 use std::collections::HashSet;
 use std::path::Path;
@@ -12,8 +15,10 @@ use crate::clock;
 use crate::journal::{self, Entry, Journal, Live, Look, OpenError, State, Unrecorded};
 use crate::protocol::id::EffectId;
 use crate::protocol::outbox::{
-    OutboxAnswer, OutboxRecord, OutboxRequest, OutboxStatus, OutboxVerb,
+    NO_ID, OutboxAnswer, OutboxRecord, OutboxRequest, OutboxStatus, OutboxVerb, UNKNOWN,
 };
+
+pub(crate) use lanes::ask_lanes;
 
 /// How often it is looked whether there is more space to gain.
 const COMPACTING_LOOK: Duration = Duration::from_millis(5);
@@ -105,13 +110,19 @@ async fn change(
         }
     }
     answer.changed = entries.len() as u64;
+    record(&journal, entries).await?;
+    Ok(answer)
+}
+
+/// Has all of it on disk, or nothing, and closes the journal.
+async fn record(journal: &Journal, entries: Vec<Entry>) -> Result<(), OfflineError> {
     if !entries.is_empty() {
         let receipt = journal.append(entries).await;
         receipt.map_err(|_| Unrecorded::Closed)?.await?;
     }
     // What is on disk stays, though its end may not be marked.
     _ = journal.close().await;
-    Ok(answer)
+    Ok(())
 }
 
 fn answer(look: &Look, live: &[Live], request: &OutboxRequest) -> OutboxAnswer {
@@ -126,7 +137,7 @@ fn list(live: &[Live], request: &OutboxRequest) -> OutboxAnswer {
     let (dead, open): (Vec<_>, Vec<_>) = live.iter().partition(|live| is_dead(live));
     let open = open.into_iter().filter(|_| !request.dead_only);
     let mut all = dead.into_iter().chain(open).skip(request.skip);
-    let records = all.by_ref().take(request.limit.max(1)).map(record);
+    let records = all.by_ref().take(request.limit.max(1)).map(told_of);
     OutboxAnswer {
         records: records.collect(),
         more: all.next().is_some(),
@@ -136,7 +147,7 @@ fn list(live: &[Live], request: &OutboxRequest) -> OutboxAnswer {
 
 fn stats(look: &Look, live: &[Live]) -> OutboxAnswer {
     let open: Vec<_> = live.iter().filter(|live| !is_dead(live)).collect();
-    let lanes: HashSet<_> = open.iter().map(|l| (&l.route, l.lane.as_str())).collect();
+    let in_use: HashSet<_> = open.iter().map(|l| (&l.route, l.lane.as_str())).collect();
     let oldest = open.iter().map(|live| live.arrived_ms).min();
     let age = |at| clock::now_ms().saturating_sub(at);
     let stats = look.stats();
@@ -144,7 +155,8 @@ fn stats(look: &Look, live: &[Live]) -> OutboxAnswer {
         state: "closed".to_owned(),
         depth: open.len() as u64,
         dead: (live.len() - open.len()) as u64,
-        lanes: lanes.len() as u64,
+        lanes: in_use.len() as u64,
+        parked: lanes::count(live),
         oldest_age_ms: oldest.map_or(0, age),
         bytes: stats.bytes,
         bytes_max: stats.bytes_max,
@@ -160,7 +172,7 @@ fn stats(look: &Look, live: &[Live]) -> OutboxAnswer {
 
 fn show(look: &Look, live: &[Live], ids: &[String]) -> OutboxAnswer {
     let known = ids.iter().filter_map(|id| find(live, id).ok());
-    let shown = known.map(|live| with_content(record(live), look.read(live.id).ok().flatten()));
+    let shown = known.map(|live| with_content(told_of(live), look.read(live.id).ok().flatten()));
     OutboxAnswer {
         records: shown.collect(),
         ..OutboxAnswer::default()
@@ -168,9 +180,9 @@ fn show(look: &Look, live: &[Live], ids: &[String]) -> OutboxAnswer {
 }
 
 fn find<'a>(live: &'a [Live], id: &str) -> Result<&'a Live, &'static str> {
-    let id: EffectId = id.parse().map_err(|_| "this is no effect id")?;
+    let id: EffectId = id.parse().map_err(|_| NO_ID)?;
     let found = live.iter().find(|live| live.id == id);
-    found.ok_or("there is no such effect in the outbox")
+    found.ok_or(UNKNOWN)
 }
 
 fn requeue(live: &Live) -> Result<Entry, &'static str> {
@@ -184,7 +196,7 @@ fn is_dead(live: &Live) -> bool {
     matches!(live.state, State::Dead(_))
 }
 
-fn record(live: &Live) -> OutboxRecord {
+fn told_of(live: &Live) -> OutboxRecord {
     let dead = match &live.state {
         State::Dead(letter) => Some(told(letter)),
         State::Open => None,

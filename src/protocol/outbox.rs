@@ -9,6 +9,14 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::counted::counted;
+
+/// Why nothing is done with what is no id at all.
+pub const NO_ID: &str = "this is no effect id";
+
+/// Why nothing is done with an id.
+pub const UNKNOWN: &str = "there is no such effect in the outbox";
+
 /// What can be asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -123,8 +131,8 @@ pub struct OutboxLetter {
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct OutboxStatus {
-    /// `recovering`, `ok`, `draining`, `degraded`, `low`, `bypass`, `full` or
-    /// `failed`.
+    /// `recovering`, `ok`, `draining`, `drained`, `degraded`, `low`, `bypass`,
+    /// `full` or `failed`; read from disk, `closed` or `unanswered`.
     pub state: String,
     /// Why it is so, if it is not as it should be.
     pub why: Option<String>,
@@ -136,6 +144,8 @@ pub struct OutboxStatus {
     pub dead: u64,
     /// Lanes with effects to be published.
     pub lanes: u64,
+    /// Lanes that wait for a dead letter.
+    pub parked: u64,
     /// Age of the oldest effect to be published, in milliseconds.
     pub oldest_age_ms: u64,
     /// Effects published since the start.
@@ -189,7 +199,8 @@ pub struct RecoveryStatus {
 impl fmt::Display for RecoveryStatus {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let percent = (self.bytes * 100).checked_div(self.bytes_all).unwrap_or(0);
-        write!(f, "{} records read, {percent} %", self.records)
+        let records = counted(self.records, "record");
+        write!(f, "{records} read, {percent} %")
     }
 }
 

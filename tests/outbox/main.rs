@@ -19,3 +19,4 @@ mod operator;
 mod parking;
 mod recovery;
 mod routes;
+mod unanswered;

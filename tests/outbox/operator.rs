@@ -44,7 +44,7 @@ fn what_ably_refuses_for_good_is_a_dead_letter_that_says_why_and_its_lane_goes_o
     assert_eq!(shown[0]["route"], "test");
     let (code, text) = chain.run(&["outbox", "list"]);
     assert!(
-        code == 0 && text.contains("dead after 1 attempts: rejected"),
+        code == 0 && text.contains("dead after 1 attempt: rejected"),
         "{text}"
     );
 }
@@ -62,7 +62,8 @@ fn a_requeued_letter_is_published_as_it_was() {
     peer.accept(&request);
     eventually("nothing is kept", || chain.outbox()["dead"] == 0);
     let (code, text) = chain.run(&["outbox", "requeue", &uuid(1)]);
-    assert!(code == 1 && text.contains("it is no dead letter"), "{text}");
+    let unknown = "there is no such effect in the outbox";
+    assert!(code == 1 && text.contains(unknown), "{text}");
 }
 
 #[test]
@@ -297,7 +298,7 @@ fn a_damaged_outbox_says_where_and_goes_on_with_the_rest() {
     bytes[at] ^= 1;
     std::fs::write(&segment, bytes).expect("writes");
     let (code, text) = chain.run(&["outbox", "verify"]);
-    assert!(code == 1 && text.contains("1 records are lost"), "{text}");
+    assert!(code == 1 && text.contains("1 record is lost"), "{text}");
     assert!(
         text.contains(" at byte ") && text.contains("record "),
         "{text}"
@@ -313,7 +314,7 @@ fn a_damaged_outbox_says_where_and_goes_on_with_the_rest() {
     assert!(quarantine.exists());
     let (code, text) = chain.run(&["status"]);
     assert!(
-        code == 1 && text.contains("damaged ranges"),
+        code == 1 && text.contains("1 damaged range;"),
         "{code} {text}"
     );
 }
@@ -329,4 +330,44 @@ fn an_outbox_that_no_falco_has_open_is_as_configured() {
     assert_eq!(bytes_max(), 64_u64 << 20);
     chain.configure("[outbox]\nmax_bytes = \"none\"\n");
     assert_eq!(chain.run(&["outbox", "requeue", "--all"]).0, 78);
+}
+
+#[test]
+fn an_id_that_is_given_twice_counts_once_while_falco_runs_and_while_it_does_not() {
+    let (chain, ..) = with_dead_letter();
+    let (id, other) = (uuid(1), uuid(1).to_uppercase());
+    let requeued = chain.run(&["outbox", "requeue", &id, &other, &id]);
+    assert_eq!(requeued, (0, "1 to be published again\n".to_owned()));
+    chain.stop();
+    let dropped = chain.run(&["outbox", "drop", &id, &other]);
+    assert_eq!(dropped, (0, "1 dropped\n".to_owned()));
+}
+
+#[test]
+fn every_verb_says_the_same_of_an_id_that_is_nobodys() {
+    let (chain, ..) = with_dead_letter();
+    let id = uuid(99);
+    for runs in [true, false] {
+        for verb in ["show", "requeue", "drop"] {
+            let (code, text) = chain.run(&["outbox", verb, &id, "nonsense"]);
+            let none = format!("{id}: there is no such effect in the outbox");
+            let told = format!("error: {none}; nonsense: this is no effect id\n");
+            assert_eq!(code, 1, "{verb}, running: {runs}");
+            assert!(text.ends_with(&told), "{verb}, running: {runs}: {text}");
+        }
+        if runs {
+            chain.stop();
+        }
+    }
+}
+
+#[test]
+fn a_list_of_nothing_is_a_mistake_and_a_whole_one_says_nothing_of_more() {
+    let (chain, ..) = with_dead_letter();
+    for verb in ["outbox", "lane"] {
+        let (code, text) = chain.run(&[verb, "list", "-n", "0"]);
+        assert!(code == 2 && text.contains("give 1 or more"), "{text}");
+        let (code, text) = chain.run(&[verb, "list", "-n", "1"]);
+        assert!(code == 0 && !text.contains("more"), "{text}");
+    }
 }

@@ -7,6 +7,7 @@ use super::finding::Finding;
 use crate::cli::service::{self, Place};
 use crate::cli::status;
 use crate::clock;
+use crate::counted::counted;
 use crate::paths::Paths;
 use crate::protocol::control::{LogStatus, Status};
 
@@ -93,10 +94,10 @@ fn running(status: &Status) -> Vec<Finding> {
 fn logs(logs: &LogStatus) -> Finding {
     let mega = |bytes: u64| bytes / 1_000_000;
     let text = format!(
-        "{}/{} MB, {} lines dropped",
+        "{}/{} MB, {} dropped",
         mega(logs.bytes),
         mega(logs.cap),
-        logs.dropped
+        counted(logs.dropped, "line")
     );
     match &logs.trouble {
         Some(trouble) => Finding::fail("logs", format!("{text}; cannot be written: {trouble}"))

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::cli::output;
 use crate::clock;
+use crate::counted::counted;
 use crate::protocol::control::PartState;
 use crate::protocol::life::{Asker, Life};
 
@@ -37,7 +38,9 @@ pub(super) fn tell(life: &Life) -> String {
         Life::Ready => "every part is ready".to_owned(),
         Life::SocketLost { path } => format!("{path} was removed or replaced"),
         Life::SocketBack { path } => format!("{path} is in its place again"),
-        Life::LogsDropped { lines, .. } => format!("dropped {lines} lines of its log"),
+        Life::LogsDropped { lines, .. } => {
+            format!("dropped {} of its log", counted(*lines, "line"))
+        }
         Life::LogsFailing { error, .. } => format!("its log cannot be written: {error}"),
         Life::ReloadRefused { error } => format!("the configuration was not reloaded: {error}"),
         Life::LogsBack { .. } => "its log is written again".to_owned(),

@@ -1,6 +1,12 @@
 //! Who is asked: the Falco that runs, else the journal itself.
+//!
+//! A Falco that runs and does not answer, because it is suspended or busy, is
+//! waited for so long and no longer. What only looks then reads the disk, beside
+//! it and without its lock; what would change something is not even sent, for it
+//! might be done long after somebody was told that it was not.
 
 use std::io;
+use std::path::Path;
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
@@ -12,13 +18,17 @@ use crate::cli::exit::{Exit, Failure};
 use crate::cli::status::not_running;
 use crate::control::client;
 use crate::ingest::offline::{self, OfflineError};
-use crate::journal::OpenError;
+use crate::journal::{self, OpenError};
 use crate::paths::Paths;
 use crate::protocol::control::{Event, Request};
+use crate::protocol::lane::{LaneAnswer, LaneRequest, LaneVerb};
 use crate::protocol::outbox::{OutboxAnswer, OutboxRequest, OutboxStatus, OutboxVerb};
 
-/// How long the disk may take.
+/// How long the disk may take for a change.
 const PATIENCE: Duration = Duration::from_secs(35);
+
+/// How long a Falco that runs may take to say anything at all.
+const SILENCE: Duration = Duration::from_secs(3);
 
 /// How long somebody else may have the journal: another `falco outbox`, or a
 /// Falco that starts and will answer itself.
@@ -30,44 +40,235 @@ const LOCKED_PAUSE: Duration = Duration::from_millis(25);
 /// Ids in one request: a request is one line of bounded length.
 const IDS_MAX: usize = 1000;
 
-/// The answer of the Falco that runs, else of the journal itself.
-pub(super) async fn ask(paths: &Paths, request: &OutboxRequest) -> Result<OutboxAnswer, Failure> {
-    let until = Instant::now() + LOCKED_PATIENCE;
-    let asked = Request::Outbox(request.clone());
-    let answer = loop {
-        match client::ask(&paths.control_socket(), &asked, PATIENCE).await {
-            Ok(Event::Outbox(answer)) => break *answer,
-            Ok(Event::Refused(refusal)) => return Err(Failure::from_refusal(refusal)),
-            Ok(other) => {
-                let error = format!("unexpected answer: {other:?}");
-                return Err(Failure::new(Exit::Unknown, error));
-            }
-            Err(error) => {
-                let failure = not_running(paths, &error);
-                if failure.exit() != Exit::NotRunning {
-                    return Err(failure);
+/// What can be asked of Falco, and of its journal.
+pub(in crate::cli) trait Question {
+    /// What is said.
+    type Answer;
+
+    /// Whether it changes nothing.
+    fn only_looks(&self) -> bool;
+
+    /// As Falco is asked.
+    fn request(&self) -> Request;
+
+    /// What Falco says, if it is an answer to this.
+    fn heard(event: Event) -> Option<Self::Answer>;
+
+    /// What the journal in `directory` says; `beside` a Falco that has it open.
+    async fn offline(
+        &self,
+        directory: &Path,
+        config: &journal::Config,
+        beside: bool,
+    ) -> Result<Self::Answer, OfflineError>;
+
+    /// Why nothing was done.
+    fn error(answer: &Self::Answer) -> Option<&str>;
+
+    /// What is said where nothing runs and nothing is kept.
+    fn without_outbox(paths: &Paths, silence: Failure) -> Failure;
+}
+
+/// Who is asked, by one verb.
+pub(in crate::cli) struct Oracle<'a> {
+    paths: &'a Paths,
+    /// Whether the verb changes nothing.
+    only_looks: bool,
+    /// Why Falco is not asked any more.
+    silence: Option<Failure>,
+}
+
+impl<'a> Oracle<'a> {
+    /// For a verb that only looks.
+    pub(in crate::cli) fn to_look(paths: &'a Paths) -> Self {
+        Self {
+            paths,
+            only_looks: true,
+            silence: None,
+        }
+    }
+
+    /// For a verb that changes something.
+    pub(in crate::cli) fn to_change(paths: &'a Paths) -> Self {
+        Self {
+            only_looks: false,
+            ..Self::to_look(paths)
+        }
+    }
+
+    /// The answer of the Falco that runs, else of the journal itself.
+    pub(in crate::cli) async fn ask<Q: Question>(
+        &mut self,
+        question: &Q,
+    ) -> Result<Q::Answer, Failure> {
+        let until = Instant::now() + LOCKED_PATIENCE;
+        let answer = loop {
+            let silence = match self.ask_falco(question).await? {
+                Ok(answer) => break answer,
+                Err(silence) => silence,
+            };
+            match self.ask_disk(question, silence).await? {
+                Ok(answer) => break answer,
+                Err(error) if is_passing(&error) && Instant::now() < until => {
+                    sleep(LOCKED_PAUSE).await;
                 }
+                Err(OfflineError::Open(error)) => return Err(cannot_open(&error)),
+                Err(error) => return Err(not_changed(&error)),
             }
+        };
+        match Q::error(&answer) {
+            Some(error) => Err(Failure::new(Exit::Failed, error)),
+            None => Ok(answer),
         }
-        match ask_disk(paths, request).await? {
-            Ok(answer) => break answer,
-            Err(error) if is_passing(&error) && Instant::now() < until => {
-                sleep(LOCKED_PAUSE).await;
-            }
-            Err(OfflineError::Open(error)) => return Err(cannot_open(&error)),
-            Err(error) => return Err(not_changed(&error)),
+    }
+
+    /// What Falco says, or why it says nothing.
+    async fn ask_falco<Q: Question>(
+        &self,
+        question: &Q,
+    ) -> Result<Result<Q::Answer, Failure>, Failure> {
+        let only_looks = question.only_looks();
+        let silence = match &self.silence {
+            Some(silence) => Some(silence.clone()),
+            None if only_looks => None,
+            None => self.listen().await.err(),
+        };
+        if let Some(silence) = silence {
+            return Ok(Err(silence));
         }
-    };
-    match answer.error {
-        Some(error) => Err(Failure::new(Exit::Failed, error)),
-        None => Ok(answer),
+        let socket = self.paths.control_socket();
+        let patience = if only_looks { SILENCE } else { PATIENCE };
+        match client::ask(&socket, &question.request(), patience).await {
+            Ok(Event::Refused(refusal)) => Err(Failure::from_refusal(refusal)),
+            Ok(event) => match Q::heard(event) {
+                Some(answer) => Ok(Ok(answer)),
+                None => Err(Failure::new(Exit::Unknown, "Falco answers something else")),
+            },
+            Err(error) => match not_running(self.paths, &error) {
+                silence if only_looks || silence.exit() == Exit::NotRunning => Ok(Err(silence)),
+                silence => Err(silence.adding("it has what was asked for, and may do it yet")),
+            },
+        }
+    }
+
+    /// Whether Falco says anything at all.
+    async fn listen(&self) -> Result<(), Failure> {
+        let anything = Request::Outbox(of(OutboxVerb::Stats, Vec::new()));
+        let said = client::ask(&self.paths.control_socket(), &anything, SILENCE).await;
+        said.map(drop)
+            .map_err(|error| not_running(self.paths, &error))
+    }
+
+    async fn ask_disk<Q: Question>(
+        &mut self,
+        question: &Q,
+        silence: Failure,
+    ) -> Result<Result<Q::Answer, OfflineError>, Failure> {
+        let runs = silence.exit() != Exit::NotRunning;
+        if runs && !self.only_looks {
+            return Err(silence.adding("nothing was changed"));
+        }
+        let directory = self.paths.outbox();
+        if !directory.exists() {
+            return Err(Q::without_outbox(self.paths, silence));
+        }
+        if runs && self.silence.is_none() {
+            silence.note("this is what is on disk");
+            self.silence = Some(silence);
+        }
+        let config = config::load(self.paths, &Given::new(config::variables()))?.right()?;
+        let journal = chain::journal(&config);
+        Ok(question.offline(&directory, &journal, runs).await)
+    }
+}
+
+impl Question for OutboxRequest {
+    type Answer = OutboxAnswer;
+
+    fn only_looks(&self) -> bool {
+        use OutboxVerb::{List, Show, Stats};
+        matches!(self.verb, List | Show | Stats)
+    }
+
+    fn request(&self) -> Request {
+        Request::Outbox(self.clone())
+    }
+
+    fn heard(event: Event) -> Option<OutboxAnswer> {
+        match event {
+            Event::Outbox(answer) => Some(*answer),
+            _ => None,
+        }
+    }
+
+    async fn offline(
+        &self,
+        directory: &Path,
+        config: &journal::Config,
+        beside: bool,
+    ) -> Result<OutboxAnswer, OfflineError> {
+        let mut answer = offline::ask(directory, config, self).await?;
+        if let Some(stats) = answer.stats.as_mut().filter(|_| beside) {
+            "unanswered".clone_into(&mut stats.state);
+        }
+        Ok(answer)
+    }
+
+    fn error(answer: &OutboxAnswer) -> Option<&str> {
+        answer.error.as_deref()
+    }
+
+    fn without_outbox(paths: &Paths, silence: Failure) -> Failure {
+        if silence.exit() == Exit::NotRunning {
+            no_outbox(paths)
+        } else {
+            silence
+        }
+    }
+}
+
+impl Question for LaneRequest {
+    type Answer = LaneAnswer;
+
+    fn only_looks(&self) -> bool {
+        self.verb == LaneVerb::List
+    }
+
+    fn request(&self) -> Request {
+        Request::Lanes(self.clone())
+    }
+
+    fn heard(event: Event) -> Option<LaneAnswer> {
+        match event {
+            Event::Lanes(answer) => Some(*answer),
+            _ => None,
+        }
+    }
+
+    async fn offline(
+        &self,
+        directory: &Path,
+        config: &journal::Config,
+        _beside: bool,
+    ) -> Result<LaneAnswer, OfflineError> {
+        offline::ask_lanes(directory, config, self).await
+    }
+
+    fn error(answer: &LaneAnswer) -> Option<&str> {
+        answer.error.as_deref()
+    }
+
+    /// Lanes of daemons are known to a Falco that runs only.
+    fn without_outbox(_paths: &Paths, silence: Failure) -> Failure {
+        silence
     }
 }
 
 /// Asks for a change, of so many effects at a time.
 pub(super) async fn change(paths: &Paths, request: OutboxRequest) -> Result<OutboxAnswer, Failure> {
+    let mut oracle = Oracle::to_change(paths);
     if request.ids.len() <= IDS_MAX {
-        return ask(paths, &request).await;
+        return oracle.ask(&request).await;
     }
     let mut all = OutboxAnswer::default();
     for ids in request.ids.chunks(IDS_MAX) {
@@ -76,7 +277,7 @@ pub(super) async fn change(paths: &Paths, request: OutboxRequest) -> Result<Outb
             ids,
             ..request.clone()
         };
-        let answer = ask(paths, &some).await?;
+        let answer = oracle.ask(&some).await?;
         all.changed += answer.changed;
         all.refused.extend(answer.refused);
     }
@@ -84,22 +285,10 @@ pub(super) async fn change(paths: &Paths, request: OutboxRequest) -> Result<Outb
 }
 
 /// The numbers.
-pub(super) async fn stats(paths: &Paths) -> Result<OutboxStatus, Failure> {
-    let answer = ask(paths, &of(OutboxVerb::Stats, Vec::new())).await?;
+pub(super) async fn stats(oracle: &mut Oracle<'_>) -> Result<OutboxStatus, Failure> {
+    let answer = oracle.ask(&of(OutboxVerb::Stats, Vec::new())).await?;
     let none = || Failure::new(Exit::Unknown, "Falco said no numbers");
     answer.stats.ok_or_else(none)
-}
-
-async fn ask_disk(
-    paths: &Paths,
-    request: &OutboxRequest,
-) -> Result<Result<OutboxAnswer, OfflineError>, Failure> {
-    let directory = paths.outbox();
-    if !directory.exists() {
-        return Err(no_outbox(paths));
-    }
-    let config = config::load(paths, &Given::new(config::variables()))?.right()?;
-    Ok(offline::ask(&directory, &chain::journal(&config), request).await)
 }
 
 pub(super) fn no_outbox(paths: &Paths) -> Failure {

@@ -5,11 +5,12 @@ use std::time::Duration;
 use serde_json::json;
 use tokio::time::{Instant, sleep};
 
-use super::ask::{self, ask};
+use super::ask::{self, Oracle};
 use super::of;
 use super::tell::{self, mega};
 use crate::cli::exit::Failure;
 use crate::cli::output;
+use crate::counted::counted;
 use crate::paths::Paths;
 use crate::protocol::outbox::OutboxVerb;
 
@@ -21,13 +22,14 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 pub(super) async fn run(paths: &Paths, json: bool) -> Result<(), Failure> {
-    let before = ask::stats(paths).await?;
-    let answer = ask(paths, &of(OutboxVerb::Compact, Vec::new())).await?;
+    let mut oracle = Oracle::to_change(paths);
+    let before = ask::stats(&mut oracle).await?;
+    let answer = oracle.ask(&of(OutboxVerb::Compact, Vec::new())).await?;
     let until = Instant::now() + PATIENCE;
-    let mut after = ask::stats(paths).await?;
+    let mut after = ask::stats(&mut oracle).await?;
     while after.compacting && Instant::now() < until {
         sleep(LOOK_EVERY).await;
-        after = ask::stats(paths).await?;
+        after = ask::stats(&mut oracle).await?;
     }
     if json {
         return tell::object(&json!({
@@ -37,11 +39,11 @@ pub(super) async fn run(paths: &Paths, json: bool) -> Result<(), Failure> {
         }));
     }
     let (was, is) = (mega(before.bytes), mega(after.bytes));
-    let segments = after.segments;
+    let segments = counted(after.segments, "segment");
     let more = match answer.no_gain {
         _ if after.compacting => " · it goes on; falco outbox stats says how far it is".to_owned(),
         Some(why) => format!(" · {why}"),
         None => String::new(),
     };
-    output::line(&format!("{is} in {segments} segments, it was {was}{more}"))
+    output::line(&format!("{is} in {segments}, it was {was}{more}"))
 }

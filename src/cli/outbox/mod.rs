@@ -3,19 +3,20 @@
 //! Asks the Falco that runs; if none does, reads the journal itself, and opens
 //! it for what changes something. Payloads are printed by `show` only.
 
-mod ask;
+pub(super) mod args;
+pub(super) mod ask;
 mod compact;
 mod tell;
 mod verify;
 
 use super::exit::{Exit, Failure};
-use super::output;
 use super::runtime::block_on;
-use super::settings::Instance;
 use crate::paths::Paths;
-use crate::protocol::outbox::{OutboxAnswer, OutboxRequest, OutboxVerb};
+use crate::protocol::id::EffectId;
+use crate::protocol::outbox::{NO_ID, OutboxAnswer, OutboxRequest, OutboxVerb, UNKNOWN};
 
-use ask::{ask, cannot_open, change};
+use args::{Common, Limit};
+use ask::{Oracle, cannot_open, change};
 
 pub(super) use tell::summary;
 
@@ -25,10 +26,7 @@ const PAGE: usize = 500;
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     #[command(flatten)]
-    instance: Instance,
-    /// Print JSON, one object a line
-    #[arg(long, global = true)]
-    json: bool,
+    common: Common,
     #[command(subcommand)]
     verb: Verb,
 }
@@ -40,9 +38,8 @@ enum Verb {
         /// Dead letters only
         #[arg(long)]
         dead: bool,
-        /// So many at most
-        #[arg(short = 'n', long, value_name = "COUNT", default_value_t = 100)]
-        limit: usize,
+        #[command(flatten)]
+        limit: Limit,
     },
     /// Print everything about some effects, payloads included
     Show {
@@ -74,27 +71,27 @@ enum Verb {
 }
 
 pub(super) fn run(args: Args) -> Result<(), Failure> {
-    let paths = args.instance.paths()?;
-    let json = args.json;
+    let paths = args.common.instance.paths()?;
+    let json = args.common.json;
     match args.verb {
         Verb::List { dead, limit } => block_on(list(&paths, dead, limit, json)),
         Verb::Verify => verify::run(&paths, json),
-        Verb::Show { ids } => block_on(show(&paths, ids, json)),
+        Verb::Show { ids } => block_on(show(&paths, args::ids(ids), json)),
         Verb::Requeue { ids, all } => {
             let request = OutboxRequest {
                 all,
-                ..of(OutboxVerb::Requeue, ids)
+                ..of(OutboxVerb::Requeue, args::ids(ids))
             };
             let answer = block_on(change(&paths, request))?;
             changed(&answer, json, "to be published again")
         }
         Verb::Drop { ids } => {
-            let answer = block_on(change(&paths, of(OutboxVerb::Drop, ids)))?;
+            let answer = block_on(change(&paths, of(OutboxVerb::Drop, args::ids(ids))))?;
             changed(&answer, json, "dropped")
         }
         Verb::Compact => block_on(compact::run(&paths, json)),
         Verb::Stats => {
-            let stats = block_on(ask::stats(&paths))?;
+            let stats = block_on(ask::stats(&mut Oracle::to_look(&paths)))?;
             tell::stats(&stats, json)
         }
     }
@@ -110,36 +107,41 @@ fn of(verb: OutboxVerb, ids: Vec<String>) -> OutboxRequest {
 
 /// One at a time: payloads are large.
 async fn show(paths: &Paths, ids: Vec<String>, json: bool) -> Result<(), Failure> {
+    let mut oracle = Oracle::to_look(paths);
     let mut unknown = Vec::new();
     for id in ids {
-        let answer = ask(paths, &of(OutboxVerb::Show, vec![id.clone()])).await?;
+        if id.parse::<EffectId>().is_err() {
+            unknown.push(format!("{id}: {NO_ID}"));
+            continue;
+        }
+        let answer = oracle.ask(&of(OutboxVerb::Show, vec![id.clone()])).await?;
         if answer.records.is_empty() {
-            unknown.push(format!("{id}: there is no such effect in the outbox"));
+            unknown.push(format!("{id}: {UNKNOWN}"));
         }
         tell::records(&answer.records, json, tell::shown)?;
     }
     refused(&unknown)
 }
 
-async fn list(paths: &Paths, dead_only: bool, limit: usize, json: bool) -> Result<(), Failure> {
+async fn list(paths: &Paths, dead_only: bool, limit: Limit, json: bool) -> Result<(), Failure> {
+    let mut oracle = Oracle::to_look(paths);
     let mut printed = 0;
-    while printed < limit {
+    while printed < limit.count {
         let request = OutboxRequest {
             verb: OutboxVerb::List,
             dead_only,
-            limit: PAGE.min(limit - printed),
+            limit: PAGE.min(limit.count - printed),
             skip: printed,
             ..OutboxRequest::default()
         };
-        let answer = ask(paths, &request).await?;
+        let answer = oracle.ask(&request).await?;
         printed += answer.records.len();
         tell::records(&answer.records, json, tell::listed)?;
         if !answer.more || answer.records.is_empty() {
             return Ok(());
         }
     }
-    // Whoever reads the list by program has asked for so many.
-    output::message(&format!("… and more: -n COUNT lists more than {limit}"));
+    limit.say_more();
     Ok(())
 }
 

@@ -9,6 +9,7 @@ use serde_json::json;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::output;
 use crate::clock;
+use crate::counted::counted;
 use crate::protocol::outbox::{InboxStatus, OutboxAnswer, OutboxRecord, OutboxStatus};
 
 /// How long it is worth a line that something went wrong and is well again.
@@ -45,8 +46,8 @@ pub(super) fn listed(record: &OutboxRecord) -> String {
     match &record.dead {
         None => head,
         Some(dead) => format!(
-            "{head}  dead after {} attempts{}: {}: {}",
-            dead.attempts,
+            "{head}  dead after {}{}: {}: {}",
+            counted(dead.attempts, "attempt"),
             if dead.parks {
                 ", and its lane waits for it"
             } else {
@@ -101,28 +102,29 @@ pub(in crate::cli) fn summary(outbox: &OutboxStatus) -> String {
         return format!("outbox    {} · {recovering}", outbox.state);
     }
     let span = |ms| clock::span(Duration::from_millis(ms));
+    let parked = match outbox.parked {
+        0 => String::new(),
+        parked => format!(", {parked} parked"),
+    };
     let mut text = format!(
-        "outbox    {} · {} kept in {} lanes, oldest {} · {} published, {} dead · {} of {} in {} segments",
+        "outbox    {} · {} kept in {}{parked}, oldest {} · {} published, {} dead · {} of {} in {}",
         outbox.state,
         outbox.depth,
-        outbox.lanes,
+        counted(outbox.lanes, "lane"),
         span(outbox.oldest_age_ms),
         outbox.published,
         outbox.dead,
         mega(outbox.bytes),
         mega(outbox.bytes_max),
-        outbox.segments,
+        counted(outbox.segments, "segment"),
     );
     if let Some(mean) = outbox.sync_us.checked_div(outbox.syncs) {
         let max = outbox.sync_max_us;
         _ = write!(text, " · sync {mean} µs, at most {max} µs");
     }
     if outbox.quarantined > 0 {
-        let count = outbox.quarantined;
-        _ = write!(
-            text,
-            "\n! outbox  {count} damaged ranges; falco outbox verify says where"
-        );
+        let ranges = counted(outbox.quarantined, "damaged range");
+        _ = write!(text, "\n! outbox  {ranges}; falco outbox verify says where");
     }
     if let Some(why) = &outbox.why {
         _ = write!(text, "\n! outbox  {}", output::visible(why));
@@ -162,9 +164,11 @@ fn received(inbox: &InboxStatus, now_ms: u64) -> String {
     } = inbox;
     let mut text = String::new();
     if 0 < taken + rejected + waiting {
+        let (lines, files) = (counted(*taken, "line"), counted(*waiting, "file"));
+        let wait = if *waiting == 1 { "waits" } else { "wait" };
         _ = write!(
             text,
-            "\ninbox     {taken} lines taken, {rejected} rejected · {waiting} files wait"
+            "\ninbox     {lines} taken, {rejected} rejected · {files} {wait}"
         );
     }
     if let Some(trouble) = &inbox.trouble {
@@ -223,7 +227,7 @@ mod tests {
         };
         assert_eq!(
             received(&inbox, 13_000),
-            "\ninbox     7 lines taken, 0 rejected · 1 files wait\n! inbox   a.jsonl: its last line has no newline, for 12 s"
+            "\ninbox     7 lines taken, 0 rejected · 1 file waits\n! inbox   a.jsonl: its last line has no newline, for 12 s"
         );
     }
 }

@@ -4,6 +4,7 @@ use super::ask::{is_gone, no_outbox};
 use super::{cannot_open, tell};
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::output;
+use crate::counted::counted;
 use crate::journal::{self, Class, Damage, OpenError, Report};
 use crate::paths::Paths;
 
@@ -28,7 +29,9 @@ pub(super) fn run(paths: &Paths, json: bool) -> Result<(), Failure> {
         print(&report)?;
     }
     if report.is_corrupt() {
-        let text = format!("the outbox is damaged: {} records are lost", report.lost());
+        let lost = counted(report.lost(), "record");
+        let are = if report.lost() == 1 { "is" } else { "are" };
+        let text = format!("the outbox is damaged: {lost} {are} lost");
         return Err(Failure::new(Exit::Failed, text).hint(
             "the rest is good and is used; outbox/quarantine keeps the damaged bytes from the next start on",
         ));
@@ -49,14 +52,14 @@ fn until_it_holds_still<T>(mut read: impl FnMut() -> Result<T, OpenError>) -> Re
 
 fn print(report: &Report) -> Result<(), Failure> {
     output::line(&format!(
-        "{} records in {} segments, {} bytes · {} kept, {} of them dead letters · {} lost, {} bytes torn",
-        report.records,
-        report.segments,
-        report.bytes,
+        "{} in {}, {} · {} kept, {} of them dead letters · {} lost, {} torn",
+        counted(report.records, "record"),
+        counted(report.segments, "segment"),
+        counted(report.bytes, "byte"),
         report.live,
         report.dead,
         report.lost(),
-        report.torn_bytes
+        counted(report.torn_bytes, "byte")
     ))?;
     for damage in report.damage.iter().take(NAMED_MAX) {
         output::line(&told(damage))?;
@@ -79,7 +82,8 @@ fn told(damage: &Damage) -> String {
         (Class::Corrupt, Some((first, last))) => format!("records {first} to {last} are lost"),
         (Class::Corrupt, None) => "it does not follow on the one before".to_owned(),
     };
-    format!("! {seg} at byte {off}, {len} bytes: {what}")
+    let bytes = counted(*len, "byte");
+    format!("! {seg} at byte {off}, {bytes}: {what}")
 }
 
 #[cfg(test)]

@@ -15,6 +15,7 @@ use crate::cli::moment::Local;
 use crate::cli::progress;
 use crate::cli::{lane, outbox};
 use crate::clock;
+use crate::counted::counted;
 use crate::protocol::control::{
     ChainState, IngestStatus, LastExit, LogStatus, Login, LoginState, MetricsPlace, PartState,
     PartStatus, SocketStatus, Status,
@@ -223,11 +224,11 @@ impl Render {
 
     fn logs(self, logs: &LogStatus) -> String {
         let mut text = format!(
-            "logs      {}.{}/{} MB, {} lines dropped\n",
+            "logs      {}.{}/{} MB, {} dropped\n",
             logs.bytes / 1_000_000,
             logs.bytes % 1_000_000 / 100_000,
             logs.cap / 1_000_000,
-            logs.dropped
+            counted(logs.dropped, "line")
         );
         if let Some(trouble) = &logs.trouble {
             let line = format!("! logs    {trouble}; the newest lines wait in memory");
@@ -300,9 +301,10 @@ fn effects(ingest: &IngestStatus) -> String {
         "published"
     };
     let mut text = format!(
-        "effects   {accepted} taken, {succeeded} {how}, {failed} failed, {retries} retries · {} waiting in {} lanes, oldest {}{link}\n",
+        "effects   {accepted} taken, {succeeded} {how}, {failed} failed, {} · {} waiting in {}, oldest {}{link}\n",
+        counted(*retries, "retry"),
         ingest.queued + ingest.in_flight,
-        ingest.lanes,
+        counted(ingest.lanes, "lane"),
         span(ingest.oldest_age_ms),
     );
     // The first is the chain's own, which has lines enough.

@@ -6,6 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::writer;
 use crate::clock;
+use crate::counted::counted;
 use crate::logfile::{self, Limits};
 use crate::protocol::life::Life;
 use crate::protocol::log::{Record, Stream};
@@ -143,7 +144,7 @@ impl Sink {
     /// Says that `lines` are missing here, as a line of this log looks.
     pub(super) fn dropped_line(&self, lines: u64, why: &str) -> Vec<u8> {
         let ts = clock::utc(clock::now_ms());
-        let text = format!("dropped {lines} lines: {why}");
+        let text = format!("dropped {}: {why}", counted(lines, "line"));
         match self.kind {
             Kind::Child => {
                 let mut records = Vec::new();

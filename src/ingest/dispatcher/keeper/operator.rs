@@ -13,8 +13,8 @@ use crate::journal::{
 use crate::protocol::envelope::Operation;
 use crate::protocol::id::EffectId;
 use crate::protocol::outbox::{
-    OutboxAnswer, OutboxLetter, OutboxRecord, OutboxRequest, OutboxStatus, OutboxVerb,
-    RecoveryStatus,
+    NO_ID, OutboxAnswer, OutboxLetter, OutboxRecord, OutboxRequest, OutboxStatus, OutboxVerb,
+    RecoveryStatus, UNKNOWN,
 };
 
 /// Records in one answer.
@@ -186,7 +186,7 @@ impl Keeper {
             named.collect()
         };
         for (text, id) in ids {
-            let id = id.ok_or("this is no effect id");
+            let id = id.ok_or(NO_ID);
             match id.and_then(|id| self.wish(id, wish, ways).map(|()| id)) {
                 Ok(id) => changed.push(id),
                 Err(why) => given.refused.push(format!("{text}: {why}")),
@@ -226,8 +226,7 @@ impl Keeper {
             asked = self.outbox.handle_wish(id, wish);
         }
         asked.map_err(|unable| match unable {
-            Unable::Unknown if wish == Wish::Requeue => "it is no dead letter",
-            Unable::Unknown => "there is no such effect in the outbox",
+            Unable::Unknown => UNKNOWN,
             Unable::NotDead => "it is no dead letter",
             Unable::NotParking => "no lane waits for it",
             Unable::Writing => "it is being written; try again",
@@ -259,6 +258,7 @@ impl Keeper {
             depth: backlog.open as u64,
             dead: backlog.dead as u64,
             lanes: backlog.lanes as u64,
+            parked: backlog.parked as u64,
             oldest_age_ms: backlog.oldest_ms.map_or(0, age),
             published: self.published,
             died: self.died,

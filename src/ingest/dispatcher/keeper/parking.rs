@@ -54,7 +54,7 @@ pub(super) fn class_of(class: Class, parks: bool) -> Box<str> {
 }
 
 /// Whether the lane of a letter waits for it.
-pub(super) fn parks(letter: &DeadLetter) -> bool {
+pub(in crate::ingest) fn parks(letter: &DeadLetter) -> bool {
     letter.class.ends_with(PARKS)
 }
 
@@ -64,7 +64,7 @@ pub(in crate::ingest) fn class(letter: &DeadLetter) -> &str {
 }
 
 /// The same letter, for which no lane waits.
-fn without_parking(letter: &DeadLetter) -> DeadLetter {
+pub(in crate::ingest) fn without_parking(letter: &DeadLetter) -> DeadLetter {
     DeadLetter {
         class: class(letter).into(),
         ..letter.clone()

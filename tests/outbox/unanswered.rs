@@ -1,0 +1,162 @@
+//! What operators are told while Falco runs and says nothing, and while none
+//! runs.
+
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use crate::chain::{Chain, OUTBOX, eventually};
+use crate::daemon::{effect, uuid};
+use crate::transport::{Peer, Transport};
+
+/// Longer than anything may take that says that Falco does not answer.
+const BOUND: Duration = Duration::from_secs(8);
+
+/// A supervisor that does nothing until this is dropped.
+struct Suspended {
+    pid: String,
+}
+
+impl Suspended {
+    fn new(chain: &Chain) -> Self {
+        let pid = chain.status()["pid"].as_u64().expect("a pid").to_string();
+        signal("-STOP", &pid);
+        Self { pid }
+    }
+}
+
+impl Drop for Suspended {
+    fn drop(&mut self) {
+        signal("-CONT", &self.pid);
+    }
+}
+
+fn signal(which: &str, pid: &str) {
+    let sent = Command::new("kill").args([which, pid]).status();
+    assert!(sent.expect("kills").success());
+}
+
+/// What is printed, what is said beside it, and the exit code; in bounded time.
+fn run(chain: &Chain, args: &[&str]) -> (i32, String, String) {
+    let began = Instant::now();
+    let output = chain.command(args).output().expect("runs");
+    let took = began.elapsed();
+    assert!(took < BOUND, "{args:?} took {took:?}");
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let code = output.status.code().unwrap_or(-1);
+    (code, text(&output.stdout), text(&output.stderr))
+}
+
+/// An outbox with 1 as a dead letter for which its lane waits, and 2 behind it.
+fn parked() -> (Chain, Transport, Peer) {
+    let toml = OUTBOX.replace("[delivery]\n", "[delivery]\non_rejected = \"park\"\n");
+    let chain = Chain::up(&toml);
+    let mut daemon = chain.daemon();
+    let mut transport = chain.transport("test");
+    daemon.publish(1, &effect("test", "s", 1));
+    let mut peer = transport.accept();
+    let refused = peer.read();
+    peer.refuse(&refused, 40_160, false);
+    eventually("its lane is parked", || chain.outbox()["parked"] == 1);
+    // From the inbox, where nobody is told to wait.
+    crate::inbox::drop_file(&chain, "a.jsonl", effect("test", "s", 2) + "\n");
+    eventually("it is kept", || chain.outbox()["depth"] == 1);
+    (chain, transport, peer)
+}
+
+fn lanes(chain: &Chain) -> Vec<Value> {
+    chain.json(&["lane", "list", "--json"])
+}
+
+#[test]
+fn who_looks_beside_a_suspended_falco_reads_the_disk_and_is_told_so() {
+    let (chain, ..) = parked();
+    let id = uuid(1);
+    let suspended = Suspended::new(&chain);
+    for (args, expected) in [
+        (&["outbox", "list"][..], "dead after 1 attempt"),
+        (&["outbox", "show", &id, &id], "  payload   1"),
+        (
+            &["outbox", "stats"],
+            "outbox    unanswered · 1 kept in 1 lane",
+        ),
+        (&["lane", "list"], "s (route test)"),
+    ] {
+        let (code, out, err) = run(&chain, args);
+        assert_eq!(code, 0, "{args:?}: {err}");
+        assert!(out.contains(expected), "{args:?}: {out}");
+        let pid = &suspended.pid;
+        let told = format!("unresponsive (lock held by pid {pid}): falco is suspended");
+        assert_eq!(err.matches(&told).count(), 1, "{args:?}: {err}");
+        assert!(err.contains("this is what is on disk"), "{err}");
+        assert!(err.contains(&format!("hint: kill -CONT {pid}")), "{err}");
+    }
+    let (code, out, _) = run(&chain, &["outbox", "verify"]);
+    assert_eq!((code, out.is_empty()), (0, false));
+}
+
+#[test]
+fn what_changes_the_outbox_of_a_suspended_falco_is_refused_and_never_done() {
+    let (chain, _transport, mut peer) = parked();
+    let id = uuid(1);
+    let suspended = Suspended::new(&chain);
+    for args in [
+        &["outbox", "drop", &id][..],
+        &["outbox", "requeue", "--all"],
+        &["outbox", "compact"],
+        &["lane", "resume", "--all"],
+    ] {
+        let (code, out, err) = run(&chain, args);
+        assert_eq!((code, out.as_str()), (4, ""), "{args:?}: {err}");
+        assert!(err.contains("; nothing was changed\n"), "{args:?}: {err}");
+        assert!(err.contains("hint: kill -CONT"), "{err}");
+    }
+    drop(suspended);
+    assert_eq!(lanes(&chain).len(), 1);
+    assert_eq!(chain.outbox()["dead"], 1);
+    assert_eq!(chain.run(&["lane", "resume", "--all"]).0, 0);
+    assert_eq!(peer.accept_messages(1), ["2"]);
+}
+
+#[test]
+fn while_nothing_runs_parked_lanes_are_read_from_disk_and_opened_there() {
+    for (verb, dead) in [("resume", 1), ("discard", 0)] {
+        let (chain, mut transport, peer) = parked();
+        drop(peer);
+        let running = lanes(&chain);
+        chain.stop();
+        assert_eq!(lanes(&chain), running, "as a running Falco says");
+        let (_, text) = chain.run(&["outbox", "stats"]);
+        assert!(
+            text.contains("1 kept in 1 lane, 1 parked, oldest"),
+            "{text}"
+        );
+
+        let (code, text) = chain.run(&["lane", verb, "s"]);
+        assert!(code == 1 && text.contains("s: it is not parked"), "{text}");
+        let (code, text) = chain.run(&["lane", verb, "s", "s", "--route", "test"]);
+        assert_eq!((code, text.as_str()), (0, "1 lane goes on\n"));
+        assert_eq!(lanes(&chain), [Value::Null; 0]);
+        let stats = chain.json(&["outbox", "stats", "--json"]).remove(0);
+        assert_eq!(
+            (&stats["dead"], &stats["parked"]),
+            (&json!(dead), &json!(0))
+        );
+
+        chain.start();
+        assert_eq!(transport.accept().accept_messages(1), ["2"]);
+        assert_eq!(chain.outbox()["dead"], dead);
+    }
+}
+
+#[test]
+fn whoever_holds_the_lock_is_waited_for_and_then_named() {
+    let (chain, ..) = parked();
+    chain.stop();
+    let lock = std::fs::File::open(chain.base().join("outbox/LOCK")).expect("a lock");
+    lock.try_lock().expect("nobody has it");
+    assert_eq!(lanes(&chain).len(), 1, "who only looks needs no lock");
+    let (code, _, err) = run(&chain, &["lane", "resume", "--all"]);
+    assert!(code == 75 && err.contains("in use by"), "{code} {err}");
+}
