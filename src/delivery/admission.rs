@@ -281,7 +281,7 @@ impl<T> Admission<T> {
         let arrival = settled.place.arrival;
         self.parks.handle_failed(ticket);
         if settled.parks {
-            let known_by = (self.dedupe.key(ticket), arrival);
+            let known_by = (self.dedupe.known(ticket).known_by, arrival);
             let parked = Parked::new(settled.id, known_by, &failure.to_string(), now);
             self.park((route.clone(), lane.clone()), settled.id, parked);
         }
@@ -350,6 +350,11 @@ impl<T> Admission<T> {
         self.open_lane(ticket);
         let waiters = self.dedupe.done(ticket, now);
         self.answer_all(waiters, &Ok(()));
+    }
+
+    /// How what was let through is known if it comes again, for whoever notes it.
+    pub(crate) fn known(&self, ticket: Ticket) -> Done {
+        self.dedupe.known(ticket)
     }
 
     /// What was let through is kept: whoever keeps it knows it, until it is

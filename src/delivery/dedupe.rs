@@ -208,9 +208,14 @@ impl<T> Dedupe<T> {
         Ticket { record, waiters }
     }
 
-    /// What an open effect is recognised by; its id, if by nothing else.
-    pub(super) fn key(&self, ticket: Ticket) -> Uuid {
-        self.records[ticket.record].key
+    /// How an open effect is recognised once it is settled.
+    pub(super) fn known(&self, ticket: Ticket) -> Done {
+        let record = &self.records[ticket.record];
+        Done {
+            id: record.id,
+            known_by: record.key,
+            fingerprint: record.fingerprint,
+        }
     }
 
     /// One more waits for an effect that is open.

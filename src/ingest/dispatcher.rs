@@ -32,7 +32,7 @@ use tokio::time::{Instant, timeout};
 use tracing::info;
 
 use super::alarm::Alarm;
-use super::memo::{Batch, Memo};
+use super::memo::{Left, Memo};
 use super::{Config, Query};
 use crate::clock::BootTime;
 use crate::delivery::Admission;
@@ -82,12 +82,12 @@ enum Event {
 }
 
 /// The memo of this boot, and what it holds from earlier lives.
-fn open_memo(config: &Config) -> (Option<Memo>, Vec<Batch>) {
+fn open_memo(config: &Config) -> (Option<Memo>, Left) {
     let Some(place) = &config.memo else {
-        return (None, Vec::new());
+        return (None, Left::default());
     };
-    let (memo, sent_before) = Memo::open(&place.dir, &place.boot_id, BootTime::now());
-    (Some(memo), sent_before)
+    let (memo, left) = Memo::open(&place.dir, &place.boot_id, BootTime::now());
+    (Some(memo), left)
 }
 
 impl Dispatcher {
@@ -108,14 +108,12 @@ impl Dispatcher {
         submissions: mpsc::Receiver<Submission>,
         queries: mpsc::Receiver<Query>,
     ) -> Self {
-        let (memo, sent_before) = open_memo(config);
+        let (memo, left) = open_memo(config);
         let mut admission = Admission::new();
-        for batch in sent_before.iter().filter(|batch| batch.is_accepted) {
-            batch.tell(&mut admission);
-        }
+        left.tell(&mut admission);
         Self {
             admission,
-            ways: Ways::new(config, &sent_before),
+            ways: Ways::new(config, &left.batches),
             memo,
             closed: config.closed.clone(),
             keeper,

@@ -31,8 +31,9 @@
 //! With an outbox, effects are kept on disk until they are published, and
 //! answered once they are there; without one no effect is kept. With one,
 //! programs may also leave effects as files in its inbox. Which batches
-//! were sent is noted in both cases ([`memo`]), so that a Falco that died sends
-//! them again as they were and subscribers see no effect twice.
+//! were sent is noted in both cases, and what was published without an outbox
+//! ([`memo`]), so that a Falco that died sends them again as they were, knows
+//! what comes again, and subscribers see no effect twice.
 //!
 //! Never publishes anything by itself and never reads the environment.
 //!

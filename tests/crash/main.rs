@@ -6,6 +6,7 @@
 
 mod checker;
 mod emulator;
+mod known;
 mod recorder;
 mod rig;
 #[path = "../chain/server.rs"]

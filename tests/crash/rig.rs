@@ -111,6 +111,20 @@ impl Rig {
         status.status.code() != Some(3)
     }
 
+    /// Kills the supervisor, and with it all of the chain.
+    pub async fn kill(&self) {
+        let pid = std::fs::read_to_string(self.base().join("falco.pid")).expect("a file");
+        let pid = pid.split_whitespace().next().expect("a pid");
+        let killed = Command::new("kill").args(["-KILL", pid]).status();
+        assert!(killed.expect("kill runs").success());
+        wait_until("the supervisor is gone", || !self.is_up()).await;
+    }
+
+    /// The messages of a channel, oldest first.
+    pub fn history(&self, channel: &str) -> Vec<String> {
+        server::history(&self.server.address, &self.server.key, channel)
+    }
+
     /// Whether all that was acked is published: an outbox, if there is one, has
     /// read what it keeps and keeps nothing.
     pub fn is_published(&self) -> bool {
@@ -129,8 +143,7 @@ impl Rig {
     pub fn seen(&self, sent: &Sent) -> Seen {
         let look = |lane: &String| {
             let channel = channel(lane);
-            let history = server::history(&self.server.address, &self.server.key, &channel);
-            (lane.clone(), history)
+            (lane.clone(), self.history(&channel))
         };
         sent.keys().map(look).collect()
     }

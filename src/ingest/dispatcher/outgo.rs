@@ -33,6 +33,9 @@ impl Dispatcher {
                 }
                 match (settled.origin, &mut self.keeper) {
                     (Some(ticket), _) => {
+                        if let Some(memo) = self.memo.as_mut().filter(|_| settled.outcome.is_ok()) {
+                            memo.handle_done(self.admission.known(ticket), boot_time);
+                        }
                         let settled = settled.of(ticket);
                         self.admission.handle_settled(settled, boot_time);
                     }

@@ -20,6 +20,7 @@ pub fn records(data: &[u8]) {
     whole.read(&bytes);
     half.read(&bytes[..bytes.len() * usize::from(cut) / 256]);
     assert!(half.batches.len() <= whole.batches.len());
+    assert!(whole.done.starts_with(&half.done));
     for (half, whole) in half.batches.iter().zip(&whole.batches) {
         assert_eq!((half.0, &half.1.entries), (whole.0, &whole.1.entries));
         assert!(whole.1.is_accepted || !half.1.is_accepted);

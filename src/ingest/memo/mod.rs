@@ -1,26 +1,31 @@
-//! Which batches were sent: what Falco needs after a crash of its own to send
-//! them again as they were, and to know what was accepted. A message that went
-//! out alone is a batch of one: in company the server would not know it again.
+//! What Falco needs after a crash of its own to show subscribers nothing twice:
+//! which batches were sent, and what was published.
+//!
+//! A batch has to go out again as it was, or the server would not know it again;
+//! a message that went out alone is a batch of one. What was published must not
+//! go out at all, whatever it goes by when it comes again: its id, or the key it
+//! is known by, so that is noted too ([`Done`]). Of what an outbox keeps, the
+//! journal notes that.
 //!
 //! Two files, written in turns: when one holds [`FILE_BYTES_MAX`], the other is
-//! begun anew with what is still open. Whoever starts reads both, older first.
-//! Nothing is ever synced: a crash of the program loses nothing of it, one of
-//! the machine may cost copies, as any crash would without it. Damage is
-//! skipped. A disk that takes no more only ends the writing, until it may take
-//! some again.
+//! begun anew with what is still open. Whoever starts reads both and goes on in
+//! the newer. Nothing is ever synced: a crash of the program loses nothing of
+//! it, one of the machine may cost copies, as any crash would without it. Damage
+//! is skipped. A disk that takes no more only ends the writing, until it may
+//! take some again.
 //!
-//! `record` has the format byte for byte. Times are of the clock that counts
-//! since the machine's start, whose id is in the files' names.
+//! `record` has the format byte for byte, `files` has the files. Times are of
+//! the clock that counts since the machine's start, whose id is in the files'
+//! names.
 
+mod files;
 #[cfg(fuzzing)]
 pub mod fuzz;
 mod record;
 
-use std::collections::HashMap;
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::{Path, PathBuf};
+use std::collections::{HashMap, HashSet};
+use std::io;
+use std::path::Path;
 use std::time::Duration;
 
 use tracing::warn;
@@ -31,10 +36,12 @@ use crate::delivery::{Admission, Done, Request, RequestId, digest, listed};
 use crate::failpoint::{self, Point};
 use crate::protocol::id::EffectId;
 
-use record::{Noted, accepted, sent};
+use files::Files;
+use record::sent;
 
-/// Two of them hold far more than can be unanswered at once: 65 536 effects.
-const FILE_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// One of them holds what can be unanswered at once, 65 536 effects, in batches
+/// of two and more; in any case the last 47 000.
+const FILE_BYTES_MAX: usize = 8 * 1024 * 1024;
 
 /// How long a batch matters: as long as Ably knows it, and a little.
 const KEPT: Duration = Duration::from_secs(150);
@@ -44,14 +51,14 @@ const AGAIN_AFTER: Duration = Duration::from_secs(10);
 
 /// An effect in a batch, as it is listed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) struct Entry {
+pub(crate) struct Entry {
     pub id: EffectId,
     pub key: Uuid,
 }
 
 /// A batch an earlier life has sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Batch {
+pub(crate) struct Batch {
     pub at: BootTime,
     pub entries: Vec<Entry>,
     pub is_accepted: bool,
@@ -59,19 +66,44 @@ pub(super) struct Batch {
 
 impl Batch {
     /// What it was made of, in order.
-    pub(super) fn keys(&self) -> Vec<Uuid> {
+    pub(crate) fn keys(&self) -> Vec<Uuid> {
         self.entries.iter().map(|entry| entry.key).collect()
     }
 
-    /// Tells that its effects are published.
-    pub(super) fn tell<T>(&self, admission: &mut Admission<T>) {
-        for entry in &self.entries {
+    /// That its effects are published; all that is known of them here is their
+    /// ids.
+    fn done(&self) -> impl Iterator<Item = (BootTime, Done)> {
+        self.entries.iter().map(|entry| {
             let done = Done {
                 id: entry.id,
                 known_by: entry.id.as_uuid(),
                 fingerprint: 0,
             };
-            admission.handle_done_elsewhere(&done, self.at);
+            (self.at, done)
+        })
+    }
+}
+
+/// What earlier lives have left.
+#[derive(Debug, Default)]
+pub(crate) struct Left {
+    /// What they sent lately, newest last.
+    pub batches: Vec<Batch>,
+    /// What was published, and when.
+    done: Vec<(BootTime, Done)>,
+}
+
+impl Left {
+    /// Tells what is published.
+    pub(crate) fn tell<T>(&self, admission: &mut Admission<T>) {
+        let told: HashSet<EffectId> = self.done.iter().map(|(_, done)| done.id).collect();
+        let accepted = self.batches.iter().filter(|batch| batch.is_accepted);
+        let by_id = accepted.flat_map(Batch::done);
+        let by_id = by_id.filter(|(_, done)| !told.contains(&done.id));
+        let mut done: Vec<_> = by_id.chain(self.done.iter().copied()).collect();
+        done.sort_by_key(|(at, _)| *at);
+        for (at, done) in &done {
+            admission.handle_done_elsewhere(done, *at);
         }
     }
 }
@@ -81,20 +113,20 @@ type Sending = (usize, RequestId);
 
 /// See the module.
 #[derive(Debug)]
-pub(super) struct Memo {
-    paths: [PathBuf; 2],
-    /// Which of them is written; `None` after that has failed.
-    file: Option<(usize, File)>,
-    /// When it failed.
+pub(crate) struct Memo {
+    files: Files,
+    file_bytes_max: usize,
+    /// When they could not be written.
     failed_at: Option<BootTime>,
-    written: usize,
     /// Records that wait for [`flush`](Self::flush).
     buffer: Vec<u8>,
+    /// What was published since, and will be a record then.
+    done: Vec<Done>,
     /// Sendings that were not answered, with their batch.
     open: HashMap<Sending, Uuid>,
     /// Batches that may be on their way, for the next file.
     unaccepted: HashMap<Uuid, Unaccepted>,
-    /// When something was sent last.
+    /// When something was noted last.
     now: BootTime,
 }
 
@@ -106,46 +138,47 @@ struct Unaccepted {
 }
 
 impl Memo {
-    /// Reads what was left in `dir` in this boot of the machine, newest last,
-    /// and begins to write.
-    pub(super) fn open(dir: &Path, boot_id: &str, now: BootTime) -> (Self, Vec<Batch>) {
-        let path = |n: usize| dir.join(format!("batches-{boot_id}.{n}"));
-        let paths = [path(0), path(1)];
-        forget_other_boots(dir, &paths);
-        let mut noted = Noted::default();
-        for path in in_turn(&paths) {
-            noted.read(&fs::read(path).unwrap_or_default());
-        }
-        let mut kept = noted.batches;
-        kept.retain(|(_, batch)| now.since(batch.at) < KEPT);
+    /// Reads what was left in `dir` in this boot of the machine, and goes on.
+    pub(crate) fn open(dir: &Path, boot_id: &str, now: BootTime) -> (Self, Left) {
+        Self::open_bounded(dir, boot_id, now, FILE_BYTES_MAX)
+    }
+
+    /// The same, with files of so many bytes.
+    pub(crate) fn open_bounded(
+        dir: &Path,
+        boot_id: &str,
+        now: BootTime,
+        file_bytes_max: usize,
+    ) -> (Self, Left) {
+        let (files, noted) = Files::read(dir, boot_id);
         let mut memo = Self {
-            paths,
-            file: None,
+            files,
+            file_bytes_max,
             failed_at: None,
-            written: 0,
             buffer: Vec::new(),
+            done: Vec::new(),
             open: HashMap::new(),
             unaccepted: HashMap::new(),
             now,
         };
-        for (name, batch) in &kept {
-            let record = sent(*name, batch.at, &batch.entries);
-            memo.buffer.extend(&record);
-            if batch.is_accepted {
-                memo.buffer.extend(accepted(*name, batch.at));
-            } else {
-                let at = batch.at;
-                memo.unaccepted.insert(*name, Unaccepted { at, record });
-            }
+        let mut batches = noted.batches;
+        batches.retain(|(_, batch)| now.since(batch.at) < KEPT);
+        for (name, batch) in batches.iter().filter(|(_, batch)| !batch.is_accepted) {
+            let (at, record) = (batch.at, sent(*name, batch.at, &batch.entries));
+            memo.unaccepted.insert(*name, Unaccepted { at, record });
         }
-        let newest = in_turn(&memo.paths).last().copied().cloned();
-        memo.begin(usize::from(newest.as_ref() == Some(&memo.paths[0])));
-        memo.flush();
-        (memo, kept.into_iter().map(|(_, batch)| batch).collect())
+        if !memo.files.is_open() {
+            memo.turn();
+        }
+        let left = Left {
+            batches: batches.into_iter().map(|(_, batch)| batch).collect(),
+            done: noted.done,
+        };
+        (memo, left)
     }
 
     /// A request is about to be sent over the way with this number.
-    pub(super) fn handle_sent(&mut self, way: usize, request: &Request<'_>, now: BootTime) {
+    pub(crate) fn handle_sent(&mut self, way: usize, request: &Request<'_>, now: BootTime) {
         // A server knows no object set again, whatever it goes out with.
         let is_publish = matches!(request.effects[..], [first, ..] if first.operation.is_publish());
         self.now = now;
@@ -175,48 +208,53 @@ impl Memo {
         let is_due = |at: BootTime| AGAIN_AFTER <= self.now.since(at);
         if self.failed_at.is_some_and(is_due) {
             self.failed_at = None;
-            self.begin(0);
+            self.turn();
         }
-        self.file.is_some()
+        self.files.is_open()
     }
 
     /// A request was accepted.
-    pub(super) fn handle_accepted(&mut self, way: usize, id: RequestId, now: BootTime) {
+    pub(crate) fn handle_accepted(&mut self, way: usize, id: RequestId, now: BootTime) {
         let Some(name) = self.open.remove(&(way, id)) else {
             return;
         };
         if self.unaccepted.remove(&name).is_some() {
-            self.buffer.extend(accepted(name, now));
+            record::accepted(&mut self.buffer, name, now);
         }
     }
 
     /// A request was refused. If it goes out again, it is noted again.
-    pub(super) fn handle_refused(&mut self, way: usize, id: RequestId) {
+    pub(crate) fn handle_refused(&mut self, way: usize, id: RequestId) {
         if let Some(name) = self.open.remove(&(way, id)) {
             self.unaccepted.remove(&name);
         }
     }
 
+    /// An effect that nobody else notes is published.
+    pub(crate) fn handle_done(&mut self, done: Done, now: BootTime) {
+        self.now = now;
+        if self.is_writing() {
+            self.done.push(done);
+        }
+    }
+
     /// The way has lost its connection; what was sent over it is not answered.
-    pub(super) fn handle_disconnected(&mut self, way: usize) {
+    pub(crate) fn handle_disconnected(&mut self, way: usize) {
         self.open.retain(|(of, _), _| *of != way);
     }
 
     /// Writes what has come up. To be called before anything of it can be seen
     /// outside.
-    pub(super) fn flush(&mut self) {
+    pub(crate) fn flush(&mut self) {
+        record::done(&mut self.buffer, self.now, &self.done);
+        self.done.clear();
         if self.buffer.is_empty() {
             return;
         }
-        if self.written + self.buffer.len() > FILE_BYTES_MAX {
+        if self.files.with(self.buffer.len()) > self.file_bytes_max {
             self.turn();
         }
-        let Some((_, file)) = &mut self.file else {
-            self.buffer.clear();
-            return;
-        };
-        let result = file.write_all(&self.buffer);
-        self.written += self.buffer.len();
+        let result = self.files.append(&self.buffer);
         self.buffer.clear();
         failpoint::reach(Point::MemoWritten);
         if let Err(error) = result {
@@ -224,17 +262,14 @@ impl Memo {
         }
     }
 
-    /// Begins the other file with what is open.
+    /// Begins a file with what is open.
     fn turn(&mut self) {
-        let Some((current, _)) = self.file else {
-            return;
-        };
-        self.begin(1 - current);
         self.forget_old();
         let open = self.unaccepted.values().map(|batch| &batch.record);
-        let mut records: Vec<u8> = open.flatten().copied().collect();
-        records.append(&mut self.buffer);
-        self.buffer = records;
+        let records: Vec<u8> = open.flatten().copied().collect();
+        if let Err(error) = self.files.begin(&records) {
+            self.give_up(&error);
+        }
     }
 
     /// Forgets what Ably has forgotten, and more if it would fill the file.
@@ -245,51 +280,21 @@ impl Memo {
             self.unaccepted
                 .retain(|_, batch| now.since(batch.at) < kept);
             let records = self.unaccepted.values().map(|batch| batch.record.len());
-            if records.sum::<usize>() <= FILE_BYTES_MAX / 2 {
+            if records.sum::<usize>() <= self.file_bytes_max / 2 {
                 return;
             }
             kept /= 2;
         }
     }
 
-    fn begin(&mut self, which: usize) {
-        let mut options = OpenOptions::new();
-        options.write(true).create(true).truncate(true).mode(0o600);
-        match options.open(&self.paths[which]) {
-            Ok(file) => self.file = Some((which, file)),
-            Err(error) => self.give_up(&error),
-        }
-        self.written = 0;
-    }
-
     /// Without it Falco delivers as well, with more copies after a crash.
     fn give_up(&mut self, error: &io::Error) {
-        warn!(path = %self.paths[0].display(), %error,
+        warn!(path = %self.files.path().display(), %error,
             "Sent batches cannot be noted; after a crash of Falco some may be seen twice.");
-        self.file = None;
+        self.files.close();
         self.failed_at = Some(self.now);
         self.open = HashMap::new();
         self.unaccepted = HashMap::new();
-    }
-}
-
-/// The files that are there, older first.
-fn in_turn(paths: &[PathBuf; 2]) -> Vec<&PathBuf> {
-    let age = |path: &PathBuf| fs::metadata(path).and_then(|meta| meta.modified()).ok();
-    let mut there: Vec<_> = paths.iter().filter_map(|p| Some((age(p)?, p))).collect();
-    there.sort();
-    there.into_iter().map(|(_, path)| path).collect()
-}
-
-/// Removes what earlier boots of the machine have left: their times mean
-/// nothing now, and Ably has forgotten what they tell of.
-fn forget_other_boots(dir: &Path, ours: &[PathBuf; 2]) {
-    for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
-        let name = entry.file_name();
-        let is_memo = name.to_string_lossy().starts_with("batches-");
-        if is_memo && !ours.contains(&entry.path()) {
-            _ = fs::remove_file(entry.path());
-        }
     }
 }
 

@@ -1,9 +1,12 @@
+use std::fs;
+use std::path::PathBuf;
 use std::time::Instant;
 
 use bytes::Bytes;
 
+use super::record::Noted;
 use super::*;
-use crate::delivery::{Config, Lanes, Peer, Place, Producer};
+use crate::delivery::{Config, Lanes, Peer, Place, Producer, fingerprint, known_by};
 use crate::protocol::envelope::{Operation, SideEffect};
 use crate::protocol::id::{IdempotencyKey, LaneKey};
 
@@ -19,7 +22,7 @@ impl Story {
     fn new() -> Self {
         let dir = tempfile::tempdir().expect("a directory");
         let (memo, left) = open(&dir);
-        assert_eq!(left, []);
+        assert_eq!(left.batches, []);
         let mut lanes = Lanes::new(Config::default());
         lanes.handle_connected(Peer {
             batches: true,
@@ -74,13 +77,76 @@ impl Story {
     fn left(&self) -> Vec<(Vec<u8>, bool)> {
         let (_, left) = open(&self.dir);
         let numbers = |batch: &Batch| batch.entries.iter().map(|e| e.id.as_bytes()[0]).collect();
-        left.iter()
-            .map(|batch| (numbers(batch), batch.is_accepted))
-            .collect()
+        let batches = left.batches.iter();
+        let told = batches.map(|batch| (numbers(batch), batch.is_accepted));
+        told.collect()
+    }
+
+    /// An effect is published, and the daemon is about to be told.
+    fn publish(&mut self, n: u8, key: u8) -> Done {
+        let done = done(n, key);
+        self.memo.handle_done(done, at());
+        self.memo.flush();
+        done
+    }
+
+    /// What the next life is told of effect `n`, if it has that key and payload.
+    fn knows(&self, n: u8, key: u8, payload: u8) -> Known {
+        let (_, left) = open(&self.dir);
+        let mut admission = Admission::new();
+        left.tell(&mut admission);
+        let effect = message(n, key, payload);
+        let admitted = admission.handle_submit(effect, Producer(0), (), at());
+        let answer = admission.poll_answer().map(|answer| answer.outcome);
+        match (admitted, answer) {
+            (Some(_), None) => Known::Not,
+            (None, Some(Ok(()))) => Known::Done,
+            (None, Some(Err(_))) => Known::Conflict,
+            both => panic!("{both:?}"),
+        }
+    }
+
+    fn files(&self) -> Vec<PathBuf> {
+        let files = fs::read_dir(self.dir.path()).expect("listed").flatten();
+        files.map(|file| file.path()).collect()
     }
 }
 
-fn open(dir: &tempfile::TempDir) -> (Memo, Vec<Batch>) {
+#[derive(Debug, PartialEq, Eq)]
+enum Known {
+    Not,
+    Done,
+    Conflict,
+}
+
+/// A message under an id, with a key that names it, and a payload.
+fn message(n: u8, key: u8, payload: u8) -> SideEffect {
+    SideEffect {
+        id: EffectId::from_bytes([n; 16]),
+        lane: LaneKey::new("lane"),
+        route: None,
+        key: IdempotencyKey::Uuid(Uuid::from_bytes([key; 16])),
+        operation: Operation::Publish {
+            channel: "c".into(),
+            event: "e".into(),
+            payload: Bytes::from(vec![payload]),
+        },
+        bytes: 1,
+        is_ordered: false,
+    }
+}
+
+/// Message `n`, whose payload says so, is published.
+fn done(n: u8, key: u8) -> Done {
+    let effect = message(n, key, n);
+    Done {
+        id: effect.id,
+        known_by: known_by(&effect),
+        fingerprint: fingerprint(&effect),
+    }
+}
+
+fn open(dir: &tempfile::TempDir) -> (Memo, Left) {
     Memo::open(dir.path(), "boot", at())
 }
 
@@ -131,6 +197,87 @@ fn the_same_keys_sent_over_two_ways_are_two_batches() {
 }
 
 #[test]
+fn what_was_published_is_known_to_the_next_life_by_its_id_and_by_its_key() {
+    let mut story = Story::new();
+    story.publish(1, 7);
+    story.publish(2, 2);
+    assert_eq!(story.knows(1, 7, 1), Known::Done);
+    assert_eq!(story.knows(3, 7, 3), Known::Done, "under another id");
+    assert_eq!(story.knows(1, 7, 9), Known::Conflict, "other bytes");
+    assert_eq!(story.knows(2, 2, 2), Known::Done);
+    assert_eq!(story.knows(4, 2, 2), Known::Not, "that key was its id");
+    assert_eq!(story.knows(5, 5, 5), Known::Not);
+}
+
+#[test]
+fn a_life_goes_on_where_the_last_one_was_cut_off() {
+    let mut story = Story::new();
+    story.publish(1, 7);
+    let path = story.memo.files.newest().to_owned();
+    let mut torn = fs::read(&path).expect("reads");
+    torn.extend(&torn.clone()[..20]);
+    fs::write(&path, torn).expect("writes");
+    story.memo = open(&story.dir).0;
+    story.publish(2, 8);
+    assert_eq!(story.knows(3, 7, 3), Known::Done);
+    assert_eq!(story.knows(3, 8, 3), Known::Done);
+}
+
+#[test]
+fn what_an_earlier_program_noted_is_read() {
+    let mut story = Story::new();
+    for file in story.files() {
+        fs::remove_file(file).expect("removes");
+    }
+    let entries = [1, 2].map(|n| Entry {
+        id: EffectId::from_bytes([n; 16]),
+        key: Uuid::from_bytes([n; 16]),
+    });
+    let mut bytes = sent(Uuid::from_u128(1), at(), &entries[..1]);
+    record::accepted(&mut bytes, Uuid::from_u128(1), at());
+    bytes.extend(sent(Uuid::from_u128(2), at(), &entries[1..]));
+    fs::write(story.dir.path().join("batches-boot.0"), bytes).expect("writes");
+    assert_eq!(story.knows(1, 1, 1), Known::Done);
+    assert_eq!(story.knows(2, 2, 2), Known::Not);
+    // The first look has begun a file of our kind, and left the other alone.
+    story.memo = open(&story.dir).0;
+    story.publish(3, 7);
+    let left = [(vec![1], true), (vec![2], false)];
+    assert_eq!(story.left()[..], left);
+    assert_eq!(story.knows(4, 7, 4), Known::Done);
+}
+
+#[test]
+fn the_latest_that_was_published_outlives_every_turn_of_the_files() {
+    let mut story = Story::new();
+    story.memo = Memo::open_bounded(story.dir.path(), "boot", at(), 4096).0;
+    for n in 0..u8::MAX {
+        story.publish(n, n);
+        story.publish(n, 255);
+        assert_eq!(story.knows(n, n, n), Known::Done);
+        for file in story.files() {
+            assert!(file.metadata().expect("a file").len() <= 4096);
+        }
+    }
+    // One file holds 30 of them in any case, and the two do not hold 120.
+    assert_eq!(story.knows(240, 240, 240), Known::Done);
+    assert_eq!(story.knows(130, 130, 130), Known::Not);
+}
+
+#[test]
+fn a_turn_that_was_cut_off_costs_nothing() {
+    let mut story = Story::new();
+    story.send(&[1, 2]);
+    story.publish(3, 3);
+    let before = story.left();
+    let new = story.memo.files.newest().with_extension("new");
+    fs::write(&new, record::begun(9)).expect("writes");
+    assert_eq!(story.left(), before);
+    assert_eq!(story.knows(3, 3, 3), Known::Done);
+    assert!(!new.exists());
+}
+
+#[test]
 fn batches_that_are_refused_again_and_again_are_not_carried_on() {
     let mut story = Story::new();
     for _ in 0..20_000 {
@@ -139,7 +286,7 @@ fn batches_that_are_refused_again_and_again_are_not_carried_on() {
         story.lanes.handle_accepted(id);
     }
     assert!(story.memo.unaccepted.is_empty());
-    assert!(story.memo.written <= FILE_BYTES_MAX);
+    assert!(story.memo.files.with(0) <= FILE_BYTES_MAX);
 }
 
 #[test]
@@ -147,17 +294,16 @@ fn old_batches_and_those_of_another_boot_are_forgotten() {
     let mut story = Story::new();
     story.send(&[1, 2]);
     let later = at().after(KEPT);
-    assert_eq!(Memo::open(story.dir.path(), "boot", later).1, []);
+    let left = |boot, now| Memo::open(story.dir.path(), boot, now).1;
+    assert_eq!(left("boot", later).batches, []);
 
     let mut story = Story::new();
     story.send(&[1, 2]);
-    assert_eq!(Memo::open(story.dir.path(), "other", at()).1, []);
-    let names = fs::read_dir(story.dir.path()).expect("listed").flatten();
-    assert!(
-        names
-            .into_iter()
-            .all(|f| f.file_name().to_string_lossy().contains("other"))
-    );
+    story.publish(3, 3);
+    let left = Memo::open(story.dir.path(), "other", at()).1;
+    assert_eq!((left.batches, left.done), (vec![], vec![]));
+    let is_other = |path: &PathBuf| path.to_string_lossy().contains("other");
+    assert!(story.files().iter().all(is_other));
 }
 
 #[test]
@@ -169,8 +315,7 @@ fn the_files_stay_bounded_and_what_is_open_is_carried_over() {
         let id = story.send(&(31..=62).collect::<Vec<u8>>());
         story.accept(id);
     }
-    let files = fs::read_dir(story.dir.path()).expect("listed").flatten();
-    for file in files {
+    for file in story.files() {
         let bytes = file.metadata().expect("a file").len();
         assert!(bytes <= FILE_BYTES_MAX as u64 + 4096, "{bytes}");
     }
@@ -182,8 +327,9 @@ fn a_damaged_or_cut_file_is_read_up_to_the_damage() {
     let mut story = Story::new();
     story.send(&[1, 2]);
     story.send(&[3, 4]);
-    let path = in_turn(&story.memo.paths)[0].clone();
+    let path = story.memo.files.newest().to_owned();
     let whole = fs::read(&path).expect("read");
+    let whole = &whole[record::begun(1).len()..];
     for end in 0..whole.len() {
         let told = |bytes: &[u8]| {
             let mut noted = Noted::default();
@@ -191,7 +337,7 @@ fn a_damaged_or_cut_file_is_read_up_to_the_damage() {
             noted.batches.len()
         };
         assert_eq!(told(&whole[..end]), end / (whole.len() / 2));
-        let mut flipped = whole.clone();
+        let mut flipped = whole.to_vec();
         flipped[end] ^= 1;
         assert!(told(&flipped) < 2);
     }
@@ -200,9 +346,10 @@ fn a_damaged_or_cut_file_is_read_up_to_the_damage() {
 #[test]
 fn without_a_place_to_write_nothing_is_noted_and_nothing_fails() {
     let (mut memo, left) = Memo::open(Path::new("/nonexistent"), "boot", at());
-    assert_eq!(left, []);
+    assert_eq!((left.batches, left.done), (vec![], vec![]));
+    memo.handle_done(done(1, 1), at());
     memo.flush();
-    assert!(memo.file.is_none());
+    assert!(!memo.files.is_open());
 }
 
 #[test]
@@ -210,7 +357,7 @@ fn a_disk_that_takes_some_again_is_written_again() {
     let mut story = Story::new();
     let path = story.dir.path().to_owned();
     fs::remove_dir_all(&path).expect("removes");
-    story.memo.begin(1);
+    story.memo.turn();
     fs::create_dir(&path).expect("makes");
     story.send(&[1, 2]);
     assert_eq!(story.left(), [], "it is left alone for a while");
