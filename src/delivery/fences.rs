@@ -29,6 +29,9 @@ use crate::protocol::id::{EffectId, LaneKey};
 /// of our own client.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// How often fences that are over are looked for, when there is no room.
+const SWEEP_EVERY: Duration = Duration::from_secs(1);
+
 /// Effects held over all fences.
 const EFFECTS_MAX: usize = 65_536;
 
@@ -59,8 +62,9 @@ struct Fence {
 /// See the module.
 #[derive(Debug, Default)]
 pub(super) struct Fences {
-    fences: HashMap<Path, Fence>,
+    standing: HashMap<Path, Fence>,
     effects: usize,
+    swept_at: BootTime,
 }
 
 impl Fences {
@@ -73,11 +77,11 @@ impl Fences {
         arrival: u64,
         now: BootTime,
     ) -> Option<EffectId> {
-        if self.fences.is_empty() {
+        if self.standing.is_empty() {
             return None;
         }
         let path = Path::of(stream);
-        let fence = self.fences.get_mut(&path)?;
+        let fence = self.standing.get_mut(&path)?;
         let first = *fence.failed.first_key_value()?.1;
         if fence.until <= now {
             self.drop_fence(&path);
@@ -94,7 +98,7 @@ impl Fences {
         fence.failed.pop_first();
         self.effects -= 1;
         if fence.failed.is_empty() {
-            self.fences.remove(&path);
+            self.standing.remove(&path);
         }
         None
     }
@@ -102,24 +106,22 @@ impl Fences {
     /// Where an effect stands that is waited for next: turned away once more, it
     /// must not come behind those that wait for it.
     pub(super) fn place(&self, stream: &Stream<'_>, id: EffectId) -> Option<u64> {
-        if self.fences.is_empty() {
+        if self.standing.is_empty() {
             return None;
         }
-        let fence = self.fences.get(&Path::of(stream))?;
+        let fence = self.standing.get(&Path::of(stream))?;
         let (place, first) = fence.failed.first_key_value()?;
         (*first == id).then_some(*place)
     }
 
     /// An effect failed and may come again.
     pub(super) fn fail(&mut self, stream: &Stream<'_>, id: EffectId, arrival: u64, now: BootTime) {
-        if self.effects >= EFFECTS_MAX {
-            self.drop_old(now);
-        }
+        self.make_room(now);
         if self.effects >= EFFECTS_MAX {
             return;
         }
         let until = now.after(PATIENCE);
-        let fence = self.fences.entry(Path::of(stream)).or_insert(Fence {
+        let fence = self.standing.entry(Path::of(stream)).or_insert(Fence {
             until,
             failed: BTreeMap::new(),
         });
@@ -131,7 +133,7 @@ impl Fences {
 
     /// The same of an effect that may have failed before, and keeps its place.
     pub(super) fn hold(&mut self, stream: &Stream<'_>, id: EffectId, arrival: u64, now: BootTime) {
-        let fence = self.fences.get_mut(&Path::of(stream));
+        let fence = self.standing.get_mut(&Path::of(stream));
         match fence.filter(|fence| fence.failed.values().any(|failed| *failed == id)) {
             Some(fence) => fence.until = now.after(PATIENCE),
             None => self.fail(stream, id, arrival, now),
@@ -141,14 +143,14 @@ impl Fences {
     /// An effect comes whatever the fence says, and is waited for no more.
     pub(super) fn pass(&mut self, stream: &Stream<'_>, id: EffectId) {
         let path = Path::of(stream);
-        let Some(fence) = self.fences.get_mut(&path) else {
+        let Some(fence) = self.standing.get_mut(&path) else {
             return;
         };
         let before = fence.failed.len();
         fence.failed.retain(|_, failed| *failed != id);
         self.effects -= before - fence.failed.len();
         if fence.failed.is_empty() {
-            self.fences.remove(&path);
+            self.standing.remove(&path);
         }
     }
 
@@ -158,18 +160,21 @@ impl Fences {
     }
 
     fn drop_fence(&mut self, path: &Path) {
-        if let Some(fence) = self.fences.remove(path) {
+        if let Some(fence) = self.standing.remove(path) {
             self.effects -= fence.failed.len();
         }
     }
 
-    fn drop_old(&mut self, now: BootTime) {
-        self.retain(|_, fence| now < fence.until);
+    fn make_room(&mut self, now: BootTime) {
+        if self.effects >= EFFECTS_MAX && now.since(self.swept_at) >= SWEEP_EVERY {
+            self.swept_at = now;
+            self.retain(|_, fence| now < fence.until);
+        }
     }
 
     fn retain(&mut self, is_kept: impl Fn(&Path, &Fence) -> bool) {
         let effects = &mut self.effects;
-        self.fences.retain(|path, fence| {
+        self.standing.retain(|path, fence| {
             let is_kept = is_kept(path, fence);
             if !is_kept {
                 *effects -= fence.failed.len();
@@ -225,7 +230,7 @@ mod tests {
         }
 
         fn expect_nothing_held(&self) {
-            assert!(self.fences.fences.is_empty());
+            assert!(self.fences.standing.is_empty());
             assert_eq!(self.fences.effects, 0);
         }
     }
