@@ -205,6 +205,11 @@ impl<B: Weight> Outbox<B> {
         }
     }
 
+    /// How many effects there are, whatever their state.
+    pub(crate) fn len(&self) -> usize {
+        self.records.len()
+    }
+
     /// How much there is.
     pub(crate) fn backlog(&self) -> Backlog {
         let oldest = self.open.first_key_value();

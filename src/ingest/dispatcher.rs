@@ -33,7 +33,7 @@ use tracing::info;
 
 use super::alarm::Alarm;
 use super::memo::{Left, Memo};
-use super::{Config, Query};
+use super::{Config, Query, Verdict};
 use crate::clock::BootTime;
 use crate::delivery::Admission;
 use crate::journal::Note;
@@ -59,7 +59,7 @@ pub(super) struct Dispatcher {
     memo: Option<Memo>,
     closed: watch::Receiver<Option<&'static str>>,
     keeper: Option<Keeper>,
-    verdict: watch::Sender<Option<String>>,
+    verdict: watch::Sender<Option<Verdict>>,
     /// Whether what an earlier run has left is known.
     has_read: watch::Sender<bool>,
     outboxes: Outboxes,
@@ -136,7 +136,7 @@ impl Dispatcher {
     }
 
     /// Tells why Falco cannot go on, once that is so.
-    pub(super) fn verdict(&self) -> watch::Receiver<Option<String>> {
+    pub(super) fn verdict(&self) -> watch::Receiver<Option<Verdict>> {
         self.verdict.subscribe()
     }
 

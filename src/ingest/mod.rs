@@ -98,6 +98,8 @@ pub(crate) struct Outbox {
     pub directory: PathBuf,
     /// How.
     pub journal: journal::Config,
+    /// Effects that may be kept, dead letters included; each takes memory.
+    pub effects_max: usize,
     /// Whether what arrives is kept; if not, only what an earlier run has left
     /// is published.
     pub records: bool,
@@ -164,8 +166,30 @@ pub(crate) struct Handle {
     queries: mpsc::Sender<Query>,
     linked: watch::Receiver<bool>,
     has_read: watch::Receiver<bool>,
-    verdict: watch::Receiver<Option<String>>,
+    verdict: watch::Receiver<Option<Verdict>>,
     inbox: Option<Tally>,
+}
+
+/// Why Falco cannot go on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Verdict {
+    /// What a person reads.
+    pub why: String,
+    /// Whose business it is.
+    pub fault: Fault,
+}
+
+/// What is wrong with the outbox.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// A later version wrote it.
+    Newer,
+    /// Others can read or change it.
+    Insecure,
+    /// Its disk cannot be read or written.
+    Disk,
+    /// It cannot be opened for another reason.
+    Other,
 }
 
 /// What can be asked of a running Falco.
@@ -240,12 +264,14 @@ impl Handle {
     }
 
     /// Resolves with the reason once Falco cannot go on; never, otherwise.
-    pub(crate) async fn failed(&self) -> String {
+    pub(crate) async fn failed(&self) -> Verdict {
         let mut verdict = self.verdict.clone();
-        let Ok(verdict) = verdict.wait_for(Option::is_some).await else {
-            return std::future::pending().await;
-        };
-        verdict.clone().unwrap_or_default()
+        if let Ok(verdict) = verdict.wait_for(Option::is_some).await
+            && let Some(verdict) = &*verdict
+        {
+            return verdict.clone();
+        }
+        std::future::pending().await
     }
 }
 

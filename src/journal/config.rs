@@ -37,9 +37,12 @@ pub struct Config {
     pub sync: Sync,
     /// What happens when the disk fails twice in a row.
     pub on_failure: OnFailure,
-    /// All segments together; at this size no effect is taken any more.
+    /// All segments together, with what it takes to settle what they hold; at
+    /// this size no effect is taken any more. An append that has begun may go
+    /// over it, and so may copies while a segment is emptied.
     pub bytes_max: u64,
-    /// A segment that has reached this is closed and the next one begun.
+    /// A segment that has reached this is closed and the next one begun. At most
+    /// an eighth of [`Self::bytes_max`]: only whole segments are given back.
     pub segment_bytes_max: u64,
     /// A segment older than this is closed and the next one begun.
     pub segment_age_max: Duration,

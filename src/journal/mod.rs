@@ -33,7 +33,8 @@
 //! |---|---|
 //! | 8192 records or 32 MiB queued | [`Journal::append`] waits |
 //! | 4 MiB a record | [`Unrecorded::TooLarge`] |
-//! | [`Config::bytes_max`] in all segments | no effect is taken; settling goes on |
+//! | four fifths of [`Config::bytes_max`] in all segments | ids that were settled are forgotten |
+//! | [`Config::bytes_max`], and what settles what they hold | no effect is taken; settling goes on |
 //! | low water of the disk | no effect is taken; settling goes on, from the reserve if need be |
 //!
 //! Never publishes, never evicts what is not settled, never changes a record

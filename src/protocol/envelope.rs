@@ -55,6 +55,9 @@ const FIELDS: [&str; 11] = [
     "batch_id",
 ];
 
+/// The events whose payloads carry what identifies them, unless others are said.
+pub const IDENTIFIED_EVENTS: [&str; 1] = ["conversation.message.v1"];
+
 /// What routing has to know beside the JSON.
 #[derive(Debug, Clone)]
 pub struct Routing {
@@ -68,7 +71,18 @@ impl Routing {
     pub fn for_device(device_id: &str) -> Self {
         Self {
             default_channel: format!("device-events:{device_id}").into(),
-            identified_events: Arc::new(["conversation.message.v1".into()]),
+            identified_events: IDENTIFIED_EVENTS.map(Into::into).into(),
+        }
+    }
+
+    /// The same, with other events whose payloads carry what identifies them:
+    /// two of them with one `message_id` and `sequence_number` are copies, even
+    /// under different effect ids.
+    #[must_use]
+    pub fn identifying(self, events: impl IntoIterator<Item = impl Into<Box<str>>>) -> Self {
+        Self {
+            identified_events: events.into_iter().map(Into::into).collect(),
+            ..self
         }
     }
 }

@@ -152,8 +152,10 @@ pub struct OutboxStatus {
     pub published: u64,
     /// Effects given up since the start.
     pub died: u64,
-    /// Effects that the disk did not take, since the start.
+    /// Effects that were to be kept and are not, since the start.
     pub unrecorded: u64,
+    /// Effects it may keep, dead letters included.
+    pub effects_max: u64,
     /// Bytes of the journal.
     pub bytes: u64,
     /// What they may reach.

@@ -49,7 +49,7 @@ use super::restart::Verdict;
 use super::sidecar::Scope;
 
 pub use command::{Refused, Reloaded};
-pub use part::{After, Ending, LastEnd, Part, Plan, State, Wait};
+pub use part::{After, Ending, Fall, LastEnd, Part, Plan, State, Wait};
 pub use prospect::Prospect;
 pub use pulse::{Pace, Pulse};
 pub use told::{Action, Change};

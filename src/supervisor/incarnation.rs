@@ -246,7 +246,7 @@ async fn watch(
         Ok(end) => end,
         Err(error) => {
             return (
-                Ending::Failed(format!("cannot be watched: {error}")),
+                Ending::Failed(format!("cannot be watched: {error}").into()),
                 Vec::new(),
             );
         }
@@ -426,7 +426,7 @@ fn ending(exit: &Exit) -> Ending {
             signal,
             core_dumped,
         },
-        Exit::Unknown => Ending::Failed(exit.to_string()),
+        Exit::Unknown => Ending::Failed(exit.to_string().into()),
     }
 }
 

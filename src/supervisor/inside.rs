@@ -15,7 +15,7 @@ use std::time::Duration;
 use futures_util::FutureExt as _;
 use tokio::sync::{mpsc, oneshot};
 
-use super::chain::Ending;
+use super::chain::{Ending, Fall};
 use super::incarnation::{News, Order, Reporter};
 use super::part::{Serve, Serving};
 use crate::shutdown::{Drained, Shutdown};
@@ -30,7 +30,7 @@ pub(super) struct Server {
     pub(super) tasks: Shutdown,
 }
 
-type Outcome = Result<(), String>;
+type Outcome = Result<(), Fall>;
 
 /// Lives the life of a server.
 pub(super) async fn live(server: Server, mut orders: mpsc::Receiver<Order>, reporter: Reporter) {
@@ -78,8 +78,8 @@ async fn main(serve: Serve, serving: Serving, grace: Duration) -> Outcome {
     let shutdown = serving.shutdown.clone();
     let serving = AssertUnwindSafe(async move { serve(serving).await }).catch_unwind();
     let outcome = tokio::select! {
-        outcome = serving => outcome.unwrap_or_else(|_| Err("panicked".to_owned())),
-        () = shutdown.panicked() => Err("a task of it panicked".to_owned()),
+        outcome = serving => outcome.unwrap_or_else(|_| Err("panicked".to_owned().into())),
+        () = shutdown.panicked() => Err("a task of it panicked".to_owned().into()),
     };
     if let Drained::TimedOut { left } = shutdown.drain(grace).await {
         tracing::warn!(tasks = left, "A server did not stop in time.");
@@ -110,7 +110,7 @@ async fn attend(
     let mut has_said = false;
     loop {
         let event = tokio::select! {
-            outcome = &mut ended => Event::Ended(outcome.unwrap_or(Err("panicked".to_owned()))),
+            outcome = &mut ended => Event::Ended(outcome.unwrap_or(Err("panicked".to_owned().into()))),
             word = &mut said, if !has_said => Event::Said(word.ok()),
             Some(what) = work.recv(), if !has_said => Event::Busy(what),
             order = orders.recv() => Event::Order(order),
@@ -129,7 +129,7 @@ async fn attend(
             Event::Order(Some(Order::Ask)) => {}
             Event::Order(Some(Order::Kill) | None) => {
                 shutdown.begin();
-                return Ending::Failed("abandoned: it did not stop".to_owned());
+                return Ending::Failed("abandoned: it did not stop".to_owned().into());
             }
         }
     }
@@ -137,9 +137,9 @@ async fn attend(
 
 fn ending(outcome: Outcome, asked: bool) -> Ending {
     match outcome {
-        Err(error) => Ending::Failed(error),
+        Err(fall) => Ending::Failed(fall),
         Ok(()) if asked => Ending::Exited(0),
-        Ok(()) => Ending::Failed("ended by itself".to_owned()),
+        Ok(()) => Ending::Failed("ended by itself".to_owned().into()),
     }
 }
 

@@ -12,7 +12,7 @@ use futures_util::future::BoxFuture;
 use sha2::{Digest, Sha256};
 use tokio::sync::{mpsc, oneshot};
 
-use super::chain::Plan;
+use super::chain::{Fall, Plan};
 use super::probe::Probe;
 use super::sidecar::{LinePattern, LogLimits, StopSignal};
 use crate::net::unix::Socket;
@@ -173,7 +173,7 @@ pub struct Launch {
 }
 
 /// Makes a server's future, once for every life.
-pub type Serve = Arc<dyn Fn(Serving) -> BoxFuture<'static, Result<(), String>> + Send + Sync>;
+pub type Serve = Arc<dyn Fn(Serving) -> BoxFuture<'static, Result<(), Fall>> + Send + Sync>;
 
 /// A server inside this process.
 pub struct ServerPart {

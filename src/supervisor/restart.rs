@@ -95,10 +95,8 @@ fn is_permanent(policy: &RestartPolicy, ending: &Ending) -> bool {
     match ending {
         Ending::Exited(code) => policy.permanent.contains(code),
         Ending::CannotStart { permanent, .. } => *permanent,
-        Ending::Signaled { .. }
-        | Ending::NotReady
-        | Ending::NotAlive { .. }
-        | Ending::Failed(_) => false,
+        Ending::Failed(fall) => fall.permanent,
+        Ending::Signaled { .. } | Ending::NotReady | Ending::NotAlive { .. } => false,
     }
 }
 

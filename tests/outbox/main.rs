@@ -12,6 +12,7 @@ mod delivery;
 mod full;
 mod inbox;
 mod known;
+mod limits;
 mod metrics;
 mod odd_files;
 mod odd_journal;

@@ -6,6 +6,13 @@ use crate::delivery;
 use crate::ingest;
 use crate::journal;
 
+/// The usual length of a segment.
+const SEGMENT_BYTES_MAX: u64 = 64 << 20;
+
+/// An outbox of full size has at least so many segments. It gives space back by
+/// whole ones: with a few long ones, most of it would be what nobody needs.
+const SEGMENTS_MIN: u64 = 8;
+
 /// Where effects are kept. Without an outbox, what an earlier run has left in
 /// one is published all the same.
 pub(super) fn outbox(with: &Ingredients) -> Option<ingest::Outbox> {
@@ -14,6 +21,7 @@ pub(super) fn outbox(with: &Ingredients) -> Option<ingest::Outbox> {
     (records || directory.is_dir()).then(|| ingest::Outbox {
         directory,
         journal: journal(&with.config),
+        effects_max: usize::try_from(with.config.outbox.max_effects).unwrap_or(usize::MAX),
         records,
         resume_grace: with.config.outbox.resume_grace,
     })
@@ -38,6 +46,7 @@ pub(in crate::cli) fn journal(config: &Config) -> journal::Config {
     };
     journal::Config {
         bytes_max: config.outbox.max_bytes,
+        segment_bytes_max: SEGMENT_BYTES_MAX.min(config.outbox.max_bytes / SEGMENTS_MIN),
         on_failure: match config.outbox.on_journal_failure {
             OnJournalFailure::Bypass => journal::OnFailure::Bypass,
             OnJournalFailure::Exit => journal::OnFailure::Exit,

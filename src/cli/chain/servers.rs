@@ -5,11 +5,13 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
 
+use super::super::exit::Exit;
 use super::{Ingredients, keeping, plan};
-use crate::ingest;
+use crate::ingest::{self, Fault};
 use crate::net::unix::Socket;
 use crate::process::identity::Identity;
 use crate::report::Report;
+use crate::supervisor::chain::Fall;
 use crate::supervisor::part::{Essence, PartSpec, Run, ServerPart, Serving};
 use crate::token_broker::{self, Source};
 
@@ -42,7 +44,7 @@ pub(super) fn broker(with: &Ingredients, source: &Source) -> PartSpec {
 }
 
 /// Says the broker tokens, which only the transport may know.
-async fn serve_broker(with: &Ingredients, serving: Serving) -> Result<(), String> {
+async fn serve_broker(with: &Ingredients, serving: Serving) -> Result<(), Fall> {
     let end = with.end().map_err(|e| e.to_string())?;
     let config = token_broker::Config {
         identity: with.identity.clone(),
@@ -65,6 +67,8 @@ pub(super) fn falco(with: &Ingredients) -> PartSpec {
     let device = with.identity.device().to_string();
     let mut config = ingest::Config::new(&device, with.paths.ably_socket());
     config.closed = with.closed.subscribe();
+    let identified = with.config.identified_events.iter();
+    config.routing = config.routing.identifying(identified.map(String::as_str));
     config.delivery = keeping::delivery(&with.config);
     config.life = Some(with.life.clone());
     config.outbox = keeping::outbox(with);
@@ -76,8 +80,9 @@ pub(super) fn falco(with: &Ingredients) -> PartSpec {
     let grace = config.shutdown_grace + LAST_ACKS;
     let socket = Arc::clone(&with.falco_socket);
     let handle = Arc::clone(&with.handles.falco);
+    let identified = &with.config.identified_events;
     let essence = Essence::of([format!(
-        "{device} {:?} {:?} {:?}",
+        "{device} {identified:?} {:?} {:?} {:?}",
         config.delivery, config.outbox, config.routes
     )]);
     let serve = move |serving: Serving| {
@@ -101,7 +106,7 @@ async fn serve_falco(
     config: ingest::Config,
     handle: &watch::Sender<Option<ingest::Handle>>,
     serving: Serving,
-) -> Result<(), String> {
+) -> Result<(), Fall> {
     let listener = socket.listener().map_err(|e| Report(&e).to_string())?;
     let falco = ingest::start(&config, listener, &serving.shutdown);
     handle.send_replace(Some(falco.clone()));
@@ -115,13 +120,28 @@ async fn serve_falco(
         biased;
         () = serving.shutdown.begun() => return Ok(()),
         // A journal that cannot be opened is read no further either.
-        why = falco.failed() => return Err(why),
+        verdict = falco.failed() => return Err(fall(verdict)),
         () = ready => {}
     }
     _ = serving.ready.send(String::new());
     tokio::select! {
         () = serving.shutdown.begun() => Ok(()),
-        why = falco.failed() => Err(why),
+        verdict = falco.failed() => Err(fall(verdict)),
+    }
+}
+
+/// What it means for a start that Falco cannot go on.
+fn fall(verdict: ingest::Verdict) -> Fall {
+    let exit = match verdict.fault {
+        Fault::Newer => Exit::Config,
+        Fault::Insecure => Exit::Permission,
+        Fault::Disk => Exit::Disk,
+        Fault::Other => Exit::Unavailable,
+    };
+    Fall {
+        why: verdict.why,
+        exit: Some(exit as u8),
+        permanent: exit.is_hopeless(),
     }
 }
 

@@ -84,6 +84,8 @@ pub(super) struct Config {
     pub(super) delivery: Delivery,
     /// What an effect that is refused for good costs its session.
     pub(super) on_rejected: OnRejected,
+    /// Events whose payloads carry what identifies them.
+    pub(super) identified_events: Vec<String>,
     /// How they are kept there.
     pub(super) outbox: Outbox,
     /// Further transports.
@@ -182,7 +184,7 @@ fn read<'a>(reader: &mut Reader<'a>, table: &'a Table) -> Config {
     let transport = transport::transport(&mut top);
     let emulator = emulator::emulator(&mut top);
     let publish_timeout = chain::falco(&mut top);
-    let (delivery, on_rejected, outbox) = outbox::delivery(&mut top);
+    let (mode, outbox) = outbox::delivery(&mut top);
     let routes = outbox::routes(&mut top);
     let metrics = outbox::metrics(&mut top);
     let credentials = chain::credentials(&mut top);
@@ -200,8 +202,9 @@ fn read<'a>(reader: &mut Reader<'a>, table: &'a Table) -> Config {
         transport,
         emulator,
         publish_timeout,
-        delivery,
-        on_rejected,
+        delivery: mode.delivery,
+        on_rejected: mode.on_rejected,
+        identified_events: mode.identified_events,
         outbox,
         routes,
         metrics,

@@ -5,8 +5,9 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::kind::{Checked, Choice, Loopback, Size, Span};
+use super::kind::{Checked, Choice, Count, Loopback, Size, Span, Words};
 use super::reader::Section;
+use crate::protocol::envelope::IDENTIFIED_EVENTS;
 
 /// Whether effects are kept on disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,6 +59,17 @@ pub(in super::super) enum Payload {
     None,
 }
 
+/// What the section about delivery says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in super::super) struct Mode {
+    /// Whether effects are kept on disk.
+    pub(in super::super) delivery: Delivery,
+    /// What an effect that is refused for good costs its session.
+    pub(in super::super) on_rejected: OnRejected,
+    /// Events whose payloads carry what identifies them.
+    pub(in super::super) identified_events: Vec<String>,
+}
+
 /// How effects are kept on disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in super::super) struct Outbox {
@@ -65,6 +77,8 @@ pub(in super::super) struct Outbox {
     pub(in super::super) sync: Sync,
     /// How many bytes they may take.
     pub(in super::super) max_bytes: u64,
+    /// How many of them there may be.
+    pub(in super::super) max_effects: u64,
     /// How long a daemon that came back has to send again before what is kept
     /// is published without it.
     pub(in super::super) resume_grace: Duration,
@@ -96,13 +110,26 @@ const JOURNAL_BYTES: Size = Size {
     max: 1 << 40,
 };
 
-pub(super) fn delivery(top: &mut Section) -> (Delivery, OnRejected, Outbox) {
+/// A million takes some hundred MB of memory.
+const EFFECTS: Count = Count {
+    min: 1000,
+    max: 100_000_000,
+};
+
+pub(super) fn delivery(top: &mut Section) -> (Mode, Outbox) {
     let mut section = top.section("delivery");
-    let mode = section.setting("mode", None, &DELIVERY, Delivery::Direct);
+    let delivery = section.setting("mode", None, &DELIVERY, Delivery::Direct);
     let on_rejected = section.setting("on_rejected", None, &ON_REJECTED, OnRejected::Skip);
+    let identified = IDENTIFIED_EVENTS.map(str::to_owned).to_vec();
+    let identified_events = section.setting("identified_events", None, &Words, identified);
     section.finish();
-    let outbox = outbox(top, mode);
-    (mode, on_rejected, outbox)
+    let outbox = outbox(top, delivery);
+    let mode = Mode {
+        delivery,
+        on_rejected,
+        identified_events,
+    };
+    (mode, outbox)
 }
 
 fn outbox(top: &mut Section, mode: Delivery) -> Outbox {
@@ -123,6 +150,7 @@ fn outbox(top: &mut Section, mode: Delivery) -> Outbox {
     let outbox = Outbox {
         sync,
         max_bytes: s.setting("max_bytes", None, &JOURNAL_BYTES, 1 << 30),
+        max_effects: s.setting("max_effects", None, &EFFECTS, 1_000_000),
         resume_grace: s.setting("resume_grace", None, &grace, Duration::from_secs(2)),
         on_journal_failure: s.setting("on_journal_failure", None, &ON_JOURNAL_FAILURE, on_failure),
         payload: s.setting("payload", None, &PAYLOAD, Payload::Full),

@@ -106,8 +106,13 @@ pub(in crate::cli) fn summary(outbox: &OutboxStatus) -> String {
         0 => String::new(),
         parked => format!(", {parked} parked"),
     };
+    // Only a Falco that runs says how many there may be.
+    let held = match outbox.effects_max {
+        0 => String::new(),
+        most => format!("{} of {most} effects, ", outbox.depth + outbox.dead),
+    };
     let mut text = format!(
-        "outbox    {} · {} kept in {}{parked}, oldest {} · {} published, {} dead · {} of {} in {}",
+        "outbox    {} · {} kept in {}{parked}, oldest {} · {} published, {} dead · {held}{} of {} in {}",
         outbox.state,
         outbox.depth,
         counted(outbox.lanes, "lane"),

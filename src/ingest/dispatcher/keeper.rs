@@ -15,8 +15,9 @@
 //! What is done is written with the next effects, or a moment later: a crash in
 //! between costs a copy with the same id, which Ably drops.
 //!
-//! Effects the journal refuses, because it is full or its disk fails, are
-//! answered `unrecorded`, or go around the outbox where that is configured. All
+//! Effects that cannot be kept are answered `unrecorded`: because the journal is
+//! full, or holds as many effects as it may, or its disk fails. In the last case
+//! they go around the outbox where that is configured. All
 //! that were taken before their daemons could hear of it share their fate, so
 //! that none overtakes another of its lane ([`Round`]). Everything else goes on:
 //! what is done is recorded, what is kept is published, what is known is acked.
@@ -51,7 +52,7 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 use tracing::error;
 
-use super::super::Outbox as Config;
+use super::super::{Outbox as Config, Verdict};
 use crate::delivery::{Outbox, Ticket, Weight};
 use crate::journal::{DeadLetter, Entry, Health, Note, Reading, Round};
 use crate::protocol::envelope::SideEffect;
@@ -103,6 +104,8 @@ pub(super) struct Keeper {
     resume_at: Option<Instant>,
     published: u64,
     died: u64,
+    /// Effects that were to be kept and are not.
+    unrecorded: u64,
     /// Operators that came before the journal was read.
     early: Vec<(OutboxRequest, oneshot::Sender<OutboxAnswer>)>,
     /// The inbox waits for what the journal remembers.
@@ -139,6 +142,7 @@ impl Keeper {
             resume_at: None,
             published: 0,
             died: 0,
+            unrecorded: 0,
             early: Vec::new(),
             notes: None,
             reading,
@@ -165,7 +169,7 @@ impl Keeper {
     }
 
     /// Why Falco should end, if it should.
-    pub(super) fn verdict(&self) -> Option<String> {
+    pub(super) fn verdict(&self) -> Option<Verdict> {
         self.stage.verdict()
     }
 
@@ -189,7 +193,7 @@ impl Keeper {
     /// Whether what arrives is recorded.
     pub(super) fn records(&self) -> bool {
         let is_bypassed = self.stage.health().is_none_or(|health| !health.admits());
-        self.config.records && !is_bypassed
+        self.config.records && !is_bypassed && !self.has_all_effects()
     }
 
     /// Waits for the next thing to happen; cancel safe.

@@ -114,6 +114,7 @@ impl Played {
     ) -> Self {
         let _inside = time.runtime.enter();
         let outbox = Outbox {
+            effects_max: usize::MAX,
             directory: PathBuf::new(),
             journal: config.clone(),
             records,
@@ -225,7 +226,7 @@ impl Played {
     }
 
     /// Why it ends, if it does.
-    pub(crate) fn verdict(&self) -> Option<String> {
+    pub(crate) fn verdict(&self) -> Option<super::super::Verdict> {
         let keeper = self.dispatcher.keeper.as_ref()?;
         keeper.verdict()
     }

@@ -1,11 +1,12 @@
 //! A real directory: private, and locked while it is open.
 //!
 //! Everything in it is 0600 inside 0700 and belongs to the user the program
-//! runs as; a link in the way is refused, not followed.
+//! runs as: a file with another mode is given that one, one of another user is
+//! refused; a link in the way is refused, not followed.
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
@@ -47,6 +48,7 @@ impl Disk {
             .map_err(|source| io_error("make journal", path, source))?;
         let mut disk = Self::look(path)?;
         disk.lock = Some(lock(path)?);
+        make_private(path)?;
         warn_of_filesystem(path);
         Ok(disk)
     }
@@ -116,6 +118,37 @@ fn check_private(path: &Path, meta: &fs::Metadata) -> Result<(), OpenError> {
         return Err(insecure("others may enter it; chmod 700 it"));
     }
     Ok(())
+}
+
+/// Takes from others what they may do with our files, and refuses theirs. Nobody
+/// else could enter the directory meanwhile: what a copy or an archive has left
+/// open can be closed.
+fn make_private(path: &Path) -> Result<(), OpenError> {
+    let failed = |source| io_error("look at journal", path, source);
+    for entry in fs::read_dir(path).map_err(failed)? {
+        let entry = entry.map_err(failed)?;
+        let is_ours = entry.file_name().to_str().is_some_and(is_ours);
+        let meta = match entry.metadata() {
+            Ok(meta) if is_ours && meta.is_file() => meta,
+            _ => continue,
+        };
+        let path = entry.path();
+        if meta.uid() != nix::unistd::geteuid().as_raw() {
+            let reason = "it belongs to another user";
+            return Err(OpenError::Insecure { path, reason });
+        }
+        if meta.mode() & 0o077 != 0 {
+            warn!(path = %path.display(), "A file of the journal was open to others; it is not any more.");
+            let closed = fs::set_permissions(&path, Permissions::from_mode(0o600));
+            closed.map_err(|source| io_error("close to others", &path, source))?;
+        }
+    }
+    Ok(())
+}
+
+/// Whether a file called so is the journal's.
+fn is_ours(name: &str) -> bool {
+    matches!(name, LOCK | "reserve.bin") || name.starts_with("seg-") || name.starts_with("next-")
 }
 
 fn lock(path: &Path) -> Result<File, OpenError> {

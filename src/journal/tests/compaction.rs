@@ -109,7 +109,11 @@ fn nothing_goes_before_its_copy_is_durable_though_the_disk_fails_and_is_full() {
 #[test]
 fn effects_go_on_coming_while_space_is_given_back() {
     for seed in 0..20 {
-        let config = small(Sync::Always);
+        // Nearly full, it would forget ids.
+        let config = Config {
+            bytes_max: 200_000,
+            ..small(Sync::Always)
+        };
         let mut rig = Rig::new(&config);
         let mut dice = Dice(seed);
         for _ in 0..150 {
@@ -123,6 +127,33 @@ fn effects_go_on_coming_while_space_is_given_back() {
         idle(&mut rig, 100);
         let (told, recovered) = Rig::reopened(&rig.disk, &config);
         assert_eq!(told, Told::by(&rig.entries), "seed {seed}");
+        assert_eq!(recovered.report.damage, []);
+    }
+}
+
+#[test]
+fn what_is_settled_never_makes_a_journal_full_and_its_size_holds() {
+    for is_pinned in [false, true] {
+        let config = small(Sync::Always);
+        let mut rig = Rig::new(&config);
+        if is_pinned {
+            rig.commit(vec![Entry::Effect(effect(5000))])
+                .expect("recorded");
+        }
+        // Four times its size, within the horizon.
+        for i in 0..600 {
+            rig.commit(vec![Entry::Effect(effect(i))])
+                .expect("nothing else is kept");
+            rig.commit(vec![Entry::Done(vec![id(i).into()])])
+                .expect("recorded");
+            rig.tick();
+            let bytes = rig.core.stats().bytes;
+            assert!(bytes <= config.bytes_max, "{bytes}");
+        }
+        let (told, recovered) = Rig::reopened(&rig.disk, &config);
+        let kept = rig.entries.iter().take(usize::from(is_pinned));
+        let kept: Vec<_> = kept.cloned().collect();
+        assert_eq!(told.live, Told::by(&kept).live);
         assert_eq!(recovered.report.damage, []);
     }
 }
@@ -230,7 +261,7 @@ fn a_full_journal_is_emptied_by_who_asks_wherever_there_is_something_to_gain() {
     for is_newest in [false, true] {
         let config = Config {
             segment_bytes_max: 400_000,
-            bytes_max: 1_000_000,
+            bytes_max: 1_300_000,
             ..small(Sync::Always)
         };
         let mut rig = Rig::new(&config);

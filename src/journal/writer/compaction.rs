@@ -10,7 +10,7 @@
 //! nobody waits for it. The source goes when the copies are durable; a crash in
 //! between leaves copies that fold into one. Until then nothing goes at all,
 //! however full the disk is. What fills a full journal and is settled goes so
-//! too, also from the segment that is written.
+//! too, also from the segment that is written. Before that, ids give way.
 
 use std::io;
 use std::time::{Duration, Instant};
@@ -33,6 +33,9 @@ const CHUNK: usize = 256 << 10;
 
 /// The pause after a chunk: 16 MiB a second.
 const PAUSE: Duration = Duration::from_micros(15_625);
+
+/// The pause after a chunk of a journal that is nearly full.
+const SHORT_PAUSE: Duration = Duration::from_millis(4);
 
 /// The pause after the disk failed.
 const AGAIN_AFTER: Duration = Duration::from_secs(10);
@@ -116,7 +119,7 @@ impl<S: Storage> Core<S> {
     /// Removes what nobody needs, and copies a piece if there is one to copy.
     pub(super) fn maintain(&mut self, now: Now) {
         self.drop_dead(now);
-        self.warn_of_size();
+        self.warn_of_size(now);
         if self.mode != Mode::Working || self.watch.is_low {
             self.compaction.source = None;
             return;
@@ -141,14 +144,15 @@ impl<S: Storage> Core<S> {
         }
     }
 
-    fn worth(&self, now: Now) -> Worth<'_> {
-        Worth::new(&self.index.segments, &self.config, now.ms)
+    pub(super) fn worth(&self, now: Now) -> Worth<'_> {
+        let worth = Worth::new(&self.index.segments, &self.config, now.ms);
+        worth.asked(self.compaction.forced_to)
     }
 
     /// Says once that the journal is nearly full.
-    fn warn_of_size(&mut self) {
+    fn warn_of_size(&mut self, now: Now) {
         let (bytes, bytes_max) = (self.index.bytes(), self.config.bytes_max);
-        let is_large = bytes_max / 5 * 4 <= bytes;
+        let is_large = self.worth(now).is_large();
         if is_large && !self.compaction.is_large {
             warn!(
                 bytes,
@@ -213,8 +217,7 @@ impl<S: Storage> Core<S> {
         }
         let copied = self.worth(now).needed(front);
         let has_room = 2 * copied <= self.watch.space.free;
-        let is_asked = self.compaction.forced_to.is_some_and(|to| front.id <= to);
-        let is_worth_it = is_asked || self.worth(now).is_worth_it(sealed);
+        let is_worth_it = self.worth(now).is_worth_it(front, sealed);
         (has_room && is_worth_it).then_some(Source {
             id: front.id,
             offset: 0,
@@ -230,7 +233,8 @@ impl<S: Storage> Core<S> {
         let result = self.copy_piece(&mut source, now);
         match result {
             Ok(true) => {
-                source.again_at = now.at + PAUSE;
+                let is_large = self.worth(now).is_large();
+                source.again_at = now.at + if is_large { SHORT_PAUSE } else { PAUSE };
                 self.compaction.source = Some(source);
             }
             Ok(false) => self.emptied(source.id, now),

@@ -1,4 +1,10 @@
 //! What a segment is still needed for, and what emptying some would gain.
+//!
+//! Before a journal is full, ids give way to effects: with four fifths of its
+//! size used, no segment is kept for what it settles, and none that holds little
+//! else has its ids copied, unless an operator asked for it to be emptied. An id
+//! of those that comes again after a restart is published again, under the key
+//! it had.
 
 use std::collections::VecDeque;
 
@@ -19,12 +25,20 @@ const HEADERS_BYTES: u64 = 512;
 /// More closed segments than this are worth copying together.
 const SEALED_MAX: usize = 8;
 
+/// What it takes to settle an effect, about: its id, its key and its hash in a
+/// record that settles many.
+const SETTLED_BYTES: u64 = 96;
+
 /// The segments of a journal, as they are now.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::journal) struct Worth<'a> {
     segments: &'a VecDeque<Segment>,
     config: &'a Config,
     now_ms: u64,
+    /// Bytes of all of them, and what it takes to settle what they hold.
+    claimed: u64,
+    /// Segments up to this one an operator wants emptied.
+    asked_to: Option<u32>,
 }
 
 impl<'a> Worth<'a> {
@@ -33,15 +47,35 @@ impl<'a> Worth<'a> {
         config: &'a Config,
         now_ms: u64,
     ) -> Self {
+        let claimed = |segment: &Segment| segment.bytes + segment.live * SETTLED_BYTES;
         Self {
             segments,
             config,
             now_ms,
+            claimed: segments.iter().map(claimed).sum(),
+            asked_to: None,
         }
     }
 
-    /// Whether ids that this segment settles are still within the horizon.
+    /// The same, where an operator wants those up to `asked_to` emptied.
+    pub(super) fn asked(self, asked_to: Option<u32>) -> Self {
+        Self { asked_to, ..self }
+    }
+
+    /// Whether ids that this segment settles are kept.
     pub(super) fn is_remembered(&self, segment: &Segment) -> bool {
+        // Where they are little, effects gain little from their loss.
+        let is_little = 0 < segment.live && segment.done_bytes * 2 < segment.bytes;
+        let has_room = is_little || !self.is_large() || self.is_asked(segment);
+        has_room && self.is_recent(segment)
+    }
+
+    fn is_asked(&self, segment: &Segment) -> bool {
+        self.asked_to.is_some_and(|to| segment.id <= to)
+    }
+
+    /// Whether ids that this segment settles are still within the horizon.
+    fn is_recent(&self, segment: &Segment) -> bool {
         let horizon = self.config.dedupe_horizon.as_millis();
         let horizon = u64::try_from(horizon).unwrap_or(u64::MAX);
         let later = self.segments.iter().filter(|s| segment.id < s.id);
@@ -61,13 +95,15 @@ impl<'a> Worth<'a> {
     }
 
     fn gain(&self, segment: &Segment) -> u64 {
-        let left = self.needed(segment) + HEADERS_BYTES;
-        segment.bytes.saturating_sub(left)
+        gain(segment, self.needed(segment))
     }
 
-    /// Whether an operator's compaction gains something in it.
+    /// Whether an operator's compaction, which forgets no id, gains something in
+    /// it.
     pub(super) fn has_gain(&self, segment: &Segment) -> bool {
-        GAIN_MIN < self.gain(segment)
+        let is_recent = self.is_recent(segment);
+        let ids = if is_recent { segment.done_bytes } else { 0 };
+        GAIN_MIN < gain(segment, segment.live_bytes + ids)
     }
 
     /// The last of `sealed` in which it does.
@@ -79,22 +115,28 @@ impl<'a> Worth<'a> {
         gains.next().map(|segment| segment.id)
     }
 
-    /// Whether emptying the oldest is worth it, of so many that are closed.
-    pub(super) fn is_worth_it(&self, sealed: usize) -> bool {
+    /// Whether emptying the oldest, `front`, is worth it, of so many that are
+    /// closed.
+    pub(super) fn is_worth_it(&self, front: &Segment, sealed: usize) -> bool {
+        if self.is_asked(front) {
+            return true;
+        }
         let all = self.segments.iter();
         let needed: u64 = all.map(|segment| self.needed(segment)).sum();
         let total = self.bytes();
         let worth_it = WORTH_IT.min(self.config.bytes_max / 4);
         let is_hollow = worth_it < total && needed * 5 < total * 2;
         // A long queue of live segments is no waste: copying it gains nothing.
-        let is_scattered = SEALED_MAX < sealed && needed * 5 < total * 4;
+        let is_scattered = SEALED_MAX < sealed || self.is_large();
         let gain = self.segments.iter().map(|segment| self.gain(segment)).sum();
-        is_hollow || is_scattered || (self.is_full() && self.is_enough(gain))
+        is_hollow
+            || (is_scattered && needed * 5 < total * 4)
+            || (self.is_full_with(0) && self.is_enough(gain))
     }
 
     /// Whether the journal is full, and would not be if this one were emptied.
     pub(super) fn frees_full(&self, segment: &Segment) -> bool {
-        self.is_full() && self.is_enough(self.gain(segment))
+        self.is_full_with(0) && self.is_enough(self.gain(segment))
     }
 
     /// A full journal takes no effect, so a little is worth a lot; but less would
@@ -103,13 +145,23 @@ impl<'a> Worth<'a> {
         self.config.bytes_max / 8 < gain
     }
 
-    fn is_full(&self) -> bool {
-        self.config.bytes_max <= self.bytes()
+    /// Whether most of its size is used.
+    pub(super) fn is_large(&self) -> bool {
+        self.config.bytes_max / 5 * 4 <= self.claimed
+    }
+
+    /// Whether the journal has all it may, once `more` bytes are written.
+    pub(super) fn is_full_with(&self, more: u64) -> bool {
+        self.config.bytes_max <= self.claimed + more
     }
 
     fn bytes(&self) -> u64 {
         self.segments.iter().map(|segment| segment.bytes).sum()
     }
+}
+
+fn gain(segment: &Segment, needed: u64) -> u64 {
+    segment.bytes.saturating_sub(needed + HEADERS_BYTES)
 }
 
 /// Why nothing can be gained.

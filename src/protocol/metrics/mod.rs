@@ -236,6 +236,11 @@ fn kept(page: &mut Page, outbox: &OutboxStatus) {
         "Age of the oldest.",
         ms(outbox.oldest_age_ms),
     );
+    page.gauge(
+        "falco_outbox_max_effects",
+        "Effects it may keep, those that were given up included.",
+        number(outbox.effects_max),
+    );
     page.gauge("falco_outbox_bytes", "Bytes on disk.", number(outbox.bytes));
     page.gauge(
         "falco_outbox_max_bytes",
@@ -265,7 +270,7 @@ fn kept(page: &mut Page, outbox: &OutboxStatus) {
     page.counter("falco_outbox_died_total", "Effects given up.", outbox.died);
     page.counter(
         "falco_outbox_unrecorded_total",
-        "Effects the disk refused.",
+        "Effects that were to be kept and were refused, or went around.",
         outbox.unrecorded,
     );
     page.counter(

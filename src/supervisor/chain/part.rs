@@ -134,7 +134,28 @@ pub enum Ending {
         permanent: bool,
     },
     /// A server of ours ended or panicked.
-    Failed(String),
+    Failed(Fall),
+}
+
+/// Why a server of ours cannot go on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fall {
+    /// What a person reads.
+    pub why: String,
+    /// The exit code of a start that fails for it, if it has one of its own.
+    pub exit: Option<u8>,
+    /// Whether trying again cannot help.
+    pub permanent: bool,
+}
+
+impl From<String> for Fall {
+    fn from(why: String) -> Self {
+        Self {
+            why,
+            exit: None,
+            permanent: false,
+        }
+    }
 }
 
 impl Ending {
@@ -185,7 +206,8 @@ impl std::fmt::Display for Ending {
             }
             Self::NotReady => f.write_str("not ready in time"),
             Self::NotAlive { why } => write!(f, "not alive: {why}"),
-            Self::CannotStart { error, .. } | Self::Failed(error) => f.write_str(error),
+            Self::CannotStart { error, .. } => f.write_str(error),
+            Self::Failed(fall) => f.write_str(&fall.why),
         }
     }
 }

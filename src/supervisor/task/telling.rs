@@ -125,8 +125,13 @@ impl Supervisor {
         let part = self.chain.part(id);
         let how = self.last_end(id);
         let attempt = part.map_or(0, |part| part.incarnation);
+        let end = part.and_then(|part| part.last_end.as_ref());
+        let exit = match end.map(|end| &end.ending) {
+            Some(Ending::Failed(fall)) => fall.exit,
+            _ => None,
+        };
         StartFailure {
-            exit: EXIT_UNAVAILABLE,
+            exit: exit.unwrap_or(EXIT_UNAVAILABLE),
             error: format!("{name} never became ready: {how} (attempt {attempt})"),
             hint: Some(format!("{}; every part was ended", self.who_says_more(id))),
             part: Some(name.to_owned()),

@@ -37,10 +37,7 @@ impl Keeper {
             fingerprint: delivery::fingerprint(effect),
         };
         match self.outbox.look_up(&done) {
-            Known::Kept if self.is_unproven() => {
-                let failure = Failure::new(Class::Unrecorded, self.why_not());
-                Offer::Refused(admitted, failure)
-            }
+            Known::Kept if self.is_unproven() => self.refused(admitted),
             Known::Kept => Offer::Kept(admitted.ticket),
             Known::Conflict | Known::Writing => Offer::Conflict(admitted.ticket),
             Known::No => self.offer_new(admitted, route, &done, follows),
@@ -59,10 +56,16 @@ impl Keeper {
             return Offer::Taken;
         }
         if self.outbox.is_writing(route, &admitted.effect.lane) {
-            let failure = Failure::new(Class::Unrecorded, self.why_not());
-            return Offer::Refused(admitted, failure);
+            return self.refused(admitted);
         }
-        self.go_around(admitted, route, &self.why_not())
+        let (is_full, why) = (self.is_full(), self.why_not());
+        self.go_around(admitted, route, is_full, &why)
+    }
+
+    fn refused(&mut self, admitted: Admitted) -> Offer {
+        self.unrecorded += 1;
+        let failure = Failure::new(Class::Unrecorded, self.why_not());
+        Offer::Refused(admitted, failure)
     }
 
     fn take(&mut self, admitted: Admitted, route: usize, done: &Done) {
@@ -98,28 +101,51 @@ impl Keeper {
         self.is_unproven
     }
 
+    /// Whether it has all it may have, on disk or in memory.
+    pub(super) fn is_full(&self) -> bool {
+        self.has_all_effects() || matches!(self.stage.health(), Some(Health::Full))
+    }
+
+    pub(super) fn has_all_effects(&self) -> bool {
+        self.config.effects_max <= self.outbox.len()
+    }
+
     fn why_not(&self) -> String {
         match self.stage.health() {
             Some(Health::Bypass { why } | Health::Failed { why }) => why.into(),
             Some(Health::Full) => Unrecorded::Full.to_string(),
+            _ if self.config.records && self.has_all_effects() => {
+                format!("the outbox is full: it keeps {} effects", self.outbox.len())
+            }
             _ => "what an earlier run has left of its lane is published first".to_owned(),
         }
     }
 
-    pub(super) fn not_recorded(&self, admitted: Admitted, route: usize, why: &Unrecorded) -> Offer {
+    pub(super) fn not_recorded(
+        &mut self,
+        admitted: Admitted,
+        route: usize,
+        why: &Unrecorded,
+    ) -> Offer {
         match why {
             Unrecorded::TooLarge { .. } => {
                 let failure = Failure::new(Class::TooLarge, why.to_string());
                 Offer::Refused(admitted, failure)
             }
-            why => self.go_around(admitted, route, &why.to_string()),
+            why => {
+                let is_full = matches!(why, Unrecorded::Full);
+                self.go_around(admitted, route, is_full, &why.to_string())
+            }
         }
     }
 
     /// What cannot be kept goes the direct way, if that is allowed and nothing
-    /// kept is before it in its lane.
-    fn go_around(&self, admitted: Admitted, route: usize, why: &str) -> Offer {
-        let may = !self.config.records || self.config.journal.on_failure == OnFailure::Bypass;
+    /// kept is before it in its lane. An outbox that is full does not fail: its
+    /// daemons have to wait.
+    fn go_around(&mut self, admitted: Admitted, route: usize, is_full: bool, why: &str) -> Offer {
+        self.unrecorded += u64::from(self.config.records);
+        let may_bypass = self.config.journal.on_failure == OnFailure::Bypass && !is_full;
+        let may = !self.config.records || may_bypass;
         let lane = &admitted.effect.lane;
         if may && !self.outbox.holds(route, lane) && !self.is_parked(route, lane) {
             return Offer::Direct(admitted);

@@ -262,6 +262,8 @@ impl Keeper {
             oldest_age_ms: backlog.oldest_ms.map_or(0, age),
             published: self.published,
             died: self.died,
+            unrecorded: self.unrecorded,
+            effects_max: self.config.effects_max as u64,
             ..OutboxStatus::default()
         };
         status.recovering = (!self.has_read()).then(|| RecoveryStatus {
@@ -276,7 +278,6 @@ impl Keeper {
             status.disk_free = stats.disk_free;
             status.segments = stats.segments;
             status.quarantined = stats.quarantined;
-            status.unrecorded = stats.unrecorded;
             status.compactions = stats.compactions;
             status.compacting = stats.compacting;
             status.syncs = stats.syncs.count;
@@ -294,6 +295,11 @@ impl Keeper {
         match self.stage.health() {
             _ if !self.has_read() => "recovering",
             None | Some(Health::Failed { .. }) => "failed",
+            Some(Health::Ok | Health::Degraded { .. })
+                if self.config.records && self.has_all_effects() =>
+            {
+                "full"
+            }
             Some(Health::Ok) if !self.config.records => "draining",
             Some(Health::Ok) => "ok",
             Some(Health::Degraded { .. }) => "degraded",
@@ -309,6 +315,12 @@ impl Keeper {
     /// Why it is not as it should be.
     fn why(&self) -> Option<String> {
         match self.stage.health()? {
+            Health::Ok | Health::Degraded { .. }
+                if self.config.records && self.has_all_effects() =>
+            {
+                let text = "it has its max_effects: no effect is kept until others are published or dropped";
+                Some(text.to_owned())
+            }
             Health::Ok => None,
             Health::Degraded { why } | Health::Bypass { why } | Health::Failed { why } => {
                 Some(why.into())

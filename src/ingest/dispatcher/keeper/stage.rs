@@ -4,10 +4,11 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use futures_util::future::BoxFuture;
+use nix::libc::EIO;
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, spawn_blocking};
 
-use super::super::super::Outbox as Config;
+use super::super::super::{Fault, Outbox as Config, Verdict};
 use crate::journal::{
     self, Closed, Health, Journal, OpenError, Progress, ReadBack, Reading, Receipt, Recovered,
     Unrecorded,
@@ -51,7 +52,7 @@ pub(super) enum Stage {
         health: watch::Receiver<Health>,
         progress: watch::Receiver<Progress>,
     },
-    Ended(String),
+    Ended(Verdict),
 }
 
 impl Stage {
@@ -91,11 +92,14 @@ impl Stage {
     }
 
     /// Why Falco should end, if it should.
-    pub(super) fn verdict(&self) -> Option<String> {
+    pub(super) fn verdict(&self) -> Option<Verdict> {
         match self {
-            Self::Ended(why) => Some(why.clone()),
+            Self::Ended(verdict) => Some(verdict.clone()),
             _ => match self.health()? {
-                Health::Failed { why } => Some(format!("the journal has failed: {why}")),
+                Health::Failed { why } => Some(Verdict {
+                    why: format!("the journal has failed: {why}"),
+                    fault: Fault::Disk,
+                }),
                 _ => None,
             },
         }
@@ -112,10 +116,24 @@ impl Stage {
                 Event::Recovered(Box::new(recovered))
             }
             Err(error) => {
-                *self = Self::Ended(Report(&error).to_string());
+                *self = Self::Ended(Verdict {
+                    why: Report(&error).to_string(),
+                    fault: fault(&error),
+                });
                 Event::Ended
             }
         }
+    }
+}
+
+/// What it means that the journal cannot be opened.
+fn fault(error: &OpenError) -> Fault {
+    match error {
+        OpenError::NewerVersion { .. } => Fault::Newer,
+        OpenError::Insecure { .. } => Fault::Insecure,
+        OpenError::Read { .. } => Fault::Disk,
+        OpenError::Io { source, .. } if source.raw_os_error() == Some(EIO) => Fault::Disk,
+        OpenError::Locked { .. } | OpenError::Io { .. } | OpenError::Thread(_) => Fault::Other,
     }
 }
 
@@ -179,6 +197,22 @@ async fn or_never<F: Future + Unpin>(future: Option<&mut F>) -> F::Output {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn whose_business_it_is_that_a_journal_cannot_be_opened_is_told() {
+        let io = |errno| OpenError::Io {
+            doing: "read journal",
+            path: "outbox".into(),
+            source: std::io::Error::from_raw_os_error(errno),
+        };
+        let insecure = OpenError::Insecure {
+            path: "outbox".into(),
+            reason: "others may enter it",
+        };
+        assert_eq!(fault(&io(EIO)), Fault::Disk);
+        assert_eq!(fault(&io(nix::libc::ENOTDIR)), Fault::Other);
+        assert_eq!(fault(&insecure), Fault::Insecure);
+    }
 
     #[tokio::test]
     async fn the_last_word_of_a_journal_that_has_ended_is_heard_once() {

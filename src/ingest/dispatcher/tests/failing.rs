@@ -110,7 +110,7 @@ fn why_the_journal_has_failed_reaches_the_daemon_the_status_and_the_metrics() {
     );
     assert!(told.contains(why), "{told}");
     let verdict = story.falco.verdict().expect("Falco ends");
-    assert!(verdict.contains(why), "{verdict}");
+    assert!(verdict.why.contains(why), "{verdict:?}");
     let status = story.falco.status(&story.time);
     let outbox = status.outbox.clone().expect("an outbox");
     assert_eq!(outbox.state, "failed");

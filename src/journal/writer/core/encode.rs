@@ -9,6 +9,7 @@ use super::super::super::handle::{Appended, Round};
 use super::super::super::record::{Draft, Salt};
 use super::super::super::storage::Storage;
 use super::super::batch::Stamp;
+use super::super::worth::Worth;
 use super::{Core, Job, Mode, Now};
 
 /// Settled ids that wait for the disk; the oldest go, and cost a duplicate.
@@ -168,8 +169,10 @@ impl<S: Storage> Core<S> {
         self.refusal().or(without_disk)
     }
 
+    /// Whether it has all it may, with what is being written.
     pub(super) fn is_full(&self) -> bool {
-        self.config.bytes_max <= self.index.bytes()
+        let written = self.batch.bytes.len() as u64;
+        Worth::new(&self.index.segments, &self.config, 0).is_full_with(written)
     }
 }
 
