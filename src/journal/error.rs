@@ -34,6 +34,15 @@ pub enum OpenError {
         /// Its version.
         version: u64,
     },
+    /// It was written by a later version of this program, in a way that older
+    /// ones were not to notice; nothing was changed.
+    #[error("journal segment {} holds at byte {offset} a whole record that this falco does not know; a newer falco wrote it", path.display())]
+    UnknownRecord {
+        /// The segment.
+        path: PathBuf,
+        /// Where the record begins.
+        offset: u64,
+    },
     /// The disk cannot be read. That is no end of a log: nothing was changed.
     #[error("failed to read journal segment {} at byte {offset}", path.display())]
     Read {

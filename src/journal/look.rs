@@ -12,7 +12,7 @@ use super::record::Salt;
 use super::stats::Stats;
 use super::storage::{Disk, Storage as _, read_exact};
 use super::writer::{Index, Now, Worth, all_needed, no_room, stored};
-use super::{done_since, recovered, recovery, scan};
+use super::{done_since, quarantine, recovered, recovery, scan};
 use crate::protocol::id::EffectId;
 
 /// A journal as it was when it was read.
@@ -32,14 +32,13 @@ impl Look {
         let disk = Disk::look(directory)?;
         let read = recovery::read(&disk, done_since(config, Now::read()), scan::OLDER)?;
         let report = read.report;
-        let damaged = report.damage.iter().filter(|damage| 0 < damage.len);
         let stats = Stats {
             live: report.live,
             dead: report.dead,
             bytes: report.bytes,
             bytes_max: config.bytes_max,
             segments: report.segments,
-            quarantined: damaged.count() as u64,
+            quarantined: quarantine::losses(&disk).max(report.is_corrupt().into()),
             ..Stats::default()
         };
         let index = Index::of(&read.fold, read.segments);

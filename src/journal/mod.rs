@@ -76,7 +76,7 @@ use std::sync::mpsc;
 use std::time::Instant;
 
 use tokio::sync::watch;
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 pub use config::{Config, OnFailure, Sync};
 pub use entry::{
@@ -131,8 +131,16 @@ impl Journal {
 /// See [`OpenError`].
 pub fn verify(directory: &Path, config: &Config) -> Result<Report, OpenError> {
     let since = done_since(config, Now::read());
-    let read = recovery::read(&Disk::look(directory)?, since, scan::OLDER)?;
-    Ok(read.report)
+    let disk = Disk::look(directory)?;
+    let mut report = recovery::read(&disk, since, scan::OLDER)?.report;
+    report.quarantined = quarantine::losses(&disk);
+    Ok(report)
+}
+
+/// How many losses the quarantine in `directory` tells of; changes nothing.
+#[must_use]
+pub fn losses(directory: &Path) -> u64 {
+    Disk::look(directory).map_or(0, |disk| quarantine::losses(&disk))
 }
 
 fn done_since(config: &Config, now: Now) -> u64 {
@@ -167,6 +175,9 @@ fn tell(report: &Report, repaired: &recovery::Repaired, begun: Instant) {
     let missing: Vec<_> = report.damage.iter().filter_map(|d| d.missing).collect();
     let (records, live, done, dead) = (report.records, report.live, report.done, report.dead);
     let (torn_bytes, quarantined) = (report.torn_bytes, repaired.quarantined);
+    if !report.skipped.is_empty() {
+        warn!(names = ?report.skipped, "The journal does not read what is called like a segment and is none.");
+    }
     if report.is_corrupt() {
         error!(
             records,

@@ -26,9 +26,9 @@ use super::fold::Fold;
 use super::reading::Reading;
 use super::record::Payload;
 use super::report::{Class, Report};
-use super::scan::{self, Bounds, OlderFormat, ScanError, Scanned};
-use super::segment::{self, Segment};
-use super::storage::Storage;
+use super::scan::{self, Bounds, Found, OlderFormat, ScanError, Scanned};
+use super::segment::{self, HEADERS, Segment};
+use super::storage::{Listed, Storage, StoredFile};
 
 use damage::damage_of;
 pub(super) use damage::each_chunk;
@@ -58,6 +58,21 @@ struct Part {
     read_to: u64,
 }
 
+impl Part {
+    /// The highest record that it says was synced. What cannot be read at all
+    /// says nothing, not even by its name.
+    fn durable(&self) -> u64 {
+        let headers = self.segment.first + HEADERS - 1;
+        let headers = if 0 < self.scanned.records { headers } else { 0 };
+        self.scanned.durable.max(headers)
+    }
+
+    /// Whether not one record of it can be read.
+    fn is_unreadable(&self) -> bool {
+        self.scanned.records + self.scanned.superseded == 0
+    }
+}
+
 /// Reads the whole journal.
 pub(super) fn read<S: Storage>(
     storage: &S,
@@ -74,20 +89,22 @@ pub(super) fn read_watched<S: Storage>(
     older: &[OlderFormat],
     reading: &Reading,
 ) -> Result<Read, OpenError> {
-    let files = segment_files(storage)?;
+    let (files, skipped) = segment_files(storage)?;
     let mut cut = None;
     loop {
         reading.begin(files.iter().map(|file| file.bytes).sum());
         let mut fold = Fold::remembering_since(done_since_ms);
         let parts = read_parts(storage, &files, cut, older, &mut fold, reading)?;
-        let durable = parts.iter().map(|p| p.scanned.durable).max().unwrap_or(0);
+        let durable = parts.iter().map(Part::durable).max().unwrap_or(0);
         let hole = parts.last().and_then(|last| hole(last, durable));
         if let Some(hole) = hole {
             // Nothing behind it counts: read again, up to there.
             cut = Some(hole);
             continue;
         }
-        return finish(storage, fold, parts, durable);
+        let mut read = finish(storage, fold, parts, durable)?;
+        read.report.skipped = skipped;
+        return Ok(read);
     }
 }
 
@@ -97,11 +114,17 @@ fn hole(last: &Part, durable: u64) -> Option<u64> {
     hole.next.is_some().then_some(hole.offset)
 }
 
-fn segment_files<S: Storage>(storage: &S) -> Result<Vec<Segment>, OpenError> {
+/// The segments in order, and what looks like one and is none.
+fn segment_files<S: Storage>(storage: &S) -> Result<(Vec<Segment>, Vec<Box<str>>), OpenError> {
     let listed = storage
         .list("")
         .map_err(|source| io_error(storage, "list journal", "", source))?;
-    let mut files: Vec<Segment> = listed
+    let is_segment = |file: &&Listed| file.is_file && segment::first_of(&file.name).is_some();
+    let (segments, others): (Vec<_>, Vec<_>) = listed.iter().partition(is_segment);
+    let alike = others.iter().filter(|file| file.name.starts_with("seg-"));
+    let mut skipped: Vec<Box<str>> = alike.map(|file| file.name.as_str().into()).collect();
+    skipped.sort_unstable();
+    let mut files: Vec<Segment> = segments
         .iter()
         .filter_map(|file| {
             let (first, bytes) = (segment::first_of(&file.name)?, file.bytes);
@@ -117,7 +140,7 @@ fn segment_files<S: Storage>(storage: &S) -> Result<Vec<Segment>, OpenError> {
     for (id, file) in (0..).zip(&mut files) {
         file.id = id;
     }
-    Ok(files)
+    Ok((files, skipped))
 }
 
 fn io_error<S: Storage>(
@@ -155,6 +178,7 @@ fn read_parts<S: Storage>(
             first: file.first,
             superseded_from: next.unwrap_or(u64::MAX),
             end,
+            salt: None,
         };
         parts.push(read_part(storage, file, bounds, older, (fold, reading))?);
         read += file.bytes;
@@ -177,7 +201,7 @@ fn read_part<S: Storage>(
         .open(&name)
         .map_err(|source| io_error(storage, "open journal segment", &name, source))?;
     let mut segment = file.clone();
-    let scanned = scan::scan(&open, bounds, older, &mut |found| {
+    let mut each = |found: Found<'_>| {
         let bytes = u64::from(found.length);
         match &found.record.payload {
             Payload::Done(ids) => segment.settle(ids.len(), bytes, found.record.t),
@@ -186,8 +210,8 @@ fn read_part<S: Storage>(
         }
         reading.count_record(u64::from(found.length) + 1);
         fold.apply(found, file.id);
-    })
-    .map_err(|error| match error {
+    };
+    let scanned = scan_all(&open, bounds, older, &mut each).map_err(|error| match error {
         ScanError::Read(offset, source) => OpenError::Read {
             path: path(),
             offset,
@@ -198,6 +222,10 @@ fn read_part<S: Storage>(
             offset,
             version,
         },
+        ScanError::Unknown(offset) => OpenError::UnknownRecord {
+            path: path(),
+            offset,
+        },
     })?;
     segment.salt = scanned.salt.unwrap_or(0);
     Ok(Part {
@@ -205,6 +233,24 @@ fn read_part<S: Storage>(
         scanned,
         read_to: bounds.end,
     })
+}
+
+/// Reads a segment; if both its headers are lost, with the salt that its records
+/// tell.
+fn scan_all<F: StoredFile>(
+    file: &F,
+    bounds: Bounds,
+    older: &[OlderFormat],
+    each: &mut dyn FnMut(Found<'_>),
+) -> Result<Scanned, ScanError> {
+    let scanned = scan::scan(file, bounds, older, each)?;
+    if scanned.salt.is_some() || bounds.end == 0 {
+        return Ok(scanned);
+    }
+    match scan::lost_salt(file, bounds).map_err(|source| ScanError::Read(0, source))? {
+        None => Ok(scanned),
+        salt => scan::scan(file, Bounds { salt, ..bounds }, older, each),
+    }
 }
 
 fn finish<S: Storage>(
@@ -229,9 +275,9 @@ fn finish<S: Storage>(
         let is_last = last.is_some_and(|last| *d.seg == *last.segment.name());
         is_last && d.class == Class::Torn && d.next_q.is_none()
     });
-    // One without a byte in it has the name that the next segment needs.
-    let is_empty = last.is_some_and(|last| last.segment.bytes == 0);
-    let cut = torn.map(|torn| torn.off).or(is_empty.then_some(0));
+    // The next segment needs its name.
+    let unreadable = last.filter(|last| last.is_unreadable()).map(|_| 0);
+    let cut = unreadable.or(torn.map(|torn| torn.off));
     report.torn_bytes = torn.map_or(0, |torn| torn.len);
     report.last_seq = last.map_or(0, |last| last.scanned.expected.saturating_sub(1));
     report.clean = last.is_some_and(|last| last.scanned.is_closed) && cut.is_none();

@@ -29,6 +29,12 @@ pub struct Report {
     pub clean: bool,
     /// Every damaged range, in order.
     pub damage: Vec<Damage>,
+    /// What is called like a segment and is not read: its name is not one we
+    /// give, or it is no plain file.
+    pub skipped: Vec<Box<str>>,
+    /// Losses that the quarantine tells of, found now or before; only
+    /// [`verify`](super::verify) counts them.
+    pub quarantined: u64,
 }
 
 impl Report {

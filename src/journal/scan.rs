@@ -6,6 +6,7 @@
 //! what is missing.
 
 use std::borrow::Cow;
+use std::io;
 
 use memchr::memmem;
 
@@ -15,6 +16,9 @@ use super::storage::StoredFile;
 
 /// Records that may be looked for inside one bad line.
 const MARKS_MAX: usize = 16;
+
+/// Records that are asked for a lost salt.
+const SALTS_MAX: usize = 1024;
 
 /// A run of NULs this long was never written: no record has any.
 const HOLE: [u8; 16] = [0; 16];
@@ -74,6 +78,8 @@ pub(super) enum ScanError {
     Read(u64, std::io::Error),
     /// A whole record of a version we do not know.
     Newer(u64, u64),
+    /// A whole record of our version whose kind or fields we do not know.
+    Unknown(u64),
 }
 
 /// What was found out about a segment.
@@ -106,6 +112,8 @@ pub(super) struct Bounds {
     pub(super) superseded_from: u64,
     /// Bytes from here on are not read.
     pub(super) end: u64,
+    /// Its salt, where its headers do not tell it.
+    pub(super) salt: Option<Salt>,
 }
 
 /// Reads `file` and hands every record that counts to `each`.
@@ -120,7 +128,7 @@ pub(super) fn scan<F: StoredFile>(
         bounds,
         older,
         each,
-        salt: None,
+        salt: bounds.salt,
         bad: None,
         done: Scanned {
             expected: bounds.first,
@@ -217,7 +225,10 @@ impl Scan<'_> {
     fn take(&mut self, offset: u64, line: &[u8]) -> Result<bool, ScanError> {
         let salt = self.salt.or_else(|| self.header_salt(line));
         if let Some(frame) = salt.and_then(|salt| record::frame(line, salt)) {
-            return Ok(self.accept(offset, line, frame, salt));
+            return self.accept(offset, line, frame, salt);
+        }
+        if self.salt.is_some_and(|salt| record::is_unknown(line, salt)) {
+            return Err(ScanError::Unknown(offset));
         }
         if let Some(version) = record::newer_version(line, self.salt) {
             return Err(ScanError::Newer(offset, version));
@@ -229,7 +240,7 @@ impl Scan<'_> {
             let salt = self.salt.or_else(|| self.header_salt(&upgraded));
             if let Some(frame) = salt.and_then(|salt| record::frame(&upgraded, salt)) {
                 let length = line.len();
-                return Ok(self.accept_as(offset, length, &upgraded, frame, salt));
+                return self.accept_as(offset, length, &upgraded, frame, salt);
             }
         }
         Ok(false)
@@ -244,7 +255,13 @@ impl Scan<'_> {
             .then_some(salt)
     }
 
-    fn accept(&mut self, offset: u64, line: &[u8], frame: Frame, salt: Option<Salt>) -> bool {
+    fn accept(
+        &mut self,
+        offset: u64,
+        line: &[u8],
+        frame: Frame,
+        salt: Option<Salt>,
+    ) -> Result<bool, ScanError> {
         self.accept_as(offset, line.len(), line, frame, salt)
     }
 
@@ -255,19 +272,19 @@ impl Scan<'_> {
         line: &[u8],
         frame: Frame,
         salt: Option<Salt>,
-    ) -> bool {
+    ) -> Result<bool, ScanError> {
         if frame.q < self.done.expected {
-            return false;
+            return Ok(false);
         }
         let Some(record) = record::parse(line, &frame) else {
-            return false;
+            return Err(ScanError::Unknown(offset));
         };
         self.salt = salt;
         self.done.salt = salt.map(|salt| salt.value);
         if self.bounds.superseded_from <= frame.q {
             self.bad = None;
             self.done.superseded += 1;
-            return true;
+            return Ok(true);
         }
         if self.bad.is_some() || self.done.expected < frame.q {
             self.bad.get_or_insert(Bad {
@@ -285,7 +302,7 @@ impl Scan<'_> {
             offset,
             length,
         });
-        true
+        Ok(true)
     }
 
     fn count(&mut self, frame: &Frame, record: &Record<'_>) {
@@ -324,6 +341,31 @@ impl Scan<'_> {
             is_hole: bad.is_hole,
         });
     }
+}
+
+/// The salt of a segment whose headers are lost, as its records tell it.
+///
+/// `None` if a header can be read: then the file is another segment's.
+pub(super) fn lost_salt<F: StoredFile>(file: &F, bounds: Bounds) -> io::Result<Option<Salt>> {
+    let mut lines = Lines::new(file);
+    let mut told: Vec<(Salt, u64)> = Vec::new();
+    while let Some(line) = lines.next()? {
+        if record::header_salt(line.bytes).is_some() {
+            return Ok(None);
+        }
+        let Some((salt, frame)) = Salt::behind(line.bytes) else {
+            continue;
+        };
+        if frame.q < bounds.first || SALTS_MAX <= told.len() {
+            continue;
+        }
+        let agrees = |(other, q): &(Salt, u64)| *other == salt && *q < frame.q;
+        if told.iter().any(agrees) {
+            return Ok(Some(salt));
+        }
+        told.push((salt, frame.q));
+    }
+    Ok(None)
 }
 
 /// Where in `line` records may begin.

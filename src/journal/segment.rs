@@ -2,6 +2,10 @@
 
 use super::fold::Place;
 
+/// The headers of a segment. It has its name only once they are on stable
+/// storage.
+pub(super) const HEADERS: u64 = 2;
+
 /// The name of the segment whose first record has this number.
 pub(super) fn name(first: u64) -> String {
     format!("seg-{first:016x}.jsonl")

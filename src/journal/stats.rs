@@ -95,7 +95,8 @@ pub struct Stats {
     pub syncs: Histogram,
     /// Batches written.
     pub batches: u64,
-    /// Damaged ranges kept aside when it was opened.
+    /// Losses that the quarantine tells of; they count until somebody removes
+    /// them there.
     pub quarantined: u64,
     /// Effects that could not be recorded.
     pub unrecorded: u64,

@@ -13,10 +13,13 @@ fn segment(chain: &Chain, first: u64) -> PathBuf {
 }
 
 #[test]
-fn an_empty_segment_at_the_end_holds_up_no_start() {
+fn an_empty_segment_at_the_end_holds_up_no_start_and_is_told_of() {
     let chain = Chain::up(OUTBOX);
     chain.stop();
     fs::write(segment(&chain, 0xff), "").expect("writes");
+    let (code, text) = chain.run(&["outbox", "verify"]);
+    assert!(code == 1 && text.contains("it is empty"), "{text}");
+    assert!(!text.contains("nothing of it was promised"), "{text}");
     chain.start();
     let mut peer = chain.transport("test").accept();
     chain.daemon().publish(0, &effect("test", "s", 0));

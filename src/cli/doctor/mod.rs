@@ -10,6 +10,7 @@ mod directory;
 mod finding;
 mod leftovers;
 mod machine;
+mod outbox;
 mod owner;
 mod secrets;
 mod sidecars;
@@ -71,6 +72,7 @@ async fn examine(args: &Args, paths: &Paths) -> Vec<Finding> {
             let mut found = directory::examine(&paths, fix);
             found.extend(leftovers::examine(&paths, fix));
             found.extend(machine::examine());
+            found.extend(outbox::examine(&paths));
             found.extend(outside.iter().flat_map(sidecars::examine));
             found
         }

@@ -326,7 +326,7 @@ pub(super) fn cannot_open(error: &OpenError) -> Failure {
     match error {
         OpenError::Locked { .. } => Failure::of(Exit::TimedOut, error).hint("try again"),
         OpenError::Insecure { .. } => Failure::of(Exit::Permission, error),
-        OpenError::NewerVersion { .. } => {
+        OpenError::NewerVersion { .. } | OpenError::UnknownRecord { .. } => {
             Failure::of(Exit::Config, error).hint("use that version, or a later one")
         }
         OpenError::Read { .. } => Failure::of(Exit::Disk, error),

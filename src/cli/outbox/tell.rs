@@ -129,7 +129,10 @@ pub(in crate::cli) fn summary(outbox: &OutboxStatus) -> String {
     }
     if outbox.quarantined > 0 {
         let ranges = counted(outbox.quarantined, "damaged range");
-        _ = write!(text, "\n! outbox  {ranges}; falco outbox verify says where");
+        _ = write!(
+            text,
+            "\n! outbox  {ranges} told of in outbox/quarantine; this is said until nothing is there any more"
+        );
     }
     if let Some(why) = &outbox.why {
         _ = write!(text, "\n! outbox  {}", output::visible(why));

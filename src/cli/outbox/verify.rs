@@ -30,11 +30,21 @@ pub(super) fn run(paths: &Paths, json: bool) -> Result<(), Failure> {
     }
     if report.is_corrupt() {
         let lost = counted(report.lost(), "record");
-        let are = if report.lost() == 1 { "is" } else { "are" };
-        let text = format!("the outbox is damaged: {lost} {are} lost");
+        let text = match report.lost() {
+            0 => "the outbox is damaged".to_owned(),
+            1 => format!("the outbox is damaged: {lost} is lost"),
+            _ => format!("the outbox is damaged: {lost} are lost"),
+        };
         return Err(Failure::new(Exit::Failed, text).hint(
             "the rest is good and is used; outbox/quarantine keeps the damaged bytes from the next start on",
         ));
+    }
+    if 0 < report.quarantined {
+        let count = counted(report.quarantined, "damaged range");
+        let path = directory.join("quarantine");
+        let text = format!("{} tells of {count} of an earlier time", path.display());
+        let hint = "what is in the outbox now is good; the .json files say what was lost, the .bin files have the bytes; remove them once that is dealt with";
+        return Err(Failure::new(Exit::Failed, text).hint(hint));
     }
     Ok(())
 }
@@ -61,6 +71,12 @@ fn print(report: &Report) -> Result<(), Failure> {
         report.lost(),
         counted(report.torn_bytes, "byte")
     ))?;
+    for name in &report.skipped {
+        output::line(&format!(
+            "! {} is not read: it has no segment's name, or is no plain file",
+            output::visible(name)
+        ))?;
+    }
     for damage in report.damage.iter().take(NAMED_MAX) {
         output::line(&told(damage))?;
     }
@@ -80,6 +96,12 @@ fn told(damage: &Damage) -> String {
             format!("record {first} is lost")
         }
         (Class::Corrupt, Some((first, last))) => format!("records {first} to {last} are lost"),
+        (Class::Corrupt, None) if *len == 0 && damage.next_q.is_none() => {
+            "it is empty, and no crash leaves it so; what it held is lost".to_owned()
+        }
+        (Class::Corrupt, None) if damage.next_q.is_none() => {
+            "its headers were on disk and cannot be read; what it held is lost".to_owned()
+        }
         (Class::Corrupt, None) => "it does not follow on the one before".to_owned(),
     };
     let bytes = counted(*len, "byte");

@@ -44,12 +44,14 @@
 //!
 //! The header is lines 1 and 2 of its segment, with two numbers: without the
 //! salt nothing in a segment can be trusted, so no single damage may cost it.
-//! Its salt is at 90..106.
+//! Its salt is at 90..106. Where both are lost, any two records of the segment
+//! tell what their checksums began with, and that is as good as the salt.
 //!
 //! Pure: bytes in, bytes out.
 
 mod encode;
 mod parse;
+mod salt;
 
 #[cfg(test)]
 mod tests;
@@ -173,6 +175,15 @@ pub(super) fn newer_version(line: &[u8], salt: Option<Salt>) -> Option<u64> {
     let in_header = || line.get(moved).and_then(hex).map(Salt::new);
     checked(line, salt.or_else(in_header)?)?;
     Some(version)
+}
+
+/// Whether `line` is whole and of our version, and yet no record we know: then
+/// somebody later wrote it.
+pub(super) fn is_unknown(line: &[u8], salt: Salt) -> bool {
+    RECORD_BYTES_MIN <= line.len()
+        && line.starts_with(MAGIC)
+        && checked(line, salt).is_some()
+        && frame(line, salt).is_none_or(|frame| parse(line, &frame).is_none())
 }
 
 /// The checksum that the trailer of a record tells.

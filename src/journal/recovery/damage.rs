@@ -7,6 +7,7 @@ use sha2::{Digest as _, Sha256};
 use super::super::error::OpenError;
 use super::super::report::{Class, Damage, Report};
 use super::super::scan::Gap;
+use super::super::segment::HEADERS;
 use super::super::storage::{Storage, StoredFile};
 use super::Part;
 
@@ -28,14 +29,22 @@ pub(super) fn damage_of<S: Storage>(
         let missing = following
             .filter(|following| gap.expected < *following)
             .map(|following| (gap.expected, following - 1));
+        // A crash never tears those: they were synced before the name was given.
+        let is_of_headers = gap.expected < part.segment.first + HEADERS;
         let class = match (missing, next) {
-            (None, None) if at_end => Class::Torn,
-            (None, _) => Class::Stray,
-            (Some((first, _)), _) if at_end && report.durable_seq < first => Class::Torn,
-            (Some(_), _) => Class::Corrupt,
+            (None, None) if at_end && !is_of_headers => Class::Torn,
+            (None, Some(_)) => Class::Stray,
+            (None, None) if !at_end => Class::Stray,
+            (Some((first, _)), _) if at_end && !is_of_headers && report.durable_seq < first => {
+                Class::Torn
+            }
+            _ => Class::Corrupt,
         };
         let damage = damage(storage, part, gap, missing, class)?;
         report.damage.push(damage);
+    }
+    if part.segment.bytes == 0 && next.is_none() {
+        report.damage.push(emptied(part));
     }
     // Cut at a hole: everything from there on is torn.
     if part.read_to < part.segment.bytes {
@@ -49,10 +58,26 @@ pub(super) fn damage_of<S: Storage>(
         let damage = damage(storage, part, &gap, None, Class::Torn)?;
         report.damage.push(damage);
     }
-    if let Some(next) = next {
+    // What cannot be read at all is told of as a whole; its name proves nothing.
+    if let Some(next) = next.filter(|next| at + 2 < parts.len() || !next.is_unreadable()) {
         report.damage.extend(joint(part, next, report.durable_seq));
     }
     Ok(())
+}
+
+/// It had headers when it was given its name, and they were on disk: no crash
+/// leaves it without a byte. A copy that was cut short does, and a hand.
+fn emptied(part: &Part) -> Damage {
+    Damage {
+        seg: part.segment.name().into(),
+        off: 0,
+        len: 0,
+        expected_q: part.segment.first,
+        next_q: None,
+        missing: None,
+        sha256: "".into(),
+        class: Class::Corrupt,
+    }
 }
 
 /// The number of the record before which nothing is missing: the first of the

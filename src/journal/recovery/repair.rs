@@ -3,13 +3,14 @@
 use std::io;
 
 use super::super::quarantine;
+use super::super::report::Class;
 use super::super::storage::{Storage, StoredFile as _};
 use super::Read;
 
 /// What [`repair`] did, and could not do.
 #[derive(Debug, Default)]
 pub(in crate::journal) struct Repaired {
-    /// Ranges kept aside, now or before.
+    /// Losses that the quarantine tells of, found now or before.
     pub(in crate::journal) quarantined: u64,
     /// What the disk refused.
     pub(in crate::journal) error: Option<io::Error>,
@@ -26,9 +27,13 @@ pub(in crate::journal) fn repair<S: Storage>(
     now_ms: u64,
 ) -> Repaired {
     let mut repaired = Repaired::default();
-    let result = quarantine::keep_all(storage, &read.report.damage, now_ms)
-        .map(|kept| repaired.quarantined = kept)
-        .and_then(|()| cut(storage, read));
+    let damage = &read.report.damage;
+    let found = damage.iter().filter(|d| d.class == Class::Corrupt).count() as u64;
+    let result = quarantine::keep_all(storage, damage, now_ms).and_then(|()| cut(storage, read));
+    repaired.quarantined = match result {
+        Ok(()) => quarantine::losses(storage),
+        Err(_) => quarantine::losses(storage).max(found),
+    };
     repaired.error = result.err();
     remove_unfinished(storage);
     repaired
@@ -53,7 +58,7 @@ fn cut<S: Storage>(storage: &S, read: &mut Read) -> io::Result<()> {
 /// Removes segments that were never begun; that they stay is harmless.
 fn remove_unfinished<S: Storage>(storage: &S) {
     for file in storage.list("").unwrap_or_default() {
-        if file.name.starts_with("next-") {
+        if file.is_file && file.name.starts_with("next-") {
             _ = storage.remove(&file.name);
         }
     }

@@ -234,11 +234,13 @@ impl Storage for Disk {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
                 Err(error) => return Err(error),
             };
-            if let Ok(name) = entry.file_name().into_string()
-                && meta.is_file()
-            {
-                let bytes = meta.len();
-                listed.push(Listed { name, bytes });
+            if let Ok(name) = entry.file_name().into_string() {
+                let (bytes, is_file) = (meta.len(), meta.is_file());
+                listed.push(Listed {
+                    name,
+                    bytes,
+                    is_file,
+                });
             }
         }
         Ok(listed)

@@ -176,7 +176,12 @@ impl Storage for Lying {
         for (name, inode) in world.names.iter().rev() {
             if let Some(name) = within(name) {
                 let bytes = world.inodes[inode].seen.len() as u64;
-                listed.push(Listed { name, bytes });
+                let is_file = true;
+                listed.push(Listed {
+                    name,
+                    bytes,
+                    is_file,
+                });
             }
         }
         Ok(listed)

@@ -14,11 +14,13 @@ pub(super) use disk::Disk;
 /// The folder that keeps damaged bytes.
 pub(super) const QUARANTINE: &str = "quarantine";
 
-/// A file of the directory.
+/// What stands in the directory.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Listed {
     pub(super) name: String,
     pub(super) bytes: u64,
+    /// Whether it is a plain file: no link, no directory.
+    pub(super) is_file: bool,
 }
 
 /// The filesystem's sizes.
@@ -34,7 +36,7 @@ pub(super) trait Storage: Send + 'static {
     /// An open file.
     type File: StoredFile;
 
-    /// The plain files of `folder`, in no order; none if it does not exist.
+    /// What is in `folder`, in no order; nothing if it does not exist.
     fn list(&self, folder: &str) -> io::Result<Vec<Listed>>;
     /// Makes `folder` if there is none.
     fn make_folder(&self, folder: &str) -> io::Result<()>;

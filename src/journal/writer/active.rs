@@ -10,8 +10,7 @@ use super::super::segment::{self, Segment};
 use super::super::storage::{Storage, StoredFile, write_all};
 use super::batch::{Batch, Stamp};
 
-/// The headers of a segment.
-pub(super) const HEADERS: u64 = 2;
+pub(super) use super::super::segment::HEADERS;
 
 /// An open segment; what was written ends at `end`.
 #[derive(Debug)]

@@ -179,7 +179,7 @@ impl<S: Storage> Core<S> {
             older: scan::OLDER,
         };
         if read.report.is_corrupt() {
-            core.degraded = Some("records that were on disk are damaged; see quarantine".into());
+            core.degraded = Some(told::damaged(&read.report));
         } else if let Some(error) = &repaired.error {
             core.note_error(error);
             // That it is full it says for as long as it is.

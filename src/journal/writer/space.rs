@@ -43,13 +43,15 @@ impl Watch {
         }
     }
 
-    /// Looks at the disk if it is time to.
-    pub(super) fn look<S: Storage>(&mut self, storage: &S, config: &Config, now: Instant) {
+    /// Looks at the disk if it is time to; whether it was.
+    pub(super) fn look<S: Storage>(&mut self, storage: &S, config: &Config, now: Instant) -> bool {
         if self.looked.is_some_and(|at| now < at + LOOK_EVERY) {
-            return;
+            return false;
         }
         self.looked = Some(now);
-        let Ok(space) = storage.space() else { return };
+        let Ok(space) = storage.space() else {
+            return true;
+        };
         self.space = space;
         let low = low_water(config, space);
         let was_low = self.is_low;
@@ -74,6 +76,7 @@ impl Watch {
         if !self.has_reserve && plenty < space.free {
             self.has_reserve = reserve(storage, config.reserve_bytes).is_ok();
         }
+        true
     }
 
     /// Why nothing is opened while the disk is low.

@@ -129,7 +129,7 @@ impl Stage {
 /// What it means that the journal cannot be opened.
 fn fault(error: &OpenError) -> Fault {
     match error {
-        OpenError::NewerVersion { .. } => Fault::Newer,
+        OpenError::NewerVersion { .. } | OpenError::UnknownRecord { .. } => Fault::Newer,
         OpenError::Insecure { .. } => Fault::Insecure,
         OpenError::Read { .. } => Fault::Disk,
         OpenError::Io { source, .. } if source.raw_os_error() == Some(EIO) => Fault::Disk,

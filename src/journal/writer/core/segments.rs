@@ -3,6 +3,7 @@
 use std::io;
 use std::path::Path;
 
+use super::super::super::quarantine;
 use super::super::super::segment::{self, Segment};
 use super::super::super::storage::Storage;
 use super::super::active::{Before, BeginError, Begun, HEADERS};
@@ -12,7 +13,9 @@ use super::{Core, Mode, Now};
 impl<S: Storage> Core<S> {
     /// Sees to it that there is a segment to write to, if that can be.
     pub(super) fn prepare(&mut self, now: Now) {
-        self.watch.look(&self.storage, &self.config, now.at);
+        if self.watch.look(&self.storage, &self.config, now.at) && 0 < self.stats.quarantined {
+            self.stats.quarantined = quarantine::losses(&self.storage);
+        }
         self.look_around(now);
         match &self.mode {
             Mode::Failed { .. } => {}

@@ -1,8 +1,18 @@
 //! What is told of it.
 
+use super::super::super::report::Report;
 use super::super::super::stats::{Health, Progress, Stats};
 use super::super::super::storage::Storage;
 use super::{Core, Mode};
+
+/// What a person should know of a journal that lost something.
+pub(super) fn damaged(report: &Report) -> Box<str> {
+    let skipped = report.skipped.join(", ");
+    match &*skipped {
+        "" => "records that were on disk are damaged; see quarantine".into(),
+        skipped => format!("records that were on disk are missing, and {skipped} is not read: it has no segment's name, or is no plain file").into(),
+    }
+}
 
 impl<S: Storage> Core<S> {
     pub(in crate::journal) fn progress(&self) -> Progress {
