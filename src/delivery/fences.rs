@@ -20,8 +20,8 @@
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
+use super::effect::Producer;
 use super::gaps::Stream;
-use super::lane::Producer;
 use crate::clock::BootTime;
 use crate::protocol::id::{EffectId, LaneKey};
 

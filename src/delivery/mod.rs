@@ -54,6 +54,7 @@
 mod admission;
 mod config;
 mod dedupe;
+mod effect;
 mod failure;
 mod fences;
 mod gaps;
@@ -70,8 +71,8 @@ mod turns;
 pub(crate) use admission::{Admission, Admitted, Answer};
 pub(crate) use config::{Config, OnRejected};
 pub(crate) use dedupe::{Done, Ticket, fingerprint, known_by};
+pub(crate) use effect::{Effect, Outcome, Place, Producer, Settled};
 pub(crate) use failure::{Class, Failure, Refusal};
-pub(crate) use lane::{Effect, Outcome, Place, Producer, Settled};
 pub(crate) use lanes::{Lanes, Peer};
 pub(crate) use outbox::{Home, Kept, Known, Load, Outbox, ParkedLane, Unable, Weight, Wish};
 pub(crate) use recall::{Passed, Recall, digest, listed};

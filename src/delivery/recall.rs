@@ -23,7 +23,7 @@ use std::time::{Duration, Instant};
 
 use uuid::Uuid;
 
-use super::lane::Place;
+use super::effect::Place;
 use crate::protocol::envelope::{Operation, SideEffect};
 use crate::protocol::id::{IdempotencyKey, LaneKey};
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
-use super::lane::Effect;
+use super::effect::Effect;
 use crate::protocol::id::IdempotencyKey;
 
 /// The namespace of batch ids; never changes, or a batch sent again after an

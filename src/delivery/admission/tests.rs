@@ -6,7 +6,7 @@ use bytes::Bytes;
 use uuid::Uuid;
 
 use super::*;
-use crate::delivery::{Config, Lanes, Peer, fingerprint, known_by};
+use crate::delivery::{Config, Done, Lanes, Peer, fingerprint, known_by};
 use crate::protocol::envelope::Operation;
 use crate::protocol::id::{IdempotencyKey, LaneKey};
 

@@ -11,7 +11,8 @@
 //! that never will be; then every other turn is that of the last that came.
 
 use super::{Lanes, Peer};
-use crate::delivery::lane::{Lane, Producer, Standing, State};
+use crate::delivery::effect::Producer;
+use crate::delivery::lane::{Lane, Standing, State};
 
 impl<T> Lanes<T> {
     /// The lane that sends next, if one may.

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use proptest::prelude::*;
 
 use super::super::*;
-use crate::delivery::Producer;
+use crate::delivery::{Producer, Refusal, RequestId};
 use crate::protocol::envelope::Operation;
 use crate::protocol::id::{EffectId, IdempotencyKey};
 

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use super::*;
+use crate::delivery::config::Keeping;
 
 const ROUND_TRIP: Duration = Duration::from_millis(40);
 

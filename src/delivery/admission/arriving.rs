@@ -1,0 +1,165 @@
+//! The gates an effect meets as it arrives.
+
+use super::{Admission, Admitted, Submitter, conflict};
+use crate::clock::BootTime;
+use crate::delivery::dedupe::{Known, known_by};
+use crate::delivery::effect::{Place, Producer};
+use crate::delivery::failure::{Class, Failure};
+use crate::delivery::gaps::Stream;
+use crate::delivery::parks::Found;
+use crate::protocol::envelope::SideEffect;
+use crate::protocol::id::EffectId;
+
+impl<T> Admission<T> {
+    /// A daemon wants `effect` published. Returns it if that is to be done.
+    pub(crate) fn handle_submit(
+        &mut self,
+        effect: SideEffect,
+        producer: Producer,
+        origin: T,
+        now: BootTime,
+    ) -> Option<Admitted> {
+        let submitter = Submitter {
+            producer,
+            is_ordered: effect.is_ordered,
+        };
+        let failed_at = match self.dedupe.look_up(&effect, now) {
+            Known::Not { failed_at } => failed_at,
+            Known::Open(ticket) => {
+                self.dedupe.join(ticket, effect.id, (submitter, origin));
+                return None;
+            }
+            Known::Done => {
+                self.answer(origin, effect.id, Ok(()));
+                return None;
+            }
+            Known::Conflict => {
+                self.answer(origin, effect.id, Err(conflict()));
+                return None;
+            }
+        };
+        let (route, lane) = (effect.route.as_deref(), &effect.lane);
+        match self
+            .parks
+            .arrive(route, lane, effect.id, || known_by(&effect))
+        {
+            Found::Open => {}
+            Found::Awaited { arrival } => {
+                return Some(self.try_again(effect, submitter, origin, arrival, now));
+            }
+            Found::Parked { by } => {
+                let arrival = failed_at.unwrap_or_else(|| self.next_arrival());
+                self.turn_away(&effect, submitter, arrival, by, now);
+                self.answer(origin, effect.id, Err(Failure::parked(by)));
+                return None;
+            }
+        }
+        let stream = Stream {
+            lane: &effect.lane,
+            route: effect.route.as_deref(),
+            producer,
+        };
+        if let Some(expected) = self.gaps.arrive(&stream, &effect.operation, now) {
+            let failure = Failure::new(Class::Gap, format!("expected {expected}"));
+            self.answer(origin, effect.id, Err(failure));
+            return None;
+        }
+        let next = self.next_arrival();
+        let fenced_at = if effect.is_ordered {
+            self.fences.place(&stream, effect.id)
+        } else {
+            None
+        };
+        let arrival = failed_at.or(fenced_at).unwrap_or(next);
+        if effect.is_ordered
+            && let Some(first) = self.fences.arrive(&stream, effect.id, arrival, now)
+        {
+            let failure = Failure::new(Class::Gap, format!("resend {first}"));
+            self.answer(origin, effect.id, Err(failure));
+            return None;
+        }
+        if let Some(failure) = self.refused_before(&effect) {
+            self.gaps.fail(&stream, &effect.operation, now);
+            if effect.is_ordered {
+                self.fences.fail(&stream, effect.id, arrival, now);
+            }
+            self.answer(origin, effect.id, Err(failure));
+            return None;
+        }
+        let waiter = (submitter, origin);
+        let ticket = self.dedupe.begin(&effect, failed_at, waiter);
+        let place = Place { arrival, producer };
+        Some(Admitted {
+            effect,
+            place,
+            ticket,
+        })
+    }
+
+    fn next_arrival(&mut self) -> u64 {
+        self.arrivals += 1;
+        self.arrivals
+    }
+
+    /// The effect its lane waits for goes first, past every gate: those wait for
+    /// what waits for it.
+    fn try_again(
+        &mut self,
+        effect: SideEffect,
+        submitter: Submitter,
+        origin: T,
+        arrival: u64,
+        now: BootTime,
+    ) -> Admitted {
+        let producer = submitter.producer;
+        let stream = Stream {
+            lane: &effect.lane,
+            route: effect.route.as_deref(),
+            producer,
+        };
+        self.gaps.pass(&stream, &effect.operation, now);
+        self.fences.pass(&stream, effect.id);
+        let waiter = (submitter, origin);
+        let ticket = self.dedupe.begin(&effect, Some(arrival), waiter);
+        let (route, lane) = (effect.route.as_deref(), &effect.lane);
+        self.parks.handle_tried(route, lane, ticket);
+        let place = Place { arrival, producer };
+        Admitted {
+            effect,
+            place,
+            ticket,
+        }
+    }
+
+    /// An effect of a parked lane fails for now: once the lane is open, nothing
+    /// overtakes it.
+    fn turn_away(
+        &mut self,
+        effect: &SideEffect,
+        submitter: Submitter,
+        arrival: u64,
+        by: EffectId,
+        now: BootTime,
+    ) {
+        let stream = Stream {
+            lane: &effect.lane,
+            route: effect.route.as_deref(),
+            producer: submitter.producer,
+        };
+        self.gaps.fail(&stream, &effect.operation, now);
+        if submitter.is_ordered {
+            self.fences.hold(&stream, effect.id, arrival, now);
+        }
+        let path = (effect.route.clone(), effect.lane.clone());
+        self.refused.insert(path, Failure::parked(by));
+    }
+
+    /// Why an effect of its lane was refused, if nobody knows it yet.
+    fn refused_before(&self, effect: &SideEffect) -> Option<Failure> {
+        if self.refused.is_empty() {
+            return None;
+        }
+        let path = (effect.route.clone(), effect.lane.clone());
+        self.refused.get(&path).cloned()
+    }
+}

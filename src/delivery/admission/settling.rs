@@ -1,0 +1,132 @@
+//! What becomes of effects that were let through, and what it means for those
+//! that come behind them.
+
+use super::{Admission, Admitted, LaneChange, conflict};
+use crate::clock::BootTime;
+use crate::delivery::dedupe::{Done, Ticket};
+use crate::delivery::effect::Settled;
+use crate::delivery::failure::Failure;
+use crate::delivery::gaps::Stream;
+use crate::delivery::parks::{Parked, Path};
+use crate::protocol::id::EffectId;
+
+impl<T> Admission<T> {
+    /// What was let through has its outcome.
+    pub(crate) fn handle_settled(&mut self, settled: Settled<Ticket>, now: BootTime) {
+        let ticket = settled.origin;
+        let Err(failure) = settled.outcome else {
+            self.handle_done(ticket, now);
+            return;
+        };
+        let (lane, route) = (settled.lane, settled.route);
+        let arrival = settled.place.arrival;
+        self.parks.handle_failed(ticket);
+        if settled.parks {
+            let known_by = (self.dedupe.known(ticket).known_by, arrival);
+            let parked = Parked::new(settled.id, known_by, &failure.to_string(), now);
+            self.park((route.clone(), lane.clone()), settled.id, parked);
+        }
+        let waiters = if failure.class.is_untried() {
+            self.dedupe.turned_away(ticket, now)
+        } else {
+            self.dedupe.failed(ticket, arrival, now)
+        };
+        for (id, (submitter, origin)) in waiters.into_iter() {
+            let stream = Stream {
+                lane: &lane,
+                route: route.as_deref(),
+                producer: submitter.producer,
+            };
+            if !failure.class.is_final() {
+                self.gaps.fail(&stream, &settled.operation, now);
+                if submitter.is_ordered {
+                    self.fences.fail(&stream, id, arrival, now);
+                }
+            }
+            self.answer(origin, id, Err(failure.clone()));
+        }
+    }
+
+    /// The lane of an effect that was settled waits for it from now on.
+    fn park(&mut self, path: Path, by: EffectId, parked: Parked) {
+        let error = parked.error.clone();
+        let (route, lane) = path.clone();
+        if self.parks.park(path, parked) {
+            self.changes.push_back(LaneChange {
+                route,
+                lane,
+                parked: Some((by, error)),
+            });
+        }
+    }
+
+    /// What was let through found no room.
+    pub(crate) fn handle_refused(&mut self, admitted: Admitted, failure: Failure, now: BootTime) {
+        let Admitted {
+            effect,
+            place,
+            ticket,
+        } = admitted;
+        if !failure.class.is_final() {
+            let path = (effect.route.clone(), effect.lane.clone());
+            self.refused.insert(path, failure.clone());
+        }
+        let settled = Settled {
+            origin: ticket,
+            id: effect.id,
+            outcome: Err(failure),
+            lane: effect.lane,
+            route: effect.route,
+            place,
+            operation: effect.operation,
+            attempts: 0,
+            parks: false,
+        };
+        self.handle_settled(settled, now);
+    }
+
+    /// What was let through is published, or durable.
+    pub(crate) fn handle_done(&mut self, ticket: Ticket, now: BootTime) {
+        self.open_lane(ticket);
+        let waiters = self.dedupe.done(ticket, now);
+        self.answer_all(waiters, &Ok(()));
+    }
+
+    /// How what was let through is known if it comes again, for whoever notes it.
+    pub(crate) fn known(&self, ticket: Ticket) -> Done {
+        self.dedupe.known(ticket)
+    }
+
+    /// What was let through is kept: whoever keeps it knows it, until it is
+    /// [done](Self::handle_done_elsewhere).
+    pub(crate) fn handle_kept(&mut self, ticket: Ticket) {
+        self.open_lane(ticket);
+        let waiters = self.dedupe.forget(ticket);
+        self.answer_all(waiters, &Ok(()));
+    }
+
+    /// The lane that waits for it, if one does, goes on.
+    fn open_lane(&mut self, ticket: Ticket) {
+        if let Some((route, lane)) = self.parks.handle_done(ticket) {
+            let parked = None;
+            self.changes.push_back(LaneChange {
+                route,
+                lane,
+                parked,
+            });
+        }
+    }
+
+    /// What was let through has the id of something else that is kept.
+    pub(crate) fn handle_conflict(&mut self, ticket: Ticket) {
+        self.parks.handle_failed(ticket);
+        let waiters = self.dedupe.forget(ticket);
+        self.answer_all(waiters, &Err(conflict()));
+    }
+
+    /// What was kept, or was let through in an earlier life, was done at `at`; to
+    /// be told oldest first.
+    pub(crate) fn handle_done_elsewhere(&mut self, done: &Done, at: BootTime) {
+        self.dedupe.restore(done, at);
+    }
+}

@@ -1,0 +1,172 @@
+//! How the effects of a lane come to their ends: accepted, refused, given up.
+
+use std::collections::VecDeque;
+
+use super::{Lane, State};
+use crate::counted::counted;
+use crate::delivery::effect::{Entry, Settled};
+use crate::delivery::failure::{Class, Failure};
+use crate::protocol::envelope::Operation;
+use crate::protocol::id::EffectId;
+
+impl<T> Lane<T> {
+    /// The front has been accepted.
+    pub(in crate::delivery) fn accept(&mut self) -> impl Iterator<Item = Settled<T>> + '_ {
+        self.take_front().map(|entry| entry.settle(Ok(())))
+    }
+
+    /// What the daemon is told when the transport refuses the front for good.
+    pub(in crate::delivery) fn rejection(&self, class: Class, error: &str) -> Failure {
+        let operation = self.queue.front().map(|entry| &entry.effect.operation);
+        let what = match operation {
+            Some(Operation::ObjectSet { .. }) => "object set",
+            Some(Operation::Publish { .. }) | None => "publish",
+        };
+        Failure::new(class, format!("{what} rejected: {error}"))
+    }
+
+    /// The front has been refused for good. If it is several effects, none of
+    /// them is settled: they go out again, each alone, to find the culprit.
+    pub(in crate::delivery) fn reject(&mut self, failure: Failure) -> Option<Settled<T>> {
+        if self.front > 1 {
+            self.alone = self.front;
+            self.state = State::Ready;
+            self.is_suspect = false;
+            self.thaw();
+            return None;
+        }
+        let attempts = self.attempts + 1;
+        let entry = self.take_front().next()?;
+        Some(entry.settle_after(attempts, Err(failure)))
+    }
+
+    /// Sending the front has failed; returns how many attempts it has had by
+    /// now, this one included if it `counts`.
+    pub(in crate::delivery) fn fail(&mut self, failure: Failure, counts: bool) -> u32 {
+        self.state = State::Ready;
+        if failure.class == Class::Ambiguous {
+            self.doubt();
+        }
+        self.last_failure = Some(failure);
+        self.failures = self.failures.saturating_add(1);
+        self.attempts += u32::from(counts);
+        self.attempts
+    }
+
+    /// The front fails as `failure` says, all behind it because of that.
+    pub(in crate::delivery) fn flush(
+        &mut self,
+        failure: Failure,
+    ) -> impl Iterator<Item = Settled<T>> + '_ {
+        let behind = Failure::new(
+            Class::Throttled,
+            "publish failed after retries: not sent, because an earlier effect of its lane failed",
+        );
+        self.settle_both(self.front.max(1), failure, behind)
+    }
+
+    /// Gives up the front and nothing else. Several effects go out again, each
+    /// alone and with attempts of its own: one of them may be to blame.
+    pub(in crate::delivery) fn give_up_front(&mut self) -> Option<Settled<T>> {
+        let attempts = self.attempts;
+        let reason = self.reason("it was never sent");
+        let text = format!(
+            "publish failed after {}: {}",
+            counted(attempts, "attempt"),
+            reason.text
+        );
+        let failure = Failure::new(reason.class, text).with_code(reason.code);
+        let settled = self.reject(failure)?;
+        Some(Settled {
+            attempts,
+            ..settled
+        })
+    }
+
+    /// The front is gone as `settled`, for good; everything behind it waits for
+    /// what becomes of it, and not here.
+    pub(in crate::delivery) fn park(
+        &mut self,
+        settled: Settled<T>,
+    ) -> impl Iterator<Item = Settled<T>> + '_ {
+        let behind = self.settle_all(Failure::parked(settled.id));
+        let front = Settled {
+            parks: true,
+            ..settled
+        };
+        std::iter::once(front).chain(behind)
+    }
+
+    /// Takes out an effect that is not on its way right now, and all behind it;
+    /// those it was to leave with may leave in another company.
+    pub(in crate::delivery) fn withdraw_from(&mut self, id: EffectId) -> VecDeque<Entry<T>> {
+        let mut places = self.queue.iter();
+        let at = places.position(|entry| entry.effect.id == id);
+        let Some(at) = at.filter(|at| self.in_flight() <= *at) else {
+            return VecDeque::new();
+        };
+        if at < self.front {
+            self.thaw();
+        }
+        self.alone = self.alone.min(at);
+        let taken = self.queue.split_off(at);
+        self.bytes -= taken.iter().map(Entry::bytes).sum::<usize>();
+        taken
+    }
+
+    /// Gives up: the front fails for the reason it failed last, or for `unsent`
+    /// if it was never sent; all behind it because of that.
+    pub(in crate::delivery) fn give_up(
+        &mut self,
+        unsent: &str,
+    ) -> impl Iterator<Item = Settled<T>> + '_ {
+        let reason = self.reason(unsent);
+        let text = format!("publish failed after retries: {}", reason.text);
+        self.flush(Failure::new(reason.class, text).with_code(reason.code))
+    }
+
+    /// Why the front is not published yet, as far as one knows.
+    fn reason(&mut self, unsent: &str) -> Failure {
+        let known = self.last_failure.take();
+        if let State::InFlight { .. } = self.state {
+            self.doubt();
+            return Failure::new(Class::Ambiguous, "no answer from the transport in time");
+        }
+        known.unwrap_or_else(|| Failure::new(Class::Throttled, unsent))
+    }
+
+    /// Fails what is not on its way, because Falco stops.
+    pub(in crate::delivery) fn refuse_waiting(
+        &mut self,
+    ) -> impl Iterator<Item = Settled<T>> + use<T> {
+        let waiting = self.queue.split_off(self.in_flight());
+        self.bytes -= waiting.iter().map(Entry::bytes).sum::<usize>();
+        let failure = Failure::new(Class::ShuttingDown, "Falco is stopping");
+        let waiting = waiting.into_iter();
+        waiting.map(move |entry| entry.settle(Err(failure.clone())))
+    }
+
+    /// Fails everything.
+    pub(in crate::delivery) fn settle_all(
+        &mut self,
+        failure: Failure,
+    ) -> impl Iterator<Item = Settled<T>> + '_ {
+        self.settle_both(0, failure.clone(), failure)
+    }
+
+    /// Fails everything: the first `front` as `first` says, the others as
+    /// `behind` does.
+    fn settle_both(
+        &mut self,
+        front: usize,
+        first: Failure,
+        behind: Failure,
+    ) -> impl Iterator<Item = Settled<T>> + '_ {
+        self.bytes = 0;
+        self.thaw();
+        self.queue.drain(..).enumerate().map(move |(at, entry)| {
+            let failure = if at < front { &first } else { &behind };
+            entry.settle(Err(failure.clone()))
+        })
+    }
+}

@@ -1,0 +1,152 @@
+//! What of a lane is on its way, or was, and stays together until it is answered.
+
+use std::time::Instant;
+
+use super::{Lane, State};
+use crate::delivery::config::Config;
+use crate::delivery::effect::{Effect, Entry};
+use crate::protocol::envelope::Operation;
+
+impl<T> Lane<T> {
+    /// Whether its request went out so recently that it may have cost the
+    /// connection.
+    pub(in crate::delivery) fn is_fresh(&self, now: Instant, config: &Config) -> bool {
+        matches!(self.state, State::InFlight { since, .. } if now < since + config.suspicion)
+    }
+
+    /// Puts the front on its way; what it consists of is decided the first
+    /// time. Returns whether it was on its way before.
+    pub(in crate::delivery) fn send(
+        &mut self,
+        batches: bool,
+        (since, answer_by): (Instant, Instant),
+        config: &Config,
+    ) -> bool {
+        let again = self.front > 0;
+        if !again {
+            self.front = match (batches, self.alone) {
+                (true, 0) => self.batch_len(config),
+                _ => 1,
+            };
+            self.failures = 0;
+            self.attempts = 0;
+            self.last_failure = None;
+        }
+        self.sent += 1;
+        self.sent_up_to = self
+            .sent_up_to
+            .max(self.queue[self.front - 1].place.arrival);
+        self.state = State::InFlight {
+            since,
+            answer_by,
+            is_slow: false,
+        };
+        again
+    }
+
+    /// Whether its request counts against what the transport gets at once.
+    pub(in crate::delivery) fn is_recent(&self) -> bool {
+        matches!(self.state, State::InFlight { is_slow: false, .. })
+    }
+
+    /// Its request takes no room from others any more.
+    pub(in crate::delivery) fn slow_down(&mut self) {
+        if let State::InFlight { is_slow, .. } = &mut self.state {
+            *is_slow = true;
+        }
+    }
+
+    /// When its request went out.
+    pub(in crate::delivery) fn sent_at(&self) -> Option<Instant> {
+        match self.state {
+            State::InFlight { since, .. } => Some(since),
+            State::Ready | State::BackingOff { .. } => None,
+        }
+    }
+
+    /// What the front weighs.
+    pub(in crate::delivery) fn front_bytes(&self) -> usize {
+        let front = self.queue.range(..self.front);
+        front.map(Entry::message_bytes).sum()
+    }
+
+    /// Whether the front is one effect that may have been published.
+    pub(in crate::delivery) fn is_doubtful(&self) -> bool {
+        self.front <= 1 && self.queue.front().is_some_and(|entry| entry.is_doubtful)
+    }
+
+    /// How many of the front may have been published.
+    pub(in crate::delivery) fn doubtful(&self) -> usize {
+        let front = self.queue.range(..self.front);
+        front.filter(|entry| entry.is_doubtful).count()
+    }
+
+    /// Nobody can say whether the front was published.
+    pub(super) fn doubt(&mut self) {
+        for entry in self.queue.range_mut(..self.front) {
+            entry.is_doubtful = true;
+        }
+    }
+
+    /// The effects that are, or were, on their way together.
+    pub(in crate::delivery) fn front(&self) -> Vec<&Effect> {
+        let front = self.queue.range(..self.front);
+        front.map(|entry| &entry.effect).collect()
+    }
+
+    /// How many effects from the head on may go out together: publishes to one
+    /// channel, within the limits of a batch.
+    fn batch_len(&self, config: &Config) -> usize {
+        let batch = self.queue.front().and_then(|entry| entry.batch);
+        if batch.is_some() {
+            let channel = self
+                .queue
+                .front()
+                .map(|entry| entry.effect.operation.channel());
+            let same = self.queue.iter().take_while(|entry| {
+                let operation = &entry.effect.operation;
+                entry.batch == batch
+                    && operation.is_publish()
+                    && Some(operation.channel()) == channel
+            });
+            return same.count().max(1);
+        }
+        let mut bytes = 0;
+        let mut channel = None;
+        let fits = self.queue.iter().take(config.batch_messages_max);
+        let fits = fits.take_while(|entry| {
+            let Operation::Publish { channel: to, .. } = &entry.effect.operation else {
+                return false;
+            };
+            if entry.batch.is_some() {
+                return false;
+            }
+            bytes += entry.message_bytes();
+            bytes <= config.batch_bytes_max && *channel.get_or_insert(to) == to
+        });
+        fits.count().max(1)
+    }
+
+    /// Whether the front is a batch that was sent.
+    pub(in crate::delivery) fn is_batch(&self) -> bool {
+        self.front > 1
+    }
+
+    /// Lets the front be decided anew: what was one request may become several.
+    pub(in crate::delivery) fn thaw(&mut self) {
+        self.front = 0;
+        self.generation = 0;
+        self.sent = 0;
+    }
+
+    pub(super) fn take_front(&mut self) -> impl Iterator<Item = Entry<T>> + '_ {
+        let front = self.front;
+        self.alone = self.alone.saturating_sub(front);
+        self.thaw();
+        self.state = State::Ready;
+        self.is_suspect = false;
+        let taken = self.queue.range(..front).map(Entry::bytes).sum::<usize>();
+        self.bytes -= taken;
+        self.queue.drain(..front)
+    }
+}
