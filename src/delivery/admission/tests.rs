@@ -328,3 +328,54 @@ fn what_is_turned_away_keeps_the_place_of_its_earlier_failure() {
     let [first, second] = again.map(|admitted| admitted.place.arrival);
     assert!(first < second, "{first} {second}");
 }
+
+/// An effect of a lane that no gate knows.
+fn plain(lane: &str, n: u8) -> SideEffect {
+    SideEffect {
+        lane: LaneKey::new(lane),
+        operation: Operation::ObjectSet {
+            channel: "c".into(),
+            key: "k".into(),
+            value: Bytes::from_static(b"1"),
+        },
+        ..message(n, n.into())
+    }
+}
+
+#[test]
+fn nothing_overtakes_what_found_no_room_before_its_daemon_was_told() {
+    let mut story = Story::new();
+    let now = story.boot_time;
+    let first = story.admission.handle_submit(plain("s", 1), A, 'a', now);
+    let failure = Failure::new(Class::Unrecorded, "the disk is full");
+    let first = first.expect("let through");
+    story.admission.handle_refused(first, failure, now);
+    story.submit(plain("s", 2), A, 'a');
+    story.submit(plain("s", 3), B, 'b');
+    story.submit(plain("other", 4), A, 'a');
+    assert_eq!(story.publish().len(), 0, "object sets have no number");
+    let full = "unrecorded: the disk is full";
+    story.expect(&[
+        ('a', 1, full),
+        ('a', 2, full),
+        ('b', 3, full),
+        ('a', 4, "ok"),
+    ]);
+
+    story.submit(plain("s", 5), A, 'a');
+    story.publish();
+    story.expect(&[('a', 5, "ok")]);
+}
+
+#[test]
+fn what_is_refused_for_good_holds_nothing_up() {
+    let mut story = Story::new();
+    let now = story.boot_time;
+    let first = story.admission.handle_submit(plain("s", 1), A, 'a', now);
+    let failure = Failure::new(Class::Rejected, "no");
+    let first = first.expect("let through");
+    story.admission.handle_refused(first, failure, now);
+    story.submit(plain("s", 2), A, 'a');
+    story.publish();
+    story.expect(&[('a', 1, "rejected: no"), ('a', 2, "ok")]);
+}

@@ -228,3 +228,17 @@ fn a_lane_is_told_to_be_parked_and_to_be_open_once_each() {
     assert_eq!((told.lane, told.parked), (LaneKey::new("s"), None));
     assert_eq!(story.admission.poll_change(), None);
 }
+
+#[test]
+fn nothing_overtakes_what_was_turned_away_when_the_lane_opens_before_that_was_told() {
+    let mut story = Story::parked();
+    story.submit(plain("s", 7), A, 'a');
+    assert!(story.resume());
+    story.submit(plain("s", 8), A, 'a');
+    story.publish();
+    let waits = "parked: waits for 01";
+    story.expect(&[('a', 7, waits), ('a', 8, waits)]);
+    story.submit(plain("s", 8), A, 'a');
+    story.publish();
+    story.expect(&[('a', 8, "ok")]);
+}
