@@ -51,6 +51,10 @@ pub(crate) struct Config {
     pub retry: Backoff,
     /// After so long without an answer a request takes no room from others.
     pub slow_after: Duration,
+    /// After so much longer its lane stands still, and nobody waits for it.
+    pub still_after: Duration,
+    /// After so long without a transport all of its lanes do.
+    pub quiet_after: Duration,
     /// How soon after a request went out a lost connection may be its doing.
     pub suspicion: Duration,
     /// With less time than that left, an effect is not sent any more.
@@ -88,6 +92,8 @@ impl Config {
                 cap: retry_delay,
             },
             slow_after: Duration::from_millis(250),
+            still_after: Duration::from_millis(750),
+            quiet_after: Duration::from_secs(1),
             suspicion: Duration::from_secs(1),
             patience_min: Duration::from_millis(250),
             // 16.5 s for attempts of 5 s: all of them, the pauses between

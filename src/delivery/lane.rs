@@ -23,11 +23,21 @@ pub(super) enum State {
     InFlight {
         since: Instant,
         answer_by: Instant,
-        /// It has been out for so long that it takes no room from others.
-        is_slow: bool,
+        wait: Wait,
     },
     /// A request failed and will be repeated.
     BackingOff { retry_at: Instant },
+}
+
+/// How long the answer to a request has been waited for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Wait {
+    /// Not long.
+    Recent,
+    /// So long that it takes no room from others; when that was found out.
+    Slow { seen: Instant },
+    /// So long that its lane stands still.
+    Still,
 }
 
 /// Where a lane that may send waits.
@@ -132,17 +142,23 @@ impl<T> Lane<T> {
         let deadline = self.oldest()? + config.effect_deadline;
         Some(match self.state {
             State::Ready => deadline,
-            State::InFlight {
-                since,
-                is_slow: false,
-                ..
-            } => deadline.min(since + config.slow_after),
-            State::InFlight { since, .. } if self.is_suspect => {
-                deadline.min(since + config.suspicion)
-            }
-            State::InFlight { answer_by, .. } => deadline.min(answer_by),
+            State::InFlight { .. } => deadline.min(self.answer_due(config)?),
             State::BackingOff { retry_at } => deadline.min(retry_at),
         })
+    }
+
+    /// No more is let in before it is empty.
+    pub(super) fn fill(&mut self) {
+        self.full = true;
+    }
+
+    /// Whether nobody should wait for it.
+    pub(super) fn stands_still(&self) -> bool {
+        let wait = match self.state {
+            State::InFlight { wait, .. } => wait,
+            State::Ready | State::BackingOff { .. } => Wait::Recent,
+        };
+        !self.is_empty() && (wait == Wait::Still || self.health.is_alone())
     }
 
     /// Queues an effect, or settles it if the lane is full.

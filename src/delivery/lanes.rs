@@ -6,6 +6,7 @@ mod line;
 mod outage;
 mod sending;
 mod signs;
+mod still;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::time::{Duration, Instant};
@@ -19,6 +20,7 @@ use super::pace::Pace;
 use super::turns::Turns;
 use crate::protocol::envelope::SideEffect;
 use crate::protocol::id::{EffectId, LaneKey};
+use still::Quiet;
 
 /// What a connected transport can take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -91,6 +93,9 @@ pub(crate) struct Lanes<T> {
     /// What of that is over, and they have not been told.
     over: Shared,
     next_jitter: u32,
+    quiet: Quiet,
+    /// Lanes that stand still, or go on, and nobody knows it yet.
+    moved: VecDeque<(LaneKey, bool)>,
 }
 
 impl<T> Lanes<T> {
@@ -127,6 +132,8 @@ impl<T> Lanes<T> {
             shared: Shared::Nothing,
             over: Shared::Nothing,
             next_jitter: 0,
+            quiet: Quiet::No,
+            moved: VecDeque::new(),
         }
     }
 
@@ -220,6 +227,7 @@ impl<T> Lanes<T> {
         batch: Option<BatchNumber>,
         now: Instant,
     ) {
+        self.begin_use(now);
         let slot = self.slot_for(&effect.lane);
         let entry = Entry::new(effect, place, origin, batch, now);
         self.update(slot, |lanes, lane| {
@@ -230,6 +238,7 @@ impl<T> Lanes<T> {
     /// The time [`poll_timeout`](Self::poll_timeout) asked for has come.
     pub(crate) fn handle_timeout(&mut self, now: Instant) {
         self.pace.handle_timeout(now);
+        self.quiet_timeout(now);
         while let Some(&(_, slot)) = self.timers.first().filter(|(due, _)| *due <= now) {
             self.update(slot, |lanes, lane| lanes.lane_timeout(lane, now));
         }
@@ -270,7 +279,9 @@ impl<T> Lanes<T> {
     /// When [`handle_timeout`](Self::handle_timeout) wants to be called.
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
         let lanes = self.timers.first().map(|&(due, _)| due);
-        lanes.into_iter().chain(self.pace.poll_timeout()).min()
+        let pace = self.pace.poll_timeout();
+        let all = lanes.into_iter().chain(pace).chain(self.quiet_due());
+        all.min()
     }
 }
 

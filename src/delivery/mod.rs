@@ -20,6 +20,8 @@
 //! waits for them: they have no deadline, only what Ably refuses counts as an
 //! attempt, and one that fails for good costs nothing behind it.
 //!
+//! [`Owed`] says what of it stands still, so that no connection waits for that.
+//!
 //! Fair and careful: connections take turns, and their lanes; the transport
 //! gets no more at once than it has shown to take; what may have cost us a
 //! connection is tried again a little at a time, and delays nobody else; hundreds
@@ -62,6 +64,7 @@ mod health;
 mod lane;
 mod lanes;
 mod outbox;
+mod owed;
 mod pace;
 mod parks;
 mod recall;
@@ -75,6 +78,7 @@ pub(crate) use effect::{Effect, Outcome, Place, Producer, Settled};
 pub(crate) use failure::{Class, Failure, Refusal};
 pub(crate) use lanes::{Lanes, Peer};
 pub(crate) use outbox::{Home, Kept, Known, Load, Outbox, ParkedLane, Unable, Weight, Wish};
+pub(crate) use owed::{Amount, Debt, Owed};
 pub(crate) use recall::{Passed, Recall, digest, listed};
 pub(crate) use request::{Request, RequestId};
 

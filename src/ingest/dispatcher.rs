@@ -35,7 +35,7 @@ use super::alarm::Alarm;
 use super::memo::{Left, Memo};
 use super::{Config, Query, Verdict};
 use crate::clock::BootTime;
-use crate::delivery::Admission;
+use crate::delivery::{Admission, Amount, Owed};
 use crate::journal::Note;
 use crate::net::ipc;
 use crate::shutdown::Shutdown;
@@ -45,7 +45,7 @@ use outboxes::Outboxes;
 use parking::Parking;
 use stopping::Stop;
 use submission::Origin;
-pub(super) use submission::{Ack, Piece, Refused, Submission};
+pub(super) use submission::{Ack, Piece, Refused, Submission, WayBack};
 use sums::Sums;
 use ways::{WayId, Ways};
 
@@ -63,6 +63,7 @@ pub(super) struct Dispatcher {
     /// Whether what an earlier run has left is known.
     has_read: watch::Sender<bool>,
     outboxes: Outboxes,
+    owed: Owed,
     submissions: mpsc::Receiver<Submission>,
     queries: mpsc::Receiver<Query>,
     stop: Stop,
@@ -79,6 +80,16 @@ enum Event {
     Kept(keeper::Event),
     Asked(Query),
     Due,
+}
+
+/// Nothing is owed; the routes share what may be held over all lanes.
+fn owed(config: &Config) -> Owed {
+    let routes = config.routes.len() + 1;
+    let max = Amount {
+        effects: config.delivery.effects_max / routes,
+        bytes: config.delivery.bytes_max / routes,
+    };
+    Owed::new(routes, max)
 }
 
 /// The memo of this boot, and what it holds from earlier lives.
@@ -120,6 +131,7 @@ impl Dispatcher {
             verdict: watch::Sender::new(None),
             has_read: watch::Sender::new(config.outbox.is_none()),
             outboxes: Outboxes::default(),
+            owed: owed(config),
             submissions,
             queries,
             stop: Stop::No,

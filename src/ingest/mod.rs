@@ -19,11 +19,18 @@
 //! | bound | when it is reached |
 //! |---|---|
 //! | 4 MiB a frame | FAILED `too_large`, its bytes are dropped; over 16 MiB: the connection ends |
-//! | 4096 effects or 8 MiB unanswered on a connection | that socket is not read |
+//! | 4096 effects or 8 MiB unanswered on a connection, without what stands still | that socket is not read |
+//! | 32 768 effects or 128 MiB unanswered on it in all | the same |
+//! | 16 384 effects or 64 MiB of it that stand still, or half of what their route may hold | those of lanes in trouble: FAILED `lane_full` |
 //! | 1 MiB of acks not taken by the daemon | that socket is not read; after 30 s without progress it is closed |
 //! | 64 MiB of frames over 128 KiB that are not finished | such a frame waits; one that stands still for 30 s ends its connection |
 //! | 4096 effects or 16 MiB in a lane | FAILED `lane_full` |
 //! | 65 536 effects or 256 MiB in all | no socket is read; with several routes each has its share, and one that is full answers FAILED `lane_full` |
+//!
+//! All sessions of a daemon share its connection. A lane that is not answered for
+//! a second, or met trouble of its own last, stands still, and so does every lane
+//! of a route whose transport is away or silent where there are others: for those
+//! nobody waits. A lane that is well makes its connection wait, and is not refused.
 //!
 //! An effect may name a route: one of several transports. Each has lanes and a
 //! connection of its own, so the outage of one delays no other.

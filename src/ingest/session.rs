@@ -9,14 +9,15 @@
 //!            bytes ◀──encode── acks ◀───────────────────────────┘
 //! ```
 //!
-//! Stops reading while it owes too much: effects unanswered, effects not taken
-//! by the dispatcher, acks not taken by the daemon. When the daemon has sent
+//! Stops reading while it owes too much: effects unanswered, but for those that
+//! stand still, effects not taken by the dispatcher, acks not taken by the daemon. When the daemon has sent
 //! its last byte, or sends what cannot be framed, the session reads no more,
 //! answers what it has, and ends.
 //!
 //! Acks are written as soon as they are there: what was decided together goes
 //! out together, and nothing waits for company.
 
+mod debts;
 mod intake;
 mod outgo;
 
@@ -25,13 +26,13 @@ use std::io;
 use futures_util::FutureExt;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, Interest};
 use tokio::net::UnixStream;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 use tracing::{debug, warn};
 
 use super::alarm::Alarm;
-use super::dispatcher::{Ack, Refused, Submission};
-use crate::delivery::{Class, Failure, Producer};
+use super::dispatcher::{Ack, Refused, Submission, WayBack};
+use crate::delivery::{Amount, Class, Failure, Producer};
 use crate::failpoint::{self, Point};
 use crate::protocol::envelope::{self, RouteError, Routing, SideEffect};
 use crate::protocol::frame::{Decoded, FLAG_ORDERED};
@@ -39,6 +40,7 @@ use crate::protocol::id::EffectId;
 use crate::report::Report;
 use crate::shutdown::Shutdown;
 
+use debts::{Debts, OWED_MAX};
 pub(super) use intake::LargeFrames;
 use intake::{Intake, Share};
 use outgo::Outgo;
@@ -55,13 +57,12 @@ impl SessionId {
     pub(super) fn producer(self) -> Producer {
         Producer(self.0)
     }
+
+    /// The connection the lanes know as `producer`.
+    pub(super) fn of(producer: Producer) -> Self {
+        Self(producer.0)
+    }
 }
-
-/// Effects a connection may have unanswered.
-const UNANSWERED_EFFECTS_MAX: usize = 4096;
-
-/// Bytes of effects a connection may have unanswered.
-const UNANSWERED_BYTES_MAX: usize = 8 * 1024 * 1024;
 
 /// Why a session ended before its time.
 #[derive(Debug, thiserror::Error)]
@@ -91,15 +92,17 @@ pub(super) struct Shared {
 pub(super) async fn run(id: SessionId, stream: UnixStream, shared: Shared) {
     // Each message holds at least one ack and the session owes no more acks
     // than this, so that the dispatcher never finds the channel full.
-    let (acks, decided) = mpsc::channel(UNANSWERED_EFFECTS_MAX);
-    let opened = shared.submit.send(Submission::Open(id, acks)).await;
+    let (acks, decided) = mpsc::channel(OWED_MAX.effects);
+    let (still, of_those) = watch::channel(Amount::default());
+    let back = WayBack { acks, still };
+    let opened = shared.submit.send(Submission::Open(id, back)).await;
     if opened.is_err() {
         return;
     }
     let submit = shared.submit.clone();
-    let mut session = Session::new(id, shared, decided);
+    let mut session = Session::new(id, shared, decided, of_those);
     if let Err(error) = session.serve(stream).await {
-        let unanswered = session.unanswered.effects;
+        let unanswered = session.debts.len();
         debug!(session = id.0, unanswered, error = %Report(&error), "Session ended early.");
     }
     if let Some(refused) = session.refused.take() {
@@ -117,18 +120,12 @@ struct Session {
     routed: Vec<SideEffect>,
     /// Not yet reported to the dispatcher.
     refused: Option<Refused>,
-    unanswered: Unanswered,
+    debts: Debts,
     decided: mpsc::Receiver<Vec<Ack>>,
     /// The dispatcher is gone; nothing more will be decided.
     is_orphan: bool,
     outgo: Outgo,
     alarm: Alarm,
-}
-
-#[derive(Debug, Default)]
-struct Unanswered {
-    effects: usize,
-    bytes: usize,
 }
 
 /// What a session waits for.
@@ -140,6 +137,8 @@ enum Event {
     Wrote(io::Result<usize>),
     Decided(Option<Vec<Ack>>),
     Submitted,
+    /// Other effects stand still than before.
+    Moved,
     /// The dispatcher takes no more effects; it may still answer some.
     Closed,
     /// There is memory for the large frame that has begun.
@@ -148,14 +147,19 @@ enum Event {
 }
 
 impl Session {
-    fn new(id: SessionId, shared: Shared, decided: mpsc::Receiver<Vec<Ack>>) -> Self {
+    fn new(
+        id: SessionId,
+        shared: Shared,
+        decided: mpsc::Receiver<Vec<Ack>>,
+        still: watch::Receiver<Amount>,
+    ) -> Self {
         Self {
             id,
             shared,
             intake: Intake::new(),
             routed: Vec::new(),
             refused: None,
-            unanswered: Unanswered::default(),
+            debts: Debts::new(still),
             decided,
             is_orphan: false,
             outgo: Outgo::new(),
@@ -184,6 +188,7 @@ impl Session {
             ..
         } = &self.shared;
         let may_read = self.may_read();
+        let is_waiting = !self.debts.are_few();
         let due = self.due();
         let has_acks = !self.outgo.is_empty();
         let lacks = self.intake.lacks_memory().filter(|_| may_read);
@@ -193,6 +198,7 @@ impl Session {
             () = shutdown.begun(), if !self.intake.is_stopped() => Event::Shutdown,
             wrote = writer.write_buf(&mut self.outgo.acks), if has_acks => Event::Wrote(wrote),
             decided = self.decided.recv(), if !self.is_orphan => Event::Decided(decided),
+            () = self.debts.moved(), if is_waiting => Event::Moved,
             permit = submit.reserve(), if !self.routed.is_empty() => {
                 let Ok(permit) = permit else { return Event::Closed };
                 permit.send(Submission::Effects(self.id, std::mem::take(&mut self.routed)));
@@ -224,7 +230,7 @@ impl Session {
             }
             Event::Decided(Some(acks)) => self.have_decided(&acks),
             Event::Decided(None) => self.dispatcher_gone(),
-            Event::Submitted => {}
+            Event::Submitted | Event::Moved => {}
             Event::Closed => self.refuse_routed(),
             Event::Granted(share) => self.intake.grant(share),
             Event::Due => return self.check_patience(),
@@ -233,15 +239,12 @@ impl Session {
     }
 
     fn is_done(&self) -> bool {
-        !self.intake.is_open() && self.unanswered.effects == 0 && self.outgo.is_empty()
+        !self.intake.is_open() && self.debts.is_empty() && self.outgo.is_empty()
     }
 
     /// Whether the daemon is owed little enough to take more from it.
     fn may_decode(&self) -> bool {
-        !self.intake.is_stopped()
-            && self.unanswered.effects < UNANSWERED_EFFECTS_MAX
-            && self.unanswered.bytes < UNANSWERED_BYTES_MAX
-            && !self.outgo.is_full()
+        !self.intake.is_stopped() && self.debts.are_few() && !self.outgo.is_full()
     }
 
     fn may_read(&self) -> bool {
@@ -286,8 +289,7 @@ impl Session {
                 match envelope::route(id, &body, &self.shared.routing) {
                     Ok(mut effect) => {
                         effect.is_ordered = code & FLAG_ORDERED != 0;
-                        self.unanswered.effects += 1;
-                        self.unanswered.bytes += effect.bytes;
+                        self.debts.add(effect.bytes);
                         self.routed.push(effect);
                     }
                     Err(error) => self.refuse(id, refusal(&error)),
@@ -321,8 +323,7 @@ impl Session {
 
     fn have_decided(&mut self, acks: &[Ack]) {
         for ack in acks {
-            self.unanswered.effects -= 1;
-            self.unanswered.bytes -= ack.bytes;
+            self.debts.settle(ack.bytes);
             self.outgo.ack(ack.id, &ack.outcome);
         }
     }
@@ -349,8 +350,7 @@ impl Session {
     fn refuse_routed(&mut self) {
         let failure = Failure::new(Class::ShuttingDown, "Falco is stopping");
         for effect in std::mem::take(&mut self.routed) {
-            self.unanswered.effects -= 1;
-            self.unanswered.bytes -= effect.bytes;
+            self.debts.settle(effect.bytes);
             self.outgo.ack(effect.id, &Err(failure.clone()));
         }
     }
@@ -361,7 +361,7 @@ impl Session {
         self.is_orphan = true;
         self.intake.stop();
         self.refuse_routed();
-        self.unanswered = Unanswered::default();
+        self.debts.write_off();
         self.outgo.hurry();
     }
 }

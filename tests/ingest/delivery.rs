@@ -56,6 +56,50 @@ fn lanes_do_not_wait_for_each_other() {
 }
 
 #[test]
+fn a_lane_that_stands_still_keeps_no_other_of_its_connection_waiting() {
+    let falco = Falco::start();
+    let mut daemon = falco.daemon();
+    let mut peer = falco.transport().accept_ours();
+    daemon.send(0, &publish("still", 0));
+    assert_eq!(peer.read().payload(), "0");
+    for n in 1..5000 {
+        daemon.send(n, &publish("still", n));
+    }
+    let sent = Instant::now();
+    daemon.send(5000, &publish("other", 5000));
+    let other = peer.read();
+    assert_eq!(other.payload(), "5000");
+    peer.accept(&other);
+    // A lane holds 4096.
+    for n in 4096..5000 {
+        daemon.expect_failed(n, "lane_full", "4096 effects wait");
+    }
+    daemon.expect_success(5000);
+    // Its first attempt is not over yet.
+    assert!(sent.elapsed() < Duration::from_secs(4));
+}
+
+#[test]
+fn what_waits_for_an_effect_that_stands_still_keeps_nobody_waiting_either() {
+    let falco = Falco::start();
+    let mut daemon = falco.daemon();
+    let mut peer = falco.transport().accept_ours();
+    for _ in 0..5000 {
+        daemon.send(1, &publish("still", 1));
+    }
+    let first = peer.read();
+    daemon.send(2, &publish("other", 2));
+    let other = peer.read();
+    assert_eq!(other.payload(), "2");
+    peer.accept(&other);
+    daemon.expect_success(2);
+    peer.accept(&first);
+    for _ in 0..5000 {
+        daemon.expect_success(1);
+    }
+}
+
+#[test]
 fn an_old_transport_gets_single_publishes_after_its_silence() {
     let falco = Falco::start();
     let mut daemon = falco.daemon();

@@ -2,7 +2,7 @@
 
 use crate::chain::{Chain, OUTBOX};
 use crate::daemon::effect;
-use crate::transport::numbers;
+use crate::transport::{numbers, payloads};
 
 const DIRECT: &str = "[falco]\npublish_timeout = \"1s\"\n";
 
@@ -28,6 +28,31 @@ fn the_outage_of_one_route_delays_no_other() {
         }
         assert_eq!(other.accept_messages(50), numbers(50));
     }
+}
+
+#[test]
+fn a_route_that_is_down_takes_no_more_than_its_share_and_delays_no_other() {
+    let chain = Chain::up("");
+    let mut daemon = chain.daemon();
+    let mut other = chain.transport("other").accept();
+    // Of the three routes each has a third of 65 536 effects, and half of that
+    // may stand still.
+    let (share, count) = (65_536 / 3 / 2, 12_000);
+    for n in 0..count {
+        let lane = (n % 50).to_string();
+        daemon.send(n, &effect("test", &lane, n));
+    }
+    daemon.send(count, &effect("other", "s", count));
+    let request = other.read();
+    assert_eq!(payloads(&request), [count.to_string()]);
+    other.accept(&request);
+    for n in share..count {
+        daemon.expect_failed(
+            n,
+            "lane_full: too many effects wait in lanes that stand still",
+        );
+    }
+    daemon.expect_success(count);
 }
 
 #[test]

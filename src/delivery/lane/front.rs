@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use super::{Lane, State};
+use super::{Lane, State, Wait};
 use crate::delivery::config::Config;
 use crate::delivery::effect::{Effect, Entry};
 use crate::protocol::envelope::Operation;
@@ -39,21 +39,59 @@ impl<T> Lane<T> {
         self.state = State::InFlight {
             since,
             answer_by,
-            is_slow: false,
+            wait: Wait::Recent,
         };
         again
     }
 
     /// Whether its request counts against what the transport gets at once.
     pub(in crate::delivery) fn is_recent(&self) -> bool {
-        matches!(self.state, State::InFlight { is_slow: false, .. })
+        matches!(
+            self.state,
+            State::InFlight {
+                wait: Wait::Recent,
+                ..
+            }
+        )
     }
 
     /// Its request takes no room from others any more.
-    pub(in crate::delivery) fn slow_down(&mut self) {
-        if let State::InFlight { is_slow, .. } = &mut self.state {
-            *is_slow = true;
+    pub(in crate::delivery) fn slow_down(&mut self, now: Instant) {
+        if let State::InFlight { wait, .. } = &mut self.state {
+            *wait = Wait::Slow { seen: now };
         }
+    }
+
+    /// Nobody should wait for its request any more, if it has been slow for long.
+    /// Returns whether that is new.
+    pub(in crate::delivery) fn grow_still(&mut self, now: Instant, config: &Config) -> bool {
+        if let State::InFlight { wait, .. } = &mut self.state
+            && let Wait::Slow { seen } = *wait
+            && seen + config.still_after <= now
+        {
+            *wait = Wait::Still;
+            return true;
+        }
+        false
+    }
+
+    /// When something is due about the request that is out.
+    pub(super) fn answer_due(&self, config: &Config) -> Option<Instant> {
+        let State::InFlight {
+            since,
+            answer_by,
+            wait,
+        } = self.state
+        else {
+            return None;
+        };
+        let due = match wait {
+            Wait::Recent => return Some(since + config.slow_after),
+            Wait::Slow { seen } => answer_by.min(seen + config.still_after),
+            Wait::Still => answer_by,
+        };
+        let trial_over = self.is_suspect.then_some(since + config.suspicion);
+        trial_over.into_iter().chain([due]).min()
     }
 
     /// When its request went out.

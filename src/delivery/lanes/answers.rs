@@ -104,11 +104,18 @@ impl<T> Lanes<T> {
             }
             State::InFlight { since, .. } if lane.is_recent() => {
                 if since + self.config.slow_after <= now {
-                    lane.slow_down();
+                    lane.slow_down(now);
                 }
             }
-            // The connection has survived it for so long: it is not the culprit.
-            State::InFlight { .. } if !lane.is_fresh(now, &self.config) => lane.is_suspect = false,
+            State::InFlight { .. } => {
+                if !lane.is_fresh(now, &self.config) {
+                    // The connection has survived it for so long: it is not the culprit.
+                    lane.is_suspect = false;
+                }
+                if lane.grow_still(now, &self.config) {
+                    self.take_stillness(lane);
+                }
+            }
             State::BackingOff { retry_at } if retry_at <= now => {
                 if lane.failures == 0 || self.pace.try_retry(now) {
                     lane.state = State::Ready;
@@ -116,7 +123,7 @@ impl<T> Lanes<T> {
                     lane.back_off(now + self.config.slow_after);
                 }
             }
-            State::InFlight { .. } | State::BackingOff { .. } | State::Ready => {}
+            State::BackingOff { .. } | State::Ready => {}
         }
     }
 

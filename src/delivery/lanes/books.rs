@@ -2,6 +2,7 @@
 //! sums, the timers, which of them were silent.
 
 use super::Lanes;
+use crate::delivery::config::Keeping;
 use crate::delivery::lane::Lane;
 use crate::protocol::id::LaneKey;
 
@@ -44,6 +45,9 @@ impl<T> Lanes<T> {
             self.settled.extend(lane.refuse_waiting());
         }
         let after = Load::of(&lane);
+        if after.is_still != before.is_still && self.config.keeping == Keeping::Daemon {
+            self.moved.push_back((lane.key.clone(), after.is_still));
+        }
         self.effects = self.effects - before.effects + after.effects;
         self.bytes = self.bytes - before.bytes + after.bytes;
         self.requests_in_flight = self.requests_in_flight - before.requests + after.requests;
@@ -87,6 +91,7 @@ struct Load {
     suspects: usize,
     ill: usize,
     ill_recent: usize,
+    is_still: bool,
 }
 
 impl Load {
@@ -101,6 +106,7 @@ impl Load {
             suspects: usize::from(is_out && lane.is_suspect),
             ill: usize::from(is_ill),
             ill_recent: usize::from(is_ill && lane.is_recent()),
+            is_still: lane.stands_still(),
         }
     }
 }

@@ -40,6 +40,7 @@ impl<T> Lanes<T> {
     pub(crate) fn handle_disconnected(&mut self, now: Instant) {
         self.peer = None;
         self.shared = Shared::Transport;
+        self.take_outage(now);
         self.pace.handle_outage();
         let trial = self.trial(now);
         self.suspects_at_once = trial.accused.isqrt().max(1);

@@ -10,6 +10,7 @@
 use std::time::Instant;
 
 use super::Lanes;
+use super::still::Quiet;
 use crate::delivery::config::{Keeping, pause_left};
 use crate::delivery::failure::Refusal;
 use crate::delivery::health::{Health, Shared};
@@ -21,6 +22,7 @@ impl<T> Lanes<T> {
     /// effects, or would have.
     pub(super) fn take_life(&mut self, lane: &mut Lane<T>, effects: usize) {
         lane.set_health(Health::Well);
+        self.quiet = Quiet::No;
         self.pace.handle_heard(lane.number);
         self.pace.handle_success(effects);
         let over = std::mem::replace(&mut self.shared, Shared::Nothing);
@@ -39,6 +41,7 @@ impl<T> Lanes<T> {
         } else if health == Health::Offline {
             self.shared = self.shared.max(Shared::Upstream);
         }
+        self.note_outage(now);
     }
 
     /// A request was refused.
@@ -48,6 +51,7 @@ impl<T> Lanes<T> {
             Some(Sign::Trouble) => self.take_trouble(lane, Health::after(refusal), now),
             Some(sign @ Sign::TooMuch { .. }) => {
                 lane.set_health(Health::Well);
+                self.quiet = Quiet::No;
                 self.pace.handle_sign(sign, self.requests_in_flight, now);
             }
             None if refusal.is_goodbye() => {}

@@ -5,6 +5,7 @@ mod kept;
 mod model;
 mod parked;
 mod silent;
+mod still;
 mod transport;
 mod turns;
 

@@ -11,7 +11,6 @@ use super::ways::OWN;
 use crate::clock::BootTime;
 use crate::delivery::{Admitted, Class, Failure};
 use crate::protocol::envelope::SideEffect;
-use crate::protocol::id::EffectId;
 
 impl Dispatcher {
     /// Takes what has come, for as long as there is room.
@@ -35,7 +34,7 @@ impl Dispatcher {
 
     pub(super) fn take(&mut self, submission: Submission) {
         match submission {
-            Submission::Open(session, acks) => self.outboxes.open(session, acks),
+            Submission::Open(session, back) => self.outboxes.open(session, back),
             Submission::Close(session) => {
                 self.outboxes.close(session);
                 self.admission.handle_closed(session.producer());
@@ -53,13 +52,7 @@ impl Dispatcher {
                 self.sums.accepted += effects.len() as u64;
                 let taken = Instant::now();
                 for effect in effects {
-                    let bytes = effect.bytes;
-                    let origin = Origin {
-                        session,
-                        bytes,
-                        taken,
-                    };
-                    self.submit(effect, origin);
+                    self.submit(effect, session, taken);
                 }
             }
         }
@@ -72,18 +65,14 @@ impl Dispatcher {
         let mut is_whole = records;
         let taken = Instant::now();
         for effect in piece.effects {
-            let origin = Origin {
-                session: SessionId::INBOX,
-                bytes: effect.bytes,
-                taken,
-            };
+            let session = SessionId::INBOX;
             if !records {
                 let failure = Failure::new(Class::Unrecorded, "the disk takes nothing");
-                self.refuse(effect.id, origin, failure);
+                self.refuse(&effect, session, failure);
                 continue;
             }
             let is_done = self.admission.is_done(&effect, BootTime::now());
-            is_whole &= self.submit(effect, origin) || is_done;
+            is_whole &= self.submit(effect, session, taken) || is_done;
         }
         if let Some(keeper) = self.keeper.as_mut().filter(|_| is_whole) {
             keeper.note(piece.note, piece.noted);
@@ -91,15 +80,21 @@ impl Dispatcher {
     }
 
     /// Returns whether the effect is on disk, or will be with the next append.
-    fn submit(&mut self, effect: SideEffect, origin: Origin) -> bool {
+    fn submit(&mut self, effect: SideEffect, session: SessionId, taken: Instant) -> bool {
         let Some(route) = self.ways.find(effect.route.as_deref()) else {
             let route = effect.route.as_deref().unwrap_or_default();
             let text = format!("there is no route {route:?}");
-            self.refuse(effect.id, origin, Failure::new(Class::Rejected, text));
+            self.refuse(&effect, session, Failure::new(Class::Rejected, text));
             return false;
         };
         let now = BootTime::now();
-        let producer = origin.session.producer();
+        let (producer, bytes) = (session.producer(), effect.bytes);
+        let origin = Origin {
+            session,
+            bytes,
+            debt: self.owed.take(producer, route, &effect.lane, bytes),
+            taken,
+        };
         let admitted = self.admission.handle_submit(effect, producer, origin, now);
         let Some(admitted) = admitted else {
             return false;
@@ -130,13 +125,14 @@ impl Dispatcher {
             let now = BootTime::now();
             return self.admission.handle_refused(admitted, failure, now);
         }
-        let way = self.ways.direct(route);
-        if !way.lanes.has_room() {
-            let text = "its route has as many effects waiting as it may";
+        if let Some(text) = self.has_no_room(&admitted, route) {
+            let lanes = &mut self.ways.direct(route).lanes;
+            lanes.handle_full(&admitted.effect.lane);
             let failure = Failure::new(Class::LaneFull, text);
             let now = BootTime::now();
             return self.admission.handle_refused(admitted, failure, now);
         }
+        let way = self.ways.direct(route);
         let Admitted {
             effect,
             place,
@@ -146,9 +142,20 @@ impl Dispatcher {
         way.submit(effect, place, Some(ticket), now);
     }
 
+    /// Why the lanes cannot take an effect, if they cannot.
+    fn has_no_room(&mut self, admitted: &Admitted, route: usize) -> Option<&'static str> {
+        let lanes = &self.ways.direct(route).lanes;
+        if !lanes.has_room() {
+            return Some("its route has as many effects waiting as it may");
+        }
+        let is_ill = || lanes.is_ill(&admitted.effect.lane);
+        let is_full = self.owed.is_full(admitted.place.producer, route, is_ill);
+        is_full.then_some("too many effects wait in lanes that stand still")
+    }
+
     /// Answers an effect that goes no further.
-    fn refuse(&mut self, id: EffectId, origin: Origin, failure: Failure) {
-        let Origin { session, bytes, .. } = origin;
+    fn refuse(&mut self, effect: &SideEffect, session: SessionId, failure: Failure) {
+        let (id, bytes) = (effect.id, effect.bytes);
         if session != SessionId::INBOX {
             self.sums.count_failed(1, &failure);
         }

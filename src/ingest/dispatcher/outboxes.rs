@@ -2,10 +2,10 @@
 
 use std::collections::HashMap;
 
-use tokio::sync::mpsc;
-
 use super::super::session::SessionId;
 use super::Ack;
+use super::submission::WayBack;
+use crate::delivery::Amount;
 
 /// The way back to every connected daemon.
 #[derive(Debug, Default)]
@@ -17,7 +17,7 @@ pub(super) struct Outboxes {
 
 #[derive(Debug)]
 struct Outbox {
-    acks: mpsc::Sender<Vec<Ack>>,
+    back: WayBack,
     unsent: Vec<Ack>,
 }
 
@@ -28,13 +28,20 @@ impl Outboxes {
         self.open.len() - inbox
     }
 
-    pub(super) fn open(&mut self, session: SessionId, acks: mpsc::Sender<Vec<Ack>>) {
+    pub(super) fn open(&mut self, session: SessionId, back: WayBack) {
         let unsent = Vec::new();
-        self.open.insert(session, Outbox { acks, unsent });
+        self.open.insert(session, Outbox { back, unsent });
     }
 
     pub(super) fn close(&mut self, session: SessionId) {
         self.open.remove(&session);
+    }
+
+    /// Tells a session how much of what it is owed stands still.
+    pub(super) fn tell_still(&self, session: SessionId, still: Amount) {
+        if let Some(outbox) = self.open.get(&session) {
+            outbox.back.still.send_replace(still);
+        }
     }
 
     /// Keeps `ack` until the next flush; drops it if its daemon is gone.
@@ -55,7 +62,10 @@ impl Outboxes {
     pub(super) fn flush(&mut self) {
         for session in self.dirty.drain(..) {
             if let Some(outbox) = self.open.get_mut(&session) {
-                _ = outbox.acks.try_send(std::mem::take(&mut outbox.unsent));
+                _ = outbox
+                    .back
+                    .acks
+                    .try_send(std::mem::take(&mut outbox.unsent));
             }
         }
     }

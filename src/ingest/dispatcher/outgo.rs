@@ -50,6 +50,21 @@ impl Dispatcher {
         has_settled
     }
 
+    /// Tells the sessions what of theirs stands still, and is not to be waited
+    /// for.
+    fn tell_still(&mut self) {
+        for route in self.ways.routes() {
+            let lanes = &mut self.ways.direct(route).lanes;
+            while let Some((lane, is_still)) = lanes.poll_still() {
+                self.owed.handle_lane(route, &lane, is_still);
+            }
+            self.owed.handle_route(route, lanes.is_quiet());
+        }
+        while let Some((producer, still)) = self.owed.poll_change() {
+            self.outboxes.tell_still(SessionId::of(producer), still);
+        }
+    }
+
     /// Hands out the answers.
     pub(super) fn tell(&mut self) {
         let now = Instant::now();
@@ -58,7 +73,13 @@ impl Dispatcher {
             if answer.origin.session != SessionId::INBOX {
                 self.sums.count(&answer, now);
             }
-            let Origin { session, bytes, .. } = answer.origin;
+            let Origin {
+                session,
+                bytes,
+                debt,
+                ..
+            } = answer.origin;
+            self.owed.give_back(debt, session.producer(), bytes);
             let ack = Ack {
                 id: answer.id,
                 bytes,
@@ -66,6 +87,7 @@ impl Dispatcher {
             };
             self.outboxes.push(session, ack);
         }
+        self.tell_still();
         self.outboxes.flush();
         self.admission.handle_told();
         self.tell_changes();

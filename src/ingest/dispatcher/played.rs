@@ -15,7 +15,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::super::session::SessionId;
 use super::super::{Config, Outbox, Query};
 use super::keeper::{Event, Keeper};
-use super::{Ack, Dispatcher, Stop, Submission};
+use super::{Ack, Dispatcher, Stop, Submission, WayBack};
 use crate::clock;
 use crate::delivery::{Outcome, Peer, Refusal, Request, RequestId};
 use crate::journal::{self, Journal, Recovered};
@@ -157,7 +157,7 @@ impl Played {
         }
         let (acks, decided) = mpsc::channel(4096);
         self.acks.insert(connection, decided);
-        let open = Submission::Open(SessionId(connection), acks);
+        let open = Submission::Open(SessionId(connection), WayBack::patient(acks));
         self.dispatcher.take(open);
     }
 

@@ -1,10 +1,10 @@
 //! What comes to the dispatcher, and what goes back.
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
 use super::super::session::SessionId;
-use crate::delivery::{Failure, Outcome};
+use crate::delivery::{Amount, Debt, Failure, Outcome};
 use crate::journal::Note;
 use crate::protocol::envelope::SideEffect;
 use crate::protocol::id::EffectId;
@@ -12,8 +12,8 @@ use crate::protocol::id::EffectId;
 /// What sessions tell the dispatcher.
 #[derive(Debug)]
 pub(in crate::ingest) enum Submission {
-    /// A daemon connected; its acks go here.
-    Open(SessionId, mpsc::Sender<Vec<Ack>>),
+    /// A daemon connected; this is the way back to it.
+    Open(SessionId, WayBack),
     /// Effects of one read, in order.
     Effects(SessionId, Vec<SideEffect>),
     /// Lines of a file, and how far in it they reach.
@@ -24,6 +24,22 @@ pub(in crate::ingest) enum Submission {
     Refused(Refused),
     /// The daemon is gone; nobody waits for its acks.
     Close(SessionId),
+}
+
+/// What a session is told.
+#[derive(Debug)]
+pub(in crate::ingest) struct WayBack {
+    pub acks: mpsc::Sender<Vec<Ack>>,
+    /// How much of what it is owed stands still; told before the acks are.
+    pub still: watch::Sender<Amount>,
+}
+
+impl WayBack {
+    /// To somebody who waits for everything that is owed.
+    pub(in crate::ingest) fn patient(acks: mpsc::Sender<Vec<Ack>>) -> Self {
+        let still = watch::Sender::new(Amount::default());
+        Self { acks, still }
+    }
 }
 
 /// Effects of the inbox, which acks them as a session's.
@@ -57,5 +73,6 @@ pub(in crate::ingest) struct Ack {
 pub(super) struct Origin {
     pub(super) session: SessionId,
     pub(super) bytes: usize,
+    pub(super) debt: Debt,
     pub(super) taken: Instant,
 }

@@ -74,7 +74,8 @@ impl Way {
             arrival: order + 1,
             producer: Producer(0),
         };
-        self.submit(effect, place, None, Instant::now());
+        let now = tokio::time::Instant::now().into_std();
+        self.submit(effect, place, None, now);
     }
 
     /// Takes an effect to its lane, together with those it was in a batch with.

@@ -52,7 +52,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::sleep;
 use tracing::{debug, warn};
 
-use super::dispatcher::Submission;
+use super::dispatcher::{Submission, WayBack};
 use super::session::SessionId;
 use crate::journal::{INBOX, Note};
 use crate::protocol::envelope::Routing;
@@ -120,7 +120,7 @@ impl Inbox {
     async fn serve(self) {
         let Ok(notes) = self.notes.await else { return };
         let (acks, acked) = mpsc::channel(cut::EFFECTS_MAX);
-        let open = Submission::Open(SessionId::INBOX, acks);
+        let open = Submission::Open(SessionId::INBOX, WayBack::patient(acks));
         if self.submit.send(open).await.is_err() {
             return;
         }

@@ -1,0 +1,101 @@
+//! Which lanes stand still, and whether the transport does.
+//!
+//! A lane stands still while its last request was not answered, or met trouble
+//! of its own, and while the one that is out has been so for long. It waits for
+//! its turn and is tried like any other; but nobody should wait for it.
+//!
+//! The transport is quiet once it is away, or without Ably, for a while, and
+//! while what is out for long is the last that was sent, or nothing sent after
+//! it was answered either. The first answer ends that.
+
+use std::time::Instant;
+
+use super::Lanes;
+use crate::delivery::config::Keeping;
+use crate::delivery::health::Shared;
+use crate::delivery::lane::Lane;
+use crate::protocol::id::LaneKey;
+
+/// Whether anything comes back from the transport.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Quiet {
+    No,
+    /// It has been in trouble since.
+    Since(Instant),
+    Yes,
+}
+
+impl<T> Lanes<T> {
+    /// Whether nothing comes back from the transport for a while now, and
+    /// something waits for that.
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.quiet == Quiet::Yes && !self.is_empty()
+    }
+
+    /// The next lane that stands still, or goes on.
+    pub(crate) fn poll_still(&mut self) -> Option<(LaneKey, bool)> {
+        self.moved.pop_front()
+    }
+
+    /// Whether the last request of this lane met trouble.
+    pub(crate) fn is_ill(&self, lane: &LaneKey) -> bool {
+        let slot = self.by_key.get(lane);
+        let lane = slot.and_then(|slot| self.slots[*slot as usize].as_ref());
+        lane.is_some_and(|lane| !lane.health.is_well())
+    }
+
+    /// An effect of this lane found no room. None that comes behind it overtakes
+    /// it by finding some, unless the lane was empty meanwhile.
+    pub(crate) fn handle_full(&mut self, lane: &LaneKey) {
+        if let Some(&slot) = self.by_key.get(lane) {
+            self.update(slot, |_, lane| lane.fill());
+        }
+    }
+
+    /// Nothing is known of a transport nobody has used.
+    pub(super) fn begin_use(&mut self, now: Instant) {
+        if self.is_empty() {
+            self.quiet = Quiet::No;
+        }
+        if self.peer.is_none() {
+            self.take_outage(now);
+        }
+    }
+
+    /// What keeps lanes back has begun.
+    pub(super) fn take_outage(&mut self, now: Instant) {
+        if self.quiet == Quiet::No {
+            self.quiet = Quiet::Since(now);
+        }
+    }
+
+    /// Trouble of all lanes has begun, if it has.
+    pub(super) fn note_outage(&mut self, now: Instant) {
+        if self.shared != Shared::Nothing {
+            self.take_outage(now);
+        }
+    }
+
+    /// A request has been out for long: the lane's trouble, or everybody's.
+    pub(super) fn take_stillness(&mut self, lane: &Lane<T>) {
+        if self.pace.has_not_heard_since(lane.number) {
+            self.quiet = Quiet::Yes;
+        }
+    }
+
+    /// When the transport has been away for long enough to be quiet. For what the
+    /// outbox keeps nobody waits.
+    pub(super) fn quiet_due(&self) -> Option<Instant> {
+        let is_waited_for = self.config.keeping == Keeping::Daemon && !self.is_empty();
+        match self.quiet {
+            Quiet::Since(since) if is_waited_for => Some(since + self.config.quiet_after),
+            Quiet::Since(_) | Quiet::No | Quiet::Yes => None,
+        }
+    }
+
+    pub(super) fn quiet_timeout(&mut self, now: Instant) {
+        if self.quiet_due().is_some_and(|due| due <= now) {
+            self.quiet = Quiet::Yes;
+        }
+    }
+}

@@ -1,0 +1,135 @@
+//! Lanes that stand still, and transports that are quiet.
+
+use super::*;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+impl Story {
+    /// Which lanes stand still, or go on, since last asked.
+    fn moved(&mut self) -> Vec<(String, bool)> {
+        let moved = std::iter::from_fn(|| self.lanes.poll_still());
+        moved.map(|(lane, is)| (lane.to_string(), is)).collect()
+    }
+
+    fn expect_moved(&mut self, lane: &str, is_still: bool) {
+        assert_eq!(self.moved(), [(lane.to_owned(), is_still)]);
+    }
+
+    fn refuse_with(&mut self, id: RequestId, code: u32) {
+        let refusal = Refusal {
+            error: "no",
+            code: Some(code),
+            retryable: Some(true),
+        };
+        self.lanes.handle_refused(id, &refusal, self.now);
+    }
+}
+
+#[test]
+fn a_lane_that_is_not_answered_for_a_second_stands_still_until_it_is() {
+    let mut story = Story::with(OURS, [publish("a", 1)]);
+    let request = story.expect_request(&[1]);
+    story.pass(Duration::from_millis(999));
+    assert_eq!(story.moved(), []);
+    story.pass(Duration::from_millis(1));
+    story.expect_moved("a", true);
+    story.submit([publish("a", 2)]);
+    story.lanes.handle_accepted(request);
+    story.expect_moved("a", false);
+}
+
+#[test]
+fn a_falco_that_was_stopped_for_long_finds_no_lane_still_because_of_that() {
+    let mut story = Story::with(OURS, [publish("a", 1)]);
+    let request = story.expect_request(&[1]);
+    story.now += 4 * SECOND;
+    story.lanes.handle_timeout(story.now);
+    assert_eq!(story.moved(), []);
+    story.lanes.handle_accepted(request);
+    assert_eq!(story.moved(), []);
+}
+
+#[test]
+fn a_lane_stands_still_from_one_attempt_to_the_next_and_when_it_begins_anew() {
+    let mut story = Story::with(OURS, [publish("a", 1)]);
+    for _ in 0..3 {
+        story.expect_request(&[1]);
+        story.pass(Duration::from_millis(5650));
+    }
+    story.expect_failed(&[1], "ambiguous: ");
+    assert_eq!(story.moved(), [("a".into(), true), ("a".into(), false)]);
+    story.submit([publish("a", 2), publish("b", 3)]);
+    story.expect_moved("a", true);
+}
+
+#[test]
+fn what_ably_cannot_take_stands_still_and_what_waits_for_the_transport_does_not() {
+    for (code, stands) in [(50_000, true), (80_003, false), (42_910, false)] {
+        let mut story = Story::with(OURS, [publish("a", 1)]);
+        let request = story.expect_request(&[1]);
+        story.refuse_with(request, code);
+        assert_eq!(!story.moved().is_empty(), stands, "{code}");
+        assert_eq!(story.lanes.is_ill(&LaneKey::new("a")), code != 42_910);
+    }
+}
+
+#[test]
+fn a_transport_is_quiet_while_what_was_sent_last_is_not_answered_either() {
+    let mut story = Story::with(OURS, [publish("a", 1), publish("b", 2)]);
+    story.expect_request(&[1]);
+    let later = story.expect_request(&[2]);
+    story.lanes.handle_accepted(later);
+    story.pass(SECOND);
+    story.expect_moved("a", true);
+    assert!(!story.lanes.is_quiet(), "the lane is alone in its trouble");
+
+    story.submit([publish("b", 3)]);
+    let later = story.expect_request(&[3]);
+    story.pass(SECOND);
+    story.expect_moved("b", true);
+    assert!(story.lanes.is_quiet());
+    story.lanes.handle_accepted(later);
+    assert!(!story.lanes.is_quiet());
+}
+
+#[test]
+fn a_transport_that_is_away_is_quiet_after_a_second_if_something_waits_for_it() {
+    let mut story = Story::new(Config::default(), None);
+    story.pass(2 * SECOND);
+    story.submit([publish("a", 1)]);
+    story.pass(Duration::from_millis(999));
+    assert!(!story.lanes.is_quiet());
+    story.pass(Duration::from_millis(1));
+    assert!(story.lanes.is_quiet());
+
+    story.lanes.handle_connected(OURS);
+    let request = story.expect_request(&[1]);
+    story.lanes.handle_accepted(request);
+    assert!(!story.lanes.is_quiet());
+    story.lanes.handle_disconnected(story.now);
+    story.pass(2 * SECOND);
+    assert!(!story.lanes.is_quiet(), "nothing waits");
+}
+
+#[test]
+fn a_transport_without_ably_is_quiet_too() {
+    let mut story = Story::with(OURS, [publish("a", 1)]);
+    let request = story.expect_request(&[1]);
+    story.refuse_with(request, 80_003);
+    story.pass(SECOND);
+    assert!(story.lanes.is_quiet());
+}
+
+#[test]
+fn behind_what_found_no_room_none_finds_some_before_the_lane_is_empty() {
+    let mut story = Story::with(OLD, [publish("a", 1)]);
+    let request = story.expect_request(&[1]);
+    story.lanes.handle_full(&LaneKey::new("a"));
+    story.lanes.handle_full(&LaneKey::new("b"));
+    story.submit([publish("a", 2), publish("b", 3)]);
+    story.expect_failed(&[2], "lane_full: ");
+    story.lanes.handle_accepted(request);
+    story.expect_published(&[1]);
+    story.submit([publish("a", 4)]);
+    assert_eq!(story.settled(), []);
+}

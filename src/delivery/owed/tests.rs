@@ -1,0 +1,164 @@
+use super::*;
+
+const ONE: Producer = Producer(1);
+const OTHER: Producer = Producer(2);
+const NO_BOUND: Amount = Amount {
+    effects: usize::MAX,
+    bytes: usize::MAX,
+};
+
+fn lane(name: &str) -> LaneKey {
+    LaneKey::new(name)
+}
+
+fn amount(effects: usize) -> Amount {
+    Amount {
+        effects,
+        bytes: 10 * effects,
+    }
+}
+
+struct Story {
+    owed: Owed,
+    debts: Vec<(Debt, Producer)>,
+    told: HashMap<Producer, Amount>,
+}
+
+impl Story {
+    fn with_routes(routes: usize) -> Self {
+        Self {
+            owed: Owed::new(routes, NO_BOUND),
+            debts: Vec::new(),
+            told: HashMap::new(),
+        }
+    }
+
+    fn take(&mut self, producer: Producer, route: usize, name: &str, effects: usize) {
+        for _ in 0..effects {
+            let debt = self.owed.take(producer, route, &lane(name), 10);
+            self.debts.push((debt, producer));
+        }
+    }
+
+    /// Answers everything.
+    fn answer(&mut self) {
+        for (debt, producer) in std::mem::take(&mut self.debts) {
+            self.owed.give_back(debt, producer, 10);
+        }
+    }
+
+    /// What this connection knows of what stands still.
+    fn still(&mut self, producer: Producer) -> Amount {
+        while let Some((producer, still)) = self.owed.poll_change() {
+            self.told.insert(producer, still);
+        }
+        self.told.get(&producer).copied().unwrap_or_default()
+    }
+
+    fn is_full(&self, route: usize) -> bool {
+        self.owed.is_full(ONE, route, || true)
+    }
+}
+
+#[test]
+fn a_connection_is_told_how_much_stands_still_and_what_goes_on_again() {
+    let mut story = Story::with_routes(1);
+    story.take(ONE, 0, "dead", 3);
+    story.take(OTHER, 0, "dead", 1);
+    story.take(ONE, 0, "well", 5);
+    assert_eq!(story.still(ONE), amount(0));
+    story.owed.handle_lane(0, &lane("dead"), true);
+    story.take(ONE, 0, "dead", 2);
+    assert_eq!(story.still(ONE), amount(5));
+    assert_eq!(story.still(OTHER), amount(1));
+    story.owed.handle_lane(0, &lane("dead"), false);
+    assert_eq!(story.still(ONE), amount(0));
+    assert_eq!(story.still(OTHER), amount(0));
+}
+
+#[test]
+fn what_is_answered_is_owed_no_longer_whatever_became_of_its_lane() {
+    for stands in [false, true] {
+        let mut story = Story::with_routes(2);
+        story.owed.handle_route(1, true);
+        story.take(ONE, 0, "a", 2);
+        story.take(ONE, 1, "a", 2);
+        story.owed.handle_lane(0, &lane("a"), stands);
+        story.owed.handle_lane(1, &lane("a"), stands);
+        story.answer();
+        assert_eq!(story.still(ONE), amount(0));
+        assert!(story.owed.accounts.is_empty() && story.owed.still.is_empty());
+        assert!(story.owed.routes.iter().all(|r| r.by_lane.is_empty()));
+        assert!(story.owed.routes.iter().all(|r| r.still == amount(0)));
+    }
+}
+
+#[test]
+fn a_lane_begins_anew_once_nothing_of_it_is_owed() {
+    let mut story = Story::with_routes(1);
+    story.take(ONE, 0, "a", 1);
+    story.owed.handle_lane(0, &lane("a"), true);
+    story.answer();
+    story.take(ONE, 0, "a", 1);
+    assert_eq!(story.still(ONE), amount(0));
+}
+
+#[test]
+fn all_lanes_of_a_quiet_route_stand_still_where_there_are_others() {
+    let mut story = Story::with_routes(2);
+    story.take(ONE, 0, "a", 1);
+    story.take(ONE, 1, "a", 2);
+    story.take(ONE, 1, "b", 4);
+    story.owed.handle_lane(1, &lane("a"), true);
+    assert_eq!(story.still(ONE), amount(2));
+    story.owed.handle_route(1, true);
+    assert_eq!(story.still(ONE), amount(6), "none twice");
+    story.owed.handle_lane(1, &lane("a"), false);
+    assert_eq!(story.still(ONE), amount(6));
+    story.owed.handle_route(1, false);
+    assert_eq!(story.still(ONE), amount(0));
+
+    let mut story = Story::with_routes(1);
+    story.take(ONE, 0, "a", 1);
+    story.owed.handle_route(0, true);
+    assert_eq!(story.still(ONE), amount(0), "nothing else could go on");
+}
+
+#[test]
+fn beyond_the_bound_only_what_is_in_trouble_is_refused() {
+    let mut story = Story::with_routes(1);
+    story.take(ONE, 0, "dead", STILL_MAX.effects);
+    story.owed.handle_lane(0, &lane("dead"), true);
+    assert!(!story.is_full(0));
+    story.take(ONE, 0, "dead", 1);
+    assert!(story.is_full(0));
+    assert!(!story.owed.is_full(ONE, 0, || false), "a lane that is well");
+    assert!(!story.owed.is_full(OTHER, 0, || true), "another connection");
+    story.owed.handle_route(0, true);
+    assert!(!story.is_full(0), "it is everybody's trouble");
+}
+
+#[test]
+fn the_bound_is_one_of_bytes_too_but_one_effect_always_has_room() {
+    let mut owed = Owed::new(1, NO_BOUND);
+    owed.take(ONE, 0, &lane("dead"), STILL_MAX.bytes + 1);
+    owed.handle_lane(0, &lane("dead"), true);
+    assert!(!owed.is_full(ONE, 0, || true));
+    owed.take(ONE, 0, &lane("dead"), 1);
+    assert!(owed.is_full(ONE, 0, || true));
+}
+
+#[test]
+fn half_of_a_route_may_stand_still_whoever_they_are_of() {
+    let mut story = Story::with_routes(2);
+    story.owed = Owed::new(2, amount(20));
+    story.take(ONE, 1, "a", 5);
+    story.take(OTHER, 1, "b", 5);
+    story.owed.handle_route(1, true);
+    assert!(!story.is_full(1));
+    story.take(OTHER, 1, "c", 1);
+    assert!(story.is_full(1));
+    assert!(!story.is_full(0));
+    story.owed.handle_route(0, true);
+    assert!(!story.is_full(1), "no route goes on");
+}
