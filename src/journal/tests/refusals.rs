@@ -67,6 +67,31 @@ fn without_room_for_effects_what_operators_decide_and_what_is_settled_is_recorde
 }
 
 #[test]
+fn a_disk_that_was_full_is_used_again_within_a_second_of_having_room() {
+    for on_failure in [OnFailure::Bypass, OnFailure::Exit] {
+        let config = Config {
+            on_failure,
+            ..small(Sync::Always)
+        };
+        let disk = Lying::default();
+        disk.set_capacity(Some(0));
+        let (mut rig, _) = Rig::open(&disk, &config).expect("it opens");
+        for i in 0..3 {
+            rig.pass(Duration::from_millis(1100));
+            rig.tick();
+            let refused = rig.commit(vec![Entry::Effect(effect(i))]);
+            assert_eq!(refused, Err(Unrecorded::DiskLow));
+        }
+        disk.set_capacity(None);
+        rig.pass(Duration::from_secs(1));
+        rig.tick();
+        rig.commit(vec![Entry::Effect(effect(3))])
+            .expect("there is room");
+        assert_eq!(rig.core.health(), Health::Ok);
+    }
+}
+
+#[test]
 fn what_an_operator_was_refused_leaves_everything_as_it_was_also_when_the_disk_is_back() {
     for refused in [
         Entry::Requeue(id(0)),

@@ -8,7 +8,7 @@
 //!  │       ▲ sync fails: never again on that file;
 //!  │       │ what was not durable goes to a new segment
 //!  │       └───────────────┐
-//!  └─ fails again: Bypass ─▶ bypassed ── every 10 s ──▶ working
+//!  └─ fails again: Bypass ─▶ bypassed ── every 10 s, or room again ──▶ working
 //! ```
 
 mod astray;
@@ -65,8 +65,15 @@ pub(in crate::journal) struct Job {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Mode {
     Working,
-    Bypassed { why: Box<str>, again_at: Instant },
-    Failed { why: Box<str> },
+    Bypassed {
+        why: Box<str>,
+        again_at: Instant,
+        /// There was no room: as soon as there is, it is tried again.
+        for_room: bool,
+    },
+    Failed {
+        why: Box<str>,
+    },
 }
 
 /// How far the log is.

@@ -19,7 +19,9 @@ impl<S: Storage> Core<S> {
         self.look_around(now);
         match &self.mode {
             Mode::Failed { .. } => {}
-            Mode::Bypassed { again_at, .. } if now.at < *again_at => {}
+            Mode::Bypassed {
+                again_at, for_room, ..
+            } if now.at < *again_at && (self.watch.is_low || !for_room) => {}
             _ if self.active.is_none() => self.resume(now),
             _ => self.rotate_if_due(now),
         }
@@ -28,10 +30,7 @@ impl<S: Storage> Core<S> {
     fn resume(&mut self, now: Now) {
         match self.begin(now) {
             Ok(()) => self.mode = Mode::Working,
-            Err(error) if space::is_full(&error.source) => {
-                self.watch.is_low = true;
-                self.bypass(&error.source, now);
-            }
+            Err(error) if space::is_full(&error.source) => self.bypass(&error.source, now),
             Err(error) => self.fail(&error.source, now),
         }
     }

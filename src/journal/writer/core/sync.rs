@@ -10,6 +10,7 @@ use super::super::super::error::Unrecorded;
 use super::super::super::segment::Segment;
 use super::super::super::storage::Storage;
 use super::super::batch::Change;
+use super::super::space;
 use super::segments::placed;
 use super::{Core, Mode, Now};
 use crate::clock;
@@ -99,9 +100,13 @@ impl<S: Storage> Core<S> {
             error!(error = %Report(error), "The journal cannot be written; effects are not recorded.");
         }
         self.note_error(error);
+        let for_room = space::is_full(error);
+        // Until the disk is looked at the next time.
+        self.watch.is_low |= for_room;
         self.mode = Mode::Bypassed {
             why: Report(error).to_string().into(),
             again_at: now.at + AGAIN_AFTER,
+            for_room,
         };
     }
 
