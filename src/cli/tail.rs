@@ -1,5 +1,6 @@
 //! `falco tail`: subscribe and print.
 
+use std::collections::HashSet;
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
@@ -32,8 +33,8 @@ const CONNECT_PATIENCE: Duration = Duration::from_secs(2);
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "One line is printed for each message: channel, event, payload. A payload that is
-not printable text is printed in base64. Where messages may have been missed, a
-line on standard error says so (in JSON: \"continuity_lost\": true).
+not printable text is printed in base64. Where messages of a channel may have been
+missed, a line on standard error says so (in JSON: \"continuity_lost\": true).
 
   falco tail session:42:conversation
   falco tail device-events:$DEVICE_ID --event hello --json"
@@ -72,8 +73,8 @@ struct Tail {
     attempts: usize,
     /// Whether the transport was ever there.
     was_connected: bool,
-    /// Messages may be missing before the next one.
-    gap: bool,
+    /// Channels of which messages may be missing before the next one.
+    gaps: HashSet<String>,
     printed: String,
 }
 
@@ -93,7 +94,7 @@ impl Tail {
             json: args.json,
             attempts: 0,
             was_connected: false,
-            gap: false,
+            gaps: HashSet::new(),
             printed: String::new(),
         }
     }
@@ -125,7 +126,9 @@ impl Tail {
         if let Err(error) = stream.write_all(&self.requests()).await {
             return End::Again(Over(format!("Lost the transport: {error}")));
         }
-        self.gap = std::mem::replace(&mut self.was_connected, true);
+        if std::mem::replace(&mut self.was_connected, true) {
+            self.gaps.extend(self.channels.iter().cloned());
+        }
         let mut lines = LineBuffer::new(2 * ipc::LINE_BYTES_MAX);
         loop {
             if let Err(end) = self.read(&mut stream, &mut lines).await {
@@ -181,7 +184,8 @@ impl Tail {
     }
 
     fn print(&mut self, message: &Incoming) {
-        let gap = std::mem::take(&mut self.gap) || message.continuity_lost;
+        // A subscription is called as its channel.
+        let gap = self.gaps.remove(&*message.subscription_id) || message.continuity_lost;
         let Ok(payload) = BASE64.decode(&*message.payload_b64) else {
             return;
         };
@@ -189,10 +193,12 @@ impl Tail {
             self.print_json(message, &payload, gap);
             return;
         }
-        if gap {
-            output::message("Messages may be missing before the next one.");
-        }
         let channel = message.channel.escape_debug();
+        if gap {
+            output::message(&format!(
+                "Messages of {channel} may be missing before the next one."
+            ));
+        }
         let event = message.event.escape_debug();
         let text = match std::str::from_utf8(&payload) {
             Ok(text) if !text.chars().any(char::is_control) => text,

@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::process::{Child, ChildStdout, Command, Stdio};
+use std::process::{Child, ChildStderr, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -22,6 +22,7 @@ pub struct Chain {
 pub struct Tail {
     child: Child,
     lines: BufReader<ChildStdout>,
+    said: BufReader<ChildStderr>,
 }
 
 impl Chain {
@@ -58,17 +59,20 @@ impl Chain {
 
     /// A tail of `channel` that is subscribed.
     pub fn tail(&self, channel: &str) -> Tail {
-        let mut command = self.command(&["tail", channel]);
+        self.tail_all(&[channel])
+    }
+
+    /// A tail of channels that are all subscribed to.
+    pub fn tail_all(&self, words: &[&str]) -> Tail {
+        let mut command = self.command(&[&["tail"], words].concat());
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().expect("falco runs");
-        let mut said = String::new();
-        let mut stderr = BufReader::new(child.stderr.take().expect("piped"));
-        while !said.contains("Subscribed") {
-            let read = stderr.read_line(&mut said).expect("text");
-            assert_ne!(read, 0, "tail ended: {said}");
-        }
+        let said = BufReader::new(child.stderr.take().expect("piped"));
         let lines = BufReader::new(child.stdout.take().expect("piped"));
-        Tail { child, lines }
+        let mut tail = Tail { child, lines, said };
+        let channels = words.iter().filter(|word| !word.starts_with('-'));
+        tail.wait_until_subscribed(channels.count());
+        tail
     }
 
     /// The payloads that `channel` holds, oldest first.
@@ -127,6 +131,15 @@ impl Drop for Chain {
 }
 
 impl Tail {
+    /// Waits until it says so of so many channels.
+    pub fn wait_until_subscribed(&mut self, channels: usize) {
+        let mut said = String::new();
+        while said.matches("Subscribed").count() < channels {
+            let read = self.said.read_line(&mut said).expect("text");
+            assert_ne!(read, 0, "tail ended: {said}");
+        }
+    }
+
     pub fn next_line(&mut self) -> String {
         let mut line = String::new();
         self.lines.read_line(&mut line).expect("text");

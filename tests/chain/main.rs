@@ -116,6 +116,22 @@ fn emit_and_tail_meet_through_the_whole_chain() {
 }
 
 #[test]
+fn a_tail_whose_transport_was_away_says_of_every_channel_that_messages_may_be_missing() {
+    let chain = Chain::up();
+    let mut tail = chain.tail_all(&["a", "b", "--json"]);
+    chain.kill("transport");
+    tail.wait_until_subscribed(2);
+    for expected in [true, false] {
+        for channel in ["a", "b"] {
+            chain.run(&["emit", "--channel", channel, "--event", "e"]);
+            let line: serde_json::Value = serde_json::from_str(&tail.next_line()).expect("JSON");
+            assert_eq!(line["channel"], channel);
+            assert_eq!(line["continuity_lost"], expected, "{line}");
+        }
+    }
+}
+
+#[test]
 fn effects_that_cannot_be_routed_are_counted_and_named_in_status() {
     let chain = Chain::up();
     let mut daemon = chain.daemon();
