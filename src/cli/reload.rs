@@ -2,8 +2,12 @@
 
 use super::exit::Failure;
 use super::follow::{Patience, until_ready};
+use super::progress::Progress;
+use super::runtime::block_on;
 use super::settings::Instance;
-use crate::protocol::control::Request;
+use super::{outbox, status};
+use crate::paths::Paths;
+use crate::protocol::control::{Request, Status};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -14,5 +18,34 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: Args) -> Result<(), Failure> {
-    until_ready(&args.instance, &Request::Reload, &args.patience)
+    let paths = args.instance.paths()?;
+    let before = ask(&paths);
+    until_ready(&args.instance, &Request::Reload, &args.patience)?;
+    let (before, after) = (before.as_ref(), ask(&paths));
+    if let Some(after) = after
+        .as_ref()
+        .filter(|after| life(after) != before.and_then(|before| life(before)))
+    {
+        tell_unrouted(after);
+    }
+    Ok(())
+}
+
+/// How the chain is, if it says so.
+fn ask(paths: &Paths) -> Option<Box<Status>> {
+    block_on(status::ask(paths)).ok()
+}
+
+/// Which of its lives Falco lives: what it tells is of one.
+fn life(status: &Status) -> Option<u32> {
+    let falco = status.parts.iter().find(|part| part.name == "falco");
+    falco.map(|falco| falco.incarnation)
+}
+
+/// Says what a route that is gone has left.
+fn tell_unrouted(status: &Status) {
+    let outbox = status.ingest.as_ref().and_then(|i| i.outbox.as_ref());
+    if let Some(unrouted) = outbox.and_then(outbox::unrouted) {
+        Progress::new(false).warn(&unrouted);
+    }
 }

@@ -6,6 +6,7 @@
 
 mod attach;
 mod launch;
+mod warnings;
 
 use std::time::{Duration, Instant};
 
@@ -15,19 +16,19 @@ use super::config::{self, Loaded, UP_TIMEOUT};
 use super::daemon::{self, Setup, Supervisor};
 use super::exit::{Exit, Failure};
 use super::holder;
+use super::output;
 use super::progress::{self, Progress, seconds};
 use super::runtime::block_on;
 use super::service::{Manager, Owner, Place};
 use super::settings::{Instance, private_directory};
-use super::{output, status};
 use crate::clock;
-use crate::paths::Paths;
 use crate::process::inherited::Inherited;
-use crate::protocol::control::{Event, LoginState, Missing, Summary};
+use crate::protocol::control::{Event, Missing, Summary};
 use crate::supervisor::Until;
 use crate::supervisor::instance::{Asked, Holder, Lock, Phase};
 use attach::attach;
 use launch::Launch;
+use warnings::warn;
 
 /// How long to wait before looking at a busy lock again.
 ///
@@ -37,14 +38,6 @@ const LOOK_AGAIN: Duration = Duration::from_millis(5);
 
 /// How long the lock may be held by somebody who only looks, such as a status.
 const LOOKING: Duration = Duration::from_millis(200);
-
-/// How long the first connection to Ably is waited for before `up` says that
-/// there is none yet, and how often it is looked at.
-const UPSTREAM_PATIENCE: Duration = Duration::from_secs(1);
-const UPSTREAM_LOOK: Duration = Duration::from_millis(25);
-
-/// The audience that effects are published for.
-const FALCO: &str = "daemon_falco";
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -293,56 +286,6 @@ fn print_json(args: &Args, summary: &Summary) -> Result<(), Failure> {
     }
     let text = serde_json::to_string(summary);
     output::line(&text.map_err(|e| Failure::of(Exit::Internal, &e))?)
-}
-
-/// The chain answers whether or not the outbox keeps effects, and whether or not
-/// Ably does: says so if they do not.
-async fn warn(paths: &Paths, progress: &Progress) {
-    warn_of_outbox(paths, progress).await;
-    warn_of_upstream(paths, progress).await;
-}
-
-async fn warn_of_outbox(paths: &Paths, progress: &Progress) {
-    let deadline = Instant::now() + UPSTREAM_PATIENCE;
-    while let Ok(status) = status::ask(paths).await {
-        let Some(outbox) = status.ingest.and_then(|ingest| ingest.outbox) else {
-            return;
-        };
-        let is_read = outbox.state != "recovering";
-        if let Some(why) = outbox.why.filter(|_| outbox.state != "degraded") {
-            let state = outbox.state;
-            progress.warn(&format!("the outbox is {state}: {why}"));
-        }
-        if is_read || deadline <= Instant::now() {
-            return;
-        }
-        tokio::time::sleep(UPSTREAM_LOOK).await;
-    }
-}
-
-async fn warn_of_upstream(paths: &Paths, progress: &Progress) {
-    let deadline = Instant::now() + UPSTREAM_PATIENCE;
-    while let Ok(status) = status::ask(paths).await {
-        if status.login.state == LoginState::LoggedOut {
-            return progress.warn("nobody is logged in: every effect is refused; falco login");
-        }
-        let connections = status.transport.iter().flat_map(|t| &t.connections);
-        let Some(up) = connections.into_iter().find(|c| c.audience == FALCO) else {
-            return;
-        };
-        let is_late = deadline <= Instant::now();
-        match &up.last_error {
-            _ if up.state == "connected" => return,
-            Some(error) => {
-                return progress.warn(&format!("not connected to Ably: {error}; effects wait"));
-            }
-            None if is_late => {
-                let text = "not connected to Ably yet; falco status tells";
-                return progress.warn(text);
-            }
-            None => tokio::time::sleep(UPSTREAM_LOOK).await,
-        }
-    }
 }
 
 /// Runs the supervisor in this process.

@@ -158,10 +158,10 @@ impl Dispatcher {
         self.has_read.subscribe()
     }
 
-    /// What the journal remembers for the inbox, once it was read; `None` if
-    /// nothing that arrives is recorded.
+    /// What the journal remembers for the inbox, once it was read; `None`
+    /// without a journal.
     pub(super) fn notes(&mut self) -> Option<oneshot::Receiver<Vec<Note>>> {
-        self.keeper.as_mut().and_then(Keeper::notes)
+        self.keeper.as_mut().map(Keeper::notes)
     }
 
     pub(super) async fn run(mut self, shutdown: Shutdown) {

@@ -70,13 +70,13 @@ use crate::process::capture::Journal;
 use crate::protocol::control::IngestStatus;
 use crate::protocol::envelope::Routing;
 use crate::protocol::lane::{LaneAnswer, LaneRequest};
-use crate::protocol::outbox::{OutboxAnswer, OutboxRequest, OutboxStatus, OutboxVerb};
+use crate::protocol::outbox::{InboxStatus, OutboxAnswer, OutboxRequest, OutboxStatus, OutboxVerb};
 use crate::shutdown::Shutdown;
 
 use dispatcher::Dispatcher;
 #[cfg(test)]
 pub(crate) use dispatcher::played;
-use inbox::{Inbox, Tally};
+use inbox::{Idle, Inbox, Tally};
 use session::{LargeFrames, Shared};
 
 /// Batches of effects on their way from the sessions to the dispatcher; each
@@ -174,7 +174,24 @@ pub(crate) struct Handle {
     linked: watch::Receiver<bool>,
     has_read: watch::Receiver<bool>,
     verdict: watch::Receiver<Option<Verdict>>,
-    inbox: Option<Tally>,
+    inbox: Option<InboxView>,
+}
+
+/// What there is to say of the inbox.
+#[derive(Debug, Clone)]
+enum InboxView {
+    Taken(Tally),
+    /// Effects are not kept now.
+    Idle(Idle),
+}
+
+impl InboxView {
+    async fn status(&self) -> Option<InboxStatus> {
+        match self {
+            Self::Taken(tally) => Some(tally.status()),
+            Self::Idle(idle) => idle.status().await,
+        }
+    }
 }
 
 /// Why Falco cannot go on.
@@ -229,7 +246,7 @@ impl Handle {
             return IngestStatus::default();
         }
         let mut status = status.await.unwrap_or_default();
-        self.add_inbox(status.outbox.as_mut());
+        self.add_inbox(status.outbox.as_mut()).await;
         status
     }
 
@@ -243,7 +260,7 @@ impl Handle {
         let query = Query::Outbox(request, answer);
         self.queries.send(query).await.ok()?;
         let mut answer = told.await.ok()?;
-        self.add_inbox(answer.stats.as_mut());
+        self.add_inbox(answer.stats.as_mut()).await;
         Some(answer)
     }
 
@@ -264,9 +281,9 @@ impl Handle {
         }
     }
 
-    fn add_inbox(&self, outbox: Option<&mut OutboxStatus>) {
-        if let Some(outbox) = outbox {
-            outbox.inbox = self.inbox.as_ref().map(Tally::status);
+    async fn add_inbox(&self, outbox: Option<&mut OutboxStatus>) {
+        if let (Some(outbox), Some(inbox)) = (outbox, &self.inbox) {
+            outbox.inbox = inbox.status().await;
         }
     }
 
@@ -295,10 +312,13 @@ pub(crate) fn start(config: &Config, listener: Listener, shutdown: &Shutdown) ->
     let mut dispatcher = Dispatcher::new(config, submissions, asked, shutdown);
     let inbox = config.outbox.as_ref().zip(dispatcher.notes());
     let inbox = inbox.map(|(outbox, notes)| {
+        if !outbox.records {
+            return InboxView::Idle(Idle::new(&outbox.directory, notes, shutdown));
+        }
         let inbox = Inbox::new(&outbox.directory, config.routing.clone(), submit, notes);
         let tally = inbox.tally();
         shutdown.spawn(inbox.run(shutdown.clone()));
-        tally
+        InboxView::Taken(tally)
     });
     let linked = dispatcher.linked();
     let has_read = dispatcher.has_read();

@@ -250,6 +250,13 @@ pub enum Life {
         /// What became of the effect it waited for.
         why: String,
     },
+    /// Kept effects became dead letters, for their route is configured no more.
+    RouteGone {
+        /// Its name.
+        route: String,
+        /// How many.
+        effects: u64,
+    },
     /// Something that a later version writes.
     #[serde(other)]
     Unknown,

@@ -152,6 +152,8 @@ pub struct OutboxStatus {
     pub published: u64,
     /// Effects given up since the start.
     pub died: u64,
+    /// Of these, effects whose route was gone at the start.
+    pub unrouted: u64,
     /// Effects that were to be kept and are not, since the start.
     pub unrecorded: u64,
     /// Effects it may keep, dead letters included.
@@ -214,12 +216,28 @@ pub struct InboxStatus {
     pub taken: u64,
     /// Lines rejected since the start.
     pub rejected: u64,
+    /// The last of them.
+    pub last_rejected: Option<RejectedLine>,
     /// Files with something that is not taken yet.
     pub waiting: u64,
     /// Files of which something will not be taken until somebody sees to it.
     pub held: Vec<HeldFile>,
     /// Why nothing is taken now.
     pub trouble: Option<String>,
+}
+
+/// A line of a file that is no effect, or one that never can be published.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct RejectedLine {
+    /// The name of the file.
+    pub file: String,
+    /// Which line of it, the first being 1; nobody knows if the file is gone.
+    pub number: Option<u64>,
+    /// Why.
+    pub reason: String,
+    /// When that was, in milliseconds since the epoch.
+    pub at_ms: u64,
 }
 
 /// A file that waits for whoever made it.
@@ -246,7 +264,8 @@ impl OutboxStatus {
     /// Whether a person should look at it.
     #[must_use]
     pub fn is_degraded(&self) -> bool {
-        let is_calm = matches!(self.state.as_str(), "ok" | "draining" | "recovering");
+        let calm = ["ok", "draining", "drained", "recovering"];
+        let is_calm = calm.contains(&self.state.as_str());
         let inbox = self.inbox.as_ref();
         !is_calm || self.quarantined > 0 || inbox.is_some_and(InboxStatus::is_degraded)
     }

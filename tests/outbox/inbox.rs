@@ -218,6 +218,14 @@ fn a_bad_line_costs_itself_only_and_its_reason_is_written_down() {
     assert!(reasons[2].contains("there is no route"), "{reasons:?}");
     assert!(reasons[3].contains("the limit is 4194304"), "{reasons:?}");
     assert_eq!(told[1]["line"], "nonsense");
+    let refused = effect("nowhere", "s", 5);
+    assert_eq!(told[2]["line"], refused, "all of it, as it stands there");
+    let numbers: Vec<_> = told.iter().map(|told| &told["number"]).collect();
+    assert_eq!(numbers, [2, 3, 4, 7], "a blank line counts as one, too");
+    assert!(told.iter().all(|told| told["file"] == "a.jsonl"));
+    let (_, text) = chain.run(&["status"]);
+    let last = " ago: a.jsonl line 7 was rejected: the line has 4194306 bytes";
+    assert!(text.contains(last), "{text}");
 }
 
 #[test]

@@ -2,6 +2,7 @@
 //! with an outbox, and on its routes transports that the test plays itself.
 
 mod chain;
+mod changed;
 mod daemon;
 #[path = "../soak/disk.rs"]
 mod disk;

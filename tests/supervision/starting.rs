@@ -276,7 +276,11 @@ fn wrong_credentials_fail_the_start_and_are_not_quoted() {
 #[test]
 fn a_base_directory_with_a_long_path_works() {
     let base = Base::called(&"d".repeat(140));
-    base.up();
+    let up = base.run(&["up"]);
+    assert_eq!(up.code, 0, "{}", up.stderr);
+    let bytes = base.socket("falco.sock").as_os_str().len();
+    let told = format!("the path of falco.sock has {bytes} bytes: programs that");
+    assert!(up.stderr.contains(&told), "{}", up.stderr);
     base.emit();
 }
 

@@ -65,6 +65,10 @@ pub(super) fn tell(life: &Life) -> String {
         Life::LaneOpen { lane, route, why } => {
             format!("lane {} goes on: {why}", on(lane, route.as_deref()))
         }
+        Life::RouteGone { route, effects } => {
+            let (route, letters) = (output::visible(route), counted(*effects, "dead letter"));
+            format!("route {route} is gone, and left {letters}")
+        }
         Life::Unknown => "something that only a later version knows".to_owned(),
     }
 }

@@ -18,7 +18,7 @@ use crate::protocol::outbox::{NO_ID, OutboxAnswer, OutboxRequest, OutboxVerb, UN
 use args::{Common, Limit};
 use ask::{Oracle, cannot_open, change};
 
-pub(super) use tell::summary;
+pub(super) use tell::{summary, unrouted};
 
 /// Records asked for at a time.
 const PAGE: usize = 500;

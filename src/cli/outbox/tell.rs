@@ -10,7 +10,9 @@ use crate::cli::exit::{Exit, Failure};
 use crate::cli::output;
 use crate::clock;
 use crate::counted::counted;
-use crate::protocol::outbox::{InboxStatus, OutboxAnswer, OutboxRecord, OutboxStatus};
+use crate::protocol::outbox::{
+    InboxStatus, OutboxAnswer, OutboxRecord, OutboxStatus, RejectedLine,
+};
 
 /// How long it is worth a line that something went wrong and is well again.
 const NEWS: Duration = Duration::from_secs(3600);
@@ -137,11 +139,22 @@ pub(in crate::cli) fn summary(outbox: &OutboxStatus) -> String {
     if let Some(why) = &outbox.why {
         _ = write!(text, "\n! outbox  {}", output::visible(why));
     }
+    if let Some(unrouted) = unrouted(outbox) {
+        _ = write!(text, "\n! outbox  {unrouted}");
+    }
     text.push_str(&last_error(outbox, clock::now_ms()));
     if let Some(inbox) = &outbox.inbox {
         text.push_str(&received(inbox, clock::now_ms()));
     }
     text
+}
+
+/// What routes that are gone have left, for as long as it can be there.
+pub(in crate::cli) fn unrouted(outbox: &OutboxStatus) -> Option<String> {
+    let count = outbox.unrouted.min(outbox.dead);
+    let letters = counted(count, "dead letter");
+    let told = format!("{letters} left by a route that is gone: falco outbox list --dead says why");
+    (0 < count).then_some(told)
 }
 
 /// What went wrong last: for as long as the outbox is not well, and as news for a
@@ -179,6 +192,7 @@ fn received(inbox: &InboxStatus, now_ms: u64) -> String {
             "\ninbox     {lines} taken, {rejected} rejected · {files} {wait}"
         );
     }
+    text.push_str(&last_rejected(inbox, now_ms));
     if let Some(trouble) = &inbox.trouble {
         _ = write!(text, "\n! inbox   {}", output::visible(trouble));
     }
@@ -188,6 +202,23 @@ fn received(inbox: &InboxStatus, now_ms: u64) -> String {
         _ = write!(text, "\n! inbox   {file}: {why}, for {}", clock::span(age));
     }
     text
+}
+
+/// The line that was rejected last, as news for a while.
+fn last_rejected(inbox: &InboxStatus, now_ms: u64) -> String {
+    let age = |line: &RejectedLine| Duration::from_millis(now_ms.saturating_sub(line.at_ms));
+    let last = inbox.last_rejected.as_ref();
+    let Some(line) = last.filter(|line| age(line) < NEWS) else {
+        return String::new();
+    };
+    let number = line.number.map(|number| format!(" line {number}"));
+    format!(
+        "\nlast      inbox, {} ago: {}{} was rejected: {}",
+        clock::span(age(line)),
+        output::visible(&line.file),
+        number.unwrap_or_default(),
+        output::visible(&line.reason)
+    )
 }
 
 #[cfg(test)]

@@ -294,7 +294,7 @@ fn effects(ingest: &IngestStatus) -> String {
         " · not connected to the transport"
     };
     // With an outbox, what was acked is published later.
-    let is_kept = |outbox: &OutboxStatus| outbox.state != "draining";
+    let is_kept = |outbox: &OutboxStatus| !["draining", "drained"].contains(&&*outbox.state);
     let how = if ingest.outbox.as_ref().is_some_and(is_kept) {
         "kept"
     } else {

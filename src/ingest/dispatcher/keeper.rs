@@ -63,7 +63,7 @@ use crate::shutdown::Shutdown;
 use load::Loading;
 pub(super) use offer::Offer;
 pub(super) use parking::Change;
-use recovering::Restoring;
+use recovering::{Restoring, Unrouted};
 pub(super) use stage::Event;
 use stage::Stage;
 use write::{Batch, Pending};
@@ -106,6 +106,7 @@ pub(super) struct Keeper {
     died: u64,
     /// Effects that were to be kept and are not.
     unrecorded: u64,
+    unrouted: Unrouted,
     /// Operators that came before the journal was read.
     early: Vec<(OutboxRequest, oneshot::Sender<OutboxAnswer>)>,
     /// The inbox waits for what the journal remembers.
@@ -143,6 +144,7 @@ impl Keeper {
             published: 0,
             died: 0,
             unrecorded: 0,
+            unrouted: Unrouted::default(),
             early: Vec::new(),
             notes: None,
             reading,
@@ -173,14 +175,11 @@ impl Keeper {
         self.stage.verdict()
     }
 
-    /// What the journal remembers, once it was read; `None` if it records
-    /// nothing.
-    pub(super) fn notes(&mut self) -> Option<oneshot::Receiver<Vec<Note>>> {
+    /// What the journal remembers, once it was read.
+    pub(super) fn notes(&mut self) -> oneshot::Receiver<Vec<Note>> {
         let (tell, told) = oneshot::channel();
-        self.config.records.then(|| {
-            self.notes = Some(tell);
-            told
-        })
+        self.notes = Some(tell);
+        told
     }
 
     /// Has the journal remember something, with what was offered last.

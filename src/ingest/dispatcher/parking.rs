@@ -64,6 +64,15 @@ impl Parking {
         });
     }
 
+    fn unrouted(&self, route: &str, effects: u64) {
+        warn!(
+            route,
+            effects, "Kept effects became dead letters: their route is gone."
+        );
+        let route = route.to_owned();
+        self.note(Life::RouteGone { route, effects });
+    }
+
     fn note(&self, life: Life) {
         if let Some(journal) = &self.life {
             journal.note(life);
@@ -72,7 +81,8 @@ impl Parking {
 }
 
 impl Dispatcher {
-    /// Tells of lanes that were parked, or are open again.
+    /// Tells of lanes that were parked, or are open again, and of routes that are
+    /// gone.
     pub(super) fn tell_changes(&mut self) {
         while let Some(change) = self.admission.poll_change() {
             let (route, lane) = (change.route.as_deref(), &change.lane);
@@ -84,6 +94,9 @@ impl Dispatcher {
         let Some(keeper) = &mut self.keeper else {
             return;
         };
+        while let Some((route, effects)) = keeper.poll_unrouted() {
+            self.parking.unrouted(&route, effects);
+        }
         while let Some(change) = keeper.poll_change() {
             let (route, lane) = (self.ways.name(change.route), &change.lane);
             match change.what {

@@ -24,6 +24,8 @@ const SHOWN_BYTES_MAX: usize = 64 << 10;
 pub(super) struct Line {
     pub at: u64,
     pub effect: SideEffect,
+    /// As it stands in the file.
+    pub text: Bytes,
 }
 
 /// A line that is no effect.
@@ -67,8 +69,8 @@ pub(super) fn cut(bytes: &[u8], at: u64, file: &Identity, routing: &Routing) -> 
         }
         match read(line, at, file, routing) {
             None => {}
-            Some(Ok(effect)) if !ids.insert(effect.id) => break,
-            Some(Ok(effect)) => cut.lines.push(Line { at, effect }),
+            Some(Ok((effect, _))) if !ids.insert(effect.id) => break,
+            Some(Ok((effect, text))) => cut.lines.push(Line { at, effect, text }),
             Some(Err(reason)) => cut.rejects.push(Reject::new(at, reason, line)),
         }
         rest = &rest[length + 1..];
@@ -93,13 +95,13 @@ pub(super) fn cut_last(bytes: &[u8], at: u64, file: &Identity, routing: &Routing
     Some(Cut { end, ..cut })
 }
 
-/// What a line asks for; nothing, if it is blank.
+/// What a line asks for, and the line; nothing, if it is blank.
 fn read(
     line: &[u8],
     at: u64,
     file: &Identity,
     routing: &Routing,
-) -> Option<Result<SideEffect, String>> {
+) -> Option<Result<(SideEffect, Bytes), String>> {
     let line = line.trim_ascii();
     if line.is_empty() {
         return None;
@@ -109,11 +111,12 @@ fn read(
     let given = named.as_ref().ok().and_then(|named| named.effect_id);
     let id = given.map_or(derived, Into::into);
     // A copy, so that one small effect does not hold the whole piece.
-    let routed = envelope::route(id, &Bytes::copy_from_slice(line), routing);
+    let text = Bytes::copy_from_slice(line);
+    let routed = envelope::route(id, &text, routing);
     Some(match (routed, named) {
         (Err(error), _) => Err(error.to_string()),
         (Ok(_), Err(error)) => Err(format!("unreadable effect_id: {error}")),
-        (Ok(effect), Ok(_)) => Ok(effect),
+        (Ok(effect), Ok(_)) => Ok((effect, text)),
     })
 }
 

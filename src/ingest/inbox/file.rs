@@ -86,6 +86,21 @@ impl Document {
         Ok(self.file.metadata()?.len())
     }
 
+    /// How many lines end from `from` up to `to`.
+    pub(super) fn lines_between(&self, mut from: u64, to: u64) -> io::Result<u64> {
+        let mut lines = 0;
+        while from < to {
+            let left = usize::try_from(to - from).unwrap_or(usize::MAX);
+            let bytes = read(&self.file, from, left.min(PIECE_BYTES))?;
+            if bytes.is_empty() {
+                break;
+            }
+            lines += memchr::memchr_iter(b'\n', &bytes).count() as u64;
+            from += bytes.len() as u64;
+        }
+        Ok(lines)
+    }
+
     /// What comes behind `before`. `may_grow` says that its last line is whole
     /// only with its LF.
     pub(super) fn step(

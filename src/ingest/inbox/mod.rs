@@ -40,6 +40,7 @@ mod file;
 mod folder;
 #[cfg(fuzzing)]
 pub mod fuzz;
+mod idle;
 mod offer;
 mod progress;
 mod reader;
@@ -63,6 +64,7 @@ use folder::{Folder, FolderError};
 use offer::Offers;
 use reader::Reader;
 
+pub(super) use idle::Idle;
 pub(super) use tally::Tally;
 
 /// How soon a directory that cannot be used is looked at.

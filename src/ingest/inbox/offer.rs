@@ -88,8 +88,7 @@ impl Offered {
         for line in lines {
             match self.outcomes.get(&line.effect.id) {
                 Some(Err(failure)) if failure.class.is_final() => {
-                    let body = line.effect.operation.body();
-                    let reject = Reject::new(line.at, failure.to_string(), body);
+                    let reject = Reject::new(line.at, failure.to_string(), &line.text);
                     cut.rejects.push(reject);
                 }
                 _ => cut.lines.push(line),

@@ -11,14 +11,16 @@ use super::super::dispatcher::Submission;
 use super::calm::Calm;
 use super::cut::{Cut, Reject};
 use super::file::Step;
-use super::folder::{Folder, FolderError, Found, Listing};
+use super::folder::{Counted, Folder, FolderError, Found, Listing};
 use super::offer::Offers;
 use super::progress::{Inode, Progress};
 use super::tally::{Holds, Tally};
 use super::{Stop, blocking};
+use crate::clock;
 use crate::journal::Note;
 use crate::net::directory::Directory;
 use crate::protocol::envelope::Routing;
+use crate::protocol::outbox::RejectedLine;
 use crate::report::Report;
 
 /// How soon a file is looked at that is not finished.
@@ -60,16 +62,18 @@ impl From<FolderError> for Halt {
 #[derive(Debug)]
 struct Known {
     progress: Progress,
+    /// Its lines, as far as they were counted.
+    counted: Counted,
     /// It was not there when last looked for.
     is_absent: bool,
 }
 
 impl Known {
     fn new(progress: Progress) -> Self {
-        let is_absent = false;
         Self {
             progress,
-            is_absent,
+            counted: Counted::default(),
+            is_absent: false,
         }
     }
 }
@@ -320,8 +324,13 @@ impl Reader {
         progress: Progress,
     ) -> Result<(), Halt> {
         let mut refused = None;
+        let known = self.known.get(&found.inode);
+        let mut counted = known.map_or_else(Counted::default, |known| {
+            known.counted.up_to(known.progress.at)
+        });
         loop {
-            self.reject(found, std::mem::take(&mut cut.rejects)).await?;
+            let rejects = std::mem::take(&mut cut.rejects);
+            counted = self.reject(found, rejects, counted).await?;
             if let Some(refused) = refused.take() {
                 self.offers.count(Submission::Refused(refused)).await?;
             }
@@ -331,7 +340,11 @@ impl Reader {
                 self.offers.count(taken).await?;
                 self.tally.count_taken(cut.lines.len());
                 self.tally.set_trouble(None);
-                self.known.insert(found.inode, Known::new(progress));
+                let known = Known {
+                    counted,
+                    ..Known::new(progress)
+                };
+                self.known.insert(found.inode, known);
                 return Ok(());
             }
             if let Some(failure) = offered.trouble() {
@@ -342,16 +355,34 @@ impl Reader {
         }
     }
 
-    async fn reject(&self, found: &Found, rejects: Vec<Reject>) -> Result<(), FolderError> {
+    async fn reject(
+        &self,
+        found: &Found,
+        mut rejects: Vec<Reject>,
+        mut counted: Counted,
+    ) -> Result<Counted, FolderError> {
         let count = rejects.len();
-        if count == 0 {
-            return Ok(());
-        }
+        // Lines that nobody took come behind those that are none.
+        rejects.sort_unstable_by_key(|reject| reject.at);
+        let Some(last) = rejects.last().map(|reject| reject.reason.clone()) else {
+            return Ok(counted);
+        };
         let (folder, file) = (self.folder.clone(), found.clone());
-        blocking(move || folder.reject(&file, &rejects)).await?;
-        self.tally.count_rejected(count);
+        let write = move || {
+            let numbers = folder.reject(&file, &rejects, &mut counted)?;
+            Ok::<_, FolderError>((numbers, counted))
+        };
+        let (numbers, counted) = blocking(write).await?;
         let file = found.name.to_string_lossy();
-        warn!(%file, count, "Lines of the inbox were rejected.");
-        Ok(())
+        let (first, number) = (numbers.first().copied().flatten(), numbers.last().copied());
+        warn!(%file, line = first, count, "Lines of the inbox were rejected.");
+        let last = RejectedLine {
+            file: file.into_owned(),
+            number: number.flatten(),
+            reason: last,
+            at_ms: clock::now_ms(),
+        };
+        self.tally.count_rejected(count, last);
+        Ok(counted)
     }
 }

@@ -12,7 +12,7 @@ use tracing::warn;
 use super::folder::Found;
 use super::progress::Inode;
 use crate::clock;
-use crate::protocol::outbox::{HeldFile, InboxStatus};
+use crate::protocol::outbox::{HeldFile, InboxStatus, RejectedLine};
 
 /// How long a line may be without its end before a person is told.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -44,8 +44,11 @@ impl Tally {
         self.0.send_modify(|status| status.taken += lines as u64);
     }
 
-    pub(super) fn count_rejected(&self, lines: usize) {
-        self.0.send_modify(|status| status.rejected += lines as u64);
+    pub(super) fn count_rejected(&self, lines: usize, last: RejectedLine) {
+        self.0.send_modify(|status| {
+            status.rejected += lines as u64;
+            status.last_rejected = Some(last);
+        });
     }
 
     pub(super) fn set_trouble(&self, trouble: Option<String>) {

@@ -13,10 +13,11 @@ use page::{Page, number};
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// How an outbox can be.
-const OUTBOX_STATES: [&str; 8] = [
+const OUTBOX_STATES: [&str; 9] = [
     "recovering",
     "ok",
     "draining",
+    "drained",
     "degraded",
     "low",
     "bypass",

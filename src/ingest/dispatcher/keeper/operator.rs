@@ -264,6 +264,7 @@ impl Keeper {
             died: self.died,
             unrecorded: self.unrecorded,
             effects_max: self.config.effects_max as u64,
+            unrouted: self.unrouted.count,
             ..OutboxStatus::default()
         };
         status.recovering = (!self.has_read()).then(|| RecoveryStatus {
@@ -300,8 +301,9 @@ impl Keeper {
             {
                 "full"
             }
-            Some(Health::Ok) if !self.config.records => "draining",
-            Some(Health::Ok) => "ok",
+            Some(Health::Ok) if self.config.records => "ok",
+            Some(Health::Ok) if self.outbox.backlog().open == 0 => "drained",
+            Some(Health::Ok) => "draining",
             Some(Health::Degraded { .. }) => "degraded",
             // Without leave to go around it, effects are refused.
             Some(Health::Bypass { .. }) if self.config.journal.on_failure == OnFailure::Exit => {

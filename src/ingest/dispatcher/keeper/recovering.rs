@@ -1,5 +1,6 @@
 //! What the journal held when it was opened.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 use std::vec::IntoIter;
 
@@ -24,7 +25,21 @@ pub(super) struct Restoring {
     notes: Vec<Note>,
 }
 
+/// Effects whose route is not configured any more.
+#[derive(Debug, Default)]
+pub(super) struct Unrouted {
+    pub(super) count: u64,
+    /// Those that nobody was told of, by route.
+    untold: BTreeMap<Box<str>, u64>,
+}
+
 impl Keeper {
+    /// A route that is gone, and how many effects became dead letters by that.
+    pub(in super::super) fn poll_unrouted(&mut self) -> Option<(Box<str>, u64)> {
+        let has_read = self.has_read();
+        has_read.then(|| self.unrouted.untold.pop_first()).flatten()
+    }
+
     /// Begins to take over what an earlier run has left.
     pub(in super::super) fn handle_recovered(&mut self, recovered: Recovered) {
         tell(&recovered.report);
@@ -91,6 +106,8 @@ impl Keeper {
                 let name = live.route.unwrap_or_default();
                 let failure = Failure::new(Class::Rejected, format!("there is no route {name:?}"));
                 self.bury(live.id, &failure, 0, false);
+                self.unrouted.count += 1;
+                *self.unrouted.untold.entry(name).or_default() += 1;
             }
         }
     }
