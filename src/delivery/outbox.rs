@@ -32,6 +32,7 @@
 mod lines;
 
 use std::collections::{BTreeMap, HashMap};
+use std::hash::Hash;
 
 use uuid::Uuid;
 
@@ -43,6 +44,9 @@ use lines::{Lines, Slot};
 /// Effects of one lane that are with the lanes at a time: the batch on its way
 /// and the next.
 pub(crate) const LANE_LOADED_MAX: usize = 64;
+
+/// A table with room for so many is not worth making smaller.
+const RECORDS_MIN: usize = 4096;
 
 /// What is known of an effect that arrives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -260,7 +264,7 @@ impl<B: Weight> Outbox<B> {
             if before == State::Writing {
                 self.lines.end_write(record.slot);
             }
-            self.lines.push(record.slot, record.order, id, Some(body));
+            self.lines.push(record.slot, record.order, Some(body));
         }
     }
 
@@ -278,7 +282,7 @@ impl<B: Weight> Outbox<B> {
         }
         let order = self.insert(id, home, State::Waiting);
         self.open.insert(order, id);
-        self.lines.push(self.records[&id].slot, order, id, None);
+        self.lines.push(self.records[&id].slot, order, None);
     }
 
     /// It was published; returns how it is recognised from now on.
@@ -294,7 +298,7 @@ impl<B: Weight> Outbox<B> {
         let before = std::mem::replace(&mut record.state, State::Dead);
         match before {
             State::Loaded => self.lines.unload(record.slot),
-            State::Waiting => self.lines.remove(record.slot, id),
+            State::Waiting => self.lines.remove(record.slot, record.order),
             State::Writing => self.lines.end_write(record.slot),
             State::Dead => {}
         }
@@ -426,17 +430,16 @@ impl<B: Weight> Outbox<B> {
             record.state = State::Waiting;
             self.dead.remove(&record.order);
             self.open.insert(record.order, id);
-            self.lines.push(record.slot, record.order, id, None);
+            self.lines.push(record.slot, record.order, None);
         }
     }
 
     /// The next effect to bring to the lanes of a route. Without `slack`, only
     /// such whose lane has nothing loaded.
     pub(crate) fn poll_load(&mut self, route: usize, slack: bool) -> Option<Load<B>> {
-        let (id, body) = self.lines.poll(route, slack)?;
-        let record = self.records.get_mut(&id)?;
-        record.state = State::Loaded;
-        let order = record.order;
+        let (order, body) = self.lines.poll(route, slack)?;
+        let id = *self.open.get(&order)?;
+        self.records.get_mut(&id)?.state = State::Loaded;
         Some(Load { id, order, body })
     }
 
@@ -457,7 +460,7 @@ impl<B: Weight> Outbox<B> {
         {
             record.state = State::Waiting;
             let (slot, order) = (record.slot, record.order);
-            self.lines.push(slot, order, id, body);
+            self.lines.push(slot, order, body);
             self.lines.unload(slot);
         }
     }
@@ -497,6 +500,12 @@ impl<B: Weight> Outbox<B> {
         self.dead.values().copied()
     }
 
+    /// Effects its tables and lines have room for.
+    #[cfg(test)]
+    fn room(&self) -> usize {
+        self.records.capacity().max(self.lines.room())
+    }
+
     fn insert(&mut self, id: EffectId, home: Home, state: State) -> u64 {
         let order = self.next_order;
         self.next_order += 1;
@@ -524,9 +533,11 @@ impl<B: Weight> Outbox<B> {
         if self.known_by.get(&record.known_by) == Some(&id) {
             self.known_by.remove(&record.known_by);
         }
+        give_back(&mut self.records);
+        give_back(&mut self.known_by);
         match record.state {
             State::Loaded => self.lines.unload(record.slot),
-            State::Waiting => self.lines.remove(record.slot, id),
+            State::Waiting => self.lines.remove(record.slot, record.order),
             State::Writing => self.lines.end_write(record.slot),
             State::Dead => {}
         }
@@ -538,6 +549,15 @@ impl<B: Weight> Outbox<B> {
             known_by: record.known_by,
             fingerprint: record.fingerprint,
         })
+    }
+}
+
+/// What an outage has filled is not needed after it. Little is moved for it: the
+/// table was four times as large.
+fn give_back<K: Eq + Hash, V>(table: &mut HashMap<K, V>) {
+    let room = table.capacity();
+    if RECORDS_MIN < room && table.len() < room / 4 {
+        table.shrink_to(room / 2);
     }
 }
 

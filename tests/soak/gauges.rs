@@ -19,12 +19,8 @@ const SLACK_DESCRIPTORS: u64 = 16;
 
 /// What a published effect may take of a journal that was emptied: its id, for
 /// as long as it is remembered.
-const JOURNAL_BYTES_PER_ID: u64 = 192;
+const JOURNAL_BYTES_PER_ID: u64 = 96;
 const JOURNAL_SLACK_BYTES: u64 = 2 << 20;
-
-/// What a full journal may still take: that effects are settled is written also
-/// then, and so are copies, before what they were made of is given back.
-const JOURNAL_OVER_MAX: u64 = 32 << 20;
 
 #[derive(Debug, Clone, Copy, Default)]
 struct Reading {
@@ -65,9 +61,8 @@ impl Gauges {
         assert!(second.transport_bytes <= transport, "{self}");
         let descriptors = first.descriptors + SLACK_DESCRIPTORS;
         assert!(second.descriptors <= descriptors, "{self}");
-        let journal = crate::JOURNAL_BYTES_MAX + JOURNAL_OVER_MAX;
-        let most = first.journal_bytes.max(second.journal_bytes);
-        assert!(most <= journal, "{self}");
+        let journal = first.journal_bytes.max(second.journal_bytes);
+        assert!(journal <= crate::JOURNAL_BYTES_MAX, "{self}");
     }
 
     /// That a journal in which nothing is kept can be made small.

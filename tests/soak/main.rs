@@ -3,7 +3,8 @@
 //! be seen twice, and nothing may grow.
 //!
 //! Run with `cargo test --test soak -- --minutes 10`; one minute without. With
-//! an outbox on Linux, the disk is full at times too.
+//! `--only outbox`, or `direct`, all of it is spent on that. With an outbox on
+//! Linux, the disk is full at times too.
 //!
 //! ```text
 //!  half of the time each:   storm ──▶ all seen? ──▶ long life ──▶ all seen?
@@ -44,21 +45,25 @@ resume_grace = "0s"
 const JOURNAL_BYTES_MAX: u64 = 64 << 20;
 
 fn main() {
-    let minutes = minutes();
+    let minutes = given("--minutes").map_or(1.0, |n| n.parse().expect("--minutes N"));
     if let Some(mut again) = disk::again_with_own_mounts() {
         let error = again.args(std::env::args_os().skip(1)).exec();
         panic!("cannot go on with mounts of its own: {error}");
     }
-    let each = Duration::from_secs(60).mul_f64(minutes / 2.0);
-    soak("direct", "", each);
-    soak("outbox", OUTBOX, each);
+    let all = [("direct", ""), ("outbox", OUTBOX)];
+    let only = given("--only");
+    let is_wanted = |mode: &str| only.as_ref().is_none_or(|only| only == mode);
+    let wanted: Vec<_> = all.iter().filter(|(mode, _)| is_wanted(mode)).collect();
+    assert!(!wanted.is_empty(), "--only direct, or outbox");
+    let each = Duration::from_secs_f64(60.0 * minutes).div_f64(wanted.len() as f64);
+    for (mode, settings) in wanted {
+        soak(mode, settings, each);
+    }
 }
 
-/// What stands behind `--minutes`.
-fn minutes() -> f64 {
-    let mut args = std::env::args().skip_while(|arg| arg != "--minutes");
-    let given = args.nth(1).map(|minutes| minutes.parse());
-    given.unwrap_or(Ok(1.0)).expect("--minutes N")
+/// What stands behind the argument called so.
+fn given(name: &str) -> Option<String> {
+    std::env::args().skip_while(|arg| arg != name).nth(1)
 }
 
 fn soak(mode: &str, settings: &str, length: Duration) {

@@ -5,6 +5,9 @@ use std::collections::{HashMap, VecDeque};
 use super::LANE_LOADED_MAX;
 use crate::protocol::id::{EffectId, LaneKey};
 
+/// Tables and lines with room for so many are not worth making smaller.
+const ROOM_MIN: usize = 1024;
+
 /// Bodies of waiting effects that are kept in memory, in bytes.
 const BODY_BYTES_MAX: usize = 16 * 1024 * 1024;
 
@@ -20,7 +23,8 @@ pub(super) type Slot = u32;
 /// Every lane with a record, and the lines they stand in.
 #[derive(Debug)]
 pub(super) struct Lines<B> {
-    slots: Vec<Option<Queue<B>>>,
+    /// Boxed: what a burst of lanes leaves empty costs nearly nothing.
+    slots: Vec<Option<Box<Queue<B>>>>,
     free: Vec<Slot>,
     by_key: HashMap<(usize, LaneKey), Slot>,
     /// By route.
@@ -67,8 +71,8 @@ struct Queue<B> {
 
 #[derive(Debug)]
 struct Waiting<B> {
+    /// Which one: no two have the same.
     order: u64,
-    id: EffectId,
     body: Option<Box<B>>,
 }
 
@@ -199,10 +203,11 @@ impl<B: Weight> Lines<B> {
         if self.routes.len() <= route {
             self.routes.resize_with(route + 1, Turns::default);
         }
-        self.slots[slot as usize] = Some(Queue {
+        self.slots[slot as usize] = Some(Box::new(Queue {
             route,
             key,
-            waiting: VecDeque::new(),
+            // Of many lanes most hold one effect; the first step of growth is four.
+            waiting: VecDeque::with_capacity(1),
             loaded: 0,
             writing: 0,
             records: 0,
@@ -211,7 +216,7 @@ impl<B: Weight> Lines<B> {
             is_paused: false,
             held: 0,
             parked: Vec::new(),
-        });
+        }));
         self.by_key.insert(by_key, slot);
         slot
     }
@@ -225,12 +230,16 @@ impl<B: Weight> Lines<B> {
         }
         let by_key = (queue.route, queue.key.clone());
         self.by_key.remove(&by_key);
+        let room = self.by_key.capacity();
+        if ROOM_MIN < room && self.by_key.len() < room / 4 {
+            self.by_key.shrink_to(room / 2);
+        }
         self.slots[slot as usize] = None;
         self.free.push(slot);
     }
 
     /// An effect waits, at the place its order gives it.
-    pub(super) fn push(&mut self, slot: Slot, order: u64, id: EffectId, body: Option<B>) {
+    pub(super) fn push(&mut self, slot: Slot, order: u64, body: Option<B>) {
         let room = BODY_BYTES_MAX.saturating_sub(self.body_bytes);
         let body = body.filter(|body| body.bytes() <= room).map(Box::new);
         self.body_bytes += body.as_ref().map_or(0, |body| body.bytes());
@@ -239,15 +248,15 @@ impl<B: Weight> Lines<B> {
             Some(last) if order < last.order => waiting.partition_point(|w| w.order < order),
             _ => waiting.len(),
         };
-        waiting.insert(at, Waiting { order, id, body });
+        waiting.insert(at, Waiting { order, body });
         self.line_up(slot);
     }
 
     /// An effect waits no more.
-    pub(super) fn remove(&mut self, slot: Slot, id: EffectId) {
+    pub(super) fn remove(&mut self, slot: Slot, order: u64) {
         let waiting = &mut self.queue_mut(slot).waiting;
-        let at = waiting.iter().position(|waiting| waiting.id == id);
-        if let Some(removed) = at.and_then(|at| waiting.remove(at)) {
+        let at = waiting.binary_search_by_key(&order, |waiting| waiting.order);
+        if let Some(removed) = at.ok().and_then(|at| waiting.remove(at)) {
             self.body_bytes -= removed.body.map_or(0, |body| body.bytes());
         }
         self.line_up(slot);
@@ -292,16 +301,20 @@ impl<B: Weight> Lines<B> {
         }
     }
 
-    /// The next to be loaded on this route.
-    pub(super) fn poll(&mut self, route: usize, slack: bool) -> Option<(EffectId, Option<B>)> {
+    /// The next to be loaded on this route: its place in the order of arrival.
+    pub(super) fn poll(&mut self, route: usize, slack: bool) -> Option<(u64, Option<B>)> {
         let slot = self.next_in(route, Line::Empty);
         let slot = slot.or_else(|| slack.then(|| self.next_in(route, Line::Hungry))?)?;
         let queue = self.queue_mut(slot);
         let next = queue.waiting.pop_front()?;
+        let room = queue.waiting.capacity();
+        if ROOM_MIN < room && queue.waiting.len() < room / 4 {
+            queue.waiting.shrink_to(room / 2);
+        }
         queue.loaded += 1;
         self.body_bytes -= next.body.as_ref().map_or(0, |body| body.bytes());
         self.line_up(slot);
-        Some((next.id, next.body.map(|body| *body)))
+        Some((next.order, next.body.map(|body| *body)))
     }
 
     /// Takes the first lane out of a line.
@@ -354,6 +367,12 @@ impl<B: Weight> Lines<B> {
     fn queue_mut(&mut self, slot: Slot) -> &mut Queue<B> {
         let queue = self.slots[slot as usize].as_mut();
         queue.expect("a lane stays while a record names it")
+    }
+
+    #[cfg(test)]
+    pub(super) fn room(&self) -> usize {
+        let lanes = self.slots.iter().flatten();
+        lanes.map(|queue| queue.waiting.capacity()).sum()
     }
 
     #[cfg(test)]

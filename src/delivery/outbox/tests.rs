@@ -64,6 +64,20 @@ fn a_lane_is_loaded_in_order_and_only_so_far() {
 }
 
 #[test]
+fn what_a_long_outage_took_of_memory_goes_with_what_it_kept() {
+    let mut outbox = Outbox::<Body>::new();
+    let count = 50_000;
+    (0..count).for_each(|n| record(&mut outbox, 1, n, 1));
+    assert!(count as usize <= outbox.room());
+    for n in 0..count - 100 {
+        assert_eq!(outbox.poll_load(0, true).map(|load| load.id), Some(id(n)));
+        outbox.handle_published(id(n));
+    }
+    assert!(outbox.room() < count as usize / 4, "{}", outbox.room());
+    assert_eq!(loads(&mut outbox, true).len(), 64, "the rest is there");
+}
+
+#[test]
 fn every_lane_gets_one_however_much_the_others_hold() {
     let mut outbox = Outbox::<Body>::new();
     (0..10).for_each(|n| record(&mut outbox, 1, n, 1));

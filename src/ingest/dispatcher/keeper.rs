@@ -71,9 +71,12 @@ use write::{Batch, Pending};
 /// What the lanes have of an effect: who waits for it, if anybody does.
 pub(super) type Waiter = Option<Ticket>;
 
+/// What an effect's names take beside its frame, each a piece of memory by itself.
+const NAMES_BYTES: usize = 128;
+
 impl Weight for SideEffect {
     fn bytes(&self) -> usize {
-        self.bytes
+        self.bytes + size_of::<Self>() + NAMES_BYTES
     }
 }
 
@@ -102,6 +105,8 @@ pub(super) struct Keeper {
     read_again_at: Option<Instant>,
     /// Nothing is loaded before.
     resume_at: Option<Instant>,
+    /// It has kept many effects since memory was given back.
+    was_large: bool,
     published: u64,
     died: u64,
     /// Effects that were to be kept and are not.
@@ -141,6 +146,7 @@ impl Keeper {
             loading: None,
             read_again_at: None,
             resume_at: None,
+            was_large: false,
             published: 0,
             died: 0,
             unrecorded: 0,

@@ -1,5 +1,6 @@
-//! What is not settled, and where it stands: 44 bytes an effect and the
-//! table's own slack; payloads stay on disk.
+//! What is not settled, and where it stands: 28 bytes an effect and the
+//! table's own slack; payloads stay on disk. What a backlog took is given back
+//! as it goes.
 
 use std::collections::VecDeque;
 
@@ -11,6 +12,9 @@ use super::super::segment::Segment;
 use super::batch::{Batch, Change, Moved, Written};
 use crate::protocol::id::EffectId;
 
+/// A table with room for so many is not worth making smaller.
+const EFFECTS_MIN: usize = 4096;
+
 /// Where the records of an effect stand.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Slot {
@@ -21,31 +25,25 @@ pub(super) struct Slot {
 /// The index over all segments.
 #[derive(Debug, Default)]
 pub(in crate::journal) struct Index {
-    effects: HashMap<EffectId, Slot>,
+    effects: HashMap<EffectId, Place>,
+    /// Where it says of some of them why they are dead.
+    failed: HashMap<EffectId, Place>,
     notes: HashMap<Uuid, Place>,
-    dead: u64,
     /// Oldest first; their ids follow one another.
     pub(in crate::journal) segments: VecDeque<Segment>,
 }
 
 impl Index {
     pub(in crate::journal) fn of(fold: &Fold, segments: Vec<Segment>) -> Self {
-        let slot = |held: &super::super::fold::Held| Slot {
-            place: held.place,
-            failed: held.failed,
-        };
         let mut effects = HashMap::with_capacity(fold.live.len());
-        effects.extend(fold.live.values().map(|held| (held.live.id, slot(held))));
-
-        let dead = effects
-            .values()
-            .filter(|s: &&Slot| s.failed.is_some())
-            .count() as u64;
+        effects.extend(fold.live.values().map(|held| (held.live.id, held.place)));
+        let dead = fold.live.values();
+        let failed = dead.filter_map(|held| Some((held.live.id, held.failed?)));
         let notes = fold.notes.iter().map(|(id, (_, place))| (*id, *place));
         Self {
             effects,
+            failed: failed.collect(),
             notes: notes.collect(),
-            dead,
             segments: segments.into(),
         }
     }
@@ -55,7 +53,7 @@ impl Index {
     }
 
     pub(super) fn dead(&self) -> u64 {
-        self.dead
+        self.failed.len() as u64
     }
 
     pub(super) fn holds(&self, id: EffectId) -> bool {
@@ -64,7 +62,7 @@ impl Index {
 
     /// Where the effect stands, and in which segment.
     pub(in crate::journal) fn find(&self, id: EffectId) -> Option<(Place, &Segment)> {
-        let place = self.effects.get(&id)?.place;
+        let place = *self.effects.get(&id)?;
         let front = self.segments.front()?.id;
         let at = place.segment.checked_sub(front)?;
         Some((place, self.segments.get(at as usize)?))
@@ -77,13 +75,11 @@ impl Index {
     /// What is needed at `place`, if anything is.
     pub(super) fn needed_at(&self, id: Uuid, place: Place) -> Option<Moved> {
         let effect = EffectId::from(id);
-        if let Some(slot) = self.effects.get(&effect) {
-            if slot.place == place {
-                return Some(Moved::Effect(effect));
-            }
-            if slot.failed == Some(place) {
-                return Some(Moved::Failure(effect));
-            }
+        if self.effects.get(&effect) == Some(&place) {
+            return Some(Moved::Effect(effect));
+        }
+        if self.failed.get(&effect) == Some(&place) {
+            return Some(Moved::Failure(effect));
         }
         (self.notes.get(&id) == Some(&place)).then_some(Moved::Note(id))
     }
@@ -109,11 +105,7 @@ impl Index {
         match change {
             Change::Nothing => {}
             Change::Open(id) => {
-                let slot = Slot {
-                    place,
-                    failed: None,
-                };
-                self.effects.insert(*id, slot);
+                self.effects.insert(*id, place);
                 self.keep(place);
             }
             Change::Settle(settled) => {
@@ -152,11 +144,10 @@ impl Index {
         match change {
             Change::Open(id) => _ = self.settle(*id),
             Change::Discard(id, Some(slot)) => {
-                self.effects.insert(*id, *slot);
+                self.effects.insert(*id, slot.place);
                 self.keep(slot.place);
                 if let Some(failed) = slot.failed {
-                    self.dead += 1;
-                    self.keep(failed);
+                    self.fail(*id, failed);
                 }
             }
             Change::Requeue(id, Some(failed)) => self.fail(*id, *failed),
@@ -175,43 +166,46 @@ impl Index {
 
     /// Forgets an effect; returns where it stood.
     pub(super) fn settle(&mut self, id: EffectId) -> Option<Slot> {
-        let slot = self.effects.remove(&id)?;
-        self.let_go(slot.place);
-        if let Some(failed) = slot.failed {
-            self.dead -= 1;
-            self.let_go(failed);
+        let place = self.effects.remove(&id)?;
+        self.give_back();
+        self.let_go(place);
+        let failed = self.requeue(id);
+        Some(Slot { place, failed })
+    }
+
+    /// Little is moved for it: the table was four times as large.
+    fn give_back(&mut self) {
+        let room = self.effects.capacity();
+        if EFFECTS_MIN < room && self.effects.len() < room / 4 {
+            self.effects.shrink_to(room / 2);
         }
-        Some(slot)
     }
 
     fn fail(&mut self, id: EffectId, place: Place) {
-        let Some(slot) = self.effects.get_mut(&id) else {
+        if !self.effects.contains_key(&id) {
             return;
-        };
-        match slot.failed.replace(place) {
-            Some(old) => self.let_go(old),
-            None => self.dead += 1,
+        }
+        if let Some(old) = self.failed.insert(id, place) {
+            self.let_go(old);
         }
         self.keep(place);
     }
 
     /// Returns where it was said why the effect was dead.
     fn requeue(&mut self, id: EffectId) -> Option<Place> {
-        let slot = self.effects.get_mut(&id)?;
-        let failed = slot.failed.take()?;
-        self.dead -= 1;
+        let failed = self.failed.remove(&id)?;
         self.let_go(failed);
         Some(failed)
     }
 
     /// What stood at `from` stands at `to`, unless it changed meanwhile.
     fn relocate(&mut self, moved: Moved, from: Place, to: Place) {
-        let slot = match moved {
-            Moved::Effect(id) => self.effects.get_mut(&id).map(|slot| &mut slot.place),
-            Moved::Failure(id) => self.effects.get_mut(&id).and_then(|s| s.failed.as_mut()),
+        let known = match moved {
+            Moved::Effect(id) => self.effects.get_mut(&id),
+            Moved::Failure(id) => self.failed.get_mut(&id),
             Moved::Note(id) => self.notes.get_mut(&id),
         };
-        if let Some(place) = slot.filter(|place| **place == from) {
+        if let Some(place) = known.filter(|place| **place == from) {
             *place = to;
             self.let_go(from);
             self.keep(to);

@@ -16,10 +16,14 @@ use crate::delivery::{Admission, Admitted, Class, Failure, Settled};
 use crate::journal::{
     self, DeadLetter, Entry, Health, Journal, Receipt, Round, TryAppendError, Unrecorded,
 };
+use crate::memory;
 use crate::protocol::id::EffectId;
 
 /// How long what is done may wait for company before it is written.
 const DONE_DELAY: Duration = Duration::from_millis(20);
+
+/// A backlog of so many takes memory worth giving back.
+const LARGE: usize = 20_000;
 
 /// At so many it waits no longer.
 const DONE_MAX: usize = 512;
@@ -100,6 +104,7 @@ impl Keeper {
                 }
                 let done = done.map_or_else(|| id.into(), Into::into);
                 self.batch.done.push(done);
+                self.give_back();
                 let due = Instant::now() + DONE_DELAY;
                 self.batch.done_due.get_or_insert(due);
             }
@@ -109,6 +114,16 @@ impl Keeper {
                 self.outbox.handle_returned(id, None);
             }
             Err(failure) => self.bury(id, failure, settled.attempts, settled.parks),
+        }
+    }
+
+    /// What a large backlog took in memory is not needed after it.
+    fn give_back(&mut self) {
+        let len = self.outbox.len();
+        self.was_large |= LARGE < len;
+        if self.was_large && len < LARGE / 10 {
+            self.was_large = false;
+            memory::give_back();
         }
     }
 
