@@ -92,11 +92,18 @@ impl LineBuffer {
     }
 
     /// What is left when the stream has ended: its unterminated last line.
-    pub(crate) fn last_line(&mut self) -> Option<&[u8]> {
+    ///
+    /// # Errors
+    ///
+    /// When it is longer than the limit.
+    pub(crate) fn last_line(&mut self) -> Result<Option<&[u8]>, LineTooLong> {
         let start = std::mem::replace(&mut self.start, self.bytes.len());
         self.searched = self.start;
         let line = without_carriage_return(&self.bytes[start..]);
-        (!line.is_empty()).then_some(line)
+        if line.len() > self.line_max {
+            return Err(self.too_long());
+        }
+        Ok((!line.is_empty()).then_some(line))
     }
 
     /// Drops the lines already handed out, and a buffer grown for a rare long
@@ -154,8 +161,8 @@ mod tests {
     fn an_unterminated_line_counts_once_the_stream_has_ended() {
         let mut lines = filled(b"one\ntail", 100);
         assert_eq!(all(&mut lines), [b"one"]);
-        assert_eq!(lines.last_line(), Some(&b"tail"[..]));
-        assert_eq!(lines.last_line(), None);
+        assert_eq!(lines.last_line(), Ok(Some(&b"tail"[..])));
+        assert_eq!(lines.last_line(), Ok(None));
     }
 
     #[test]
@@ -163,6 +170,12 @@ mod tests {
         assert_eq!(filled(b"1234\n", 4).next_line(), Ok(Some(&b"1234"[..])));
         assert!(filled(b"12345\n", 4).next_line().is_err());
         assert!(filled(b"123456", 4).next_line().is_err());
+
+        for (last, is_short) in [(&b"1234\r"[..], true), (b"12345", false)] {
+            let mut lines = filled(last, 4);
+            assert_eq!(lines.next_line(), Ok(None));
+            assert_eq!(lines.last_line().is_ok(), is_short);
+        }
     }
 
     #[tokio::test]
@@ -176,7 +189,7 @@ mod tests {
                 found.extend(all(&mut lines));
             }
             assert_eq!(found, [&b"a"[..], b"bb", b"ccc", b""]);
-            assert_eq!(lines.last_line(), Some(&b"last"[..]));
+            assert_eq!(lines.last_line(), Ok(Some(&b"last"[..])));
         }
     }
 

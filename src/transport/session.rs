@@ -187,7 +187,7 @@ where
 
     fn take(&mut self, woken: Woken) -> Result<(), SessionError> {
         match woken {
-            Woken::Read(Ok(0)) => self.take_end(),
+            Woken::Read(Ok(0)) => self.take_end()?,
             Woken::Read(Ok(_)) | Woken::Room => {}
             Woken::Read(Err(error)) => return Err(SessionError::Read(error)),
             Woken::Wrote(Ok(0)) => {
@@ -233,13 +233,14 @@ where
     }
 
     /// The client has ended its half; a line may be left without its end.
-    fn take_end(&mut self) {
+    fn take_end(&mut self) -> Result<(), SessionError> {
         self.ended = true;
         let reader = self.shared.reader;
-        if let Some(line) = self.lines.last_line() {
+        if let Some(line) = self.lines.last_line()? {
             let read = reader.read(line);
             self.take_request(read);
         }
+        Ok(())
     }
 
     fn write_answers(&mut self) {
