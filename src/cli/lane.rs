@@ -152,6 +152,13 @@ fn listed(parked: &ParkedLane) -> String {
 /// The lanes that are parked, for a status; nothing if none are.
 pub(super) fn summary(ingest: &IngestStatus) -> String {
     let mut text = String::new();
+    if ingest.unparked > 0 {
+        let went = counted(ingest.unparked, "time");
+        _ = writeln!(
+            text,
+            "! lanes   {went} one went on without what was refused: too many are parked"
+        );
+    }
     if ingest.parked == 0 {
         return text;
     }
@@ -194,5 +201,11 @@ mod tests {
             !text.contains('\u{7}'),
             "what moves the cursor is spelt out"
         );
+        let ingest = IngestStatus {
+            unparked: 2,
+            ..IngestStatus::default()
+        };
+        let text = summary(&ingest);
+        assert!(text.starts_with("! lanes   2 times one went on"), "{text}");
     }
 }

@@ -149,6 +149,11 @@ impl<T> Admission<T> {
         self.parks.len()
     }
 
+    /// How often a lane was to be parked and went on, because no more may be.
+    pub(crate) fn unparked(&self) -> u64 {
+        self.parks.refused()
+    }
+
     /// The lanes that are parked here, and why.
     pub(crate) fn parked(&self) -> impl Iterator<Item = (Option<&str>, &LaneKey, &Parked)> {
         let parked = self.parks.iter();

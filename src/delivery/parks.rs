@@ -23,7 +23,7 @@
 //! is memory only, as everything that daemons have.
 //!
 //! Holds 16 384 lanes at most, about 8 MiB. Beyond, a lane goes on without what
-//! it lost, as if it were not to be parked.
+//! it lost, as if it were not to be parked, and is counted.
 
 use std::collections::HashMap;
 
@@ -99,6 +99,8 @@ pub(super) struct Parks {
     lanes: HashMap<Path, Lane>,
     /// The lanes whose effect is on its way.
     tried: HashMap<Ticket, Path>,
+    /// How often there was no room for one more.
+    refused: u64,
 }
 
 impl Parks {
@@ -160,6 +162,7 @@ impl Parks {
             return false;
         }
         if is_full {
+            self.refused += 1;
             return false;
         }
         let is_tried = false;
@@ -175,6 +178,11 @@ impl Parks {
     /// How many lanes wait.
     pub(super) fn len(&self) -> usize {
         self.lanes.len()
+    }
+
+    /// How often a lane went on because no more may wait.
+    pub(super) fn refused(&self) -> u64 {
+        self.refused
     }
 
     /// The lanes that wait, and why.

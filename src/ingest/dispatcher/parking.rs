@@ -13,6 +13,7 @@
 use std::time::Duration;
 
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 use tracing::{info, warn};
 
 use super::Dispatcher;
@@ -37,11 +38,22 @@ pub(super) struct Parking {
     life: Option<Journal>,
     /// How often a lane was parked.
     count: u64,
+    /// How often one was not that was to be.
+    unparked: u64,
+    warned_at: Option<Instant>,
 }
+
+/// How often it is worth a warning that no more lanes may be parked.
+const WARNING_EVERY: Duration = Duration::from_secs(1);
 
 impl Parking {
     pub(super) fn new(life: Option<Journal>) -> Self {
-        Self { life, count: 0 }
+        Self {
+            life,
+            count: 0,
+            unparked: 0,
+            warned_at: None,
+        }
     }
 
     fn parked(&mut self, route: Option<&str>, lane: &LaneKey, by: EffectId, error: &str) {
@@ -53,6 +65,22 @@ impl Parking {
             effect_id: by.to_string(),
             error: error.to_owned(),
         });
+    }
+
+    /// So many lanes were not parked that were to be.
+    fn unparked(&mut self, unparked: u64) {
+        if self.unparked == unparked {
+            return;
+        }
+        let is_long_ago = |at: Instant| at.elapsed() >= WARNING_EVERY;
+        if self.warned_at.is_none_or(is_long_ago) {
+            self.unparked = unparked;
+            self.warned_at = Some(Instant::now());
+            warn!(
+                unparked,
+                "No more lanes may be parked; others go on without what was refused."
+            );
+        }
     }
 
     fn open(&self, route: Option<&str>, lane: &LaneKey, why: &str) {
@@ -91,6 +119,7 @@ impl Dispatcher {
                 None => self.parking.open(route, lane, "it came again"),
             }
         }
+        self.parking.unparked(self.admission.unparked());
         let Some(keeper) = &mut self.keeper else {
             return;
         };
@@ -117,6 +146,7 @@ impl Dispatcher {
         status.parked = (self.admission.parked_len() + kept) as u64;
         status.parked_lanes = self.parked().take(SHOWN_MAX).collect();
         status.parkings = self.parking.count;
+        status.unparked = self.admission.unparked();
     }
 
     pub(super) fn answer_lanes(

@@ -353,6 +353,8 @@ pub struct IngestStatus {
     pub parked_lanes: Vec<ParkedLane>,
     /// How often a lane was parked since the start.
     pub parkings: u64,
+    /// How often one was to be, and went on because no more may be parked.
+    pub unparked: u64,
     /// How long SUCCESS took from when Falco had taken an effect.
     pub success_took: LatencyStatus,
     /// How long FAILED took.

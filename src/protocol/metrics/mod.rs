@@ -123,6 +123,11 @@ fn effects(page: &mut Page, ingest: &IngestStatus) {
         "Times a lane was parked.",
         ingest.parkings,
     );
+    page.counter(
+        "falco_lanes_unparked_total",
+        "Times a lane went on without what was refused for good, because too many are parked.",
+        ingest.unparked,
+    );
     latencies(page, ingest);
     page.counter(
         "falco_effects_published_total",

@@ -242,3 +242,26 @@ fn nothing_overtakes_what_was_turned_away_when_the_lane_opens_before_that_was_to
     story.publish();
     story.expect(&[('a', 8, "ok")]);
 }
+
+#[test]
+fn what_cannot_be_parked_because_too_many_are_goes_on_and_is_counted() {
+    const LANES: u32 = 16_384;
+    let mut story = Story::parking();
+    for n in 0..LANES + 2 {
+        let mut id = [0; 16];
+        id[..4].copy_from_slice(&n.to_le_bytes());
+        let effect = SideEffect {
+            id: EffectId::from_bytes(id),
+            key: IdempotencyKey::Uuid(Uuid::from_u128(n.into())),
+            ..plain(&n.to_string(), 0)
+        };
+        story.submit(effect, A, 'a');
+        story.reject_next();
+        assert_eq!(story.answers().len(), 1);
+    }
+    assert_eq!(story.admission.parked_len(), LANES as usize);
+    assert_eq!(story.admission.unparked(), 2);
+    story.submit(plain(&LANES.to_string(), 1), A, 'a');
+    story.publish();
+    story.expect(&[('a', 1, "ok")]);
+}
