@@ -17,7 +17,7 @@
 //!
 //! [`FLAG_ORDERED`]: crate::protocol::frame::FLAG_ORDERED
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
 
 use super::effect::Producer;
@@ -57,6 +57,20 @@ struct Fence {
     until: BootTime,
     /// What has to come again, by its place; never empty.
     failed: BTreeMap<u64, EffectId>,
+    /// The same, to be asked for: behind a failure thousands may be refused.
+    ids: HashSet<EffectId>,
+}
+
+impl Fence {
+    /// Returns whether one more has to come again.
+    fn insert(&mut self, arrival: u64, id: EffectId) -> bool {
+        let before = self.failed.insert(arrival, id);
+        if let Some(before) = before {
+            self.ids.remove(&before);
+        }
+        self.ids.insert(id);
+        before.is_none()
+    }
 }
 
 /// See the module.
@@ -88,14 +102,13 @@ impl Fences {
             return None;
         }
         if first != id {
-            let is_known = fence.failed.values().any(|failed| *failed == id);
-            if !is_known && self.effects < EFFECTS_MAX {
-                fence.failed.insert(arrival, id);
-                self.effects += 1;
+            if !fence.ids.contains(&id) && self.effects < EFFECTS_MAX {
+                self.effects += usize::from(fence.insert(arrival, id));
             }
             return Some(first);
         }
         fence.failed.pop_first();
+        fence.ids.remove(&id);
         self.effects -= 1;
         if fence.failed.is_empty() {
             self.standing.remove(&path);
@@ -124,17 +137,16 @@ impl Fences {
         let fence = self.standing.entry(Path::of(stream)).or_insert(Fence {
             until,
             failed: BTreeMap::new(),
+            ids: HashSet::new(),
         });
         fence.until = until;
-        if fence.failed.insert(arrival, id).is_none() {
-            self.effects += 1;
-        }
+        self.effects += usize::from(fence.insert(arrival, id));
     }
 
     /// The same of an effect that may have failed before, and keeps its place.
     pub(super) fn hold(&mut self, stream: &Stream<'_>, id: EffectId, arrival: u64, now: BootTime) {
         let fence = self.standing.get_mut(&Path::of(stream));
-        match fence.filter(|fence| fence.failed.values().any(|failed| *failed == id)) {
+        match fence.filter(|fence| fence.ids.contains(&id)) {
             Some(fence) => fence.until = now.after(PATIENCE),
             None => self.fail(stream, id, arrival, now),
         }
@@ -147,7 +159,9 @@ impl Fences {
             return;
         };
         let before = fence.failed.len();
-        fence.failed.retain(|_, failed| *failed != id);
+        if fence.ids.remove(&id) {
+            fence.failed.retain(|_, failed| *failed != id);
+        }
         self.effects -= before - fence.failed.len();
         if fence.failed.is_empty() {
             self.standing.remove(&path);
