@@ -163,7 +163,9 @@ pub mod cli;
 #[cfg(fuzzing)]
 pub mod fuzz {
     pub use crate::cli::fuzz as cli;
+    pub use crate::delivery::fuzz as delivery;
     pub use crate::ingest::fuzz as ingest;
+    pub use crate::net::fuzz as net;
     pub use crate::supervisor::fuzz as supervisor;
 }
 

@@ -11,12 +11,12 @@ const LIMITS: Limits = Limits {
     drain_bytes_max: 256,
 };
 
-fn decode_by(piece: usize, stream: &[u8]) -> (Vec<Decoded>, Option<FrameError>) {
+fn decode_by<'a>(pieces: impl Iterator<Item = &'a [u8]>) -> (Vec<Decoded>, Option<FrameError>) {
     let mut decoder = Decoder::new(Kind::SideEffect, LIMITS);
     let mut input = BytesMut::new();
     let mut found = Vec::new();
-    for part in stream.chunks(piece) {
-        input.extend_from_slice(part);
+    for piece in pieces {
+        input.extend_from_slice(piece);
         loop {
             match decoder.decode(&mut input) {
                 Ok(Some(decoded)) => found.push(decoded),
@@ -33,13 +33,16 @@ fuzz_target!(|data: &[u8]| {
     let Some((&piece, stream)) = data.split_first() else {
         return;
     };
-    let whole = decode_by(stream.len().max(1), stream);
-    assert_eq!(whole, decode_by(usize::from(piece).max(1), stream));
+    let whole = decode_by([stream].into_iter());
+    assert_eq!(whole, decode_by(stream.chunks(usize::from(piece).max(1))));
+    // Before every byte that has something of the first: wherever the fuzzer likes.
+    let is_together = |_: &u8, next: &u8| next & 7 != piece & 7;
+    assert_eq!(whole, decode_by(stream.chunk_by(is_together)));
     for decoded in whole.0 {
         if let Decoded::Frame { code, id, body } = decoded {
             let mut out = BytesMut::new();
             encode(Kind::SideEffect, code, id, &body, &mut out);
-            let again = decode_by(out.len(), &out);
+            let again = decode_by([&out[..]].into_iter());
             assert_eq!(again, (vec![Decoded::Frame { code, id, body }], None));
         }
     }

@@ -3,6 +3,8 @@
 mod answers;
 mod books;
 mod line;
+#[cfg(any(test, fuzzing))]
+pub(super) mod model;
 mod outage;
 mod sending;
 mod signs;

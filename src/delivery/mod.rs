@@ -59,6 +59,8 @@ mod dedupe;
 mod effect;
 mod failure;
 mod fences;
+#[cfg(fuzzing)]
+pub mod fuzz;
 mod gaps;
 mod health;
 mod lane;

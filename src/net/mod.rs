@@ -3,6 +3,8 @@
 pub(crate) mod ask;
 pub(crate) mod dial;
 pub(crate) mod directory;
+#[cfg(fuzzing)]
+pub mod fuzz;
 pub(crate) mod http;
 pub(crate) mod ipc;
 pub(crate) mod lines;

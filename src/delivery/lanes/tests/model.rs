@@ -1,45 +1,9 @@
-//! Random stories, checked against the simplest thing that could be right: one
-//! list of open effects for each lane.
+//! Random stories.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
-
-use bytes::Bytes;
 use proptest::prelude::*;
 
-use super::super::*;
-use crate::delivery::{Producer, Refusal, RequestId};
-use crate::protocol::envelope::Operation;
-use crate::protocol::id::{EffectId, IdempotencyKey};
-
-#[derive(Debug, Clone)]
-enum Step {
-    Submit {
-        lane: u8,
-        channel: u8,
-        object: bool,
-        bytes: usize,
-    },
-    Send,
-    Answer {
-        which: usize,
-        with: With,
-    },
-    Pass {
-        ms: u64,
-    },
-    Connect {
-        batches: bool,
-    },
-    Disconnect,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq)]
-enum With {
-    Ok,
-    Rejected,
-    Throttled,
-    Ambiguous,
-}
+use super::super::model::{Model, Step, With, small};
+use super::*;
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
     let answer = prop_oneof![
@@ -47,6 +11,8 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         1 => Just(With::Rejected),
         1 => Just(With::Throttled),
         1 => Just(With::Ambiguous),
+        1 => Just(With::Refused),
+        1 => Just(With::Offline),
     ];
     let step = prop_oneof![
         8 => (0..4u8, 0..2u8, prop::bool::weighted(0.1), 0..30usize)
@@ -56,322 +22,23 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         3 => prop_oneof![0..10u64, 0..1000u64, 0..20_000u64].prop_map(|ms| Step::Pass { ms }),
         1 => prop::bool::weighted(0.8).prop_map(|batches| Step::Connect { batches }),
         1 => Just(Step::Disconnect),
+        1 => (0..4u8).prop_map(|lane| Step::Full { lane }),
     ];
     prop::collection::vec(step, 0..300)
-}
-
-/// A request that went out, and how it was answered so far.
-struct Sent {
-    id: RequestId,
-    lane: u8,
-    effects: Vec<u32>,
-    connection: u32,
-}
-
-/// What the outside knows.
-struct Model {
-    lanes: Lanes<u8>,
-    now: Instant,
-    config: Config,
-    connection: u32,
-    connected: bool,
-    next: u32,
-    /// Open effects, oldest first.
-    open: BTreeMap<u8, Vec<u32>>,
-    arrived: HashMap<u32, Instant>,
-    sent: Vec<Sent>,
-    /// The one request of each lane that may be answered with effect.
-    live: HashMap<u8, RequestId>,
-    /// Effects some transport accepted.
-    accepted: Vec<u32>,
-    settled: usize,
-}
-
-fn number(id: EffectId) -> u32 {
-    u32::from_le_bytes(id.as_bytes()[..4].try_into().unwrap())
-}
-
-impl Model {
-    fn new(config: Config) -> Self {
-        Self {
-            lanes: Lanes::new(config.clone()),
-            now: Instant::now(),
-            config,
-            connection: 0,
-            connected: false,
-            next: 0,
-            open: BTreeMap::new(),
-            arrived: HashMap::new(),
-            sent: Vec::new(),
-            live: HashMap::new(),
-            accepted: Vec::new(),
-            settled: 0,
-        }
-    }
-
-    fn step(&mut self, step: &Step) {
-        match *step {
-            Step::Submit {
-                lane,
-                channel,
-                object,
-                bytes,
-            } => self.submit(lane, channel, object, bytes),
-            Step::Send => self.send(),
-            Step::Answer { which, with } => self.answer(which, with),
-            Step::Pass { ms } => self.pass(Duration::from_millis(ms)),
-            Step::Connect { batches } if !self.connected => {
-                self.connected = true;
-                self.connection += 1;
-                self.lanes.handle_connected(Peer { batches, window: 3 });
-            }
-            Step::Disconnect if self.connected => {
-                self.connected = false;
-                self.live.clear();
-                self.lanes.handle_disconnected(self.now);
-            }
-            Step::Connect { .. } | Step::Disconnect => {}
-        }
-        self.settle();
-    }
-
-    fn submit(&mut self, lane: u8, channel: u8, object: bool, bytes: usize) {
-        let mut id = [0; 16];
-        id[..4].copy_from_slice(&self.next.to_le_bytes());
-        let id = EffectId::from_bytes(id);
-        let channel = channel.to_string().into();
-        let body = Bytes::from(vec![0; bytes]);
-        let operation = if object {
-            Operation::ObjectSet {
-                channel,
-                key: "k".into(),
-                value: body,
-            }
-        } else {
-            Operation::Publish {
-                channel,
-                event: "e".into(),
-                payload: body,
-            }
-        };
-        let effect = SideEffect {
-            id,
-            lane: LaneKey::new(lane.to_string()),
-            route: None,
-            key: IdempotencyKey::Uuid(id.as_uuid()),
-            operation,
-            bytes,
-            is_ordered: false,
-        };
-        self.open.entry(lane).or_default().push(self.next);
-        self.arrived.insert(self.next, self.now);
-        self.next += 1;
-        let place = Place {
-            arrival: u64::from(self.next),
-            producer: Producer(0),
-        };
-        self.lanes.handle_submit(effect, place, lane, self.now);
-    }
-
-    /// A request is the front of a lane that has none out, within the limits.
-    fn send(&mut self) {
-        let Some(request) = self.lanes.poll_request(self.now) else {
-            return;
-        };
-        assert!(self.connected);
-        let effects: Vec<u32> = request.effects.iter().map(|e| number(e.id)).collect();
-        let open = self
-            .open
-            .iter()
-            .find(|(_, open)| open.starts_with(&effects));
-        let (&lane, _) = open.expect("a request is the front of a lane");
-        assert!(effects.len() <= self.config.batch_messages_max);
-        if effects.len() > 1 {
-            let channel = request.effects[0].operation.channel();
-            for effect in &request.effects {
-                assert_eq!(effect.operation.channel(), channel);
-                assert!(matches!(effect.operation, Operation::Publish { .. }));
-            }
-        }
-        let id = request.id;
-        assert_eq!(self.live.insert(lane, id), None, "one in flight per lane");
-        assert!(self.live.len() <= 3, "no more than the peer takes");
-        let again = self
-            .sent
-            .iter()
-            .rev()
-            .find(|sent| sent.lane == lane && sent.effects[0] == effects[0]);
-        if let Some(before) = again.filter(|before| before.id.generation == id.generation) {
-            assert_eq!(before.effects, effects, "a front is sent again as it was");
-        }
-        self.sent.push(Sent {
-            id,
-            lane,
-            effects,
-            connection: self.connection,
-        });
-    }
-
-    fn answer(&mut self, which: usize, with: With) {
-        let on_this: Vec<usize> = (0..self.sent.len())
-            .filter(|at| self.connected && self.sent[*at].connection == self.connection)
-            .collect();
-        let Some(&at) = on_this.get(which % on_this.len().max(1)) else {
-            return;
-        };
-        let Sent { id, lane, .. } = self.sent[at];
-        if with == With::Ok {
-            self.accepted.extend(&self.sent[at].effects);
-            self.lanes.handle_accepted(id);
-        } else {
-            let refusal = Refusal {
-                error: "no",
-                code: (with == With::Throttled).then_some(42_910),
-                retryable: Some(with != With::Rejected),
-            };
-            self.lanes.handle_refused(id, &refusal, self.now);
-        }
-        // An acceptance also resolves a later request for the same effects.
-        let front = |live: &RequestId| live.generation == id.generation;
-        let resolves = with == With::Ok || self.live.get(&lane) == Some(&id);
-        if resolves && self.live.get(&lane).is_some_and(front) {
-            self.live.remove(&lane);
-        }
-    }
-
-    fn pass(&mut self, time: Duration) {
-        let until = self.now + time;
-        while let Some(due) = self.lanes.poll_timeout().filter(|due| *due <= until) {
-            assert!(due >= self.now, "no timer is left behind");
-            self.now = due;
-            self.lanes.handle_timeout(due);
-            self.forget_timed_out();
-            self.settle();
-        }
-        self.now = until;
-    }
-
-    /// A request whose time is over is not live any more.
-    fn forget_timed_out(&mut self) {
-        let lanes = &self.lanes.slots;
-        self.live.retain(|_, id| {
-            lanes[id.slot as usize]
-                .as_ref()
-                .is_some_and(|lane| lane.generation == id.generation && lane.in_flight() > 0)
-        });
-    }
-
-    /// Every effect is settled once; published only if accepted; failed for
-    /// more than itself only together with all behind it.
-    fn settle(&mut self) {
-        let mut flushed: Vec<(u8, u32)> = Vec::new();
-        let mut parked = BTreeSet::new();
-        while let Some(settled) = self.lanes.poll_settled() {
-            let (lane, effect) = (settled.origin, number(settled.id));
-            let open = self.open.get_mut(&lane).unwrap();
-            let at = open.iter().position(|open| *open == effect);
-            let at = at.expect("settled once");
-            open.remove(at);
-            self.settled += 1;
-            match settled.outcome {
-                Ok(()) => {
-                    assert_eq!(at, 0, "published in order");
-                    assert!(self.accepted.contains(&effect), "published if accepted");
-                }
-                Err(failure) if failure.class == Class::LaneFull => {}
-                Err(failure) if settled.parks => {
-                    assert_eq!(at, 0, "refused for good in order");
-                    assert!(self.config.on_rejected == OnRejected::Park, "{failure}");
-                    parked.insert(lane);
-                }
-                Err(failure) if failure.class == Class::Rejected => {
-                    assert_eq!(at, 0, "rejected alone, in order");
-                    assert!(self.config.on_rejected == OnRejected::Skip);
-                }
-                Err(failure) if failure.class == Class::Parked => {
-                    assert_eq!(at, 0, "parked in order");
-                    assert!(parked.contains(&lane), "behind what was refused");
-                }
-                Err(_) => flushed.push((lane, effect)),
-            }
-        }
-        for lane in parked {
-            assert!(self.open[&lane].is_empty(), "nothing goes on in it");
-        }
-        for (lane, effect) in flushed {
-            let open = &self.open[&lane];
-            assert!(
-                open.iter().all(|open| *open < effect),
-                "nothing overtakes a failure"
-            );
-        }
-        self.check_deadlines();
-        self.check_sums();
-    }
-
-    fn check_deadlines(&self) {
-        for effect in self.open.values().flatten() {
-            let age = self.now - self.arrived[effect];
-            assert!(
-                age <= self.config.effect_deadline,
-                "answered in bounded time"
-            );
-        }
-    }
-
-    fn check_sums(&self) {
-        let open: usize = self.open.values().map(Vec::len).sum();
-        let depth = self.lanes.depth(self.now);
-        assert_eq!(depth.effects, open);
-        assert_eq!(open + self.settled, self.next as usize);
-        let lanes = self.open.values().filter(|open| !open.is_empty());
-        assert_eq!(depth.lanes, lanes.count());
-        let in_lanes = self.lanes.slots.iter().flatten();
-        assert_eq!(self.lanes.bytes, in_lanes.map(Lane::bytes).sum::<usize>());
-    }
-
-    /// With a transport that works, everything is published.
-    fn finish(&mut self) {
-        self.step(&Step::Connect { batches: true });
-        for _ in 0..10_000 {
-            self.pass(Duration::from_millis(600));
-            self.send();
-            if let Some(at) = self.sent.iter().rposition(|sent| {
-                sent.connection == self.connection && self.live.get(&sent.lane) == Some(&sent.id)
-            }) {
-                let id = self.sent[at].id;
-                let lane = self.sent[at].lane;
-                self.accepted.extend(&self.sent[at].effects);
-                self.lanes.handle_accepted(id);
-                self.live.remove(&lane);
-            }
-            self.settle();
-            if self.lanes.is_empty() {
-                break;
-            }
-        }
-        assert!(self.lanes.is_empty());
-        assert_eq!(self.lanes.poll_timeout(), None);
-        assert_eq!(self.settled, self.next as usize);
-    }
 }
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(400))]
 
     #[test]
-    fn every_story_keeps_the_promises(steps in steps(), parks: bool) {
-        let config = Config {
-            on_rejected: if parks { OnRejected::Park } else { OnRejected::Skip },
-            lane_effects_max: 12,
-            lane_bytes_max: 200,
-            batch_messages_max: 4,
-            batch_bytes_max: 64,
-            ..Config::default()
-        };
-        let mut model = Model::new(config);
+    fn every_story_keeps_the_promises(steps in steps(), parks: bool, stops: bool) {
+        let on_rejected = if parks { OnRejected::Park } else { OnRejected::Skip };
+        let mut model = Model::new(small(on_rejected), Instant::now());
         for step in &steps {
             model.step(step);
+        }
+        if stops {
+            model.step(&Step::Stop);
         }
         model.finish();
     }
