@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::Serialize;
 
+use crate::counted::counted;
+
 /// How bad it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -75,13 +77,12 @@ impl fmt::Display for Finding {
 /// `1 failure, 2 warnings`.
 pub(super) fn sum(findings: &[Finding]) -> String {
     let count = |level| findings.iter().filter(|f| f.level == level).count();
-    let plural = |count: usize, word: &str| match count {
-        1 => format!("1 {word}"),
-        count => format!("{count} {word}s"),
-    };
     match (count(Level::Fail), count(Level::Warn)) {
         (0, 0) => "nothing is wrong".to_owned(),
-        (fails, warns) => format!("{}, {}", plural(fails, "failure"), plural(warns, "warning")),
+        (fails, warns) => {
+            let (fails, warns) = (counted(fails, "failure"), counted(warns, "warning"));
+            format!("{fails}, {warns}")
+        }
     }
 }
 

@@ -111,7 +111,10 @@ pub(in crate::cli) fn summary(outbox: &OutboxStatus) -> String {
     // Only a Falco that runs says how many there may be.
     let held = match outbox.effects_max {
         0 => String::new(),
-        most => format!("{} of {most} effects, ", outbox.depth + outbox.dead),
+        most => {
+            let most = counted(most, "effect");
+            format!("{} of {most}, ", outbox.depth + outbox.dead)
+        }
     };
     let mut text = format!(
         "outbox    {} · {} kept in {}{parked}, oldest {} · {} published, {} dead · {held}{} of {} in {}",

@@ -3,6 +3,7 @@
 use super::Keeper;
 use super::write::Fresh;
 use crate::clock;
+use crate::counted::counted;
 use crate::delivery::{self, Admitted, Class, Done, Failure, Home, Known, Ticket};
 use crate::journal::{self, Entry, Health, OnFailure, Sync, Unrecorded};
 
@@ -115,7 +116,8 @@ impl Keeper {
             Some(Health::Bypass { why } | Health::Failed { why }) => why.into(),
             Some(Health::Full) => Unrecorded::Full.to_string(),
             _ if self.config.records && self.has_all_effects() => {
-                format!("the outbox is full: it keeps {} effects", self.outbox.len())
+                let effects = counted(self.outbox.len(), "effect");
+                format!("the outbox is full: it keeps {effects}")
             }
             _ => "what an earlier run has left of its lane is published first".to_owned(),
         }
