@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use futures_util::future::BoxFuture;
-use nix::libc::EIO;
+use nix::libc::{EIO, EROFS};
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, spawn_blocking};
 
@@ -132,7 +132,9 @@ fn fault(error: &OpenError) -> Fault {
         OpenError::NewerVersion { .. } | OpenError::UnknownRecord { .. } => Fault::Newer,
         OpenError::Insecure { .. } => Fault::Insecure,
         OpenError::Read { .. } => Fault::Disk,
-        OpenError::Io { source, .. } if source.raw_os_error() == Some(EIO) => Fault::Disk,
+        OpenError::Io { source, .. } if matches!(source.raw_os_error(), Some(EIO | EROFS)) => {
+            Fault::Disk
+        }
         OpenError::Locked { .. } | OpenError::Io { .. } | OpenError::Thread(_) => Fault::Other,
     }
 }
@@ -210,6 +212,7 @@ mod tests {
             reason: "others may enter it",
         };
         assert_eq!(fault(&io(EIO)), Fault::Disk);
+        assert_eq!(fault(&io(EROFS)), Fault::Disk);
         assert_eq!(fault(&io(nix::libc::ENOTDIR)), Fault::Other);
         assert_eq!(fault(&insecure), Fault::Insecure);
     }
