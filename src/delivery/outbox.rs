@@ -30,6 +30,9 @@
 //! to be dropped keeps its lane from being loaded.
 
 mod lines;
+mod listing;
+mod parking;
+mod wishes;
 
 use std::collections::{BTreeMap, HashMap};
 use std::hash::Hash;
@@ -40,6 +43,9 @@ use super::dedupe::Done;
 use crate::protocol::id::{EffectId, LaneKey};
 pub(crate) use lines::Weight;
 use lines::{Lines, Slot};
+pub(crate) use listing::Kept;
+pub(crate) use parking::ParkedLane;
+pub(crate) use wishes::{Unable, Wish};
 
 /// Effects of one lane that are with the lanes at a time: the batch on its way
 /// and the next.
@@ -61,34 +67,6 @@ pub(crate) enum Known {
     Conflict,
 }
 
-/// What an operator may want of an effect.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Wish {
-    /// A dead letter is to be published again, at the place it had.
-    Requeue,
-    /// It is to be kept no longer.
-    Drop,
-    /// Its lane is to go on without it; it stays a dead letter.
-    Resume,
-}
-
-/// Why a wish cannot be asked for.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Unable {
-    /// There is no such effect.
-    Unknown,
-    /// It is no dead letter.
-    NotDead,
-    /// No lane waits for it.
-    NotParking,
-    /// It is on its way to the disk.
-    Writing,
-    /// Something was asked for already, and is not decided.
-    Undecided,
-    /// It is with the lanes of this route, and has to be taken out there first.
-    Loaded(usize, LaneKey),
-}
-
 /// An effect whose turn has come.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Load<B> {
@@ -98,48 +76,6 @@ pub(crate) struct Load<B> {
     pub order: u64,
     /// What there is to deliver; without it, it has to be read.
     pub body: Option<B>,
-}
-
-/// How much is kept.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) struct Backlog {
-    /// Lanes that hold something to be published.
-    pub lanes: usize,
-    /// Effects to be published.
-    pub open: usize,
-    /// Effects given up, which wait for an operator.
-    pub dead: usize,
-    /// Lanes that wait for such a one.
-    pub parked: usize,
-    /// When the oldest of those to be published arrived, in milliseconds since
-    /// the epoch.
-    pub oldest_ms: Option<u64>,
-}
-
-/// One kept effect, for whoever asks.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Kept {
-    /// Which one.
-    pub id: EffectId,
-    /// Its lane.
-    pub lane: LaneKey,
-    /// When it arrived, in milliseconds since the epoch.
-    pub arrived_ms: u64,
-    /// Whether it was given up.
-    pub is_dead: bool,
-}
-
-/// A lane that waits for a dead letter.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct ParkedLane<'a> {
-    /// Which route, by its number.
-    pub route: usize,
-    /// Which.
-    pub lane: &'a LaneKey,
-    /// The letter, the oldest if there are several.
-    pub by: EffectId,
-    /// Effects that wait behind it.
-    pub waiting: usize,
 }
 
 /// Where an effect belongs, and how it is told from others.
@@ -212,18 +148,6 @@ impl<B: Weight> Outbox<B> {
     /// How many effects there are, whatever their state.
     pub(crate) fn len(&self) -> usize {
         self.records.len()
-    }
-
-    /// How much there is.
-    pub(crate) fn backlog(&self) -> Backlog {
-        let oldest = self.open.first_key_value();
-        Backlog {
-            lanes: self.lines.open(),
-            open: self.open.len(),
-            dead: self.dead.len(),
-            parked: self.lines.parked_len(),
-            oldest_ms: oldest.map(|(_, id)| self.records[id].arrived_ms),
-        }
     }
 
     /// What is known of an effect: by its id, and by what else names it.
@@ -307,131 +231,11 @@ impl<B: Weight> Outbox<B> {
         true
     }
 
-    /// The lane of a dead letter waits for it from now on. Returns whether the
-    /// lane waited for none before.
-    pub(crate) fn handle_parked(&mut self, by: EffectId) -> bool {
-        let Some(record) = self.records.get_mut(&by) else {
-            return false;
-        };
-        if record.state != State::Dead || std::mem::replace(&mut record.parks, true) {
-            return false;
-        }
-        let before = self.lines.parked_len();
-        self.parking.insert(record.order, by);
-        self.lines.park(record.slot, by);
-        self.lines.parked_len() > before
-    }
-
-    /// Which dead letters a lane waits for.
-    pub(crate) fn parked_by(&self, route: usize, lane: &LaneKey) -> &[EffectId] {
-        self.lines.parked_by(route, lane)
-    }
-
     /// The lane of an effect, and the number of its route.
     pub(crate) fn place(&self, id: EffectId) -> Option<(usize, LaneKey)> {
         let record = self.records.get(&id)?;
         let (route, lane) = self.lines.place(record.slot);
         Some((route, lane.clone()))
-    }
-
-    /// Whether the lane of this effect is parked.
-    pub(crate) fn is_parked(&self, id: EffectId) -> bool {
-        let record = self.records.get(&id);
-        record.is_some_and(|record| {
-            let (route, lane) = self.lines.place(record.slot);
-            !self.lines.parked_by(route, lane).is_empty()
-        })
-    }
-
-    /// The lanes that are parked, in the order of the letters they wait for.
-    pub(crate) fn parked(&self) -> impl Iterator<Item = ParkedLane<'_>> {
-        let all = self.parking.values();
-        all.filter_map(|by| self.parked_lane(*by))
-    }
-
-    /// The lane that waits for this letter before any other.
-    fn parked_lane(&self, by: EffectId) -> Option<ParkedLane<'_>> {
-        let slot = self.records.get(&by)?.slot;
-        let (route, lane) = self.lines.place(slot);
-        let is_first = self.lines.parked_by(route, lane).first() == Some(&by);
-        is_first.then(|| ParkedLane {
-            route,
-            lane,
-            by,
-            waiting: self.lines.waiting(slot),
-        })
-    }
-
-    /// The lane of a letter waits for it no more.
-    fn unpark(&mut self, id: EffectId) {
-        if let Some(record) = self.records.get_mut(&id)
-            && std::mem::replace(&mut record.parks, false)
-        {
-            self.parking.remove(&record.order);
-            self.lines.unpark(record.slot, id);
-        }
-    }
-
-    /// An operator wants something; it happens when [`Self::handle_granted`]
-    /// says so.
-    pub(crate) fn handle_wish(&mut self, id: EffectId, wish: Wish) -> Result<(), Unable> {
-        let record = self.records.get_mut(&id).ok_or(Unable::Unknown)?;
-        match (record.state, wish) {
-            _ if record.wish.is_some() => return Err(Unable::Undecided),
-            (State::Dead, Wish::Resume) if !record.parks => return Err(Unable::NotParking),
-            (State::Dead, _) => {}
-            (_, Wish::Resume) => return Err(Unable::NotParking),
-            (_, Wish::Requeue) => return Err(Unable::NotDead),
-            (State::Waiting, Wish::Drop) => self.lines.hold(record.slot),
-            (State::Writing, Wish::Drop) => return Err(Unable::Writing),
-            (State::Loaded, Wish::Drop) => {
-                let (route, lane) = self.lines.place(record.slot);
-                return Err(Unable::Loaded(route, lane.clone()));
-            }
-        }
-        record.wish = Some(wish);
-        Ok(())
-    }
-
-    /// Whether something was asked for that is not decided.
-    pub(crate) fn is_undecided(&self, id: EffectId) -> bool {
-        let record = self.records.get(&id);
-        record.is_some_and(|record| record.wish.is_some())
-    }
-
-    /// What was wished is on disk, and happens. Returns what was dropped: it
-    /// counts as done.
-    pub(crate) fn handle_granted(&mut self, id: EffectId) -> Option<Done> {
-        match self.end_wish(id)? {
-            Wish::Requeue => self.requeue(id),
-            Wish::Drop => return self.forget(id),
-            Wish::Resume => self.unpark(id),
-        }
-        None
-    }
-
-    /// It is not: everything is as it was.
-    pub(crate) fn handle_denied(&mut self, id: EffectId) {
-        self.end_wish(id);
-    }
-
-    fn end_wish(&mut self, id: EffectId) -> Option<Wish> {
-        let record = self.records.get_mut(&id)?;
-        let wish = record.wish.take()?;
-        if record.state == State::Waiting {
-            self.lines.let_go(record.slot);
-        }
-        Some(wish)
-    }
-
-    fn requeue(&mut self, id: EffectId) {
-        self.unpark(id);
-        if let Some(record) = self.records.get_mut(&id) {
-            record.state = State::Waiting;
-            self.dead.remove(&record.order);
-            self.open.insert(record.order, id);
-            self.lines.push(record.slot, record.order, None);
-        }
     }
 
     /// The next effect to bring to the lanes of a route. Without `slack`, only
@@ -474,30 +278,6 @@ impl<B: Weight> Outbox<B> {
     /// Lanes that were paused are loaded again.
     pub(crate) fn handle_pause_over(&mut self) {
         self.lines.resume();
-    }
-
-    /// One effect.
-    pub(crate) fn kept(&self, id: EffectId) -> Option<Kept> {
-        let record = self.records.get(&id)?;
-        Some(Kept {
-            id,
-            lane: self.lines.place(record.slot).1.clone(),
-            arrived_ms: record.arrived_ms,
-            is_dead: record.state == State::Dead,
-        })
-    }
-
-    /// Dead letters and then, unless only those are wanted, the others, each in
-    /// the order of their arrival; without so many of the first.
-    pub(crate) fn list(&self, dead_only: bool, skip: usize) -> impl Iterator<Item = Kept> {
-        let open = (!dead_only).then(|| self.open.values());
-        let ids = self.dead.values().chain(open.into_iter().flatten());
-        ids.skip(skip).filter_map(|id| self.kept(*id))
-    }
-
-    /// The dead letters, in the order of their arrival.
-    pub(crate) fn dead(&self) -> impl Iterator<Item = EffectId> {
-        self.dead.values().copied()
     }
 
     /// Effects its tables and lines have room for.

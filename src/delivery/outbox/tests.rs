@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 
 use proptest::prelude::*;
 
+use super::listing::Backlog;
 use super::*;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
