@@ -26,13 +26,14 @@ use super::config::Config;
 use super::credentials::Variables;
 use super::exit::{Exit, Failure};
 use crate::ingest;
+use crate::journal::Home;
 use crate::net::unix::Socket;
 use crate::paths::Paths;
 use crate::process::capture::Journal;
 use crate::process::spawn::Spawner;
 use crate::supervisor::chain::Plan;
 use crate::supervisor::sidecar::RestartPolicy;
-use crate::supervisor::task::{AskIngest, AskLanes, AskOutbox, Composition};
+use crate::supervisor::task::{AskIngest, AskLanes, AskLeft, AskOutbox, Composition};
 use crate::token_broker::{self, Identity};
 
 pub(super) use keeping::journal;
@@ -64,6 +65,8 @@ pub(super) struct Ingredients {
 pub(super) struct Handles {
     falco: Arc<watch::Sender<Option<ingest::Handle>>>,
     broker: Arc<watch::Sender<Option<token_broker::Handle>>>,
+    /// Where all of Falco's lives keep effects.
+    home: Home,
 }
 
 impl Handles {
@@ -71,6 +74,7 @@ impl Handles {
         Self {
             falco: Arc::new(watch::Sender::new(None)),
             broker: Arc::new(watch::Sender::new(None)),
+            home: Home::default(),
         }
     }
 
@@ -90,6 +94,12 @@ impl Handles {
             let handle = falco.borrow().clone();
             Box::pin(async move { handle?.outbox(request).await })
         })
+    }
+
+    /// Asks what is left undone, once everything is gone.
+    pub(super) fn ask_left(&self) -> AskLeft {
+        let home = self.home.clone();
+        Arc::new(move || home.left_behind())
     }
 
     /// Asks Falco about lanes that are parked.

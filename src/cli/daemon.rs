@@ -236,6 +236,7 @@ impl Supervisor {
         let ask_ingest = handles.ask_ingest();
         let ask_outbox = handles.ask_outbox();
         let ask_lanes = handles.ask_lanes();
+        let ask_left = handles.ask_left();
         let ingredients = Ingredients {
             paths: paths.clone(),
             identity: identity.clone(),
@@ -267,6 +268,7 @@ impl Supervisor {
             ask_ingest,
             ask_outbox,
             ask_lanes,
+            ask_left,
             foreground: matches!(until, Until::End),
             manager: listening(&self.manager),
             began: self.began,

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::exit::{Exit, Failure};
 use super::follow::follow;
+use super::output;
 use super::progress::{Progress, list, seconds};
 use super::runtime::block_on;
 use super::service::Owner;
@@ -59,7 +60,7 @@ pub(super) fn run(args: Args) -> Result<(), Failure> {
         let progress = progress.with_way_out("press Ctrl-C to kill now");
         let mut stop = Stop::new(paths, args.now, patience, progress)?;
         let stopped = stop.with(service.as_ref()).await?;
-        nobody_left(stop.left()).map(|()| stopped)
+        nothing_left(&stop).map(|()| stopped)
     })?;
     if stopped {
         return Ok(());
@@ -75,7 +76,17 @@ pub(super) fn run(args: Args) -> Result<(), Failure> {
 pub(super) async fn whole_chain(paths: &Paths, patience: Duration) -> Result<bool, Failure> {
     let mut stop = Stop::new(paths.clone(), false, Some(patience), Progress::new(false))?;
     let stopped = stop.run().await?;
-    nobody_left(stop.left()).map(|()| stopped)
+    nothing_left(&stop).map(|()| stopped)
+}
+
+/// The chain is down, and has done what it was to do.
+fn nothing_left(stop: &Stop) -> Result<(), Failure> {
+    nobody_left(stop.left())?;
+    match stop.undone() {
+        None => Ok(()),
+        Some(undone) => Err(Failure::new(Exit::Failed, output::visible(undone))
+            .hint("the chain is down; falco up publishes what is in the outbox at its path then")),
+    }
 }
 
 /// The chain is down, but for what no signal ends.

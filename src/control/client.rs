@@ -139,10 +139,19 @@ mod tests {
         assert_eq!(request, stop);
         assert_eq!(peer.unwrap().1, nix::unistd::geteuid().as_raw());
         for after_ms in [1, 2] {
-            events.send(Event::Stopped { after_ms }).await.unwrap();
+            events
+                .send(Event::Stopped {
+                    after_ms,
+                    left: None,
+                })
+                .await
+                .unwrap();
             assert_eq!(
                 exchange.next(PATIENCE).await.unwrap(),
-                Event::Stopped { after_ms }
+                Event::Stopped {
+                    after_ms,
+                    left: None,
+                }
             );
         }
         drop(events);

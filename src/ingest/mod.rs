@@ -107,6 +107,9 @@ pub(crate) struct Outbox {
     pub journal: journal::Config,
     /// Effects that may be kept, dead letters included; each takes memory.
     pub effects_max: usize,
+    /// The directory in which this run keeps them, whatever its path comes to
+    /// mean.
+    pub home: journal::Home,
     /// Whether what arrives is kept; if not, only what an earlier run has left
     /// is published.
     pub records: bool,

@@ -43,6 +43,9 @@ pub enum OpenError {
         /// Where the record begins.
         offset: u64,
     },
+    /// Its path leads elsewhere than it did in the same run.
+    #[error("{0}")]
+    Astray(String),
     /// The disk cannot be read. That is no end of a log: nothing was changed.
     #[error("failed to read journal segment {} at byte {offset}", path.display())]
     Read {
@@ -92,6 +95,12 @@ pub enum Unrecorded {
         /// How.
         why: Box<str>,
     },
+    /// The directory is not where it was; once it is, the journal goes on.
+    #[error("{why}")]
+    Astray {
+        /// What became of it.
+        why: Box<str>,
+    },
     /// The journal was closed.
     #[error("the journal is closed")]
     Closed,
@@ -103,7 +112,7 @@ impl Unrecorded {
     #[must_use]
     pub fn may_come_back(&self) -> bool {
         match self {
-            Self::Bypassed | Self::Failed { .. } | Self::Closed => true,
+            Self::Bypassed | Self::Failed { .. } | Self::Astray { .. } | Self::Closed => true,
             Self::DiskLow | Self::Full | Self::TooLarge { .. } => false,
         }
     }

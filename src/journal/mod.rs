@@ -88,8 +88,10 @@ pub use look::Look;
 pub use reading::Reading;
 pub use report::{Class, Damage, Report};
 pub use stats::{BUCKETS_US, Health, Histogram, Progress, Stats};
+pub use storage::Home;
 
 use fold::Fold;
+use scan::OlderFormat;
 use storage::{Disk, Storage};
 use writer::{Core, Ends, Now};
 
@@ -104,10 +106,11 @@ impl Journal {
     ///
     /// See [`OpenError`]; nothing was changed then.
     pub fn open(directory: &Path, config: &Config) -> Result<(Self, Recovered), OpenError> {
-        Self::open_watched(directory, config, &Reading::default())
+        Self::open_watched(directory, config, &Reading::default(), &Home::default())
     }
 
-    /// As [`Self::open`]; `reading` says meanwhile how far it is.
+    /// As [`Self::open`]; `reading` says meanwhile how far it is, and of the
+    /// journals of one `home` all are opened in the same directory.
     ///
     /// # Errors
     ///
@@ -116,10 +119,11 @@ impl Journal {
         directory: &Path,
         config: &Config,
         reading: &Reading,
+        home: &Home,
     ) -> Result<(Self, Recovered), OpenError> {
-        let disk = Disk::open(directory)?;
+        let disk = Disk::open(directory, home)?;
         let (core, recovered) = open_on(disk, config, Now::read(), reading)?;
-        Ok((start(core)?, recovered))
+        Ok((start(core, home.clone())?, recovered))
     }
 }
 
@@ -156,13 +160,24 @@ fn open_on<S: Storage>(
     now: Now,
     reading: &Reading,
 ) -> Result<(Core<S>, Recovered), OpenError> {
+    open_older(storage, config, now, reading, scan::OLDER)
+}
+
+/// The same, of what these formats may be in.
+fn open_older<S: Storage>(
+    storage: S,
+    config: &Config,
+    now: Now,
+    reading: &Reading,
+    older: &'static [OlderFormat],
+) -> Result<(Core<S>, Recovered), OpenError> {
     let begun = Instant::now();
     let since = done_since(config, now);
-    let mut read = recovery::read_watched(&storage, since, scan::OLDER, reading)?;
+    let mut read = recovery::read_watched(&storage, since, older, reading)?;
     let repaired = recovery::repair(&storage, &mut read, now.ms);
     let report = read.report.clone();
     tell(&report, &repaired, begun);
-    let (core, fold) = Core::new(storage, config.clone(), read, &repaired, now)?;
+    let (core, fold) = Core::new(storage, config.clone(), read, &repaired, now, older)?;
     let recovered = Recovered {
         is_durable: core.is_durable(),
         ..recovered(fold, report)
@@ -222,7 +237,7 @@ fn recovered(fold: Fold, report: Report) -> Recovered {
 }
 
 /// Starts the thread.
-fn start<S: Storage>(mut core: Core<S>) -> Result<Journal, OpenError> {
+fn start<S: Storage>(mut core: Core<S>, home: Home) -> Result<Journal, OpenError> {
     let (commands, queue) = mpsc::sync_channel(handle::COMMANDS_MAX);
     let (progress, progress_seen) = watch::channel(core.progress());
     let (health, health_seen) = watch::channel(core.health());
@@ -232,6 +247,7 @@ fn start<S: Storage>(mut core: Core<S>) -> Result<Journal, OpenError> {
         progress,
         health,
         stats,
+        home,
     };
     std::thread::Builder::new()
         .name("journal".into())

@@ -7,7 +7,7 @@ use tokio::sync::watch;
 
 pub(crate) use super::storage::lying::{Dice, Fault, Lying, Op};
 use super::writer::{self, Core, Ends, Now};
-use super::{Config, Journal, OpenError, Reading, Recovered, handle, open_on};
+use super::{Config, Home, Journal, OpenError, Reading, Recovered, handle, open_on};
 
 /// What the thread has; it works when it is told to.
 pub(crate) struct Played {
@@ -34,6 +34,7 @@ impl Played {
             progress,
             health,
             stats,
+            home: Home::default(),
         };
         Ok((Self { core, ends }, journal, recovered))
     }

@@ -29,6 +29,11 @@ pub enum Health {
         /// Why not.
         why: Box<str>,
     },
+    /// It takes no effects until its directory is back at its path.
+    Astray {
+        /// What became of it.
+        why: Box<str>,
+    },
     /// It takes no effects until enough of them are settled.
     Full,
     /// It has ended.

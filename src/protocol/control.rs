@@ -162,6 +162,9 @@ pub enum Event {
     Stopped {
         /// From request to gone.
         after_ms: u64,
+        /// What was left undone, for a person.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        left: Option<String>,
     },
     /// Final: the parts that were named are gone.
     Done {

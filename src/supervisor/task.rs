@@ -47,7 +47,7 @@ use metrics::Serving;
 use reload::{Composed, Reading};
 
 pub use config::{
-    AskIngest, AskLanes, AskOutbox, Composition, Config, Manager, Outcome, Recompose,
+    AskIngest, AskLanes, AskLeft, AskOutbox, Composition, Config, Manager, Outcome, Recompose,
 };
 use notes::Noted;
 use sockets::Lost;
@@ -395,7 +395,11 @@ impl Supervisor {
         }
         // Told before nobody can be asked any more.
         self.config.enter(Phase::Stopping);
-        self.watchers.tell(&Event::Stopped { after_ms });
+        let left = (self.config.ask_left)();
+        if let Some(left) = &left {
+            tracing::error!(left, "The chain has stopped, and something is left undone.");
+        }
+        self.watchers.tell(&Event::Stopped { after_ms, left });
         tracing::info!(after_ms, "Everything is stopped.");
         drop(self.watchers);
         self.config.sockets.clear();

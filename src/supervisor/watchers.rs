@@ -117,7 +117,10 @@ mod tests {
         watchers.add(Until::Ready, start);
         watchers.add(Until::Stopped, stop);
         watchers.tell(&Event::Ready(Summary::default()));
-        watchers.tell(&Event::Stopped { after_ms: 1 });
+        watchers.tell(&Event::Stopped {
+            after_ms: 1,
+            left: None,
+        });
         assert!(matches!(start_events.try_recv(), Ok(Event::Ready(_))));
         assert!(start_events.try_recv().is_err(), "closed");
         assert!(matches!(stop_events.try_recv(), Ok(Event::Stopped { .. })));

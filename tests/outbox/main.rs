@@ -15,6 +15,7 @@ mod inbox;
 mod known;
 mod limits;
 mod metrics;
+mod moved;
 mod odd_files;
 mod odd_journal;
 mod operator;

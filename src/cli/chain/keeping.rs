@@ -22,6 +22,7 @@ pub(super) fn outbox(with: &Ingredients) -> Option<ingest::Outbox> {
         directory,
         journal: journal(&with.config),
         effects_max: usize::try_from(with.config.outbox.max_effects).unwrap_or(usize::MAX),
+        home: with.handles.home.clone(),
         records,
         resume_grace: with.config.outbox.resume_grace,
     })

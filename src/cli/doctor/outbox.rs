@@ -1,9 +1,11 @@
-//! What an outbox has lost, as its quarantine tells.
+//! What an outbox has lost, as its quarantine tells, and whether it is where it
+//! was.
 
 use super::finding::Finding;
 use crate::counted::counted;
 use crate::journal;
 use crate::paths::Paths;
+use crate::protocol::control::Status;
 
 pub(super) fn examine(paths: &Paths) -> Option<Finding> {
     let directory = paths.outbox();
@@ -14,4 +16,12 @@ pub(super) fn examine(paths: &Paths) -> Option<Finding> {
     let fix =
         "falco outbox verify says what is wrong now; remove what is in there once it is dealt with";
     (0 < losses).then(|| Finding::warn("outbox", text).fix(fix))
+}
+
+/// Of an outbox that is in use.
+pub(super) fn running(status: &Status) -> Option<Finding> {
+    let outbox = status.ingest.as_ref()?.outbox.as_ref()?;
+    let why = outbox.why.clone().filter(|_| outbox.state == "astray")?;
+    let fix = "effects are kept again as soon as it is at its path";
+    Some(Finding::fail("outbox", why).fix(fix))
 }

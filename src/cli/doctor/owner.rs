@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use super::finding::Finding;
+use super::outbox;
 use crate::cli::service::{self, Place};
 use crate::cli::status;
 use crate::clock;
@@ -17,6 +18,7 @@ pub(super) async fn examine(paths: &Paths) -> Vec<Finding> {
     found.extend(linger(paths));
     if let Some(status) = &status {
         found.extend(running(status));
+        found.extend(outbox::running(status));
     }
     found
 }

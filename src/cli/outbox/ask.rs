@@ -324,7 +324,9 @@ pub(super) fn is_gone(error: &OpenError) -> bool {
 /// What it means that a journal cannot be opened.
 pub(super) fn cannot_open(error: &OpenError) -> Failure {
     match error {
-        OpenError::Locked { .. } => Failure::of(Exit::TimedOut, error).hint("try again"),
+        OpenError::Locked { .. } | OpenError::Astray(_) => {
+            Failure::of(Exit::TimedOut, error).hint("try again")
+        }
         OpenError::Insecure { .. } => Failure::of(Exit::Permission, error),
         OpenError::NewerVersion { .. } | OpenError::UnknownRecord { .. } => {
             Failure::of(Exit::Config, error).hint("use that version, or a later one")

@@ -51,6 +51,8 @@ pub(super) struct Stop {
     killed: bool,
     /// Processes that could not be removed.
     left: Vec<u32>,
+    /// What the chain says that it leaves undone.
+    undone: Option<String>,
 }
 
 /// What came of asking.
@@ -87,12 +89,18 @@ impl Stop {
             heard: false,
             killed: false,
             left: Vec::new(),
+            undone: None,
         })
     }
 
     /// Processes of the chain that could not be removed.
     pub(super) fn left(&self) -> &[u32] {
         &self.left
+    }
+
+    /// What the chain left undone.
+    pub(super) fn undone(&self) -> Option<&str> {
+        self.undone.as_deref()
     }
 
     /// As [`Self::run`], through the service that owns the chain: its manager
@@ -233,7 +241,10 @@ impl Stop {
                 _ = self.interrupt.recv() => return Ok(Heard::Interrupt),
             };
             match next {
-                Ok(Event::Stopped { .. }) => return Ok(Heard::TheEnd),
+                Ok(Event::Stopped { left, .. }) => {
+                    self.undone = left;
+                    return Ok(Heard::TheEnd);
+                }
                 Ok(event) => self.take(event),
                 // The loop around us says that it is too late.
                 Err(ControlError::TimedOut { .. }) if left.is_zero() => return Ok(Heard::TheEnd),

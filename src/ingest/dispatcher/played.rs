@@ -117,6 +117,7 @@ impl Played {
             effects_max: usize::MAX,
             directory: PathBuf::new(),
             journal: config.clone(),
+            home: journal::Home::default(),
             records,
             resume_grace: Duration::ZERO,
         };

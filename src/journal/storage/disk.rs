@@ -5,26 +5,24 @@
 //! refused; a link in the way is refused, not followed.
 
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
-use std::io::{self, Read as _, Write as _};
+use std::io;
 use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag, openat, renameat};
 use nix::libc;
-use nix::sys::stat::{FileStat, Mode, fstat, fstatat, lstat, mkdirat};
+use nix::sys::stat::{FileStat, Mode, fstatat, mkdirat};
 use nix::sys::statvfs::fstatvfs;
 use nix::unistd::{UnlinkatFlags, unlinkat};
 use tracing::warn;
 use uuid::Uuid;
 
+use super::lock::{self, LOCK};
+use super::place::{self, Home, is_same};
 use super::{Listed, Space, Storage, StoredFile};
-use crate::clock;
 use crate::journal::error::OpenError;
 use crate::report::Report;
-
-/// The file whose lock says that the journal is in use.
-const LOCK: &str = "LOCK";
 
 /// A journal's directory: the very one that was opened, whatever its path comes
 /// to mean. What somebody puts in its place is never written to.
@@ -40,14 +38,19 @@ pub(in crate::journal) struct Disk {
 impl Disk {
     /// Makes the directory if there is none, checks that it is private, and
     /// locks it.
-    pub(in crate::journal) fn open(path: &Path) -> Result<Self, OpenError> {
+    ///
+    /// Of one run only the directory that is its [`Home`].
+    pub(in crate::journal) fn open(path: &Path, home: &Home) -> Result<Self, OpenError> {
+        // Else one is made in the place of another.
+        home.check()?;
         DirBuilder::new()
             .recursive(true)
             .mode(0o700)
             .create(path)
             .map_err(|source| io_error("make journal", path, source))?;
         let mut disk = Self::look(path)?;
-        disk.lock = Some(lock(path)?);
+        home.enter(path, &disk.directory)?;
+        disk.lock = Some(lock::take(&disk.directory, path)?);
         make_private(path)?;
         warn_of_filesystem(path);
         Ok(disk)
@@ -84,16 +87,6 @@ impl Disk {
 
     fn named(&self, name: &str) -> nix::Result<FileStat> {
         fstatat(&self.directory, name, AtFlags::AT_SYMLINK_NOFOLLOW)
-    }
-}
-
-/// Whether what a name gives is this very file. Where that cannot be told it is
-/// taken to be: a look that fails is no reason to give anything up.
-fn is_same(file: &File, named: nix::Result<FileStat>) -> bool {
-    match (fstat(file), named) {
-        (Ok(file), Ok(named)) => (file.st_dev, file.st_ino) == (named.st_dev, named.st_ino),
-        (_, Err(Errno::ENOENT | Errno::ENOTDIR)) => false,
-        _ => true,
     }
 }
 
@@ -149,42 +142,6 @@ fn make_private(path: &Path) -> Result<(), OpenError> {
 /// Whether a file called so is the journal's.
 fn is_ours(name: &str) -> bool {
     matches!(name, LOCK | "reserve.bin") || name.starts_with("seg-") || name.starts_with("next-")
-}
-
-fn lock(path: &Path) -> Result<File, OpenError> {
-    let path = path.join(LOCK);
-    let mut file = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(0o600)
-        .custom_flags(libc::O_NOFOLLOW)
-        .open(&path)
-        .map_err(|source| io_error("open journal lock", &path, source))?;
-    match file.try_lock() {
-        Ok(()) => {}
-        Err(fs::TryLockError::WouldBlock) => {
-            let mut holder = String::new();
-            // What it says helps a person only.
-            _ = (&file).take(256).read_to_string(&mut holder);
-            let holder = match holder.trim_end() {
-                "" => "another process",
-                holder => holder,
-            };
-            let holder = holder.into();
-            return Err(OpenError::Locked { path, holder });
-        }
-        Err(fs::TryLockError::Error(source)) => {
-            return Err(io_error("lock journal", &path, source));
-        }
-    }
-    let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
-    let (pid, boot, at) = (std::process::id(), boot.trim(), clock::now_ms());
-    // On a full disk nobody can read who we are; the lock holds all the same.
-    _ = file.set_len(0);
-    _ = file.write_all(format!("pid {pid} boot {boot} since_ms {at}\n").as_bytes());
-    Ok(file)
 }
 
 /// Some filesystems keep less than they promise.
@@ -302,19 +259,16 @@ impl Storage for Disk {
     }
 
     fn astray(&mut self) -> Option<String> {
-        let path = self.path.display();
-        if !is_same(&self.directory, lstat(&self.path)) {
-            return Some(format!(
-                "{path} was moved, removed or replaced while it was in use; stop, put back the directory that was there, and start again"
-            ));
+        if let Some(away) = place::away(&self.directory, &self.path) {
+            return Some(away);
         }
         let lock = self.lock.as_ref()?;
         if is_same(lock, self.named(LOCK)) {
             return None;
         }
-        match self::lock(&self.path) {
+        match lock::take(&self.directory, &self.path) {
             Ok(lock) => {
-                warn!(%path, "The journal's lock was removed or replaced; it is locked again.");
+                warn!(path = %self.path.display(), "The journal's lock was removed or replaced; it is locked again.");
                 self.lock = Some(lock);
                 None
             }

@@ -62,6 +62,8 @@ struct World {
     next_inode: u64,
     /// What the next id is made of: the same story always has the same ids.
     next_id: u64,
+    /// Whether somebody moved the directory.
+    is_away: bool,
     faults: Faults,
 }
 
@@ -263,7 +265,7 @@ impl Storage for Lying {
     }
 
     fn astray(&mut self) -> Option<String> {
-        None
+        self.world().is_away.then(|| "lying was moved".to_owned())
     }
 
     fn is_at(&self, file: &LyingFile, name: &str) -> bool {

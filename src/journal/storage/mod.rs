@@ -1,8 +1,10 @@
 //! What the journal asks of a disk, and no more: so that tests can lie to it.
 
 mod disk;
+mod lock;
 #[cfg(any(test, fuzzing))]
 pub(super) mod lying;
+mod place;
 
 use std::io;
 use std::path::PathBuf;
@@ -10,6 +12,7 @@ use std::path::PathBuf;
 use uuid::Uuid;
 
 pub(super) use disk::Disk;
+pub use place::Home;
 
 /// The folder that keeps damaged bytes.
 pub(super) const QUARANTINE: &str = "quarantine";

@@ -1,10 +1,11 @@
 //! Files that somebody moves, removes, replaces or cuts while they are in use.
 
 use std::fs;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::Path;
 
 use super::super::handle::Journal;
-use super::super::storage::{Storage as _, StoredFile as _, write_all};
+use super::super::storage::{Home, Storage as _, StoredFile as _, write_all};
 use super::*;
 
 /// A journal of some segments, with entries that are not settled in each.
@@ -158,7 +159,7 @@ async fn a_closing_journal_says_that_its_directory_is_gone() {
     fs::remove_dir_all(&directory).expect("removed");
     let closed = journal.close().await;
     assert!(
-        matches!(closed, Err(Unrecorded::Failed { .. })),
+        matches!(closed, Err(Unrecorded::Astray { .. })),
         "{closed:?}"
     );
 }
@@ -180,4 +181,165 @@ async fn everything_removed_from_the_directory_is_made_again() {
     let (_, recovered) = Journal::open(&directory, &Config::default()).expect("it opens");
     assert_eq!(recovered.live.len(), 2);
     assert_eq!(recovered.report.damage, []);
+}
+
+/// The directory of `rig` is moved right after it was seen where it belongs.
+fn moved_since_the_last_look(sync: Sync, on_failure: OnFailure) -> Rig {
+    let config = Config {
+        on_failure,
+        ..small(sync)
+    };
+    let mut rig = Rig::new(&config);
+    for i in 0..3 {
+        rig.commit(vec![Entry::Effect(effect(i))])
+            .expect("recorded");
+    }
+    rig.disk.set_away(true);
+    rig
+}
+
+const EVERY: [(Sync, OnFailure); 4] = [
+    (Sync::Always, OnFailure::Exit),
+    (Sync::Always, OnFailure::Bypass),
+    (Sync::Interval(Duration::from_secs(3600)), OnFailure::Exit),
+    (Sync::Interval(Duration::from_secs(3600)), OnFailure::Bypass),
+];
+
+#[test]
+fn nothing_is_recorded_in_a_directory_that_was_moved_a_moment_ago() {
+    for (sync, on_failure) in EVERY {
+        let mut rig = moved_since_the_last_look(sync, on_failure);
+        for (i, wait) in [(3, 0), (4, 0), (5, 30)] {
+            rig.pass(Duration::from_millis(wait));
+            let refused = rig.commit(vec![Entry::Effect(effect(i))]);
+            assert!(
+                matches!(refused, Err(Unrecorded::Astray { .. })),
+                "{refused:?}"
+            );
+        }
+        // Nor is what it has already said to be recorded.
+        let again = rig.commit(vec![Entry::Effect(effect(0))]);
+        assert!(again.is_err(), "{again:?}");
+        assert!(matches!(rig.core.health(), Health::Astray { .. }));
+        assert_eq!(rig.core.stats().live, 3);
+    }
+}
+
+#[test]
+fn a_directory_that_is_put_back_goes_on_with_everything_it_took_and_nothing_it_refused() {
+    for (sync, on_failure) in EVERY {
+        for commits in [0, 2] {
+            let mut rig = moved_since_the_last_look(sync, on_failure);
+            for i in 0..commits {
+                _ = rig.commit(vec![Entry::Effect(effect(10 + i))]);
+            }
+            let read = rig.core.read(&[id(2)]).remove(0);
+            assert!(matches!(read, Ok(Some(_))), "{read:?}");
+            rig.pass(Duration::from_millis(30));
+            _ = rig.commit(vec![Entry::Done(vec![id(0).into()])]);
+            rig.disk.set_away(false);
+            rig.pass(Duration::from_millis(30));
+            rig.tick();
+            assert_eq!(rig.core.health(), Health::Ok);
+            rig.commit(vec![Entry::Effect(effect(20))])
+                .expect("recorded");
+            let now = rig.now;
+            rig.core.close(now).expect("closed");
+            let (told, recovered) = Rig::reopened(&rig.disk, &rig.config.clone());
+            let ids: Vec<_> = told.live.iter().map(|(effect, _)| effect.id).collect();
+            assert_eq!(ids, [id(1), id(2), id(20)]);
+            assert_eq!(recovered.report.damage, []);
+        }
+    }
+}
+
+#[test]
+fn what_a_directory_refused_does_not_come_back_with_it_after_the_end() {
+    for (sync, on_failure) in EVERY {
+        let mut rig = moved_since_the_last_look(sync, on_failure);
+        let refused = rig.commit(vec![Entry::Effect(effect(3))]);
+        assert!(refused.is_err());
+        let now = rig.now;
+        assert!(rig.core.close(now).is_err());
+        rig.disk.set_away(false);
+        let (told, recovered) = Rig::reopened(&rig.disk, &rig.config.clone());
+        let ids: Vec<_> = told.live.iter().map(|(effect, _)| effect.id).collect();
+        assert_eq!(ids, [id(0), id(1), id(2)]);
+        assert!(!recovered.report.is_corrupt());
+    }
+}
+
+#[test]
+fn a_directory_that_is_put_back_after_the_end_knows_what_was_published_meanwhile() {
+    for (sync, on_failure) in EVERY {
+        let mut rig = moved_since_the_last_look(sync, on_failure);
+        rig.pass(Duration::from_millis(30));
+        _ = rig.commit(vec![Entry::Done(vec![id(0).into(), id(1).into()])]);
+        let now = rig.now;
+        let closed = rig.core.close(now);
+        assert!(
+            matches!(closed, Err(Unrecorded::Astray { .. })),
+            "{closed:?}"
+        );
+        rig.disk.set_away(false);
+        let (told, recovered) = Rig::reopened(&rig.disk, &rig.config.clone());
+        let ids: Vec<_> = told.live.iter().map(|(effect, _)| effect.id).collect();
+        assert_eq!(ids, [id(2)]);
+        assert_eq!(recovered.report.damage, []);
+    }
+}
+
+#[test]
+fn a_sealed_segment_that_is_gone_is_told_of_until_it_is_back() {
+    let mut rig = some_segments(Sync::Always);
+    let files = rig.disk.files();
+    let needed = format!("\"k\":\"E\",\"id\":\"{}\"", id(6).as_uuid());
+    let holds_it = |bytes: &[u8]| memchr::memmem::find(bytes, needed.as_bytes()).is_some();
+    let mut holding = files.iter().filter(|(_, bytes)| holds_it(bytes));
+    let name = holding.next().expect("it is kept").0.clone();
+    assert_ne!(name, newest(&rig.disk));
+    remove(&rig.disk, &name);
+    rig.pass(Duration::from_secs(2));
+    rig.tick();
+    let health = rig.core.health();
+    assert!(
+        matches!(&health, Health::Degraded { why } if why.contains(&name)),
+        "{health:?}"
+    );
+    let mut file = rig.disk.create(&name).expect("made");
+    write_all(&mut file, &files[&name], 0).expect("written");
+    rig.pass(Duration::from_secs(2));
+    rig.tick();
+    assert_eq!(rig.core.health(), Health::Ok);
+}
+
+#[test]
+fn a_run_keeps_to_the_directory_it_began_with_until_that_is_back() {
+    let base = tempfile::tempdir().expect("a directory");
+    let (directory, moved) = (base.path().join("outbox"), base.path().join("moved"));
+    let home = Home::default();
+    let open = || {
+        let (config, reading) = (Config::default(), Reading::default());
+        Journal::open_watched(&directory, &config, &reading, &home).map(drop)
+    };
+    open().expect("it opens");
+    fs::rename(&directory, &moved).expect("moved");
+    for in_its_place in [false, true] {
+        if in_its_place {
+            fs::DirBuilder::new()
+                .mode(0o700)
+                .create(&directory)
+                .expect("made");
+        }
+        let refused = open().expect_err("it is another");
+        assert!(matches!(refused, OpenError::Astray(_)), "{refused}");
+        let left = fs::read_dir(&directory).map(Iterator::count).ok();
+        assert_eq!(left, in_its_place.then_some(0), "nothing was put there");
+    }
+    fs::remove_dir(&directory).expect("removed");
+    fs::rename(&moved, &directory).expect("put back");
+    let until = Instant::now() + Duration::from_secs(10);
+    while let Err(error) = open() {
+        assert!(Instant::now() < until, "{error}");
+    }
 }

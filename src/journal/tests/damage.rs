@@ -474,34 +474,15 @@ fn a_record_of_a_later_version_is_refused_and_nothing_is_touched() {
 }
 
 #[test]
-fn a_format_before_ours_is_read_as_ours() {
-    /// A made-up version 0, which called itself so and is otherwise ours.
-    fn upgrade(line: &[u8], salt: Option<super::super::record::Salt>) -> Option<Vec<u8>> {
-        line.starts_with(b"{\"v\":0,").then_some(())?;
-        let salt = salt.or_else(|| {
-            let digits = std::str::from_utf8(line.get(90..106)?).ok()?;
-            let value = u64::from_str_radix(digits, 16).ok()?;
-            Some(super::super::record::Salt::new(value))
-        })?;
-        let q = std::str::from_utf8(line.get(12..28)?).ok()?;
-        let q = u64::from_str_radix(q, 16).ok()?;
-        let mut line = line.to_vec();
-        line[5] = b'1';
-        super::super::record::restamp(&mut line, salt, q);
-        Some(line)
-    }
-    let entries = few();
-    let mut files = closed(&entries, &roomy());
+fn a_torn_end_is_cut_off_and_not_found_again() {
+    let mut files = closed(&few(), &roomy());
     let bytes = files.get_mut(FIRST).unwrap();
-    for start in memchr::memmem::find_iter(&bytes.clone(), b"{\"v\":1,\"q\":\"0") {
-        bytes[start + 5] = b'0';
-    }
+    let whole = bytes.len();
+    bytes.extend_from_slice(b"{\"v\":1,\"q\":\"00");
     let disk = Lying::holding(&files);
-    let older = [scan::OlderFormat { upgrade }];
-    let read = recovery::read(&disk, 0, &older).expect("it is read");
-    assert_eq!(live(&read), modelled(&entries));
-    assert_eq!(read.report.damage, []);
-    // Who does not know it takes it for damage, and loses nothing of it.
-    let unknown = recovery::read(&disk, 0, scan::OLDER).expect("it is read");
-    assert_eq!(unknown.report.records, 0);
+    let (_, recovered) = Rig::reopened(&disk, &roomy());
+    assert_ne!(recovered.report.torn_bytes, 0);
+    assert_eq!(disk.files()[FIRST].len(), whole);
+    let (_, recovered) = Rig::reopened(&disk, &roomy());
+    assert_eq!(recovered.report.damage, []);
 }

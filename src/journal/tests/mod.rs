@@ -6,6 +6,7 @@ mod crash;
 mod damage;
 mod faults;
 mod model;
+mod older;
 mod open;
 mod refusals;
 mod rig;

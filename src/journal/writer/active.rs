@@ -20,6 +20,8 @@ pub(super) struct Active<F> {
     pub(super) begun: Instant,
     /// Where the next record goes.
     pub(super) end: u64,
+    /// Where what was written last begins.
+    last: u64,
     /// The checksum of the record before it, when it was begun.
     pub(super) begun_crc: u32,
     file: F,
@@ -42,6 +44,7 @@ impl<F: StoredFile> Active<F> {
     pub(super) fn write(&mut self, bytes: &[u8]) -> Result<(), WriteError> {
         match write_all(&mut self.file, bytes, self.end) {
             Ok(()) => {
+                self.last = self.end;
                 self.end += bytes.len() as u64;
                 Ok(())
             }
@@ -51,6 +54,14 @@ impl<F: StoredFile> Active<F> {
                 is_whole: self.file.truncate(self.end).is_ok(),
             }),
         }
+    }
+
+    /// Takes away what was written last; returns where the segment ends then.
+    pub(super) fn cut_last(&mut self) -> u64 {
+        if self.file.truncate(self.last).is_ok() {
+            self.end = self.last;
+        }
+        self.end
     }
 
     pub(super) fn sync(&mut self) -> (io::Result<()>, Duration) {
@@ -237,6 +248,7 @@ impl<F: StoredFile> Nursery<F> {
             salt,
             begun: Instant::now(),
             end: (bytes.len() + replay.bytes.len()) as u64,
+            last: (bytes.len() + replay.bytes.len()) as u64,
             begun_crc,
             file,
         };

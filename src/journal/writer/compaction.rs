@@ -118,6 +118,10 @@ impl<S: Storage> Core<S> {
 
     /// Removes what nobody needs, and copies a piece if there is one to copy.
     pub(super) fn maintain(&mut self, now: Now) {
+        if let Mode::Astray { .. } = self.mode {
+            self.compaction.source = None;
+            return;
+        }
         self.drop_dead(now);
         self.warn_of_size(now);
         if self.mode != Mode::Working || self.watch.is_low {
@@ -278,7 +282,7 @@ impl<S: Storage> Core<S> {
 
     /// Copies one line if it is needed.
     pub(super) fn copy_line(&mut self, segment: &Segment, offset: u64, line: &[u8], now: Now) {
-        let current = scan::current(line, Salt::new(segment.salt), scan::OLDER);
+        let current = scan::current(line, Salt::new(segment.salt), self.older);
         let Some((line, frame)) = current else {
             return;
         };

@@ -10,8 +10,11 @@
 //!  │       └───────────────┐
 //!  └─ fails again: Bypass ─▶ bypassed ── every 10 s, or room again ──▶ working
 //! ```
+//!
+//! And astray, for as long as its directory is not at its path.
 
 mod astray;
+mod away;
 mod encode;
 mod read;
 mod segments;
@@ -33,7 +36,7 @@ use super::super::fold::Fold;
 use super::super::handle::{Appended, Round};
 use super::super::recovery::{Read, Repaired};
 use super::super::report::Report;
-use super::super::scan::{self, OlderFormat};
+use super::super::scan::OlderFormat;
 use super::super::segment::Segment;
 use super::super::stats::Stats;
 use super::super::storage::Storage;
@@ -43,6 +46,7 @@ use super::compaction::Compaction;
 use super::index::Index;
 use super::pace::Pace;
 use super::space::{self, Watch};
+use away::Away;
 pub(in crate::journal) use read::stored;
 use tail::Tail;
 
@@ -70,6 +74,10 @@ pub(super) enum Mode {
         again_at: Instant,
         /// There was no room: as soon as there is, it is tried again.
         for_room: bool,
+    },
+    /// The directory is not where it was: nothing is taken until it is back.
+    Astray {
+        why: Box<str>,
     },
     Failed {
         why: Box<str>,
@@ -122,6 +130,9 @@ pub(in crate::journal) struct Core<S: Storage> {
     follows: Option<(u64, u32)>,
     /// When it was last seen that files are where they were.
     looked_around: Option<Instant>,
+    away: Option<Away<S::File>>,
+    /// A segment that is read only and not where it was.
+    missing: Option<Box<str>>,
     /// The batch that is made.
     pub(super) batch: Batch,
     /// What was written since the last sync.
@@ -135,7 +146,7 @@ pub(in crate::journal) struct Core<S: Storage> {
     pace: Pace,
     /// When the first of what is not synced was written.
     dirty_since: Instant,
-    older: &'static [OlderFormat],
+    pub(super) older: &'static [OlderFormat],
 }
 
 impl<S: Storage> Core<S> {
@@ -150,9 +161,10 @@ impl<S: Storage> Core<S> {
         read: Read,
         repaired: &Repaired,
         now: Now,
+        older: &'static [OlderFormat],
     ) -> Result<(Self, Fold), OpenError> {
         let tail = match read.segments.last() {
-            Some(last) => read_tail(&storage, last, &read.report)?,
+            Some(last) => read_tail(&storage, last, &read.report, older)?,
             None => None,
         };
         let (log, unsynced) = log_after(tail, &read);
@@ -176,6 +188,8 @@ impl<S: Storage> Core<S> {
             nursery: Nursery::new(),
             follows: None,
             looked_around: None,
+            away: None,
+            missing: None,
             batch: Batch::default(),
             unsynced_before: unsynced.written.len(),
             unsynced,
@@ -183,7 +197,7 @@ impl<S: Storage> Core<S> {
             refused: None,
             pace: Pace::default(),
             dirty_since: now.at,
-            older: scan::OLDER,
+            older,
         };
         if read.report.is_corrupt() {
             core.degraded = Some(told::damaged(&read.report));
@@ -207,9 +221,11 @@ impl<S: Storage> Core<S> {
             Sync::Interval(_) => self.batch.has_decisions(),
         };
         let mut fate = self.write(now);
-        if depends_on_sync {
-            fate = fate.and(&self.sync(now));
-        }
+        fate = fate.and(&if depends_on_sync {
+            self.sync(now)
+        } else {
+            self.look_again(now)
+        });
         let last_seq = self.log.next - 1;
         for taken in taken {
             let verdict = taken.verdict.and(fate.of(taken.has_effects));
@@ -273,8 +289,9 @@ impl<S: Storage> Core<S> {
     pub(in crate::journal) fn close(&mut self, now: Now) -> Result<(), Unrecorded> {
         self.looked_around = None;
         self.prepare(now);
-        if let Mode::Failed { why } = &self.mode {
-            return Err(Unrecorded::Failed { why: why.clone() });
+        if let Some(refusal) = self.has_ended() {
+            self.end_away(now);
+            return Err(refusal);
         }
         self.batch.clear();
         self.settle_owed(now);
@@ -306,8 +323,9 @@ fn read_tail<S: Storage>(
     storage: &S,
     last: &Segment,
     report: &Report,
+    older: &[OlderFormat],
 ) -> Result<Option<Tail>, OpenError> {
-    Tail::of(storage, last, report, scan::OLDER).map_err(|source| OpenError::Read {
+    Tail::of(storage, last, report, older).map_err(|source| OpenError::Read {
         path: storage.path(&last.name()),
         offset: 0,
         source,

@@ -30,7 +30,7 @@ pub(super) use self::worth::{Worth, all_needed, no_room};
 use super::error::Unrecorded;
 use super::handle::{Ask, Command};
 use super::stats::{Health, Progress, Stats};
-use super::storage::Storage;
+use super::storage::{Home, Storage};
 
 /// Entries that one write may hold.
 const BATCH_ENTRIES_MAX: usize = 4096;
@@ -44,6 +44,7 @@ pub(super) struct Ends {
     pub(super) progress: watch::Sender<Progress>,
     pub(super) health: watch::Sender<Health>,
     pub(super) stats: watch::Sender<Stats>,
+    pub(super) home: Home,
 }
 
 /// What one turn of the loop has to do.
@@ -98,7 +99,9 @@ fn publish<S: Storage>(core: &mut Core<S>, ends: &Ends) {
         *old = health;
         is_new
     });
-    ends.stats.send_replace(core.stats().clone());
+    let stats = core.stats().clone();
+    ends.home.keep(stats.live);
+    ends.stats.send_replace(stats);
 }
 
 /// One turn of the loop that does not wait; whether anything was asked for.

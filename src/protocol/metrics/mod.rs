@@ -13,7 +13,7 @@ use page::{Page, number};
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// How an outbox can be.
-const OUTBOX_STATES: [&str; 9] = [
+const OUTBOX_STATES: [&str; 10] = [
     "recovering",
     "ok",
     "draining",
@@ -22,6 +22,7 @@ const OUTBOX_STATES: [&str; 9] = [
     "low",
     "bypass",
     "full",
+    "astray",
     "failed",
 ];
 

@@ -30,6 +30,9 @@ pub type AskOutbox =
 pub type AskLanes =
     Arc<dyn Fn(LaneRequest) -> BoxFuture<'static, Option<LaneAnswer>> + Send + Sync>;
 
+/// Asks what is left undone, once everything is gone.
+pub type AskLeft = Arc<dyn Fn() -> Option<String> + Send + Sync>;
+
 /// What a configuration makes of a chain.
 pub struct Composition {
     /// The parts, in starting order.
@@ -82,6 +85,8 @@ pub struct Config {
     pub ask_outbox: AskOutbox,
     /// Asks Falco about lanes that are parked.
     pub ask_lanes: AskLanes,
+    /// Asks what is left undone, once everything is gone.
+    pub ask_left: AskLeft,
     /// Whether we end with our terminal.
     pub foreground: bool,
     /// The service manager that started us.

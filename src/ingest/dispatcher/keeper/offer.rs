@@ -113,7 +113,9 @@ impl Keeper {
 
     fn why_not(&self) -> String {
         match self.stage.health() {
-            Some(Health::Bypass { why } | Health::Failed { why }) => why.into(),
+            Some(Health::Bypass { why } | Health::Astray { why } | Health::Failed { why }) => {
+                why.into()
+            }
             Some(Health::Full) => Unrecorded::Full.to_string(),
             _ if self.config.records && self.has_all_effects() => {
                 let effects = counted(self.outbox.len(), "effect");

@@ -310,6 +310,7 @@ impl Keeper {
                 "low"
             }
             Some(Health::Bypass { .. }) => "bypass",
+            Some(Health::Astray { .. }) => "astray",
             Some(Health::Full) => "full",
         }
     }
@@ -324,9 +325,10 @@ impl Keeper {
                 Some(text.to_owned())
             }
             Health::Ok => None,
-            Health::Degraded { why } | Health::Bypass { why } | Health::Failed { why } => {
-                Some(why.into())
-            }
+            Health::Degraded { why }
+            | Health::Bypass { why }
+            | Health::Astray { why }
+            | Health::Failed { why } => Some(why.into()),
             Health::Full => Some(
                 "it has its max_bytes: no effect is kept until others are published or dropped"
                     .to_owned(),

@@ -10,8 +10,8 @@ use tokio::task::{JoinHandle, spawn_blocking};
 
 use super::super::super::{Fault, Outbox as Config, Verdict};
 use crate::journal::{
-    self, Closed, Health, Journal, OpenError, Progress, ReadBack, Reading, Receipt, Recovered,
-    Unrecorded,
+    self, Closed, Health, Home, Journal, OpenError, Progress, ReadBack, Reading, Receipt,
+    Recovered, Unrecorded,
 };
 use crate::report::Report;
 use crate::shutdown::Shutdown;
@@ -58,10 +58,11 @@ pub(super) enum Stage {
 impl Stage {
     /// Opens the journal where it may block.
     pub(super) fn open(config: &Config, shutdown: &Shutdown, reading: &Reading) -> Self {
-        let (directory, config) = (config.directory.clone(), config.journal.clone());
-        let watched = reading.clone();
+        let (directory, home) = (config.directory.clone(), &config.home);
+        let config = config.journal.clone();
+        let (watched, home) = (reading.clone(), home.clone());
         let opening = shutdown.spawn(async move {
-            let open = spawn_blocking(move || open_soon(&directory, &config, &watched));
+            let open = spawn_blocking(move || open_soon(&directory, &config, &watched, &home));
             open.await.unwrap_or_else(|panic| {
                 Err(OpenError::Thread(std::io::Error::other(panic.to_string())))
             })
@@ -135,15 +136,18 @@ fn fault(error: &OpenError) -> Fault {
         OpenError::Io { source, .. } if matches!(source.raw_os_error(), Some(EIO | EROFS)) => {
             Fault::Disk
         }
-        OpenError::Locked { .. } | OpenError::Io { .. } | OpenError::Thread(_) => Fault::Other,
+        OpenError::Locked { .. }
+        | OpenError::Astray(_)
+        | OpenError::Io { .. }
+        | OpenError::Thread(_) => Fault::Other,
     }
 }
 
 /// Opens the journal once a `falco outbox` that changes it has let go.
-fn open_soon(directory: &Path, config: &journal::Config, reading: &Reading) -> Opened {
+fn open_soon(directory: &Path, config: &journal::Config, reading: &Reading, home: &Home) -> Opened {
     let until = Instant::now() + LOCKED_PATIENCE;
     loop {
-        match Journal::open_watched(directory, config, reading) {
+        match Journal::open_watched(directory, config, reading, home) {
             Err(OpenError::Locked { .. }) if Instant::now() < until => {
                 std::thread::sleep(LOCKED_PAUSE);
             }

@@ -120,6 +120,11 @@ impl Lying {
         world.faults.planned.push(Fault { nth, ..fault });
     }
 
+    /// Moves the directory, or puts it back.
+    pub(crate) fn set_away(&self, is_away: bool) {
+        self.world().is_away = is_away;
+    }
+
     pub(crate) fn heal(&self) {
         let mut world = self.world();
         world.faults.planned.clear();

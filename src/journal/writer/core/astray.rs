@@ -1,17 +1,19 @@
 //! Files that are not where they were, because somebody moved, removed, replaced
 //! or cut them while the journal was open.
 //!
-//! A write into such a file succeeds, and nobody ever reads it. So before a
-//! batch is written it is looked whether the directory, the lock and the segment
-//! that is written are still what their names say; no more often than every
-//! 20 ms, for that costs a few system calls.
+//! A write into such a file succeeds, and nobody ever reads it. So once a batch
+//! is written, and before anybody is answered, it is looked whether the
+//! directory, the lock and the segment that is written are still what their names
+//! say; and before it is written if that was not done just now.
 //!
 //! | what | then |
 //! |---|---|
-//! | the directory | the journal has failed; what stands in its place is not ours |
+//! | the directory | nothing is taken until it is back: [`away`](super::away) |
 //! | the lock | it is locked again, if nobody else has it |
 //! | the segment that is written | what is needed of it is read through the open file, and stands in the next segment before anything else does |
+//! | a segment before it | a person is told, until it is back |
 
+use std::collections::HashMap;
 use std::io;
 use std::path::Path;
 use std::time::Duration;
@@ -25,10 +27,10 @@ use super::super::super::segment::Segment;
 use super::super::super::storage::{Storage, StoredFile as _};
 use super::super::active::Active;
 use super::super::batch::Batch;
-use super::{Core, Now};
+use super::{Core, Mode, Now};
+use crate::counted::counted;
 
-/// What is acknowledged within this time after the directory was moved may be
-/// where it was moved to.
+/// How often it is looked while nothing is answered.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 /// What could be read of a segment that is lost.
@@ -44,14 +46,17 @@ struct Rescued {
 impl<S: Storage> Core<S> {
     /// Sees to it that what is written will be found.
     pub(super) fn look_around(&mut self, now: Now) {
+        let is_away = matches!(self.mode, Mode::Astray { .. });
         let looked = self.looked_around;
-        if self.active.is_none() || looked.is_some_and(|at| now.at < at + LOOK_EVERY) {
+        if (self.active.is_none() && !is_away) || looked.is_some_and(|at| now.at < at + LOOK_EVERY)
+        {
             return;
         }
         self.looked_around = Some(now.at);
-        if let Some(why) = self.storage.astray() {
-            self.fail(&io::Error::other(why), now);
-            return;
+        match self.storage.astray() {
+            Some(why) => return self.leave_directory(why),
+            None if is_away => self.come_home(),
+            None => {}
         }
         let (Some(active), Some(segment)) = (&self.active, self.index.segments.back()) else {
             return;
@@ -60,6 +65,31 @@ impl<S: Storage> Core<S> {
         if is_cut || !self.storage.is_at(active.file(), &segment.name()) {
             self.leave_segment(now);
         }
+    }
+
+    /// Finds out whether those before it are still there.
+    pub(super) fn look_at_sealed(&mut self) {
+        let sealed = self.index.segments.iter().rev().skip(1);
+        let mut needed = sealed.filter(|s| 0 < s.live && !s.is_astray).peekable();
+        if needed.peek().is_none() {
+            self.missing = None;
+            return;
+        }
+        // A look that fails says nothing.
+        let Ok(files) = self.storage.list("") else {
+            return;
+        };
+        let files: HashMap<&str, u64> = files.iter().map(|f| (&*f.name, f.bytes)).collect();
+        let is_missing = |segment: &&Segment| {
+            let bytes = files.get(&*segment.name());
+            bytes.is_none_or(|bytes| *bytes < segment.bytes)
+        };
+        let missing = needed.find(is_missing);
+        let why = missing.map(|segment| gone(&self.storage.path(&segment.name()), segment.live));
+        if let Some(why) = why.as_ref().filter(|_| self.missing.is_none()) {
+            error!(%why, "A segment is not where it was.");
+        }
+        self.missing = why;
     }
 
     /// Goes on in another segment, with everything of this one that can be had.
@@ -135,6 +165,11 @@ fn followed(line: &[u8], frame: &Frame) -> Option<(u64, u32)> {
         } => Some((prev_last, prev_crc)),
         _ => None,
     }
+}
+
+fn gone(path: &Path, live: u64) -> Box<str> {
+    let (path, records) = (path.display(), counted(live, "record"));
+    format!("{path} was moved, removed or cut while it was in use; {records} that Falco needs stood in it: put it back").into()
 }
 
 fn told(path: &Path, lost: u64) -> Box<str> {

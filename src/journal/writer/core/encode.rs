@@ -156,6 +156,7 @@ impl<S: Storage> Core<S> {
     pub(in super::super) fn refusal(&self) -> Option<Unrecorded> {
         match &self.mode {
             Mode::Failed { why } => Some(Unrecorded::Failed { why: why.clone() }),
+            Mode::Astray { why } => Some(Unrecorded::Astray { why: why.clone() }),
             _ if self.watch.is_low => Some(Unrecorded::DiskLow),
             Mode::Bypassed { .. } => Some(Unrecorded::Bypassed),
             Mode::Working if self.is_full() => Some(Unrecorded::Full),

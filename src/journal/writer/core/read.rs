@@ -23,10 +23,14 @@ impl<S: Storage> Core<S> {
             return Ok(None);
         };
         let name = segment.name();
-        let line = self
-            .storage
-            .open(&name)
-            .and_then(|file| read_exact(&file, u64::from(place.offset), place.length as usize));
+        let (offset, length) = (u64::from(place.offset), place.length as usize);
+        let line = match (self.storage.open(&name), self.left_open(segment.id)) {
+            // Its name is gone, its bytes are not.
+            (Err(error), Some(file)) if error.kind() == io::ErrorKind::NotFound => {
+                read_exact(file, offset, length)
+            }
+            (file, _) => file.and_then(|file| read_exact(&file, offset, length)),
+        };
         let line = match line {
             Ok(line) => line,
             Err(error) => {

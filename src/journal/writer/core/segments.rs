@@ -13,12 +13,15 @@ use super::{Core, Mode, Now};
 impl<S: Storage> Core<S> {
     /// Sees to it that there is a segment to write to, if that can be.
     pub(super) fn prepare(&mut self, now: Now) {
-        if self.watch.look(&self.storage, &self.config, now.at) && 0 < self.stats.quarantined {
-            self.stats.quarantined = quarantine::losses(&self.storage);
+        if self.watch.look(&self.storage, &self.config, now.at) {
+            self.look_at_sealed();
+            if 0 < self.stats.quarantined {
+                self.stats.quarantined = quarantine::losses(&self.storage);
+            }
         }
         self.look_around(now);
         match &self.mode {
-            Mode::Failed { .. } => {}
+            Mode::Failed { .. } | Mode::Astray { .. } => {}
             Mode::Bypassed {
                 again_at, for_room, ..
             } if now.at < *again_at && (self.watch.is_low || !for_room) => {}

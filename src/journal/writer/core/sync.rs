@@ -24,7 +24,7 @@ impl<S: Storage> Core<S> {
     /// Makes durable what was written.
     pub(in super::super) fn sync(&mut self, now: Now) -> Result<(), Unrecorded> {
         if self.unsynced.is_empty() && self.active.is_some() {
-            return Ok(());
+            return self.look_again(now);
         }
         let Some(active) = &mut self.active else {
             if self.unsynced.is_empty() {
@@ -38,6 +38,7 @@ impl<S: Storage> Core<S> {
         match result {
             Ok(()) => {
                 failpoint::reach(Point::JournalSynced);
+                self.look_again(now)?;
                 self.all_durable();
                 Ok(())
             }
@@ -63,7 +64,7 @@ impl<S: Storage> Core<S> {
         self.log.next = self.log.durable + 1;
         self.log.crc = self.log.durable_crc;
         let Err(error) = self.begin(now) else {
-            return Ok(());
+            return self.look_again(now);
         };
         self.fail(&error.source, now);
         self.take_back();
@@ -81,9 +82,12 @@ impl<S: Storage> Core<S> {
         }
     }
 
-    /// The disk failed twice in a row.
+    /// The disk failed twice in a row, or is not there.
     pub(super) fn fail(&mut self, error: &io::Error, now: Now) {
         self.active = None;
+        if let Some(why) = self.storage.astray() {
+            return self.leave_directory(why);
+        }
         match self.config.on_failure {
             OnFailure::Bypass => self.bypass(error, now),
             OnFailure::Exit => {

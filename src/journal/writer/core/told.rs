@@ -23,8 +23,9 @@ impl<S: Storage> Core<S> {
     }
 
     pub(in crate::journal) fn health(&self) -> Health {
-        match (&self.mode, &self.degraded) {
+        match (&self.mode, self.missing.as_ref().or(self.degraded.as_ref())) {
             (Mode::Failed { why }, _) => Health::Failed { why: why.clone() },
+            (Mode::Astray { why }, _) => Health::Astray { why: why.clone() },
             _ if self.watch.is_low => Health::Bypass {
                 why: self.watch.why(&self.config),
             },

@@ -1,0 +1,78 @@
+//! A format before ours. There is none yet, so one is made up: it calls itself
+//! version 0, and writes the number's name large.
+
+use super::super::record::{self, Salt};
+use super::super::scan::{self, OlderFormat};
+use super::super::{open_older, recovery};
+use super::*;
+
+const OLDER: &[OlderFormat] = &[OlderFormat { upgrade }];
+
+fn upgrade(line: &[u8], salt: Option<Salt>) -> Option<Vec<u8>> {
+    line.starts_with(b"{\"v\":0,\"Q\":").then_some(())?;
+    let mut line = line.to_vec();
+    (line[5], line[8]) = (b'1', b'q');
+    let salt = salt.or_else(|| record::header_salt(&line))?;
+    record::frame(&line, salt).is_some().then_some(line)
+}
+
+/// These files, as they would have been written then.
+fn in_version_0(mut files: BTreeMap<String, Vec<u8>>) -> BTreeMap<String, Vec<u8>> {
+    for (name, bytes) in &mut files {
+        let all = bytes.clone();
+        for start in memchr::memmem::find_iter(&all, b"{\"v\":1,\"q\":\"0") {
+            (bytes[start + 5], bytes[start + 8]) = (b'0', b'Q');
+        }
+        assert!(!name.starts_with("seg-") || *bytes != all);
+    }
+    files
+}
+
+/// An outbox of several segments, and what it tells.
+fn written(config: &Config) -> (BTreeMap<String, Vec<u8>>, Told) {
+    let mut rig = Rig::new(config);
+    for i in 0..24 {
+        rig.commit(vec![Entry::Effect(effect(i))])
+            .expect("recorded");
+    }
+    for i in 0..20 {
+        rig.commit(vec![Entry::Done(vec![id(i).into()])])
+            .expect("recorded");
+    }
+    assert!(2 < segments(&rig));
+    let now = rig.now;
+    rig.core.close(now).expect("closed");
+    (rig.disk.files(), Told::by(&rig.entries))
+}
+
+#[test]
+fn a_format_before_ours_is_read_as_ours() {
+    let (files, told) = written(&small(Sync::Always));
+    let disk = Lying::holding(&in_version_0(files));
+    let read = recovery::read(&disk, 0, OLDER).expect("it is read");
+    assert_eq!(read.fold.live.len(), told.live.len());
+    assert_eq!(read.report.damage, []);
+    // Who does not know it takes it for damage.
+    let unknown = recovery::read(&disk, 0, scan::OLDER).expect("it is read");
+    assert_eq!(unknown.report.records, 0);
+}
+
+#[test]
+fn what_is_in_a_format_before_ours_is_read_back() {
+    let config = small(Sync::Always);
+    let (files, told) = written(&config);
+    let disk = Lying::holding(&in_version_0(files));
+    let now = Now {
+        at: Instant::now(),
+        ms: MS,
+    };
+    let opened = open_older(disk.clone(), &config, now, &Reading::default(), OLDER);
+    let (core, recovered) = opened.expect("it opens");
+    assert_eq!(recovered.report.damage, []);
+    let ids: Vec<EffectId> = told.live.iter().map(|(effect, _)| effect.id).collect();
+    assert_eq!(ids.len(), 4);
+    for (id, read) in ids.iter().zip(core.read(&ids)) {
+        let stored = read.expect("it is there").expect("it is kept");
+        assert_eq!(stored.effect.id, *id);
+    }
+}
