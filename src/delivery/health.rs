@@ -38,11 +38,6 @@ impl Health {
         self == Self::Well
     }
 
-    /// Whether it is in trouble that is not everybody's.
-    pub(super) fn is_alone(self) -> bool {
-        matches!(self, Self::Refused | Self::Silent)
-    }
-
     /// Whether it may be well again now that this is over.
     pub(super) fn may_end_with(self, over: Shared) -> bool {
         match self {

@@ -34,8 +34,9 @@ pub(super) enum State {
 pub(super) enum Wait {
     /// Not long.
     Recent,
-    /// So long that it takes no room from others; when that was found out.
-    Slow { seen: Instant },
+    /// So long that it takes no room from others; when that was looked at, and
+    /// the number of the last request there was when it was found out.
+    Slow { seen: Instant, last: u64 },
     /// So long that its lane stands still.
     Still,
 }
@@ -158,7 +159,12 @@ impl<T> Lane<T> {
             State::InFlight { wait, .. } => wait,
             State::Ready | State::BackingOff { .. } => Wait::Recent,
         };
-        !self.is_empty() && (wait == Wait::Still || self.health.is_alone())
+        let is_alone = match self.health {
+            Health::Silent => true,
+            Health::Refused => 1 < self.failures,
+            Health::Offline | Health::Well => false,
+        };
+        !self.is_empty() && (wait == Wait::Still || is_alone)
     }
 
     /// Queues an effect, or settles it if the lane is full.

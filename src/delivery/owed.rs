@@ -86,7 +86,41 @@ struct Account {
     lane: LaneKey,
     is_still: bool,
     /// Mostly one.
-    owed: Vec<(Producer, Amount)>,
+    owed: Vec<Load>,
+}
+
+/// What one connection is owed of an account.
+#[derive(Debug)]
+struct Load {
+    whose: Producer,
+    owed: Amount,
+    /// How much of that, the oldest, is not counted though it goes on: its route
+    /// stood still.
+    excused: Amount,
+}
+
+impl Load {
+    fn new(whose: Producer) -> Self {
+        let (owed, excused) = Default::default();
+        Self {
+            whose,
+            owed,
+            excused,
+        }
+    }
+
+    /// One effect of so many bytes was answered; returns what of it was excused.
+    fn settle(&mut self, bytes: usize) -> Amount {
+        self.owed -= Amount::one(bytes);
+        let excused = match self.excused.effects {
+            0 => Amount::default(),
+            // Answers do not come quite in order.
+            1 => self.excused,
+            _ => Amount::one(bytes.min(self.excused.bytes)),
+        };
+        self.excused -= excused;
+        excused
+    }
 }
 
 #[derive(Debug, Default)]
@@ -138,11 +172,14 @@ impl Owed {
             Some(&at) => at,
             None => self.open(route, lane),
         };
-        let owed = &mut self.accounts[at].owed;
+        let loads = &mut self.accounts[at].owed;
         let one = Amount::one(bytes);
-        match owed.iter_mut().find(|(whose, _)| *whose == producer) {
-            Some((_, load)) => *load += one,
-            None => owed.push((producer, one)),
+        match loads.iter_mut().find(|load| load.whose == producer) {
+            Some(load) => load.owed += one,
+            None => loads.push(Load {
+                owed: one,
+                ..Load::new(producer)
+            }),
         }
         if self.stands(at) {
             self.stop(route, producer, one);
@@ -163,19 +200,23 @@ impl Owed {
 
     /// It was answered.
     pub(crate) fn give_back(&mut self, debt: Debt, producer: Producer, bytes: usize) {
-        let (at, one) = (debt.0, Amount::one(bytes));
-        if self.stands(at) {
-            self.go_on(self.accounts[at].route, producer, one);
-        }
+        let at = debt.0;
+        let (stands, route) = (self.stands(at), self.accounts[at].route);
         let account = &mut self.accounts[at];
-        let mut owed = account.owed.iter();
-        let Some(place) = owed.position(|(whose, _)| *whose == producer) else {
+        let mut loads = account.owed.iter();
+        let Some(place) = loads.position(|load| load.whose == producer) else {
             return;
         };
-        account.owed[place].1 -= one;
-        if account.owed[place].1.effects == 0 {
+        let excused = account.owed[place].settle(bytes);
+        let was_last = account.owed[place].owed.effects == 0;
+        if was_last {
             account.owed.swap_remove(place);
         }
+        let gone = if stands { Amount::one(bytes) } else { excused };
+        if 0 < gone.effects {
+            self.go_on(route, producer, gone);
+        }
+        let account = &self.accounts[at];
         if account.owed.is_empty() {
             let account = self.accounts.remove(at);
             self.routes[account.route].by_lane.remove(&account.lane);
@@ -189,12 +230,16 @@ impl Owed {
         };
         let before = self.stands(at);
         self.accounts[at].is_still = is_still;
-        if self.stands(at) != before {
-            self.shift(at, is_still);
+        match (before, self.stands(at)) {
+            (false, true) => self.stop_all(at),
+            (true, false) => self.resume_all(at),
+            _ => {}
         }
     }
 
-    /// Nothing comes back from a route's transport, or something did.
+    /// Nothing comes back from a route's transport, or something did. What stood
+    /// still with it stays uncounted until it is answered: the route may be slow,
+    /// or soon quiet again, and others would wait for all of that at once.
     pub(crate) fn handle_route(&mut self, route: usize, is_quiet: bool) {
         if self.routes[route].is_quiet == is_quiet {
             return;
@@ -205,20 +250,22 @@ impl Owed {
         }
         let lanes: Vec<usize> = self.routes[route].by_lane.values().copied().collect();
         for at in lanes {
-            if !self.accounts[at].is_still {
-                self.shift(at, is_quiet);
+            match (self.accounts[at].is_still, is_quiet) {
+                (true, _) => {}
+                (false, true) => self.stop_all(at),
+                (false, false) => self.excuse_all(at),
             }
         }
     }
 
     /// Whether an effect that has come for this route is one too many, because so
-    /// much of what came before stands still; `is_ill` says whether its lane is
-    /// in trouble.
+    /// much of what came before stands still; `is_in_trouble` says whether its
+    /// lane is, or its route.
     pub(crate) fn is_full(
         &self,
         producer: Producer,
         route: usize,
-        is_ill: impl FnOnce() -> bool,
+        is_in_trouble: impl FnOnce() -> bool,
     ) -> bool {
         let still = self.still.get(&producer).copied().unwrap_or_default();
         let Route {
@@ -229,11 +276,8 @@ impl Owed {
         if !still.is_over(STILL_MAX) && !of_route.is_over(self.route_max) {
             return false;
         }
-        if *is_quiet {
-            self.routes.iter().any(|other| !other.is_quiet)
-        } else {
-            is_ill()
-        }
+        let others_go_on = !is_quiet || self.routes.iter().any(|other| !other.is_quiet);
+        others_go_on && is_in_trouble()
     }
 
     /// A connection of whose effects more stand still than it was told, or less;
@@ -250,15 +294,35 @@ impl Owed {
         account.is_still || self.routes.len() > 1 && self.routes[account.route].is_quiet
     }
 
-    /// All that is owed of a lane stands still, or goes on.
-    fn shift(&mut self, at: usize, is_still: bool) {
-        let route = self.accounts[at].route;
-        for (producer, load) in self.accounts[at].owed.clone() {
-            if is_still {
-                self.stop(route, producer, load);
-            } else {
-                self.go_on(route, producer, load);
-            }
+    /// All that is owed of a lane stands still.
+    fn stop_all(&mut self, at: usize) {
+        let account = &mut self.accounts[at];
+        let route = account.route;
+        let uncounted = account.owed.iter_mut().map(|load| {
+            let excused = std::mem::take(&mut load.excused);
+            let mut more = load.owed;
+            more -= excused;
+            (load.whose, more)
+        });
+        for (whose, more) in uncounted.collect::<Vec<_>>() {
+            self.stop(route, whose, more);
+        }
+    }
+
+    /// It goes on, and counts.
+    fn resume_all(&mut self, at: usize) {
+        let account = &self.accounts[at];
+        let route = account.route;
+        let all = account.owed.iter().map(|load| (load.whose, load.owed));
+        for (whose, load) in all.collect::<Vec<_>>() {
+            self.go_on(route, whose, load);
+        }
+    }
+
+    /// It goes on, and does not count.
+    fn excuse_all(&mut self, at: usize) {
+        for load in &mut self.accounts[at].owed {
+            load.excused = load.owed;
         }
     }
 

@@ -201,6 +201,11 @@ impl Pace {
         self.heard < number
     }
 
+    /// The number of the request that went out last.
+    pub(super) fn latest(&self) -> u64 {
+        self.sent
+    }
+
     /// A request goes out; returns its number.
     pub(super) fn handle_sent(&mut self, now: Instant) -> u64 {
         self.sent += 1;

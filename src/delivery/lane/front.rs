@@ -55,24 +55,31 @@ impl<T> Lane<T> {
         )
     }
 
-    /// Its request takes no room from others any more.
-    pub(in crate::delivery) fn slow_down(&mut self, now: Instant) {
+    /// Its request takes no room from others any more; `last` is the number of
+    /// the latest there is.
+    pub(in crate::delivery) fn slow_down(&mut self, now: Instant, last: u64) {
         if let State::InFlight { wait, .. } = &mut self.state {
-            *wait = Wait::Slow { seen: now };
+            *wait = Wait::Slow { seen: now, last };
         }
     }
 
-    /// Nobody should wait for its request any more, if it has been slow for long.
-    /// Returns whether that is new.
-    pub(in crate::delivery) fn grow_still(&mut self, now: Instant, config: &Config) -> bool {
-        if let State::InFlight { wait, .. } = &mut self.state
-            && let Wait::Slow { seen } = *wait
-            && seen + config.still_after <= now
-        {
-            *wait = Wait::Still;
-            return true;
+    /// If its request has been slow for long: the number of the latest there was
+    /// when that was found out.
+    pub(in crate::delivery) fn slow_since(&self, now: Instant, config: &Config) -> Option<u64> {
+        match self.state {
+            State::InFlight {
+                wait: Wait::Slow { seen, last },
+                ..
+            } if seen + config.still_after <= now => Some(last),
+            _ => None,
         }
-        false
+    }
+
+    /// Nobody should wait for its request any more.
+    pub(in crate::delivery) fn grow_still(&mut self) {
+        if let State::InFlight { wait, .. } = &mut self.state {
+            *wait = Wait::Still;
+        }
     }
 
     /// When something is due about the request that is out.
@@ -87,7 +94,7 @@ impl<T> Lane<T> {
         };
         let due = match wait {
             Wait::Recent => return Some(since + config.slow_after),
-            Wait::Slow { seen } => answer_by.min(seen + config.still_after),
+            Wait::Slow { seen, .. } => answer_by.min(seen + config.still_after),
             Wait::Still => answer_by,
         };
         let trial_over = self.is_suspect.then_some(since + config.suspicion);

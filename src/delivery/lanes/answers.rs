@@ -104,7 +104,7 @@ impl<T> Lanes<T> {
             }
             State::InFlight { since, .. } if lane.is_recent() => {
                 if since + self.config.slow_after <= now {
-                    lane.slow_down(now);
+                    lane.slow_down(now, self.pace.latest());
                 }
             }
             State::InFlight { .. } => {
@@ -112,8 +112,8 @@ impl<T> Lanes<T> {
                     // The connection has survived it for so long: it is not the culprit.
                     lane.is_suspect = false;
                 }
-                if lane.grow_still(now, &self.config) {
-                    self.take_stillness(lane);
+                if let Some(last) = lane.slow_since(now, &self.config) {
+                    self.take_stillness(lane, last, now);
                 }
             }
             State::BackingOff { retry_at } if retry_at <= now => {

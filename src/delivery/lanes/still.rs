@@ -1,8 +1,11 @@
 //! Which lanes stand still, and whether the transport does.
 //!
-//! A lane stands still while its last request was not answered, or met trouble
-//! of its own, and while the one that is out has been so for long. It waits for
-//! its turn and is tried like any other; but nobody should wait for it.
+//! A lane stands still while its last attempt was not answered, or the last two
+//! were refused for no fault of the effect, and while the request that is out
+//! has been so for long and others were heard meanwhile. One slow or refused
+//! request alone says little, and what is sent to a lane that stands still may
+//! find it full. It waits for its turn and is tried like any other; but nobody
+//! should wait for it.
 //!
 //! The transport is quiet once it is away, or without Ably, for a while, and
 //! while what is out for long is the last that was sent, or nothing sent after
@@ -76,11 +79,24 @@ impl<T> Lanes<T> {
         }
     }
 
-    /// A request has been out for long: the lane's trouble, or everybody's.
-    pub(super) fn take_stillness(&mut self, lane: &Lane<T>) {
+    /// A request has been out for long, and was slow when `last` was sent. That is
+    /// the lane's trouble if one sent later was answered; else it may be
+    /// everybody's, and is looked at again.
+    pub(super) fn take_stillness(&mut self, lane: &mut Lane<T>, last: u64, now: Instant) {
         if self.pace.has_not_heard_since(lane.number) {
             self.quiet = Quiet::Yes;
         }
+        if self.pace.has_not_heard_since(last + 1) {
+            lane.slow_down(now, last);
+        } else {
+            lane.grow_still();
+        }
+    }
+
+    /// Whether nothing comes back because the transport is away or without Ably,
+    /// and not because of what was sent last.
+    pub(crate) fn is_down(&self) -> bool {
+        self.is_quiet() && (self.peer.is_none() || self.shared != Shared::Nothing)
     }
 
     /// When the transport has been away for long enough to be quiet. For what the

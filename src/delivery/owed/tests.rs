@@ -115,8 +115,6 @@ fn all_lanes_of_a_quiet_route_stand_still_where_there_are_others() {
     assert_eq!(story.still(ONE), amount(6), "none twice");
     story.owed.handle_lane(1, &lane("a"), false);
     assert_eq!(story.still(ONE), amount(6));
-    story.owed.handle_route(1, false);
-    assert_eq!(story.still(ONE), amount(0));
 
     let mut story = Story::with_routes(1);
     story.take(ONE, 0, "a", 1);
@@ -161,4 +159,27 @@ fn half_of_a_route_may_stand_still_whoever_they_are_of() {
     assert!(!story.is_full(0));
     story.owed.handle_route(0, true);
     assert!(!story.is_full(1), "no route goes on");
+}
+
+#[test]
+fn what_stood_still_with_its_route_is_not_counted_until_it_is_answered() {
+    let mut story = Story::with_routes(2);
+    story.take(ONE, 1, "a", 6);
+    story.owed.handle_route(1, true);
+    story.owed.handle_route(1, false);
+    assert_eq!(story.still(ONE), amount(6));
+    story.take(ONE, 1, "a", 3);
+    assert_eq!(story.still(ONE), amount(6), "what comes then counts");
+    let newer = story.debts.split_off(2);
+    story.answer();
+    assert_eq!(story.still(ONE), amount(4));
+    story.debts = newer;
+    story.owed.handle_route(1, true);
+    assert_eq!(story.still(ONE), amount(7), "none twice");
+    story.owed.handle_route(1, false);
+    story.owed.handle_lane(1, &lane("a"), true);
+    story.owed.handle_lane(1, &lane("a"), false);
+    assert_eq!(story.still(ONE), amount(0), "a lane that goes on counts");
+    story.answer();
+    assert_eq!(story.still(ONE), amount(0));
 }
