@@ -1,8 +1,8 @@
 //! A real directory: private, and locked while it is open.
 //!
 //! Everything in it is 0600 inside 0700 and belongs to the user the program
-//! runs as: a file with another mode is given that one, one of another user is
-//! refused; a link in the way is refused, not followed.
+//! runs as: a file with another mode is given that one, one of another user that
+//! is read or written is refused; a link in the way is refused, not followed.
 
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::io;
@@ -22,6 +22,7 @@ use super::lock::{self, LOCK};
 use super::place::{self, Home, is_same};
 use super::{Listed, Space, Storage, StoredFile};
 use crate::journal::error::OpenError;
+use crate::journal::segment;
 use crate::report::Report;
 
 /// A journal's directory: the very one that was opened, whatever its path comes
@@ -120,15 +121,19 @@ fn make_private(path: &Path) -> Result<(), OpenError> {
     let failed = |source| io_error("look at journal", path, source);
     for entry in fs::read_dir(path).map_err(failed)? {
         let entry = entry.map_err(failed)?;
-        let is_ours = entry.file_name().to_str().is_some_and(is_ours);
+        let name = entry.file_name().into_string().unwrap_or_default();
         let meta = match entry.metadata() {
-            Ok(meta) if is_ours && meta.is_file() => meta,
+            Ok(meta) if is_alike(&name) && meta.is_file() => meta,
             _ => continue,
         };
         let path = entry.path();
         if meta.uid() != nix::unistd::geteuid().as_raw() {
-            let reason = "it belongs to another user";
-            return Err(OpenError::Insecure { path, reason });
+            if is_used(&name) {
+                let reason = "it belongs to another user";
+                return Err(OpenError::Insecure { path, reason });
+            }
+            warn!(path = %path.display(), "A file called like one of the journal's belongs to another user; it is not used.");
+            continue;
         }
         if meta.mode() & 0o077 != 0 {
             warn!(path = %path.display(), "A file of the journal was open to others; it is not any more.");
@@ -139,9 +144,14 @@ fn make_private(path: &Path) -> Result<(), OpenError> {
     Ok(())
 }
 
-/// Whether a file called so is the journal's.
-fn is_ours(name: &str) -> bool {
-    matches!(name, LOCK | "reserve.bin") || name.starts_with("seg-") || name.starts_with("next-")
+/// Whether a file called so is one that the journal reads or writes.
+fn is_used(name: &str) -> bool {
+    matches!(name, LOCK | "reserve.bin") || segment::first_of(name).is_some()
+}
+
+/// Whether a file called so is the journal's, or was.
+fn is_alike(name: &str) -> bool {
+    is_used(name) || name.starts_with("seg-") || name.starts_with("next-")
 }
 
 /// Some filesystems keep less than they promise.

@@ -1,7 +1,7 @@
 //! Real directories and the real thread.
 
 use std::fs;
-use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::fs::{PermissionsExt, chown, symlink};
 use std::path::Path;
 
 use super::super::handle::Journal;
@@ -81,6 +81,28 @@ fn a_directory_others_may_enter_is_refused() {
         journal(&directory),
         Err(OpenError::Insecure { .. })
     ));
+}
+
+#[test]
+fn a_file_of_another_user_is_refused_only_if_it_would_be_used() {
+    if !nix::unistd::geteuid().is_root() {
+        eprintln!("only root gives files away: not tested");
+        return;
+    }
+    let segment = super::super::segment::name(1);
+    let copy = format!("{segment}.bak");
+    for (name, is_used) in [(&*copy, false), ("next-copy", false), (&*segment, true)] {
+        let base = base();
+        let directory = base.path().join("outbox");
+        fs::create_dir(&directory).expect("made");
+        fs::set_permissions(&directory, fs::Permissions::from_mode(0o700)).expect("ours");
+        let path = directory.join(name);
+        fs::write(&path, "").expect("written");
+        chown(&path, Some(12_345), None).expect("given away");
+        let opened = journal(&directory).map(drop);
+        let is_refused = matches!(opened, Err(OpenError::Insecure { .. }));
+        assert_eq!(is_refused, is_used, "{name}: {opened:?}");
+    }
 }
 
 #[test]
