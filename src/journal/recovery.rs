@@ -8,6 +8,7 @@
 //!    the attempt, for it is no end of a log.
 //! 2. Records of a segment from the next segment's first number on were
 //!    written again there, because their sync had failed: they do not count.
+//!    Where nothing of that next one can be read, they are all there is, and do.
 //! 3. `W`, the highest `s` anywhere, divides loss from what a crash may do. A
 //!    range at the end of the last segment is torn. So is everything from a
 //!    hole on, a range the disk never filled, if it is above `W`: what follows
@@ -19,6 +20,7 @@
 mod damage;
 mod repair;
 
+use std::collections::BTreeSet;
 use std::io;
 
 use super::error::OpenError;
@@ -48,6 +50,37 @@ pub(super) struct Read {
     pub(super) last_crc: u32,
     /// Where the last segment has to be cut.
     cut: Option<u64>,
+    /// How many segments at the end cannot be read at all.
+    unreadable: usize,
+}
+
+/// What one reading has found, and the next has to know. It grows with each,
+/// and only so far: there is a last one.
+#[derive(Default)]
+struct Known {
+    /// Bytes of the last segment from here on do not count.
+    cut: Option<u64>,
+    /// The first numbers of segments of which no record can be read: nothing
+    /// was written again there.
+    unreadable: BTreeSet<u64>,
+}
+
+impl Known {
+    /// Whether that is more than was known, so that it is to be read again.
+    fn learn(&mut self, parts: &[Part], durable: u64) -> bool {
+        let unreadable = parts.iter().filter(|part| part.is_unreadable());
+        let unreadable: BTreeSet<u64> = unreadable.map(|part| part.segment.first).collect();
+        let has_superseded = parts.iter().any(|part| 0 < part.scanned.superseded);
+        if has_superseded && !unreadable.is_subset(&self.unreadable) {
+            self.unreadable.extend(unreadable);
+            return true;
+        }
+        // Nothing behind a hole counts.
+        let hole = parts.last().and_then(|last| hole(last, durable));
+        let hole = hole.filter(|hole| self.cut.is_none_or(|cut| *hole < cut));
+        self.cut = hole.or(self.cut);
+        hole.is_some()
+    }
 }
 
 /// One segment as it was read.
@@ -90,16 +123,13 @@ pub(super) fn read_watched<S: Storage>(
     reading: &Reading,
 ) -> Result<Read, OpenError> {
     let (files, skipped) = segment_files(storage)?;
-    let mut cut = None;
+    let mut known = Known::default();
     loop {
         reading.begin(files.iter().map(|file| file.bytes).sum());
         let mut fold = Fold::remembering_since(done_since_ms);
-        let parts = read_parts(storage, &files, cut, older, &mut fold, reading)?;
+        let parts = read_parts(storage, &files, &known, older, &mut fold, reading)?;
         let durable = parts.iter().map(Part::durable).max().unwrap_or(0);
-        let hole = parts.last().and_then(|last| hole(last, durable));
-        if let Some(hole) = hole {
-            // Nothing behind it counts: read again, up to there.
-            cut = Some(hole);
+        if known.learn(&parts, durable) {
             continue;
         }
         let mut read = finish(storage, fold, parts, durable)?;
@@ -160,7 +190,7 @@ fn io_error<S: Storage>(
 fn read_parts<S: Storage>(
     storage: &S,
     files: &[Segment],
-    cut: Option<u64>,
+    known: &Known,
     older: &[OlderFormat],
     fold: &mut Fold,
     reading: &Reading,
@@ -169,15 +199,14 @@ fn read_parts<S: Storage>(
     let mut read = 0;
     let mut left: u64 = files.iter().map(|file| file.bytes).sum();
     for (at, file) in files.iter().enumerate() {
-        let next = files.get(at + 1).map(|next| next.first);
-        let end = match next {
-            None => cut.unwrap_or(file.bytes),
-            Some(_) => file.bytes,
-        };
+        let later = &files[at + 1..];
+        let mut next = later.iter().map(|next| next.first);
+        let next = next.find(|next| !known.unreadable.contains(next));
+        let end = known.cut.filter(|_| later.is_empty());
         let bounds = Bounds {
             first: file.first,
             superseded_from: next.unwrap_or(u64::MAX),
-            end,
+            end: end.unwrap_or(file.bytes),
             salt: None,
         };
         parts.push(read_part(storage, file, bounds, older, (fold, reading))?);
@@ -275,11 +304,14 @@ fn finish<S: Storage>(
         let is_last = last.is_some_and(|last| *d.seg == *last.segment.name());
         is_last && d.class == Class::Torn && d.next_q.is_none()
     });
-    // The next segment needs its name.
-    let unreadable = last.filter(|last| last.is_unreadable()).map(|_| 0);
-    let cut = unreadable.or(torn.map(|torn| torn.off));
+    let cut = torn.map(|torn| torn.off);
+    let at_end = parts.iter().rev();
+    let unreadable = at_end.take_while(|part| part.is_unreadable()).count();
+    let last_whole = parts.iter().rev().find(|part| !part.is_unreadable());
     report.torn_bytes = torn.map_or(0, |torn| torn.len);
-    report.last_seq = last.map_or(0, |last| last.scanned.expected.saturating_sub(1));
+    report.last_seq = last_whole
+        .or(last)
+        .map_or(0, |last| last.scanned.expected.saturating_sub(1));
     report.clean = last.is_some_and(|last| last.scanned.is_closed) && cut.is_none();
     let dead = |held: &&super::fold::Held| held.failed.is_some();
     report.live = fold.live.len() as u64;
@@ -295,6 +327,7 @@ fn finish<S: Storage>(
         report,
         last_crc,
         cut,
+        unreadable,
     })
 }
 

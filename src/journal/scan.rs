@@ -142,7 +142,11 @@ pub(super) fn scan<F: StoredFile>(
         }
         let line = lines.next().map_err(|e| ScanError::Read(offset, e))?;
         let Some(line) = line else { break };
-        scan.line(line.offset, line.bytes, line.length)?;
+        // An end may be inside of what reads as one line.
+        let length = line.length.min(bounds.end - offset);
+        let bytes = usize::try_from(length).unwrap_or(usize::MAX);
+        let bytes = &line.bytes[..line.bytes.len().min(bytes)];
+        scan.line(offset, bytes, length)?;
     }
     scan.flush(None);
     Ok(scan.done)

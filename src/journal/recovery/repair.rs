@@ -40,19 +40,27 @@ pub(in crate::journal) fn repair<S: Storage>(
 }
 
 fn cut<S: Storage>(storage: &S, read: &mut Read) -> io::Result<()> {
+    remove_unreadable(storage, read)?;
     let (Some(cut), Some(last)) = (read.cut.take(), read.segments.last_mut()) else {
         return Ok(());
     };
-    let name = last.name();
-    if cut == 0 {
-        // Not even its header is whole; the next segment needs its name.
-        storage.remove(&name)?;
-        read.segments.pop();
-        return storage.sync_folder("");
-    }
-    storage.open_to_change(&name)?.truncate(cut)?;
+    storage.open_to_change(&last.name())?.truncate(cut)?;
     last.bytes = cut;
     Ok(())
+}
+
+/// Not even a header of theirs is whole, and the next segment may need a name
+/// that one of them has.
+fn remove_unreadable<S: Storage>(storage: &S, read: &mut Read) -> io::Result<()> {
+    if read.unreadable == 0 {
+        return Ok(());
+    }
+    while let Some(last) = read.segments.last().filter(|_| 0 < read.unreadable) {
+        storage.remove(&last.name())?;
+        read.segments.pop();
+        read.unreadable -= 1;
+    }
+    storage.sync_folder("")
 }
 
 /// Removes segments that were never begun; that they stay is harmless.

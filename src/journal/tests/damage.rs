@@ -424,8 +424,8 @@ fn a_segment_of_another_journal_is_not_believed() {
     assert_eq!(told, Told::by(&few()));
 }
 
-#[test]
-fn a_hole_among_what_was_never_synced_ends_the_log_there() {
+/// A journal of [`few`] whose end was never synced.
+fn unsynced() -> (Config, Files) {
     let config = Config {
         sync: Sync::Interval(Duration::from_secs(3600)),
         ..roomy()
@@ -434,7 +434,60 @@ fn a_hole_among_what_was_never_synced_ends_the_log_there() {
     for entry in few() {
         rig.commit(vec![entry]).expect("written");
     }
-    let mut files = segments(&rig.disk);
+    let files = segments(&rig.disk);
+    (config, files)
+}
+
+#[test]
+fn a_hole_in_what_reads_as_one_line_ends_the_log_there_too() {
+    let (config, mut files) = unsynced();
+    let bytes = files.get_mut(FIRST).unwrap();
+    let mut lines = lines(bytes);
+    // The eighth entry's LF is damaged, and the hole goes from the next one's to
+    // where the one after that begins.
+    *lines[9].last_mut().unwrap() = b'?';
+    lines[10].pop();
+    lines[10].extend_from_slice(&[0; 20]);
+    *bytes = lines.concat();
+    let disk = Lying::holding(&files);
+    let (told, recovered) = Rig::reopened(&disk, &config);
+    assert_eq!(told, Told::by(&few()[..8]));
+    assert_eq!(classes(&recovered), [Class::Torn]);
+    assert_eq!(Rig::reopened(&disk, &config).0, told);
+}
+
+#[test]
+fn what_was_written_again_counts_where_it_was_first_if_the_second_cannot_be_read() {
+    let spoils: [fn(&mut Vec<u8>); 3] = [
+        |bytes| bytes.fill(0),
+        |bytes| bytes.clear(),
+        |bytes| bytes.truncate(100),
+    ];
+    for spoil in spoils {
+        for starts in 1..3 {
+            let (config, files) = unsynced();
+            let disk = Lying::holding(&files);
+            (0..starts).for_each(|_| drop(Rig::reopened(&disk, &config)));
+            let mut files = segments(&disk);
+            assert_eq!(files.len(), starts + 1);
+            let mut last = files.last_entry().unwrap();
+            let name = last.key().clone();
+            spoil(last.get_mut());
+            let disk = Lying::holding(&files);
+            let (told, recovered) = Rig::reopened(&disk, &config);
+            assert_eq!(told, Told::by(&few()), "{:?}", recovered.report);
+            assert_eq!(classes(&recovered), [Class::Corrupt]);
+            assert_eq!(*recovered.report.damage[0].seg, *name);
+            let (again, recovered) = Rig::reopened(&disk, &config);
+            assert_eq!(again, told, "{:?}", recovered.report);
+            assert!(!recovered.report.is_corrupt(), "{:?}", recovered.report);
+        }
+    }
+}
+
+#[test]
+fn a_hole_among_what_was_never_synced_ends_the_log_there() {
+    let (config, mut files) = unsynced();
     let bytes = files.get_mut(FIRST).unwrap();
     let ends: Vec<usize> = memchr::memchr_iter(b'\n', bytes).collect();
     // The ninth entry's bytes were never written out; what follows it was.
