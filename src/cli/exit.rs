@@ -143,6 +143,14 @@ impl Failure {
         }
     }
 
+    /// The same, saying first how far it was.
+    pub(super) fn after(self, how_far: &str) -> Self {
+        Self {
+            error: self.error.map(|error| format!("{how_far}: {error}")),
+            ..self
+        }
+    }
+
     /// Prints it as something that does not end the verb; says what comes instead.
     pub(super) fn note(&self, instead: &str) {
         let mut stderr = io::stderr().lock();
@@ -186,6 +194,7 @@ impl Failure {
             Why::Unknown => Exit::Usage,
             Why::Config => Exit::Config,
             Why::Permission => Exit::Permission,
+            Why::Late => Exit::Unknown,
             Why::Impossible => Exit::Failed,
         };
         Self {

@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::exit::{Exit, Failure};
+use super::exit::Failure;
 use super::outbox::args::{self, Common, Limit};
-use super::outbox::ask::Oracle;
+use super::outbox::ask::{self, Oracle};
 use super::output;
 use super::runtime::block_on;
 use crate::clock;
@@ -102,19 +102,27 @@ async fn open(paths: &Paths, verb: LaneVerb, which: Which, json: bool) -> Result
     let mut all = LaneAnswer::default();
     let pages = lanes.chunks(PAGE).map(<[String]>::to_vec);
     let pages = pages.chain(which.all.then(Vec::new));
-    for lanes in pages {
+    let mut end = Ok(());
+    for (page, some) in pages.enumerate() {
         let some = LaneRequest {
-            lanes,
+            lanes: some,
             ..request.clone()
         };
-        let answer = oracle.ask(&some).await?;
-        all.changed += answer.changed;
-        all.refused.extend(answer.refused);
+        match oracle.ask(&some).await {
+            Ok(answer) => {
+                all.changed += answer.changed;
+                all.refused.extend(answer.refused);
+            }
+            Err(failure) => {
+                end = Err(ask::cut_short(failure, page, PAGE, lanes.len())?);
+                break;
+            }
+        }
     }
-    opened(&all, json)
+    opened(&all, end, json)
 }
 
-fn opened(answer: &LaneAnswer, json: bool) -> Result<(), Failure> {
+fn opened(answer: &LaneAnswer, end: Result<(), Failure>, json: bool) -> Result<(), Failure> {
     let LaneAnswer {
         changed, refused, ..
     } = answer;
@@ -125,11 +133,8 @@ fn opened(answer: &LaneAnswer, json: bool) -> Result<(), Failure> {
         format!("{} {go} on", counted(*changed, "lane"))
     };
     output::line(&told)?;
-    if refused.is_empty() {
-        return Ok(());
-    }
-    let failure = Failure::new(Exit::Failed, refused.join("; "));
-    Err(failure.hint("falco lane list says which are parked, and of which route"))
+    let hint = "falco lane list says which are parked, and of which route";
+    ask::ended(end, refused, Some(hint))
 }
 
 fn listed(parked: &ParkedLane) -> String {

@@ -223,6 +223,8 @@ pub enum Why {
     Config,
     /// The files it takes are not ours to use.
     Permission,
+    /// It took too long, and may be done yet.
+    Late,
     /// It cannot be done as things are; also whatever a later version says.
     #[default]
     #[serde(other)]
@@ -233,6 +235,11 @@ impl Refusal {
     /// It cannot be done as things are.
     pub fn impossible(error: impl Into<String>) -> Self {
         Self::of(Why::Impossible, error)
+    }
+
+    /// It took too long, and may be done yet.
+    pub fn late(error: impl Into<String>) -> Self {
+        Self::of(Why::Late, error)
     }
 
     /// There is nothing of that name.

@@ -1,7 +1,10 @@
 //! What operators are told while Falco runs and says nothing, and while none
 //! runs.
 
+use std::io::{BufRead, BufReader, Read, Write};
+use std::os::unix::net::UnixListener;
 use std::process::Command;
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -117,6 +120,68 @@ fn what_changes_the_outbox_of_a_suspended_falco_is_refused_and_never_done() {
     assert_eq!(chain.outbox()["dead"], 1);
     assert_eq!(chain.run(&["lane", "resume", "--all"]).0, 0);
     assert_eq!(peer.accept_messages(1), ["2"]);
+}
+
+/// A supervisor that changes what it is asked to so many times, and says nothing
+/// any more to whoever comes then.
+fn silent_after(chain: &Chain, changes: usize) -> JoinHandle<()> {
+    let path = chain.base().join("falco-control.sock");
+    let listener = UnixListener::bind(path).expect("binds");
+    thread::spawn(move || {
+        let mut changed = 0;
+        while changed < changes {
+            let (mut stream, _) = listener.accept().expect("somebody asks");
+            let mut line = String::new();
+            let mut reader = BufReader::new(&stream);
+            reader.read_line(&mut line).expect("a request");
+            let answer: &[u8] = if line.contains("lane.v1") {
+                changed += 1;
+                b"{\"event\":\"lanes\",\"changed\":99,\"refused\":[\"x: it is not parked\"]}\n"
+            } else {
+                changed += usize::from(line.contains("compact"));
+                b"{\"event\":\"outbox\",\"stats\":{}}\n"
+            };
+            stream.write_all(answer).expect("answers");
+        }
+        let (mut stream, _) = listener.accept().expect("somebody asks");
+        _ = stream.read_to_end(&mut Vec::new());
+    })
+}
+
+#[test]
+fn what_was_changed_before_falco_fell_silent_is_told() {
+    for (pages, sum, rest) in [
+        (1, "99 lanes go on\n", true),
+        (2, "198 lanes go on\n", false),
+    ] {
+        let chain = Chain::new(OUTBOX);
+        let falco = silent_after(&chain, pages);
+        let lanes: Vec<String> = (0..250).map(|n| format!("s{n}")).collect();
+        let mut args = vec!["lane", "discard"];
+        args.extend(lanes.iter().map(String::as_str));
+        let (code, out, err) = run(&chain, &args);
+        assert_eq!((code, out.as_str()), (4, sum), "{err}");
+        let first = format!("error: after the first {pages}00 of 250: ");
+        assert!(err.starts_with(&first), "{err}");
+        assert!(err.contains("nothing more was changed"), "{err}");
+        assert!(err.contains("x: it is not parked"), "{err}");
+        let of_the_rest = err.contains("behind the next 100 was not asked for");
+        assert_eq!(of_the_rest, rest, "{err}");
+        falco.join().expect("it has served");
+    }
+}
+
+#[test]
+fn a_compaction_that_falco_is_silent_about_is_not_said_to_have_changed_nothing() {
+    let chain = Chain::up(OUTBOX);
+    chain.stop();
+    let falco = silent_after(&chain, 1);
+    let (code, out, err) = run(&chain, &["outbox", "compact"]);
+    assert_eq!(code, 0, "{err}");
+    assert!(out.contains(" · it may go on; "), "{out}");
+    assert!(err.contains("this is what is on disk"), "{err}");
+    assert!(!err.contains("nothing was changed"), "{err}");
+    falco.join().expect("it has served");
 }
 
 #[test]

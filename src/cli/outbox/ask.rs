@@ -76,6 +76,8 @@ pub(in crate::cli) struct Oracle<'a> {
     only_looks: bool,
     /// Why Falco is not asked any more.
     silence: Option<Failure>,
+    /// Whether something was changed already.
+    has_changed: bool,
 }
 
 impl<'a> Oracle<'a> {
@@ -85,6 +87,7 @@ impl<'a> Oracle<'a> {
             paths,
             only_looks: true,
             silence: None,
+            has_changed: false,
         }
     }
 
@@ -116,10 +119,11 @@ impl<'a> Oracle<'a> {
                 Err(error) => return Err(not_changed(&error)),
             }
         };
-        match Q::error(&answer) {
-            Some(error) => Err(Failure::new(Exit::Failed, error)),
-            None => Ok(answer),
+        if let Some(error) = Q::error(&answer) {
+            return Err(Failure::new(Exit::Failed, error));
         }
+        self.has_changed |= !question.only_looks();
+        Ok(answer)
     }
 
     /// What Falco says, or why it says nothing.
@@ -166,7 +170,12 @@ impl<'a> Oracle<'a> {
     ) -> Result<Result<Q::Answer, OfflineError>, Failure> {
         let runs = silence.exit() != Exit::NotRunning;
         if runs && !self.only_looks {
-            return Err(silence.adding("nothing was changed"));
+            let none = if self.has_changed {
+                "nothing more was changed"
+            } else {
+                "nothing was changed"
+            };
+            return Err(silence.adding(none));
         }
         let directory = self.paths.outbox();
         if !directory.exists() {
@@ -264,24 +273,81 @@ impl Question for LaneRequest {
     }
 }
 
-/// Asks for a change, of so many effects at a time.
-pub(super) async fn change(paths: &Paths, request: OutboxRequest) -> Result<OutboxAnswer, Failure> {
+/// Asks for a change, of so many effects at a time: what was changed, and why
+/// no more was.
+pub(super) async fn change(
+    paths: &Paths,
+    request: OutboxRequest,
+) -> Result<(OutboxAnswer, Result<(), Failure>), Failure> {
     let mut oracle = Oracle::to_change(paths);
     if request.ids.len() <= IDS_MAX {
-        return oracle.ask(&request).await;
+        return Ok((oracle.ask(&request).await?, Ok(())));
     }
     let mut all = OutboxAnswer::default();
-    for ids in request.ids.chunks(IDS_MAX) {
+    for (page, ids) in request.ids.chunks(IDS_MAX).enumerate() {
         let ids = ids.to_vec();
         let some = OutboxRequest {
             ids,
             ..request.clone()
         };
-        let answer = oracle.ask(&some).await?;
-        all.changed += answer.changed;
-        all.refused.extend(answer.refused);
+        match oracle.ask(&some).await {
+            Ok(answer) => {
+                all.changed += answer.changed;
+                all.refused.extend(answer.refused);
+            }
+            Err(failure) => {
+                let failure = cut_short(failure, page, IDS_MAX, request.ids.len())?;
+                return Ok((all, Err(failure)));
+            }
+        }
     }
-    Ok(all)
+    Ok((all, Ok(())))
+}
+
+/// The failure of a page of what was asked for, the first being 0: behind
+/// others it must not read as if nothing had been done.
+///
+/// # Errors
+///
+/// The failure as it is, if it is the first page's.
+pub(in crate::cli) fn cut_short(
+    failure: Failure,
+    page: usize,
+    page_len: usize,
+    len: usize,
+) -> Result<Failure, Failure> {
+    let done = page * page_len;
+    if done == 0 {
+        return Err(failure);
+    }
+    let failure = failure.after(&format!("after the first {done} of {len}"));
+    Ok(if done + page_len < len {
+        failure.adding(&format!(
+            "what comes behind the next {page_len} was not asked for"
+        ))
+    } else {
+        failure
+    })
+}
+
+/// How a change ended of which some was refused.
+pub(in crate::cli) fn ended(
+    end: Result<(), Failure>,
+    refused: &[String],
+    hint: Option<&str>,
+) -> Result<(), Failure> {
+    if refused.is_empty() {
+        return end;
+    }
+    let why = refused.join("; ");
+    let Err(failure) = end else {
+        let failure = Failure::new(Exit::Failed, why);
+        return Err(match hint {
+            Some(hint) => failure.hint(hint),
+            None => failure,
+        });
+    };
+    Err(failure.adding(&why))
 }
 
 /// The numbers.

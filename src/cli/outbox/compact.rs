@@ -25,22 +25,27 @@ pub(super) async fn run(paths: &Paths, json: bool) -> Result<(), Failure> {
     let mut oracle = Oracle::to_change(paths);
     let before = ask::stats(&mut oracle).await?;
     let answer = oracle.ask(&of(OutboxVerb::Compact, Vec::new())).await?;
+    // It is under way: whoever cannot be asked how far may go on with it.
+    let mut oracle = Oracle::to_look(paths);
     let until = Instant::now() + PATIENCE;
     let mut after = ask::stats(&mut oracle).await?;
     while after.compacting && Instant::now() < until {
         sleep(LOOK_EVERY).await;
         after = ask::stats(&mut oracle).await?;
     }
+    let is_known = after.state != "unanswered";
     if json {
         return tell::object(&json!({
             "bytes_before": before.bytes, "bytes": after.bytes,
-            "segments": after.segments, "compacting": after.compacting,
+            "segments": after.segments,
+            "compacting": is_known.then_some(after.compacting),
             "no_gain": answer.no_gain,
         }));
     }
     let (was, is) = (mega(before.bytes), mega(after.bytes));
     let segments = counted(after.segments, "segment");
     let more = match answer.no_gain {
+        _ if !is_known => " · it may go on; falco outbox stats says how far it is".to_owned(),
         _ if after.compacting => " · it goes on; falco outbox stats says how far it is".to_owned(),
         Some(why) => format!(" · {why}"),
         None => String::new(),

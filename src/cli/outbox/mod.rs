@@ -9,7 +9,7 @@ mod compact;
 mod tell;
 mod verify;
 
-use super::exit::{Exit, Failure};
+use super::exit::Failure;
 use super::runtime::block_on;
 use crate::paths::Paths;
 use crate::protocol::id::EffectId;
@@ -82,12 +82,12 @@ pub(super) fn run(args: Args) -> Result<(), Failure> {
                 all,
                 ..of(OutboxVerb::Requeue, args::ids(ids))
             };
-            let answer = block_on(change(&paths, request))?;
-            changed(&answer, json, "to be published again")
+            let told = block_on(change(&paths, request))?;
+            changed(told, json, "to be published again")
         }
         Verb::Drop { ids } => {
-            let answer = block_on(change(&paths, of(OutboxVerb::Drop, args::ids(ids))))?;
-            changed(&answer, json, "dropped")
+            let told = block_on(change(&paths, of(OutboxVerb::Drop, args::ids(ids))))?;
+            changed(told, json, "dropped")
         }
         Verb::Compact => block_on(compact::run(&paths, json)),
         Verb::Stats => {
@@ -120,7 +120,7 @@ async fn show(paths: &Paths, ids: Vec<String>, json: bool) -> Result<(), Failure
         }
         tell::records(&answer.records, json, tell::shown)?;
     }
-    refused(&unknown)
+    ask::ended(Ok(()), &unknown, None)
 }
 
 async fn list(paths: &Paths, dead_only: bool, limit: Limit, json: bool) -> Result<(), Failure> {
@@ -145,14 +145,11 @@ async fn list(paths: &Paths, dead_only: bool, limit: Limit, json: bool) -> Resul
     Ok(())
 }
 
-fn changed(answer: &OutboxAnswer, json: bool, how: &str) -> Result<(), Failure> {
-    tell::changed(answer, json, how)?;
-    refused(&answer.refused)
-}
-
-fn refused(why: &[String]) -> Result<(), Failure> {
-    if why.is_empty() {
-        return Ok(());
-    }
-    Err(Failure::new(Exit::Failed, why.join("; ")))
+fn changed(
+    (answer, end): (OutboxAnswer, Result<(), Failure>),
+    json: bool,
+    how: &str,
+) -> Result<(), Failure> {
+    tell::changed(&answer, json, how)?;
+    ask::ended(end, &answer.refused, None)
 }

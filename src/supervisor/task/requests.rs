@@ -113,12 +113,10 @@ impl Supervisor {
     fn answer_outbox(&self, request: OutboxRequest, events: mpsc::Sender<Event>) {
         let asked = (self.config.ask_outbox)(request);
         self.shutdown.spawn(async move {
-            let answer = tokio::time::timeout(OUTBOX_PATIENCE, asked).await;
-            let Some(answer) = answer.ok().flatten() else {
-                let error = "Falco keeps nothing on disk, or cannot be asked now";
-                return refuse(&events, Refusal::impossible(error));
-            };
-            _ = events.send(Event::Outbox(Box::new(answer))).await;
+            match answer(asked, "Falco keeps nothing on disk, or cannot be asked now").await {
+                Ok(answer) => _ = events.send(Event::Outbox(Box::new(answer))).await,
+                Err(refusal) => refuse(&events, refusal),
+            }
         });
     }
 
@@ -126,11 +124,10 @@ impl Supervisor {
     fn answer_lanes(&self, request: LaneRequest, events: mpsc::Sender<Event>) {
         let asked = (self.config.ask_lanes)(request);
         self.shutdown.spawn(async move {
-            let answer = tokio::time::timeout(OUTBOX_PATIENCE, asked).await;
-            let Some(answer) = answer.ok().flatten() else {
-                return refuse(&events, Refusal::impossible("Falco cannot be asked now"));
-            };
-            _ = events.send(Event::Lanes(Box::new(answer))).await;
+            match answer(asked, "Falco cannot be asked now").await {
+                Ok(answer) => _ = events.send(Event::Lanes(Box::new(answer))).await,
+                Err(refusal) => refuse(&events, refusal),
+            }
         });
     }
 
@@ -245,6 +242,18 @@ impl Supervisor {
     }
 }
 
+/// What Falco says; `nobody` if it cannot be asked. One that is only slow has
+/// what was asked for.
+async fn answer<T>(asked: impl Future<Output = Option<T>>, nobody: &str) -> Result<T, Refusal> {
+    match tokio::time::timeout(OUTBOX_PATIENCE, asked).await {
+        Ok(answer) => answer.ok_or_else(|| Refusal::impossible(nobody)),
+        Err(_) => Err(Refusal::late(format!(
+            "Falco did not answer within {} s; it has what was asked for, and may do it yet",
+            OUTBOX_PATIENCE.as_secs()
+        ))),
+    }
+}
+
 fn asker(peer: Option<(i32, u32)>) -> Asker {
     Asker {
         pid: peer.map(|(pid, _)| pid),
@@ -281,4 +290,23 @@ async fn ask_transport(socket: &Path) -> Option<TransportStatus> {
     let answer = ask(socket, request, STATUS_PATIENCE).await.ok()?;
     let answer: StatusAnswer = serde_json::from_str(&answer).ok()?;
     answer.ok.then_some(answer.status)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::{pending, ready};
+
+    use super::*;
+    use crate::protocol::control::Why;
+
+    #[tokio::test(start_paused = true)]
+    async fn what_falco_is_slow_to_answer_is_not_called_impossible() {
+        let late = answer(pending::<Option<()>>(), "nobody").await;
+        let late = late.expect_err("too late");
+        assert_eq!(late.why, Why::Late);
+        assert!(late.error.ends_with("may do it yet"), "{}", late.error);
+
+        let none = answer(ready(None::<()>), "nobody").await;
+        assert_eq!(none, Err(Refusal::impossible("nobody")));
+    }
 }
