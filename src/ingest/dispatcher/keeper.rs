@@ -36,6 +36,7 @@
 //!
 //! Stops when everything recorded is answered; what is not published stays.
 
+mod early;
 mod load;
 mod offer;
 pub(in crate::ingest) mod operator;
@@ -57,9 +58,9 @@ use crate::delivery::{Outbox, Ticket, Weight};
 use crate::journal::{DeadLetter, Entry, Health, Note, Reading, Round};
 use crate::protocol::envelope::SideEffect;
 use crate::protocol::id::EffectId;
-use crate::protocol::outbox::{OutboxAnswer, OutboxRequest};
 use crate::shutdown::Shutdown;
 
+use early::Early;
 use load::Loading;
 pub(super) use offer::Offer;
 pub(super) use parking::Change;
@@ -113,7 +114,7 @@ pub(super) struct Keeper {
     unrecorded: u64,
     unrouted: Unrouted,
     /// Operators that came before the journal was read.
-    early: Vec<(OutboxRequest, oneshot::Sender<OutboxAnswer>)>,
+    early: Early,
     /// The inbox waits for what the journal remembers.
     notes: Option<oneshot::Sender<Vec<Note>>>,
     /// How far the journal was read.
@@ -151,7 +152,7 @@ impl Keeper {
             died: 0,
             unrecorded: 0,
             unrouted: Unrouted::default(),
-            early: Vec::new(),
+            early: Early::default(),
             notes: None,
             reading,
             restoring: None,

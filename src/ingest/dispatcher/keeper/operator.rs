@@ -5,6 +5,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 use super::super::ways::Ways;
+use super::early::Waiting;
 use super::{Keeper, parking};
 use crate::delivery::{Done, Kept, Unable, Wish};
 use crate::journal::{
@@ -19,9 +20,6 @@ use crate::protocol::outbox::{
 
 /// Records in one answer.
 const LIST_MAX: usize = 1000;
-
-/// Requests that may wait for the journal to be read.
-const EARLY_MAX: usize = 32;
 
 /// How long a look at the disk may take.
 const LOOK_PATIENCE: Duration = Duration::from_millis(100);
@@ -44,11 +42,7 @@ impl Keeper {
         ways: &mut Ways,
     ) {
         if !self.has_read() && request.verb != OutboxVerb::Stats {
-            // Beyond it, whoever asks is told by the silence.
-            if self.early.len() < EARLY_MAX {
-                self.early.push((request, answer));
-            }
-            return;
+            return self.early.push(request, answer);
         }
         let request = &request;
         let given = match request.verb {
@@ -92,11 +86,9 @@ impl Keeper {
     }
 
     /// Those who asked before what the journal holds was taken over, once it is.
-    pub(in super::super) fn take_early(
-        &mut self,
-    ) -> Vec<(OutboxRequest, oneshot::Sender<OutboxAnswer>)> {
+    pub(in super::super) fn take_early(&mut self) -> Vec<Waiting> {
         if self.has_read() {
-            std::mem::take(&mut self.early)
+            self.early.take()
         } else {
             Vec::new()
         }

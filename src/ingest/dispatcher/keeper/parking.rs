@@ -16,12 +16,13 @@
 use tokio::sync::oneshot;
 
 use super::super::ways::Ways;
-use super::{Keeper, OutboxAnswer, OutboxRequest};
+use super::Keeper;
 use crate::delivery::{Admitted, Class, Done, Failure, ParkedLane, Wish};
 use crate::ingest::session::SessionId;
 use crate::journal::{DeadLetter, Entry};
 use crate::protocol::id::{EffectId, LaneKey};
 use crate::protocol::lane::LaneAnswer;
+use crate::protocol::outbox::{OutboxAnswer, OutboxRequest};
 
 /// Ends the class of a letter that parks its lane.
 const PARKS: &str = ",parks";

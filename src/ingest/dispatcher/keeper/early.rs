@@ -1,0 +1,69 @@
+//! Operators that came before the journal was read.
+//!
+//! Whoever does not wait any more was told so: what they asked for takes no room
+//! and is not done later.
+
+use tokio::sync::oneshot;
+
+use crate::protocol::outbox::{OutboxAnswer, OutboxRequest};
+
+/// Requests that may wait for the journal to be read.
+const MAX: usize = 32;
+
+/// A request, and where its answer goes.
+pub(in super::super) type Waiting = (OutboxRequest, oneshot::Sender<OutboxAnswer>);
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(super) struct Early {
+    waiting: Vec<Waiting>,
+}
+
+impl Early {
+    /// Beyond the bound, whoever asks is told by the silence.
+    pub(super) fn push(&mut self, request: OutboxRequest, answer: oneshot::Sender<OutboxAnswer>) {
+        self.waiting.retain(|(_, answer)| !answer.is_closed());
+        if self.waiting.len() < MAX {
+            self.waiting.push((request, answer));
+        }
+    }
+
+    /// Those who wait still, in the order they came.
+    pub(super) fn take(&mut self) -> Vec<Waiting> {
+        let mut waiting = std::mem::take(&mut self.waiting);
+        waiting.retain(|(_, answer)| !answer.is_closed());
+        waiting
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ask(early: &mut Early) -> oneshot::Receiver<OutboxAnswer> {
+        let (answer, told) = oneshot::channel();
+        early.push(OutboxRequest::default(), answer);
+        told
+    }
+
+    #[test]
+    fn what_nobody_waits_for_any_more_is_not_done() {
+        let mut early = Early::default();
+        let waits = ask(&mut early);
+        drop(ask(&mut early));
+        assert_eq!(early.take().len(), 1);
+        drop(waits);
+        assert!(early.take().is_empty());
+    }
+
+    #[test]
+    fn who_does_not_wait_any_more_takes_nobodys_place() {
+        let mut early = Early::default();
+        for _ in 0..MAX {
+            drop(ask(&mut early));
+        }
+        let waits: Vec<_> = (0..=MAX).map(|_| ask(&mut early)).collect();
+        assert_eq!(early.take().len(), MAX);
+        drop(waits);
+    }
+}
