@@ -128,6 +128,8 @@ pub(crate) struct Memo {
     unaccepted: HashMap<Uuid, Unaccepted>,
     /// When something was noted last.
     now: BootTime,
+    /// When what is old was forgotten last.
+    forgot_at: BootTime,
 }
 
 /// A batch that was sent, and its record.
@@ -160,6 +162,7 @@ impl Memo {
             open: HashMap::new(),
             unaccepted: HashMap::new(),
             now,
+            forgot_at: now,
         };
         let mut batches = noted.batches;
         batches.retain(|(_, batch)| now.since(batch.at) < KEPT);
@@ -184,6 +187,9 @@ impl Memo {
         self.now = now;
         if !is_publish || !self.is_writing() {
             return;
+        }
+        if KEPT <= now.since(self.forgot_at) {
+            self.forget_old();
         }
         let effects = request.effects.iter();
         let entries: Vec<Entry> = effects
@@ -272,8 +278,10 @@ impl Memo {
         }
     }
 
-    /// Forgets what Ably has forgotten, and more if it would fill the file.
+    /// Forgets what Ably has forgotten, and more if it would fill the file; and
+    /// who might have answered it: a silent server answers nobody.
     fn forget_old(&mut self) {
+        self.forgot_at = self.now;
         let mut kept = KEPT;
         loop {
             let now = self.now;
@@ -281,10 +289,12 @@ impl Memo {
                 .retain(|_, batch| now.since(batch.at) < kept);
             let records = self.unaccepted.values().map(|batch| batch.record.len());
             if records.sum::<usize>() <= self.file_bytes_max / 2 {
-                return;
+                break;
             }
             kept /= 2;
         }
+        let known = &self.unaccepted;
+        self.open.retain(|_, name| known.contains_key(name));
     }
 
     /// Without it Falco delivers as well, with more copies after a crash.

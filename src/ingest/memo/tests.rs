@@ -290,6 +290,27 @@ fn batches_that_are_refused_again_and_again_are_not_carried_on() {
 }
 
 #[test]
+fn requests_that_nobody_answers_are_not_counted_for_ever() {
+    let mut story = Story::new();
+    story.send(&[1, 2]);
+    story.lanes.handle_disconnected(story.now);
+    story.lanes.handle_connected(Peer {
+        batches: true,
+        window: 1000,
+    });
+    let mut request = story.lanes.poll_request(story.now).expect("again");
+    for seconds in 0..2000 {
+        request.id = format!("0.1.{seconds}").parse().expect("an id");
+        let now = at().after(Duration::from_secs(seconds));
+        story.memo.handle_sent(0, &request, now);
+        story.memo.flush();
+        let open = story.memo.open.len();
+        assert!(open <= 2 * 150 + 1, "{open} after {seconds} s");
+        assert!(story.memo.open.contains_key(&(0, request.id)));
+    }
+}
+
+#[test]
 fn old_batches_and_those_of_another_boot_are_forgotten() {
     let mut story = Story::new();
     story.send(&[1, 2]);
