@@ -17,7 +17,7 @@
 //!
 //! [`FLAG_ORDERED`]: crate::protocol::frame::FLAG_ORDERED
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::time::Duration;
 
 use super::effect::Producer;
@@ -29,13 +29,10 @@ use crate::protocol::id::{EffectId, LaneKey};
 /// of our own client.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// How often fences that are over are looked for, when there is no room.
-const SWEEP_EVERY: Duration = Duration::from_secs(1);
-
 /// Effects held over all fences.
 const EFFECTS_MAX: usize = 65_536;
 
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 struct Path {
     producer: Producer,
     route: Option<Box<str>>,
@@ -78,7 +75,8 @@ impl Fence {
 pub(super) struct Fences {
     standing: HashMap<Path, Fence>,
     effects: usize,
-    swept_at: BootTime,
+    /// Until when each stands, the one that is over first in front.
+    ends: BTreeSet<(BootTime, Path)>,
 }
 
 impl Fences {
@@ -111,7 +109,7 @@ impl Fences {
         fence.ids.remove(&id);
         self.effects -= 1;
         if fence.failed.is_empty() {
-            self.standing.remove(&path);
+            self.drop_fence(&path);
         }
         None
     }
@@ -133,23 +131,38 @@ impl Fences {
         if self.effects >= EFFECTS_MAX {
             return;
         }
-        let until = now.after(PATIENCE);
-        let fence = self.standing.entry(Path::of(stream)).or_insert(Fence {
-            until,
+        let path = Path::of(stream);
+        let fence = self.standing.entry(path.clone()).or_insert(Fence {
+            until: now,
             failed: BTreeMap::new(),
             ids: HashSet::new(),
         });
-        fence.until = until;
         self.effects += usize::from(fence.insert(arrival, id));
+        self.prolong(path, now);
     }
 
     /// The same of an effect that may have failed before, and keeps its place.
     pub(super) fn hold(&mut self, stream: &Stream<'_>, id: EffectId, arrival: u64, now: BootTime) {
-        let fence = self.standing.get_mut(&Path::of(stream));
+        let path = Path::of(stream);
+        let fence = self.standing.get(&path);
         match fence.filter(|fence| fence.ids.contains(&id)) {
-            Some(fence) => fence.until = now.after(PATIENCE),
+            Some(_) => self.prolong(path, now),
             None => self.fail(stream, id, arrival, now),
         }
+    }
+
+    /// It stands for its whole time from now on.
+    fn prolong(&mut self, path: Path, now: BootTime) {
+        let Some(fence) = self.standing.get_mut(&path) else {
+            return;
+        };
+        let until = now.after(PATIENCE);
+        let before = std::mem::replace(&mut fence.until, until);
+        let (_, path) = self
+            .ends
+            .take(&(before, path.clone()))
+            .unwrap_or((before, path));
+        self.ends.insert((until, path));
     }
 
     /// An effect comes whatever the fence says, and is waited for no more.
@@ -164,37 +177,36 @@ impl Fences {
         }
         self.effects -= before - fence.failed.len();
         if fence.failed.is_empty() {
-            self.standing.remove(&path);
+            self.drop_fence(&path);
         }
     }
 
     /// A connection is closed; its daemon will begin anew.
     pub(super) fn close(&mut self, producer: Producer) {
-        self.retain(|path, _| path.producer != producer);
+        let paths = self.standing.keys();
+        let closed = paths.filter(|path| path.producer == producer);
+        let closed: Vec<_> = closed.cloned().collect();
+        for path in closed {
+            self.drop_fence(&path);
+        }
     }
 
     fn drop_fence(&mut self, path: &Path) {
         if let Some(fence) = self.standing.remove(path) {
             self.effects -= fence.failed.len();
+            self.ends.remove(&(fence.until, path.clone()));
         }
     }
 
+    /// Drops what is over, one fence after the other, until there is room.
     fn make_room(&mut self, now: BootTime) {
-        if self.effects >= EFFECTS_MAX && now.since(self.swept_at) >= SWEEP_EVERY {
-            self.swept_at = now;
-            self.retain(|_, fence| now < fence.until);
+        while self.effects >= EFFECTS_MAX {
+            let first = self.ends.first().filter(|(until, _)| *until <= now);
+            let Some((_, path)) = first.cloned() else {
+                return;
+            };
+            self.drop_fence(&path);
         }
-    }
-
-    fn retain(&mut self, is_kept: impl Fn(&Path, &Fence) -> bool) {
-        let effects = &mut self.effects;
-        self.standing.retain(|path, fence| {
-            let is_kept = is_kept(path, fence);
-            if !is_kept {
-                *effects -= fence.failed.len();
-            }
-            is_kept
-        });
     }
 }
 
@@ -245,6 +257,7 @@ mod tests {
 
         fn expect_nothing_held(&self) {
             assert!(self.fences.standing.is_empty());
+            assert!(self.fences.ends.is_empty());
             assert_eq!(self.fences.effects, 0);
         }
     }
@@ -293,5 +306,31 @@ mod tests {
             fences.fail(&stream(&lane, n), id(1), n, BootTime::default());
         }
         assert_eq!(fences.effects, EFFECTS_MAX);
+    }
+
+    #[test]
+    fn whatever_is_over_makes_room_at_once() {
+        let mut fences = Fences::default();
+        let lane = LaneKey::new("s");
+        let began = BootTime::default();
+        for n in 0..EFFECTS_MAX as u64 {
+            fences.fail(
+                &stream(&lane, n),
+                id(1),
+                n,
+                began.after(Duration::from_millis(n % 2)),
+            );
+        }
+        let over = began.after(PATIENCE);
+        for (n, now) in [
+            (70_000, over.before(Duration::from_millis(1))),
+            (70_001, over),
+        ] {
+            fences.fail(&stream(&lane, n), id(2), n, now);
+            let is_held = fences
+                .arrive(&stream(&lane, n), id(3), n + 1, now)
+                .is_some();
+            assert_eq!(is_held, now == over);
+        }
     }
 }
