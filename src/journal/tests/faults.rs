@@ -103,6 +103,22 @@ fn a_second_failure_in_a_row_ends_or_bypasses_as_configured() {
 }
 
 #[test]
+fn what_may_stand_in_a_segment_that_failed_may_come_back_though_it_was_room_that_was_missing() {
+    let config = Config {
+        reserve_bytes: 0,
+        ..small(Sync::Always)
+    };
+    let mut rig = Rig::new(&config);
+    rig.commit(vec![Entry::Effect(effect(0))])
+        .expect("recorded");
+    // It is written and cannot be synced, and there is no room for a segment.
+    fail(&rig.disk, Op::Sync, (0, 1), EIO);
+    rig.disk.set_capacity(Some(rig.disk.used() + 600));
+    let refused = rig.commit(vec![Entry::Effect(effect(1))]);
+    assert_eq!(refused, Err(Unrecorded::Bypassed));
+}
+
+#[test]
 fn a_bypassed_journal_comes_back_by_itself_and_owes_nothing() {
     let config = small(Sync::Always);
     let mut rig = Rig::new(&config);

@@ -68,7 +68,14 @@ impl<S: Storage> Core<S> {
         };
         self.fail(&error.source, now);
         self.take_back();
-        Err(self.refusal().unwrap_or(Unrecorded::Bypassed))
+        Err(self.failure())
+    }
+
+    /// Why the disk has not taken what may stand in a segment all the same: for
+    /// want of room alone it would surely not.
+    pub(super) fn failure(&self) -> Unrecorded {
+        let refusal = self.refusal().filter(Unrecorded::may_come_back);
+        refusal.unwrap_or(Unrecorded::Bypassed)
     }
 
     /// What is refused must not come back later. What was published and what

@@ -182,6 +182,6 @@ impl<S: Storage> Core<S> {
                 now,
             );
         }
-        Fate::refused(&self.refusal().unwrap_or(Unrecorded::Bypassed))
+        Fate::refused(&self.failure())
     }
 }
