@@ -38,7 +38,7 @@ impl Look {
             bytes: report.bytes,
             bytes_max: config.bytes_max,
             segments: report.segments,
-            quarantined: quarantine::losses(&disk).max(report.is_corrupt().into()),
+            quarantined: quarantine::losses_or_one(&disk).max(report.is_corrupt().into()),
             ..Stats::default()
         };
         let index = Index::of(&read.fold, read.segments);

@@ -137,14 +137,14 @@ pub fn verify(directory: &Path, config: &Config) -> Result<Report, OpenError> {
     let since = done_since(config, Now::read());
     let disk = Disk::look(directory)?;
     let mut report = recovery::read(&disk, since, scan::OLDER)?.report;
-    report.quarantined = quarantine::losses(&disk);
+    report.quarantined = quarantine::losses_or_one(&disk);
     Ok(report)
 }
 
 /// How many losses the quarantine in `directory` tells of; changes nothing.
 #[must_use]
 pub fn losses(directory: &Path) -> u64 {
-    Disk::look(directory).map_or(0, |disk| quarantine::losses(&disk))
+    Disk::look(directory).map_or(0, |disk| quarantine::losses_or_one(&disk))
 }
 
 fn done_since(config: &Config, now: Now) -> u64 {

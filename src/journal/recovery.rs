@@ -54,6 +54,14 @@ pub(super) struct Read {
     unreadable: usize,
 }
 
+impl Read {
+    /// The last segment of which anything can be read.
+    pub(super) fn last_readable(&self) -> Option<&Segment> {
+        // Without a record nobody knows its salt.
+        self.segments.iter().rev().find(|segment| segment.salt != 0)
+    }
+}
+
 /// What one reading has found, and the next has to know. It grows with each,
 /// and only so far: there is a last one.
 #[derive(Default)]

@@ -41,6 +41,8 @@ pub(super) struct Segment {
     pub(super) done_bytes: u64,
     /// When the last of them was.
     pub(super) done_ms: u64,
+    /// Whether it is damaged and nothing tells of that but its file.
+    pub(super) is_unkept: bool,
     /// Whether somebody moved, removed or replaced its file.
     pub(super) is_astray: bool,
 }

@@ -32,6 +32,8 @@ pub(super) fn damage_of<S: Storage>(
         // A crash never tears those: they were synced before the name was given.
         let is_of_headers = gap.expected < part.segment.first + HEADERS;
         let class = match (missing, next) {
+            // Whatever its name was taken to mean since.
+            _ if part.is_unreadable() => Class::Corrupt,
             (None, None) if at_end && !is_of_headers => Class::Torn,
             (None, Some(_)) => Class::Stray,
             (None, None) if !at_end => Class::Stray,
@@ -43,7 +45,8 @@ pub(super) fn damage_of<S: Storage>(
         let damage = damage(storage, part, gap, missing, class)?;
         report.damage.push(damage);
     }
-    if part.segment.bytes == 0 && next.is_none() {
+    let is_missed = next.is_some_and(|next| part.segment.first < follows_on(next));
+    if part.segment.bytes == 0 && !is_missed {
         report.damage.push(emptied(part));
     }
     // Cut at a hole: everything from there on is torn.

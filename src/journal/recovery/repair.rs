@@ -3,15 +3,16 @@
 use std::io;
 
 use super::super::quarantine;
-use super::super::report::Class;
-use super::super::storage::{Storage, StoredFile as _};
+use super::super::storage::{QUARANTINE, Storage, StoredFile as _};
 use super::Read;
 
 /// What [`repair`] did, and could not do.
 #[derive(Debug, Default)]
 pub(in crate::journal) struct Repaired {
-    /// Losses that the quarantine tells of, found now or before.
+    /// Losses that the quarantine tells of, found now or before, or would.
     pub(in crate::journal) quarantined: u64,
+    /// Those of which it does not tell, for the disk did not take that.
+    pub(in crate::journal) untold: u64,
     /// What the disk refused.
     pub(in crate::journal) error: Option<io::Error>,
 }
@@ -27,16 +28,41 @@ pub(in crate::journal) fn repair<S: Storage>(
     now_ms: u64,
 ) -> Repaired {
     let mut repaired = Repaired::default();
-    let damage = &read.report.damage;
-    let found = damage.iter().filter(|d| d.class == Class::Corrupt).count() as u64;
-    let result = quarantine::keep_all(storage, damage, now_ms).and_then(|()| cut(storage, read));
-    repaired.quarantined = match result {
-        Ok(()) => quarantine::losses(storage),
-        Err(_) => quarantine::losses(storage).max(found),
+    let unkept = quarantine::keep_all(storage, &read.report.damage, now_ms);
+    repaired.untold = unkept.losses;
+    repaired.error = match unkept.error {
+        None => cut(storage, read).err(),
+        Some(error) => {
+            let moved = move_unreadable(storage, read, now_ms);
+            repaired.untold = unkept.losses.saturating_sub(moved);
+            Some(error)
+        }
     };
-    repaired.error = result.err();
+    for segment in &mut read.segments {
+        segment.is_unkept = unkept.segments.contains(&*segment.name());
+    }
+    repaired.quarantined = quarantine::losses_or_one(storage) + repaired.untold;
     remove_unfinished(storage);
     repaired
+}
+
+/// Moves aside what cannot be read and could not be copied; how many that were.
+/// What stays has its name, and the next segment gets another.
+fn move_unreadable<S: Storage>(storage: &S, read: &mut Read, now_ms: u64) -> u64 {
+    let mut moved = 0;
+    while let Some(last) = read.segments.last().filter(|_| 0 < read.unreadable) {
+        if quarantine::take_in(storage, &last.name(), now_ms).is_err() {
+            break;
+        }
+        read.segments.pop();
+        read.unreadable -= 1;
+        moved += 1;
+    }
+    if 0 < moved {
+        // The next segment syncs its folder in any case.
+        _ = storage.sync_folder(QUARANTINE);
+    }
+    moved
 }
 
 fn cut<S: Storage>(storage: &S, read: &mut Read) -> io::Result<()> {

@@ -93,6 +93,12 @@ impl<S: Storage> Core<S> {
             _ if self.mode != Mode::Working => "the journal cannot be written now".to_owned(),
             _ if !has_gain => worth::all_needed(&self.config),
             _ if self.watch.is_low => self.watch.why(&self.config).into(),
+            Some(front) if front.is_unkept => {
+                let name = front.name();
+                format!(
+                    "{name} is damaged, and the disk did not take a copy of that; it goes once a start has made one"
+                )
+            }
             Some(front) if stuck == Some(front.id) => {
                 let name = front.name();
                 format!("{name} cannot be emptied; falco outbox verify may say why")
@@ -206,13 +212,17 @@ impl<S: Storage> Core<S> {
 
     fn is_dead(&self, now: Now) -> bool {
         let front = &self.index.segments[0];
-        front.live == 0 && !self.worth(now).is_remembered(front)
+        // What nothing else tells of stays until a start has kept it aside.
+        front.live == 0 && !front.is_unkept && !self.worth(now).is_remembered(front)
     }
 
     /// The oldest segment, if emptying it is worth it and there is room.
     fn choose(&self, now: Now) -> Option<Source> {
         let sealed = self.sealed();
         let front = self.index.segments.front().filter(|_| 0 < sealed)?;
+        if front.is_unkept {
+            return None;
+        }
         let is_stuck = |stuck: &Stuck| {
             stuck.id == front.id && stuck.again_at.is_none_or(|again_at| now.at < again_at)
         };

@@ -128,6 +128,8 @@ pub(in crate::journal) struct Core<S: Storage> {
     /// The record that the next segment follows, and its checksum, if that is
     /// not the last one given: what stood in between is written again in it.
     follows: Option<(u64, u32)>,
+    /// Losses of which only the files tell that have them.
+    untold: u64,
     /// When it was last seen that files are where they were.
     looked_around: Option<Instant>,
     away: Option<Away<S::File>>,
@@ -163,11 +165,11 @@ impl<S: Storage> Core<S> {
         now: Now,
         older: &'static [OlderFormat],
     ) -> Result<(Self, Fold), OpenError> {
-        let tail = match read.segments.last() {
+        let tail = match read.last_readable() {
             Some(last) => read_tail(&storage, last, &read.report, older)?,
             None => None,
         };
-        let (log, unsynced) = log_after(tail, &read);
+        let (log, follows, unsynced) = log_after(tail, &read);
         let index = Index::of(&read.fold, read.segments);
         let stats = Stats {
             bytes_max: config.bytes_max,
@@ -186,7 +188,8 @@ impl<S: Storage> Core<S> {
             degraded: None,
             active: None,
             nursery: Nursery::new(),
-            follows: None,
+            follows,
+            untold: repaired.untold,
             looked_around: None,
             away: None,
             missing: None,
@@ -332,17 +335,21 @@ fn read_tail<S: Storage>(
     })
 }
 
-/// Where the log goes on, and what of it is still to be made durable.
-fn log_after(tail: Option<Tail>, read: &Read) -> (Log, Batch) {
+/// Where the log goes on, behind what, and what of it is still to be made
+/// durable.
+fn log_after(tail: Option<Tail>, read: &Read) -> (Log, Option<(u64, u32)>, Batch) {
     let (durable, durable_crc, unsynced) = match tail {
         Some(tail) => (tail.durable, tail.durable_crc, tail.batch),
         None => (read.report.last_seq, read.last_crc, Batch::default()),
     };
+    // A file that nobody can read has its name all the same.
+    let taken = read.segments.last().map_or(0, |last| last.first);
+    let follows = (durable < taken).then_some((durable, durable_crc));
     let log = Log {
-        next: durable + 1,
+        next: durable.max(taken) + 1,
         crc: durable_crc,
         durable,
         durable_crc,
     };
-    (log, unsynced)
+    (log, follows, unsynced)
 }

@@ -15,9 +15,7 @@ impl<S: Storage> Core<S> {
     pub(super) fn prepare(&mut self, now: Now) {
         if self.watch.look(&self.storage, &self.config, now.at) {
             self.look_at_sealed();
-            if 0 < self.stats.quarantined {
-                self.stats.quarantined = quarantine::losses(&self.storage);
-            }
+            self.recount_losses();
         }
         self.look_around(now);
         match &self.mode {
@@ -27,6 +25,16 @@ impl<S: Storage> Core<S> {
             } if now.at < *again_at && (self.watch.is_low || !for_room) => {}
             _ if self.active.is_none() => self.resume(now),
             _ => self.rotate_if_due(now),
+        }
+    }
+
+    /// Somebody may have seen to them. A listing that fails says nothing.
+    fn recount_losses(&mut self) {
+        if self.stats.quarantined == 0 {
+            return;
+        }
+        if let Ok(losses) = quarantine::losses(&self.storage) {
+            self.stats.quarantined = losses + self.untold;
         }
     }
 
