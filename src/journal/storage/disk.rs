@@ -8,6 +8,7 @@ use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag, openat, renameat};
@@ -211,6 +212,11 @@ impl Storage for Disk {
             }
         }
         Ok(listed)
+    }
+
+    fn changed(&self, folder: &str) -> Option<SystemTime> {
+        let meta = fs::symlink_metadata(self.path.join(folder));
+        meta.and_then(|meta| meta.modified()).ok()
     }
 
     fn make_folder(&self, folder: &str) -> io::Result<()> {

@@ -8,6 +8,7 @@ mod place;
 
 use std::io;
 use std::path::PathBuf;
+use std::time::SystemTime;
 
 use uuid::Uuid;
 
@@ -41,6 +42,8 @@ pub(super) trait Storage: Send + 'static {
 
     /// What is in `folder`, in no order; nothing if it does not exist.
     fn list(&self, folder: &str) -> io::Result<Vec<Listed>>;
+    /// When `folder` was last given a name or lost one, if that can be told.
+    fn changed(&self, folder: &str) -> Option<SystemTime>;
     /// Makes `folder` if there is none.
     fn make_folder(&self, folder: &str) -> io::Result<()>;
     /// Opens a file for reading.

@@ -7,6 +7,7 @@ use nix::libc::{EMFILE, ENOSPC, EPERM};
 use super::super::recovery;
 use super::super::report::Class;
 use super::super::scan;
+use super::super::storage::Storage as _;
 use super::super::storage::lying::Op;
 use super::*;
 
@@ -524,6 +525,31 @@ fn damage_that_could_not_be_kept_aside_stays_and_is_told_until_it_is() {
     assert!(!disk.files().contains_key(FIRST), "it was kept");
     assert_eq!(aside(&disk, ".bin").len(), 1);
     assert_eq!(rig.core.stats().quarantined, 1);
+}
+
+#[test]
+fn what_tells_of_losses_is_read_again_only_when_something_changed_there() {
+    let mut files = closed(&few(), &roomy());
+    let bytes = files.get_mut(FIRST).unwrap();
+    bytes[700] ^= 1;
+    bytes.extend_from_slice(b"torn");
+    let disk = Lying::holding(&files);
+    let (mut rig, _) = Rig::open(&disk, &roomy()).expect("it opens");
+    assert_eq!(aside(&disk, ".json").len(), 2);
+    // What cannot be read would count as a loss.
+    fail(&disk, Op::Open, (0, u64::MAX), EMFILE);
+    for _ in 0..3 {
+        rig.pass(Duration::from_secs(2));
+        rig.tick();
+        assert_eq!(rig.core.stats().quarantined, 1);
+    }
+    disk.heal();
+    let names = disk.files().into_keys();
+    let mut told = names.filter(|name| name.starts_with("quarantine/") && name.ends_with("json"));
+    told.try_for_each(|name| disk.remove(&name)).expect("there");
+    rig.pass(Duration::from_secs(2));
+    rig.tick();
+    assert_eq!(rig.core.stats().quarantined, 0);
 }
 
 #[test]

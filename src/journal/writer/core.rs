@@ -24,7 +24,7 @@ mod told;
 mod write;
 
 use std::collections::VecDeque;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use tokio::sync::oneshot;
 
@@ -130,6 +130,9 @@ pub(in crate::journal) struct Core<S: Storage> {
     follows: Option<(u64, u32)>,
     /// Losses of which only the files tell that have them.
     untold: u64,
+    /// When what tells of losses had last changed when they were counted, and
+    /// when that was.
+    counted: Option<(SystemTime, Instant)>,
     /// When it was last seen that files are where they were.
     looked_around: Option<Instant>,
     away: Option<Away<S::File>>,
@@ -190,6 +193,7 @@ impl<S: Storage> Core<S> {
             nursery: Nursery::new(),
             follows,
             untold: repaired.untold,
+            counted: None,
             looked_around: None,
             away: None,
             missing: None,

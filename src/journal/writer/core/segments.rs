@@ -2,20 +2,25 @@
 
 use std::io;
 use std::path::Path;
+use std::time::Duration;
 
 use super::super::super::quarantine;
 use super::super::super::segment::{self, Segment};
-use super::super::super::storage::Storage;
+use super::super::super::storage::{QUARANTINE, Storage};
 use super::super::active::{Before, BeginError, Begun, HEADERS};
 use super::super::space;
 use super::{Core, Mode, Now};
+
+/// Losses are counted again after this time, even where it looks as if nothing
+/// has changed: a clock may be too coarse for two changes.
+const RECOUNT_AFTER: Duration = Duration::from_secs(60);
 
 impl<S: Storage> Core<S> {
     /// Sees to it that there is a segment to write to, if that can be.
     pub(super) fn prepare(&mut self, now: Now) {
         if self.watch.look(&self.storage, &self.config, now.at) {
             self.look_at_sealed();
-            self.recount_losses();
+            self.recount_losses(now);
         }
         self.look_around(now);
         match &self.mode {
@@ -29,12 +34,17 @@ impl<S: Storage> Core<S> {
     }
 
     /// Somebody may have seen to them. A listing that fails says nothing.
-    fn recount_losses(&mut self) {
-        if self.stats.quarantined == 0 {
+    fn recount_losses(&mut self, now: Now) {
+        let changed = self.storage.changed(QUARANTINE);
+        let is_counted = self
+            .counted
+            .is_some_and(|(when, at)| changed == Some(when) && now.at < at + RECOUNT_AFTER);
+        if self.stats.quarantined == 0 || is_counted {
             return;
         }
         if let Ok(losses) = quarantine::losses(&self.storage) {
             self.stats.quarantined = losses + self.untold;
+            self.counted = changed.map(|when| (when, now.at));
         }
     }
 
