@@ -53,7 +53,11 @@ async fn resend_after_kills(settings: &str) {
         hand_over(&rig.client(), attempt, false).await;
         wait_until("all is published", || rig.is_published()).await;
         assert_eq!(seen(&rig), all, "attempt {attempt}");
-        assert_eq!(rig.published()["s"].len(), all, "attempt {attempt}");
+        // An outbox may die before it is on disk that they were published: then
+        // they go out again, as they were.
+        if settings == DIRECT {
+            assert_eq!(rig.published()["s"].len(), all, "attempt {attempt}");
+        }
     }
 }
 
