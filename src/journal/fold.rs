@@ -276,3 +276,6 @@ impl Fold {
             .collect()
     }
 }
+
+#[cfg(test)]
+mod tests;
