@@ -312,7 +312,10 @@ fn finish<S: Storage>(
         let is_last = last.is_some_and(|last| *d.seg == *last.segment.name());
         is_last && d.class == Class::Torn && d.next_q.is_none()
     });
-    let cut = torn.map(|torn| torn.off);
+    // Where no header tells the salt its records do: what is cut might be needed
+    // to find it again.
+    let has_header = last.is_some_and(|last| last.scanned.before.is_some());
+    let cut = torn.filter(|_| has_header).map(|torn| torn.off);
     let at_end = parts.iter().rev();
     let unreadable = at_end.take_while(|part| part.is_unreadable()).count();
     let last_whole = parts.iter().rev().find(|part| !part.is_unreadable());

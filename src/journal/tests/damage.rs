@@ -612,6 +612,25 @@ fn a_hole_among_what_was_never_synced_ends_the_log_there() {
 }
 
 #[test]
+fn what_tells_a_salt_that_no_header_tells_is_not_cut_off() {
+    let (config, mut files) = unsynced();
+    let bytes = files.get_mut(FIRST).unwrap();
+    let mut lines = lines(bytes);
+    // One record is left before a hole, and one behind it.
+    lines.truncate(5);
+    for (line, byte) in [(0, b'x'), (1, b'x'), (3, 0)] {
+        let end = lines[line].len() - 1;
+        lines[line][..end].fill(byte);
+    }
+    *bytes = lines.concat();
+    let disk = Lying::holding(&files);
+    for _ in 0..3 {
+        let (told, recovered) = Rig::reopened(&disk, &config);
+        assert_eq!(told, Told::by(&few()[..1]), "{:?}", recovered.report);
+    }
+}
+
+#[test]
 fn a_record_of_a_later_version_is_refused_and_nothing_is_touched() {
     let mut files = closed(&few(), &roomy());
     let bytes = files.get_mut(FIRST).unwrap();
