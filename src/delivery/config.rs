@@ -51,7 +51,8 @@ pub(crate) struct Config {
     pub retry: Backoff,
     /// After so long without an answer a request takes no room from others.
     pub slow_after: Duration,
-    /// After so much longer its lane stands still, and nobody waits for it.
+    /// After so much longer its lane stands still, and nobody waits for it, if
+    /// others were answered meanwhile.
     pub still_after: Duration,
     /// After so long without a transport all of its lanes do.
     pub quiet_after: Duration,

@@ -14,10 +14,13 @@
 //!    └───── answered ──────┴────────────────────────────────────────────┘
 //! ```
 //!
+//! What stood still with its whole route stays uncounted when that goes on,
+//! until it is answered; what comes then counts.
+//!
 //! What stands still has bounds of its own, for each connection and each route.
-//! Beyond them effects of lanes in trouble are refused, and no others. What
-//! keeps everything back is nobody's own trouble: then nothing is refused, and
-//! the connections wait.
+//! Beyond them effects of lanes in trouble are refused, or of a route that is
+//! down, and no others. What keeps everything back is nobody's own trouble: then
+//! nothing is refused, and the connections wait.
 //!
 //! Counts every submission from its arrival to its answer, those that wait for
 //! the outcome of another included. Never refuses, sends, or reads a clock.

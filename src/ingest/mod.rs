@@ -28,9 +28,10 @@
 //! | 65 536 effects or 256 MiB in all | no socket is read; with several routes each has its share, and one that is full answers FAILED `lane_full` |
 //!
 //! All sessions of a daemon share its connection. A lane that is not answered for
-//! a second, or met trouble of its own last, stands still, and so does every lane
-//! of a route whose transport is away or silent where there are others: for those
-//! nobody waits. A lane that is well makes its connection wait, and is not refused.
+//! a second while others are, or for a whole attempt, or is refused twice in a
+//! row, stands still, and so does every lane of a route whose transport is away or
+//! silent where there are others: for those nobody waits. A lane that is well
+//! makes its connection wait, and is not refused while its route is there.
 //!
 //! An effect may name a route: one of several transports. Each has lanes and a
 //! connection of its own, so the outage of one delays no other.

@@ -10,9 +10,9 @@
 //! ```
 //!
 //! Stops reading while it owes too much: effects unanswered, but for those that
-//! stand still, effects not taken by the dispatcher, acks not taken by the daemon. When the daemon has sent
-//! its last byte, or sends what cannot be framed, the session reads no more,
-//! answers what it has, and ends.
+//! stand still, effects not taken by the dispatcher, acks not taken by the
+//! daemon. When the daemon has sent its last byte, or sends what cannot be
+//! framed, the session reads no more, answers what it has, and ends.
 //!
 //! Acks are written as soon as they are there: what was decided together goes
 //! out together, and nothing waits for company.

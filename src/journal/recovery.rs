@@ -14,7 +14,8 @@
 //!    hole on, a range the disk never filled, if it is above `W`: what follows
 //!    it was never promised, and without it would be no beginning of the log.
 //!    Any other damage costs what it covers and no more.
-//! 4. Damaged bytes are copied aside before the torn end is cut off. Damage
+//! 4. Damaged bytes are copied aside before the torn end is cut off, unless no
+//!    header tells the segment's salt: what is cut might be what does. Damage
 //!    elsewhere stays where it is; a new segment is begun in any case.
 
 mod damage;
@@ -48,7 +49,7 @@ pub(super) struct Read {
     pub(super) report: Report,
     /// The checksum of the last record.
     pub(super) last_crc: u32,
-    /// Where the last segment has to be cut.
+    /// Where the last segment has to be cut, if it has to and may be.
     cut: Option<u64>,
     /// How many segments at the end cannot be read at all.
     unreadable: usize,
