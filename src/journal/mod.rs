@@ -95,6 +95,9 @@ use scan::OlderFormat;
 use storage::{Disk, Storage};
 use writer::{Core, Ends, Now};
 
+/// Gaps in the numbers that the log names; the quarantine has all of them.
+const MISSING_TOLD_MAX: usize = 20;
+
 /// Where other programs leave effects; the journal never looks there.
 pub const INBOX: &str = "inbox";
 
@@ -187,7 +190,9 @@ fn open_older<S: Storage>(
 
 fn tell(report: &Report, repaired: &recovery::Repaired, begun: Instant) {
     let ms = begun.elapsed().as_millis();
-    let missing: Vec<_> = report.damage.iter().filter_map(|d| d.missing).collect();
+    let missing = report.damage.iter().filter_map(|d| d.missing);
+    let missing: Vec<_> = missing.take(MISSING_TOLD_MAX).collect();
+    let damaged = report.damage.len();
     let (records, live, done, dead) = (report.records, report.live, report.done, report.dead);
     let (torn_bytes, quarantined) = (report.torn_bytes, repaired.quarantined);
     if !report.skipped.is_empty() {
@@ -201,6 +206,7 @@ fn tell(report: &Report, repaired: &recovery::Repaired, begun: Instant) {
             dead,
             torn_bytes,
             quarantined,
+            damaged,
             ?missing,
             ms,
             "The journal lost records that were on disk; see its quarantine."
@@ -213,6 +219,7 @@ fn tell(report: &Report, repaired: &recovery::Repaired, begun: Instant) {
             dead,
             torn_bytes,
             quarantined,
+            damaged,
             ?missing,
             ms,
             "The journal is read."

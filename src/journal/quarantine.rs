@@ -1,35 +1,47 @@
 //! Damaged bytes, kept for whoever wants to look: `<utc>-<seg>-<off>-<len>.bin`
 //! beside a `.json` that says what they were.
 //!
-//! The `.json` is written last: where it is, the bytes are safe. It also stands
+//! What a start finds in one segment is kept range by range, up to
+//! [`RANGES_MAX`] of them; more than that together ([`told`] has the format), so
+//! that no disk, however bad, makes a start slow or fills the directory. A range
+//! is all between two whole records: what is next to each other is one already.
+//!
+//! The `.json` gets its name last: where it is, the bytes are safe. It also stands
 //! for a loss that left no bytes, and stays when the segment has gone: a loss is
 //! told until somebody has removed what tells of it here. A whole segment that
-//! could only be moved here, `<utc>-<seg>.jsonl`, tells of one by itself.
+//! could only be moved here, `<utc>-<seg>.jsonl`, tells of one by itself. What has
+//! no name of these yet, `*.tmp`, is of a start that was cut short.
+
+mod lot;
+mod told;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 
-use super::recovery::each_chunk;
 use super::report::{Class, Damage};
 use super::segment;
-use super::storage::{QUARANTINE, Storage, StoredFile, read_exact, write_all};
+use super::storage::{QUARANTINE, Storage};
 use crate::clock;
 
-/// The largest `.json` that is looked into.
-const REPORT_BYTES_MAX: u64 = 64 << 10;
+use lot::Lot;
+use told::Head;
+
+/// Ranges of one segment that have files of their own, of those that one start
+/// finds.
+///
+/// Each costs two files and two syncs, some milliseconds each on a slow disk; and
+/// nobody looks into more of them one by one.
+pub(super) const RANGES_MAX: usize = 16;
 
 /// How many losses it tells of; what cannot be read may tell of one.
 pub(super) fn losses<S: Storage>(storage: &S) -> io::Result<u64> {
     let files = storage.list(QUARANTINE)?;
-    let is_loss = |name: &str| match report(storage, name) {
-        Some(told) => told["class"] == "corrupt",
-        None => true,
-    };
     let tells = |name: &str| match name.strip_suffix(".json") {
-        Some(_) => is_loss(name),
-        None => is_segment(name),
+        Some(_) => Head::of(storage, name).map_or(1, |head| head.losses()),
+        None => is_segment(name).into(),
     };
-    Ok(files.iter().filter(|file| tells(&file.name)).count() as u64)
+    let losses = files.iter().map(|file| tells(&file.name));
+    Ok(losses.fold(0, u64::saturating_add))
 }
 
 /// The same, for who has no earlier count: what cannot be listed may tell of one.
@@ -41,15 +53,6 @@ pub(super) fn losses_or_one<S: Storage>(storage: &S) -> u64 {
 fn is_segment(name: &str) -> bool {
     let segment = name.split_once('-').map(|(_, segment)| segment);
     segment.and_then(segment::first_of).is_some()
-}
-
-/// What a `.json` says, if it can be read.
-fn report<S: Storage>(storage: &S, name: &str) -> Option<serde_json::Value> {
-    let file = storage.open(&format!("{QUARANTINE}/{name}")).ok()?;
-    let bytes = file.bytes().ok().filter(|b| *b <= REPORT_BYTES_MAX)?;
-    let json = read_exact(&file, 0, usize::try_from(bytes).ok()?).ok()?;
-    let told: serde_json::Value = serde_json::from_slice(&json).ok()?;
-    told.is_object().then_some(told)
 }
 
 /// What the disk did not take.
@@ -64,11 +67,21 @@ pub(super) struct Unkept {
 
 impl Unkept {
     fn note(&mut self, damage: &[&Damage], error: io::Error) {
+        self.losses += losses_among(damage);
+        self.doubt(damage, error);
+    }
+
+    /// They are told of here, until a crash; then they are found again.
+    fn doubt(&mut self, damage: &[&Damage], error: io::Error) {
         let lost = damage.iter().filter(|d| d.class == Class::Corrupt);
-        self.losses += lost.clone().count() as u64;
         self.segments.extend(lost.map(|damage| damage.seg.clone()));
         self.error.get_or_insert(error);
     }
+}
+
+fn losses_among(damage: &[&Damage]) -> u64 {
+    let lost = damage.iter().filter(|d| d.class == Class::Corrupt);
+    lost.count() as u64
 }
 
 /// Keeps every range that was not kept before, and notes every loss.
@@ -79,48 +92,67 @@ pub(super) fn keep_all<S: Storage>(storage: &S, damage: &[Damage], now_ms: u64) 
     if damage.is_empty() {
         return unkept;
     }
-    let kept = match kept(storage) {
-        Ok(kept) => kept,
+    let reports = match reports(storage) {
+        Ok(reports) => reports,
         Err(error) => {
             unkept.note(&damage, error);
             return unkept;
         }
     };
-    for damage in &damage {
-        // A later file of that name may have other bytes there.
-        let is_same = |name: &String| {
-            report(storage, name).is_some_and(|told| told["sha256"] == *damage.sha256)
-        };
-        let kept = kept.get(&range(damage));
-        if kept.is_some_and(|names| names.iter().any(is_same)) {
-            continue;
-        }
-        if let Err(error) = keep(storage, damage, now_ms) {
-            unkept.note(&[damage], error);
-        }
+    let (stamp, mut lots) = (stamp(now_ms), Vec::new());
+    for of_one in damage.chunk_by(|one, next| one.seg == next.seg) {
+        let names = reports.get(stem(&of_one[0].seg));
+        let known = told::known(storage, names.map(Vec::as_slice).unwrap_or_default());
+        let is_new = |damage: &&Damage| !known.contains(&told::mark(damage));
+        let new: Vec<&Damage> = of_one.iter().copied().filter(is_new).collect();
+        lots.extend(lot::keep_bytes(storage, &new, &stamp, &mut unkept));
     }
-    // The folder itself may be new.
+    name_all(storage, lots, &mut unkept);
+    // The folder itself may be new, and the names in it, from a start before.
     let folders = [QUARANTINE, ""];
     if let Err(error) = folders.iter().try_for_each(|f| storage.sync_folder(f)) {
-        // They are told of here, until a crash; then they are found again.
-        let losses = unkept.losses;
-        unkept.note(&damage, error);
-        unkept.losses = losses;
+        unkept.doubt(&damage, error);
     }
     unkept
 }
 
-/// The reports that are there, by the range they are about.
-fn kept<S: Storage>(storage: &S) -> io::Result<BTreeMap<String, Vec<String>>> {
+/// The reports come to light once the bytes they speak of have.
+fn name_all<S: Storage>(storage: &S, mut lots: Vec<Lot<'_>>, unkept: &mut Unkept) {
+    lots.retain(|lot| {
+        lot.attempt(storage, unkept, |lot| lot.show(storage))
+            .is_some()
+    });
+    if lots.iter().any(Lot::has_bytes)
+        && let Err(error) = storage.sync_folder(QUARANTINE)
+    {
+        let damage: Vec<_> = lots.iter().flat_map(|lot| &lot.damage).copied().collect();
+        unkept.doubt(&damage, error);
+    }
+    for lot in &lots {
+        lot.attempt(storage, unkept, |lot| lot.tell(storage));
+    }
+}
+
+/// The reports that are there, by the segment they are about. What a start that
+/// was cut short has left is removed.
+fn reports<S: Storage>(storage: &S) -> io::Result<BTreeMap<String, Vec<String>>> {
     storage.make_folder(QUARANTINE)?;
-    let mut kept: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    let mut reports: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for file in storage.list(QUARANTINE)? {
-        let stem = file.name.strip_suffix(".json");
-        if let Some((_, range)) = stem.and_then(|stem| stem.split_once('-')) {
-            kept.entry(range.to_owned()).or_default().push(file.name);
+        if lot::is_unfinished(&file.name) {
+            _ = storage.remove(&format!("{QUARANTINE}/{}", file.name));
+        } else if let Some(segment) = reported(&file.name) {
+            reports.entry(segment).or_default().push(file.name);
         }
     }
-    Ok(kept)
+    Ok(reports)
+}
+
+/// The segment that a report is about, by its name.
+fn reported(name: &str) -> Option<String> {
+    let (_, range) = name.strip_suffix(".json")?.split_once('-')?;
+    let mut parts = range.rsplitn(3, '-');
+    parts.nth(2).map(str::to_owned)
 }
 
 /// Moves a whole segment here; that takes no room.
@@ -134,52 +166,7 @@ fn stamp(now_ms: u64) -> String {
     clock::utc(now_ms).replace([':', '-', '.'], "")
 }
 
-fn range(damage: &Damage) -> String {
-    let segment = damage.seg.trim_end_matches(".jsonl");
-    format!("{segment}-{}-{}", damage.off, damage.len)
-}
-
-fn keep<S: Storage>(storage: &S, damage: &Damage, now_ms: u64) -> io::Result<()> {
-    let stem = format!("{QUARANTINE}/{}-{}", stamp(now_ms), range(damage));
-    let [bin, json] = ["bin", "json"].map(|kind| format!("{stem}.{kind}"));
-    let bytes = match damage.len {
-        0 => Ok(()),
-        _ => keep_bytes(storage, damage, &bin),
-    };
-    let kept = bytes.and_then(|()| keep_report(storage, damage, &json));
-    if kept.is_err() {
-        // A part of it is only in the way: the next attempt has another name.
-        _ = storage.remove(&json);
-        _ = storage.remove(&bin);
-    }
-    kept
-}
-
-fn keep_report<S: Storage>(storage: &S, damage: &Damage, to: &str) -> io::Result<()> {
-    let mut json = made_anew(storage, to)?;
-    write_all(&mut json, &serde_json::to_vec(damage)?, 0)?;
-    json.sync()
-}
-
-fn keep_bytes<S: Storage>(storage: &S, damage: &Damage, to: &str) -> io::Result<()> {
-    let from = storage.open(&damage.seg)?;
-    let mut bin = made_anew(storage, to)?;
-    let mut at = 0;
-    each_chunk(&from, damage.off, damage.len, |bytes| {
-        write_all(&mut bin, bytes, at)?;
-        at += bytes.len() as u64;
-        Ok(())
-    })?;
-    bin.sync()
-}
-
-/// A file that an attempt before this one may have begun.
-fn made_anew<S: Storage>(storage: &S, name: &str) -> io::Result<S::File> {
-    match storage.create(name) {
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-            storage.remove(name)?;
-            storage.create(name)
-        }
-        made => made,
-    }
+/// A segment's part in the names of what is kept of it.
+fn stem(segment: &str) -> &str {
+    segment.trim_end_matches(".jsonl")
 }

@@ -34,7 +34,7 @@ use super::segment::{self, HEADERS, Segment};
 use super::storage::{Listed, Storage, StoredFile};
 
 use damage::damage_of;
-pub(super) use damage::each_chunk;
+pub(super) use damage::{each_chunk, hex};
 pub(super) use repair::{Repaired, repair};
 
 /// Settled ids that are remembered at most.

@@ -1,6 +1,6 @@
 //! What a recovery found: the same journal always gives the same report.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// What reading a journal from end to end found.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
@@ -47,16 +47,22 @@ impl Report {
     /// Records that are missing although they had been on stable storage.
     #[must_use]
     pub fn lost(&self) -> u64 {
-        let corrupt = self.damage.iter().filter(|d| d.class == Class::Corrupt);
-        corrupt
-            .filter_map(|d| d.missing)
-            .map(|(first, last)| last - first + 1)
-            .sum()
+        lost_of(&self.damage)
     }
 }
 
-/// What a damaged range means.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+/// Records that are missing of these although they had been on stable storage.
+pub(super) fn lost_of<'d>(damage: impl IntoIterator<Item = &'d Damage>) -> u64 {
+    let damage = damage.into_iter();
+    let corrupt = damage.filter(|d| d.class == Class::Corrupt);
+    corrupt
+        .filter_map(|d| d.missing)
+        .map(|(first, last)| last - first + 1)
+        .sum()
+}
+
+/// What a damaged range means, the worst first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Class {
     /// Something that had been on stable storage is gone.

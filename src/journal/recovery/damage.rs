@@ -1,5 +1,6 @@
 //! What is wrong with the files, and what that means: torn, stray, or lost.
 
+use std::cell::OnceCell;
 use std::io;
 
 use sha2::{Digest as _, Sha256};
@@ -23,6 +24,7 @@ pub(super) fn damage_of<S: Storage>(
 ) -> Result<(), OpenError> {
     let part = &parts[at];
     let next = parts.get(at + 1);
+    let damaged = Damaged::new(storage, part);
     for gap in &part.scanned.gaps {
         let at_end = gap.next.is_none();
         let following = gap.next.or(next.map(follows_on));
@@ -42,7 +44,7 @@ pub(super) fn damage_of<S: Storage>(
             }
             _ => Class::Corrupt,
         };
-        let damage = damage(storage, part, gap, missing, class)?;
+        let damage = damaged.at(gap, missing, class)?;
         report.damage.push(damage);
     }
     let is_missed = next.is_some_and(|next| part.segment.first < follows_on(next));
@@ -58,7 +60,7 @@ pub(super) fn damage_of<S: Storage>(
             next: None,
             is_hole: true,
         };
-        let damage = damage(storage, part, &gap, None, Class::Torn)?;
+        let damage = damaged.at(&gap, None, Class::Torn)?;
         report.damage.push(damage);
     }
     // What cannot be read at all is told of as a whole; its name proves nothing.
@@ -120,46 +122,73 @@ fn joint(part: &Part, next: &Part, durable: u64) -> Option<Damage> {
     })
 }
 
-fn damage<S: Storage>(
-    storage: &S,
-    part: &Part,
-    gap: &Gap,
-    missing: Option<(u64, u64)>,
-    class: Class,
-) -> Result<Damage, OpenError> {
-    let name = part.segment.name();
-    let sha256 = match gap.length {
-        0 => String::new(),
-        _ => hash(storage, &name, gap.offset, gap.length).map_err(|source| OpenError::Read {
-            path: storage.path(&name),
-            offset: gap.offset,
-            source,
-        })?,
-    };
-    Ok(Damage {
-        seg: name.into(),
-        off: gap.offset,
-        len: gap.length,
-        expected_q: gap.expected,
-        next_q: gap.next,
-        missing,
-        sha256: sha256.into(),
-        class,
-    })
+/// A segment in which something may be damaged. There may be as many ranges as
+/// records: its file is opened once, when first it is needed.
+struct Damaged<'a, S: Storage> {
+    storage: &'a S,
+    name: Box<str>,
+    file: OnceCell<S::File>,
 }
 
-fn hash<S: Storage>(storage: &S, name: &str, offset: u64, length: u64) -> io::Result<String> {
-    let mut hasher = Sha256::new();
-    let file = storage.open(name)?;
-    each_chunk(&file, offset, length, |bytes| {
-        hasher.update(bytes);
-        Ok(())
-    })?;
-    let digest = hasher.finalize();
-    let digits = digest.iter().flat_map(|byte| [byte >> 4, byte & 15]);
-    Ok(digits
+impl<'a, S: Storage> Damaged<'a, S> {
+    fn new(storage: &'a S, part: &Part) -> Self {
+        Self {
+            storage,
+            name: part.segment.name().into(),
+            file: OnceCell::new(),
+        }
+    }
+
+    fn at(
+        &self,
+        gap: &Gap,
+        missing: Option<(u64, u64)>,
+        class: Class,
+    ) -> Result<Damage, OpenError> {
+        let sha256 = match gap.length {
+            0 => String::new(),
+            length => self
+                .hash(gap.offset, length)
+                .map_err(|source| OpenError::Read {
+                    path: self.storage.path(&self.name),
+                    offset: gap.offset,
+                    source,
+                })?,
+        };
+        Ok(Damage {
+            seg: self.name.clone(),
+            off: gap.offset,
+            len: gap.length,
+            expected_q: gap.expected,
+            next_q: gap.next,
+            missing,
+            sha256: sha256.into(),
+            class,
+        })
+    }
+
+    fn hash(&self, offset: u64, length: u64) -> io::Result<String> {
+        let file = if let Some(file) = self.file.get() {
+            file
+        } else {
+            let file = self.storage.open(&self.name)?;
+            self.file.get_or_init(|| file)
+        };
+        let mut hasher = Sha256::new();
+        each_chunk(file, offset, length, |bytes| {
+            hasher.update(bytes);
+            Ok(())
+        })?;
+        Ok(hex(&hasher.finalize()))
+    }
+}
+
+/// Bytes as people compare them.
+pub(in crate::journal) fn hex(bytes: &[u8]) -> String {
+    let digits = bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]);
+    digits
         .filter_map(|digit| char::from_digit(digit.into(), 16))
-        .collect())
+        .collect()
 }
 
 /// Hands a range of a file over in pieces.
@@ -169,11 +198,12 @@ pub(in crate::journal) fn each_chunk<F: StoredFile>(
     length: u64,
     mut each: impl FnMut(&[u8]) -> io::Result<()>,
 ) -> io::Result<()> {
-    let mut buffer = vec![0; CHUNK];
+    let most = usize::try_from(length).unwrap_or(CHUNK).min(CHUNK);
+    let mut buffer = vec![0; most];
     let mut done = 0;
     while done < length {
         let left = usize::try_from(length - done).unwrap_or(usize::MAX);
-        let part = left.min(CHUNK);
+        let part = left.min(most);
         match file.read_at(&mut buffer[..part], offset + done) {
             Ok(0) => return Ok(()),
             Ok(count) => {

@@ -3,6 +3,7 @@
 mod anywhere;
 mod aside;
 mod ends;
+mod many;
 mod records;
 mod segments;
 

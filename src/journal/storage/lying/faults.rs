@@ -145,6 +145,11 @@ impl Lying {
         self.world().faults.capacity = bytes;
     }
 
+    /// How often it was asked for this.
+    pub(crate) fn calls(&self, op: Op) -> u64 {
+        self.world().faults.calls.get(&op).copied().unwrap_or(0)
+    }
+
     pub(crate) fn changes(&self) -> u64 {
         self.world().faults.changes
     }
