@@ -4,9 +4,13 @@
 //! runs as: a file with another mode is given that one, one of another user that
 //! is read or written is refused; a link in the way is refused, not followed.
 
-use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
+mod filesystem;
+mod listing;
+mod private;
+
+use std::fs::{DirBuilder, File, OpenOptions};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -23,7 +27,6 @@ use super::lock::{self, LOCK};
 use super::place::{self, Home, is_same};
 use super::{Listed, Space, Storage, StoredFile};
 use crate::journal::error::OpenError;
-use crate::journal::segment;
 use crate::report::Report;
 
 /// A journal's directory: the very one that was opened, whatever its path comes
@@ -53,8 +56,8 @@ impl Disk {
         let mut disk = Self::look(path)?;
         home.enter(path, &disk.directory)?;
         disk.lock = Some(lock::take(&disk.directory, path)?);
-        make_private(path)?;
-        warn_of_filesystem(path);
+        private::make(&disk.directory, path)?;
+        filesystem::warn_of(&disk.directory, path);
         Ok(disk)
     }
 
@@ -68,7 +71,7 @@ impl Disk {
         let meta = directory
             .metadata()
             .map_err(|source| io_error("look at journal", path, source))?;
-        check_private(path, &meta)?;
+        private::check(path, &meta)?;
         Ok(Self {
             path: path.to_owned(),
             directory,
@@ -101,122 +104,24 @@ fn io_error(doing: &'static str, path: &Path, source: io::Error) -> OpenError {
     }
 }
 
-fn check_private(path: &Path, meta: &fs::Metadata) -> Result<(), OpenError> {
-    let insecure = |reason| OpenError::Insecure {
-        path: path.to_owned(),
-        reason,
-    };
-    if meta.uid() != nix::unistd::geteuid().as_raw() {
-        return Err(insecure("it belongs to another user"));
-    }
-    if meta.mode() & 0o077 != 0 {
-        return Err(insecure("others may enter it; chmod 700 it"));
-    }
-    Ok(())
-}
-
-/// Takes from others what they may do with our files, and refuses theirs. Nobody
-/// else could enter the directory meanwhile: what a copy or an archive has left
-/// open can be closed.
-fn make_private(path: &Path) -> Result<(), OpenError> {
-    let failed = |source| io_error("look at journal", path, source);
-    for entry in fs::read_dir(path).map_err(failed)? {
-        let entry = entry.map_err(failed)?;
-        let name = entry.file_name().into_string().unwrap_or_default();
-        let meta = match entry.metadata() {
-            Ok(meta) if is_alike(&name) && meta.is_file() => meta,
-            _ => continue,
-        };
-        let path = entry.path();
-        if meta.uid() != nix::unistd::geteuid().as_raw() {
-            if is_used(&name) {
-                let reason = "it belongs to another user";
-                return Err(OpenError::Insecure { path, reason });
-            }
-            warn!(path = %path.display(), "A file called like one of the journal's belongs to another user; it is not used.");
-            continue;
-        }
-        if meta.mode() & 0o077 != 0 {
-            warn!(path = %path.display(), "A file of the journal was open to others; it is not any more.");
-            let closed = fs::set_permissions(&path, Permissions::from_mode(0o600));
-            closed.map_err(|source| io_error("close to others", &path, source))?;
-        }
-    }
-    Ok(())
-}
-
-/// Whether a file called so is one that the journal reads or writes.
-fn is_used(name: &str) -> bool {
-    matches!(name, LOCK | "reserve.bin") || segment::first_of(name).is_some()
-}
-
-/// Whether a file called so is the journal's, or was.
-fn is_alike(name: &str) -> bool {
-    is_used(name) || name.starts_with("seg-") || name.starts_with("next-")
-}
-
-/// Some filesystems keep less than they promise.
-fn warn_of_filesystem(path: &Path) {
-    if let Some(filesystem) = doubtful_filesystem(path) {
-        warn!(path = %path.display(), filesystem, "The journal's filesystem may not keep what it has synced.");
-    }
-}
-
-#[cfg(target_os = "linux")]
-fn doubtful_filesystem(path: &Path) -> Option<&'static str> {
-    use nix::sys::statfs::{NFS_SUPER_MAGIC, OVERLAYFS_SUPER_MAGIC, TMPFS_MAGIC, statfs};
-    let kind = statfs(path).ok()?.filesystem_type();
-    [
-        (NFS_SUPER_MAGIC, "nfs"),
-        (TMPFS_MAGIC, "tmpfs"),
-        (OVERLAYFS_SUPER_MAGIC, "overlay"),
-    ]
-    .into_iter()
-    .find_map(|(magic, name)| (magic == kind).then_some(name))
-}
-
-#[cfg(not(target_os = "linux"))]
-fn doubtful_filesystem(path: &Path) -> Option<&'static str> {
-    let kind = nix::sys::statfs::statfs(path).ok()?;
-    let kind = kind.filesystem_type_name().to_owned();
-    ["nfs", "smbfs", "webdav"]
-        .into_iter()
-        .find(|name| *name == kind)
-}
-
 impl Storage for Disk {
     type File = File;
 
     fn list(&self, folder: &str) -> io::Result<Vec<Listed>> {
-        let entries = match fs::read_dir(self.path.join(folder)) {
-            Ok(entries) => entries,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-            Err(error) => return Err(error),
+        let entries = match listing::entries(&self.directory, folder) {
+            Err(Errno::ENOENT) => return Ok(Vec::new()),
+            entries => entries?,
         };
-        let mut listed = Vec::new();
-        for entry in entries {
-            let entry = entry?;
-            let meta = match entry.metadata() {
-                Ok(meta) => meta,
-                // Removed meanwhile.
-                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-                Err(error) => return Err(error),
-            };
-            if let Ok(name) = entry.file_name().into_string() {
-                let (bytes, is_file) = (meta.len(), meta.is_file());
-                listed.push(Listed {
-                    name,
-                    bytes,
-                    is_file,
-                });
-            }
-        }
-        Ok(listed)
+        let listed = entries.into_iter().map(|(name, stat)| Listed {
+            name,
+            bytes: u64::try_from(stat.st_size).unwrap_or(0),
+            is_file: listing::is_file(&stat),
+        });
+        Ok(listed.collect())
     }
 
     fn changed(&self, folder: &str) -> Option<SystemTime> {
-        let meta = fs::symlink_metadata(self.path.join(folder));
-        meta.and_then(|meta| meta.modified()).ok()
+        listing::changed(&self.directory, folder)
     }
 
     fn make_folder(&self, folder: &str) -> io::Result<()> {
