@@ -26,6 +26,20 @@ pub enum Point {
     JournalSynced,
     /// Falco: wrote to its journal what was published.
     DoneWritten,
+    /// Falco: wrote to its journal what was given up, or what an operator wants.
+    DecisionWritten,
+    /// Falco: synced that, and told nobody.
+    DecisionSynced,
+    /// Falco: began a segment of its journal, and knows nothing of it yet.
+    SegmentBegun,
+    /// Falco: copied what is needed of a segment, and synced the copies.
+    CopiesSynced,
+    /// Falco: removed a segment that nobody needs.
+    SegmentRemoved,
+    /// Falco: handed lines of its inbox to the dispatcher.
+    InboxOffered,
+    /// Falco: recorded lines of its inbox, and how far it has come.
+    InboxNoted,
     /// Transport: read a request.
     RequestRead,
     /// Transport: put a publish on the connection to Ably.

@@ -6,9 +6,12 @@
 
 mod checker;
 mod emulator;
+mod fresh;
+mod kept;
 mod known;
 mod recorder;
 mod rig;
+mod routes;
 #[path = "../chain/server.rs"]
 mod server;
 
@@ -46,18 +49,23 @@ async fn crash(death: Death, lanes: usize, settings: &str) {
     rig.up(Some(death));
     let client = rig.client();
     let (sent, acks) = hand_over(&client, lanes, EFFECTS).await;
-    let came = format!("the first of {death:?} has come");
-    wait_until(&came, || rig.deaths_left() < death.times).await;
-    if death.is_of_falco() {
-        wait_until("the supervisor is gone", || !rig.is_up()).await;
-        rig.up(None);
-    }
+    survive(&rig, death).await;
     for ack in acks {
         assert_eq!(ack.await, Ok(()), "{death:?}");
     }
     wait_until("all is published", || rig.is_published()).await;
     check_seen(&sent, &rig.seen(&sent));
     check_copies(&sent, &rig.published(), death.times);
+}
+
+/// Waits for a death, and brings up again what nobody else does.
+async fn survive(rig: &Rig, death: Death) {
+    let came = format!("the first of {death:?} has come");
+    wait_until(&came, || rig.deaths_left() < death.times).await;
+    if death.is_of_falco() {
+        wait_until("the supervisor is gone", || !rig.is_up()).await;
+        rig.up(None);
+    }
 }
 
 fn deaths(points: &[&'static str], passes: &[u32], times: usize) -> Vec<Death> {

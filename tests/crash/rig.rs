@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use falco::client::{Ack, Client};
@@ -111,6 +111,24 @@ impl Rig {
         status.status.code() != Some(3)
     }
 
+    /// What a verb says.
+    pub fn run(&self, args: &[&str]) -> Output {
+        self.command(args).output().expect("falco runs")
+    }
+
+    /// Stops the chain in peace.
+    pub fn stop(&self) {
+        let output = self.run(&["stop"]);
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{error}");
+    }
+
+    /// What the chain says of itself.
+    pub fn status(&self) -> Value {
+        let status = self.run(&["status", "--json"]).stdout;
+        serde_json::from_slice(&status).expect("a status")
+    }
+
     /// Kills the supervisor, and with it all of the chain.
     pub async fn kill(&self) {
         let pid = std::fs::read_to_string(self.base().join("falco.pid")).expect("a file");
@@ -128,9 +146,7 @@ impl Rig {
     /// Whether all that was acked is published: an outbox, if there is one, has
     /// read what it keeps and keeps nothing.
     pub fn is_published(&self) -> bool {
-        let output = self.command(&["status", "--json"]).output();
-        let status = output.expect("falco runs").stdout;
-        let status: Value = serde_json::from_slice(&status).expect("a status");
+        let status = self.status();
         let outbox = &status["ingest"]["outbox"];
         !self.base().join("outbox").exists() || outbox["state"] == "ok" && outbox["depth"] == 0
     }
@@ -167,7 +183,8 @@ impl Drop for Rig {
     }
 }
 
-fn channel(lane: &str) -> String {
+/// Where the messages of a lane go.
+pub fn channel(lane: &str) -> String {
     format!("session:{lane}:conversation")
 }
 

@@ -9,6 +9,7 @@ use super::super::dispatcher::{Ack, Piece, Refused, Submission};
 use super::Stop;
 use super::cut::{Cut, Line, Reject};
 use crate::delivery::{Failure, Outcome};
+use crate::failpoint::{self, Point};
 use crate::journal::Note;
 use crate::protocol::id::EffectId;
 
@@ -48,12 +49,14 @@ impl Offers {
         };
         let submitted = self.submit.send(Submission::Piece(piece)).await;
         submitted.map_err(|_| Stop::Ended)?;
+        failpoint::reach(Point::InboxOffered);
         let mut outcomes = HashMap::new();
         while outcomes.len() < lines.len() {
             let acks = self.acks.recv().await.ok_or(Stop::Ended)?;
             outcomes.extend(acks.into_iter().map(|ack| (ack.id, ack.outcome)));
         }
         let is_noted = is_noted.await.is_ok();
+        failpoint::reach(Point::InboxNoted);
         Ok(Offered { outcomes, is_noted })
     }
 

@@ -26,6 +26,7 @@ use super::super::storage::{Storage, StoredFile, read_exact};
 use super::batch::Change;
 use super::core::{Core, Mode, Now};
 use super::worth::{self, Worth};
+use crate::failpoint::{self, Point};
 use crate::protocol::id::EffectId;
 
 /// Bytes read between two looks at the queue.
@@ -203,6 +204,7 @@ impl<S: Storage> Core<S> {
                 self.note_error(&error);
                 return dropped;
             }
+            failpoint::reach(Point::SegmentRemoved);
             debug!(segment = %name, "A journal segment was no longer needed.");
             self.index.segments.pop_front();
             dropped = true;
@@ -287,6 +289,7 @@ impl<S: Storage> Core<S> {
         let written = self.write(now).whole();
         // The source may go once its copies are durable.
         written.and(self.sync(now)).map_err(io::Error::other)?;
+        failpoint::reach(Point::CopiesSynced);
         Ok(true)
     }
 

@@ -46,6 +46,7 @@ use super::compaction::Compaction;
 use super::index::Index;
 use super::pace::Pace;
 use super::space::{self, Watch};
+use crate::failpoint::{self, Point};
 use away::Away;
 pub(in crate::journal) use read::stored;
 use tail::Tail;
@@ -227,12 +228,16 @@ impl<S: Storage> Core<S> {
             Sync::Always => !self.batch.only_settles(),
             Sync::Interval(_) => self.batch.has_decisions(),
         };
+        let has_decisions = self.batch.has_decisions();
         let mut fate = self.write(now);
         fate = fate.and(&if depends_on_sync {
             self.sync(now)
         } else {
             self.look_again(now)
         });
+        if has_decisions {
+            failpoint::reach(Point::DecisionSynced);
+        }
         let last_seq = self.log.next - 1;
         for taken in taken {
             let verdict = taken.verdict.and(fate.of(taken.has_effects));

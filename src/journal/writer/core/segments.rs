@@ -10,6 +10,7 @@ use super::super::super::storage::{QUARANTINE, Storage};
 use super::super::active::{Before, BeginError, Begun, HEADERS};
 use super::super::space;
 use super::{Core, Mode, Now};
+use crate::failpoint::{self, Point};
 
 /// Losses are counted again after this time, even where it looks as if nothing
 /// has changed: a clock may be too coarse for two changes.
@@ -116,6 +117,7 @@ impl<S: Storage> Core<S> {
     }
 
     fn begun(&mut self, begun: Begun<S::File>, now: Now) {
+        failpoint::reach(Point::SegmentBegun);
         let Begun {
             mut active,
             before,

@@ -73,6 +73,9 @@ impl<S: Storage> Core<S> {
                 if self.batch.has_settled() {
                     failpoint::reach(Point::DoneWritten);
                 }
+                if self.batch.has_decisions() {
+                    failpoint::reach(Point::DecisionWritten);
+                }
                 self.written(now);
                 Fate::RECORDED
             }
