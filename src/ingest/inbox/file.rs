@@ -3,19 +3,17 @@
 
 use std::fs::{File, Metadata, OpenOptions};
 use std::io;
-use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 use std::time::SystemTime;
 
 use nix::libc;
 
 use super::calm::Shape;
-use super::cut::{self, Cut, LINE_BYTES_MAX, Reject};
-use super::progress::{HEAD_BYTES, Identity, Inode, Progress, TAIL_BYTES, Tail};
+use super::cut::Cut;
+use super::piece::{self, PIECE_BYTES, Piece};
+use super::progress::{HEAD_BYTES, Identity, Inode, Progress};
 use crate::protocol::envelope::Routing;
-
-/// Bytes of one piece, unless its first line is longer.
-const PIECE_BYTES: usize = 256 << 10;
 
 /// Why a directory, a fifo, a socket or a device is not read.
 const NO_FILE: &str = "it is no regular file";
@@ -91,7 +89,7 @@ impl Document {
         let mut lines = 0;
         while from < to {
             let left = usize::try_from(to - from).unwrap_or(usize::MAX);
-            let bytes = read(&self.file, from, left.min(PIECE_BYTES))?;
+            let bytes = piece::read(&self.file, from, left.min(PIECE_BYTES))?;
             if bytes.is_empty() {
                 break;
             }
@@ -109,121 +107,54 @@ impl Document {
         may_grow: bool,
         routing: &Routing,
     ) -> io::Result<Step> {
-        let head = read(&self.file, 0, HEAD_BYTES)?;
-        let known = Identity::new(self.inode, &head);
-        // It may have grown since its length was asked for.
-        let short = &head[..head
-            .len()
-            .min(usize::try_from(self.bytes).unwrap_or(HEAD_BYTES))];
-        let identity = known.unwrap_or_else(|| Identity::of_line(self.inode, short));
-        let at = self.resume(before, &identity)?.unwrap_or(0);
-        let cut = match known {
-            Some(identity) => piece(&self.file, at, &identity, routing)?,
-            None => None,
+        let (piece, file) = match self.go_on(before)? {
+            Some(piece) => piece,
+            None => self.top()?,
         };
-        let cut = match cut {
+        let lines = piece.lines(&self.file, &file, routing)?;
+        let taken = match lines {
             None if may_grow || !self.is_calm => None,
-            None => self.last(at, &identity, routing)?,
-            cut => cut,
+            None => piece.last_line(self.bytes, &file, routing),
+            lines => lines,
         };
-        Ok(match cut {
-            Some(cut) => {
-                let (file, at) = (identity, cut.end);
-                let tail = Some(self.tail(at)?);
+        Ok(match taken {
+            Some((cut, tail)) => {
+                let (at, tail) = (cut.end, Some(tail));
                 Step::Piece(cut, Progress { file, at, tail })
             }
             None => Step::Caught {
-                at,
-                rest: self.bytes.saturating_sub(at),
+                at: piece.at,
+                rest: self.bytes.saturating_sub(piece.at),
             },
         })
     }
 
-    /// Where to go on, if what was taken is still there.
-    fn resume(&self, before: Option<&Progress>, file: &Identity) -> io::Result<Option<u64>> {
-        let Some(before) = before else {
+    /// What comes next, if what was taken is still there.
+    fn go_on(&self, before: Option<&Progress>) -> io::Result<Option<(Piece, Identity)>> {
+        let Some(before) = before.filter(|before| before.at <= self.bytes) else {
             return Ok(None);
         };
-        let Some(at) = before.resume(file, self.bytes) else {
-            return Ok(None);
-        };
-        let is_same = match before.tail {
-            Some(tail) => tail == self.tail(at)?,
-            None => true,
-        };
-        Ok(is_same.then_some(at))
+        let piece = Piece::read(&self.file, before.at)?;
+        let file = self.identity(&piece::read(&self.file, 0, HEAD_BYTES)?);
+        let is_same = before.tail.is_none_or(|tail| tail == piece.tail());
+        Ok((file == before.file && is_same).then_some((piece, file)))
     }
 
-    /// The bytes just before `at`.
-    fn tail(&self, at: u64) -> io::Result<Tail> {
-        let begin = at.saturating_sub(TAIL_BYTES as u64);
-        let length = usize::try_from(at - begin).unwrap_or(TAIL_BYTES);
-        Ok(Tail::of(&read(&self.file, begin, length)?))
+    fn top(&self) -> io::Result<(Piece, Identity)> {
+        let piece = Piece::read(&self.file, 0)?;
+        let file = self.identity(piece.bytes());
+        Ok((piece, file))
     }
 
-    /// What stands behind the last LF, if that is all there will be.
-    fn last(&self, at: u64, file: &Identity, routing: &Routing) -> io::Result<Option<Cut>> {
-        let rest = usize::try_from(self.bytes.saturating_sub(at)).unwrap_or(usize::MAX);
-        if rest == 0 || LINE_BYTES_MAX < rest {
-            return Ok(None);
-        }
-        let bytes = read(&self.file, at, rest)?;
-        Ok(cut::cut_last(&bytes, at, file, routing))
+    /// Which file begins like that.
+    fn identity(&self, bytes: &[u8]) -> Identity {
+        let head = &bytes[..bytes.len().min(HEAD_BYTES)];
+        // It may have grown since its length was asked for.
+        let bytes = usize::try_from(self.bytes).unwrap_or(HEAD_BYTES);
+        let short = &head[..head.len().min(bytes)];
+        let known = Identity::new(self.inode, head);
+        known.unwrap_or_else(|| Identity::of_line(self.inode, short))
     }
-}
-
-/// The next lines from `at` on, if there is a whole one.
-fn piece(file: &File, at: u64, identity: &Identity, routing: &Routing) -> io::Result<Option<Cut>> {
-    for bytes_max in [PIECE_BYTES, LINE_BYTES_MAX + 1] {
-        let bytes = read(file, at, bytes_max)?;
-        if memchr::memchr(b'\n', &bytes).is_some() {
-            return Ok(Some(cut::cut(&bytes, at, identity, routing)));
-        }
-        if bytes.len() < bytes_max {
-            return Ok(None);
-        }
-    }
-    let end = line_end(file, at + LINE_BYTES_MAX as u64)?;
-    Ok(end.map(|end| {
-        let reason = format!(
-            "the line has {} bytes and the limit is {LINE_BYTES_MAX}",
-            end - at
-        );
-        Cut {
-            lines: Vec::new(),
-            rejects: vec![Reject::new(at, reason, b"")],
-            end: end + 1,
-        }
-    }))
-}
-
-fn line_end(file: &File, mut at: u64) -> io::Result<Option<u64>> {
-    loop {
-        let bytes = read(file, at, PIECE_BYTES)?;
-        if let Some(offset) = memchr::memchr(b'\n', &bytes) {
-            return Ok(Some(at + offset as u64));
-        }
-        if bytes.is_empty() {
-            return Ok(None);
-        }
-        at += bytes.len() as u64;
-    }
-}
-
-/// Up to `bytes_max` bytes; fewer at the end only.
-fn read(file: &File, at: u64, bytes_max: usize) -> io::Result<Vec<u8>> {
-    let mut bytes = vec![0; bytes_max];
-    let mut length = 0;
-    while length < bytes_max {
-        match file.read_at(&mut bytes[length..], at + length as u64) {
-            Ok(0) => break,
-            Ok(read) => length += read,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    bytes.truncate(length);
-    Ok(bytes)
 }
 
 /// A socket cannot be opened; systems differ in how they say that.
@@ -260,3 +191,6 @@ pub(super) fn inode(meta: &Metadata) -> Inode {
         born: born.unwrap_or(0),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -42,6 +42,7 @@ mod folder;
 pub mod fuzz;
 mod idle;
 mod offer;
+mod piece;
 mod progress;
 mod reader;
 mod tally;

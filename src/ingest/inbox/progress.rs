@@ -100,11 +100,6 @@ impl Identity {
 }
 
 impl Progress {
-    /// Where to go on in `file`, if it is the same and has not become shorter.
-    pub(super) fn resume(&self, file: &Identity, bytes: u64) -> Option<u64> {
-        (self.file == *file && self.at <= bytes).then_some(self.at)
-    }
-
     /// For the journal.
     pub(super) fn note(&self) -> Note {
         let text = serde_json::to_string(self).unwrap_or_default();
@@ -183,15 +178,11 @@ mod tests {
     }
 
     #[test]
-    fn progress_comes_back_from_its_note_and_counts_only_for_its_file_while_that_is_long_enough() {
+    fn progress_comes_back_from_its_note() {
         let file = Identity::new(INODE, b"{}\n").unwrap();
         let tail = Some(Tail::of(b"{}\n"));
         let progress = Progress { file, at: 3, tail };
         assert_eq!(Progress::read(&progress.note()), Some(progress));
         assert_eq!(progress.note().id, progress.no_note().id);
-        assert_eq!(progress.resume(&file, 3), Some(3));
-        assert_eq!(progress.resume(&file, 2), None, "it was truncated");
-        let other = Identity::new(INODE, b"[]\n").unwrap();
-        assert_eq!(progress.resume(&other, 9), None);
     }
 }

@@ -1,0 +1,121 @@
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::thread;
+
+use super::super::cut::LINE_BYTES_MAX;
+use super::*;
+
+fn lines(payloads: &[u32]) -> String {
+    let line = |n| format!(r#"{{"type":"t","channel":"c","payload":{n}}}"#) + "\n";
+    payloads.iter().map(line).collect()
+}
+
+const NAME: &str = "external.jsonl";
+
+/// A file that is written anew, and never another.
+struct Anew {
+    dir: tempfile::TempDir,
+    file: File,
+}
+
+impl Anew {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().expect("a directory");
+        let file = File::create(dir.path().join(NAME)).expect("makes");
+        Self { dir, file }
+    }
+
+    fn path(&self) -> PathBuf {
+        self.dir.path().join(NAME)
+    }
+
+    fn write(&self, text: &str) {
+        self.file.set_len(0).expect("empties");
+        self.file.write_all_at(text.as_bytes(), 0).expect("writes");
+    }
+}
+
+fn step(path: &Path, before: Option<&Progress>) -> Step {
+    let Ok(Opened::Open(document)) = Document::open(path, None) else {
+        panic!("{} opens", path.display());
+    };
+    let step = document.step(before, true, &Routing::for_device("d"));
+    step.expect("is read")
+}
+
+fn taken(path: &Path, before: Option<&Progress>) -> (Cut, Progress) {
+    match step(path, before) {
+        Step::Piece(cut, progress) => (cut, progress),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_file_written_anew_while_it_is_read_is_never_gone_on_with_within_a_line() {
+    let anew = Anew::new();
+    // The end of the one is within a line of the other, and they begin alike.
+    let texts = [lines(&[0, 1]), lines(&[0, 22_222, 33_333])];
+    let ends = texts.each_ref().map(|text| {
+        anew.write(text);
+        taken(&anew.path(), None).1
+    });
+    let before = ends[0];
+    thread::scope(|scope| {
+        let writer = scope.spawn(|| (0..20_000).for_each(|n| anew.write(&texts[n % 2])));
+        while !writer.is_finished() {
+            let Step::Piece(cut, progress) = step(&anew.path(), Some(&before)) else {
+                continue;
+            };
+            assert_eq!(cut.rejects, []);
+            assert_eq!(cut.lines[0].at, 0);
+            assert!(ends.contains(&progress), "{progress:?}");
+        }
+    });
+}
+
+#[test]
+fn a_file_is_read_from_its_top_once_it_is_shorter_or_another_stands_before_the_place() {
+    let anew = Anew::new();
+    anew.write(&lines(&[0, 1]));
+    let (_, before) = taken(&anew.path(), None);
+    anew.write(&lines(&[0, 1, 2]));
+    let grown = taken(&anew.path(), Some(&before));
+    assert_eq!((grown.0.lines.len(), grown.0.lines[0].at), (1, before.at));
+    for other in [vec![0], vec![9, 1, 2], vec![0, 9, 2]] {
+        anew.write(&lines(&other));
+        let (cut, _) = taken(&anew.path(), Some(&before));
+        assert_eq!((cut.lines.len(), cut.lines[0].at), (other.len(), 0));
+    }
+    let older = Progress {
+        tail: None,
+        ..before
+    };
+    anew.write(&lines(&[0, 9, 2]));
+    let (cut, _) = taken(&anew.path(), Some(&older));
+    assert_eq!(cut.lines[0].at, before.at, "nobody knows better");
+    let damaged = Progress {
+        at: u64::MAX,
+        ..before
+    };
+    assert_eq!(taken(&anew.path(), Some(&damaged)).0.lines[0].at, 0);
+}
+
+#[test]
+fn a_line_that_is_too_long_is_passed_over_and_what_follows_is_taken() {
+    let anew = Anew::new();
+    // Its LF is among the first bytes of a read, and among the last.
+    for length in [LINE_BYTES_MAX + 1, LINE_BYTES_MAX + PIECE_BYTES] {
+        anew.write(&("x".repeat(length) + "\n" + &lines(&[7])));
+        let (cut, progress) = taken(&anew.path(), None);
+        assert_eq!((cut.lines.len(), cut.rejects.len()), (0, 1));
+        assert_eq!(cut.end, length as u64 + 1);
+        assert!(cut.rejects[0].reason.contains(&length.to_string()));
+        let (cut, progress) = taken(&anew.path(), Some(&progress));
+        assert_eq!(cut.lines[0].at, length as u64 + 1);
+        assert!(matches!(
+            step(&anew.path(), Some(&progress)),
+            Step::Caught { rest: 0, .. }
+        ));
+    }
+}
