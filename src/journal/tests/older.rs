@@ -28,26 +28,33 @@ fn in_version_0(mut files: BTreeMap<String, Vec<u8>>) -> BTreeMap<String, Vec<u8
     files
 }
 
-/// An outbox of several segments, and what it tells.
-fn written(config: &Config) -> (BTreeMap<String, Vec<u8>>, Told) {
+/// An outbox that keeps the last four of these, and what it tells.
+fn written(config: &Config, effects: Vec<Effect>) -> (BTreeMap<String, Vec<u8>>, Told) {
     let mut rig = Rig::new(config);
-    for i in 0..24 {
-        rig.commit(vec![Entry::Effect(effect(i))])
+    let ids: Vec<EffectId> = effects.iter().map(|effect| effect.id).collect();
+    for effect in effects {
+        rig.commit(vec![Entry::Effect(effect)]).expect("recorded");
+    }
+    for id in &ids[..ids.len() - 4] {
+        rig.commit(vec![Entry::Done(vec![(*id).into()])])
             .expect("recorded");
     }
-    for i in 0..20 {
-        rig.commit(vec![Entry::Done(vec![id(i).into()])])
-            .expect("recorded");
-    }
-    assert!(2 < segments(&rig));
     let now = rig.now;
     rig.core.close(now).expect("closed");
     (rig.disk.files(), Told::by(&rig.entries))
 }
 
+/// In several segments.
+fn written_small(config: &Config) -> (BTreeMap<String, Vec<u8>>, Told) {
+    let (files, told) = written(config, (0..24).map(effect).collect());
+    let segments = files.keys().filter(|name| name.starts_with("seg-"));
+    assert!(2 < segments.count());
+    (files, told)
+}
+
 #[test]
 fn a_format_before_ours_is_read_as_ours() {
-    let (files, told) = written(&small(Sync::Always));
+    let (files, told) = written_small(&small(Sync::Always));
     let disk = Lying::holding(&in_version_0(files));
     let read = recovery::read(&disk, 0, OLDER).expect("it is read");
     assert_eq!(read.fold.live.len(), told.live.len());
@@ -60,7 +67,7 @@ fn a_format_before_ours_is_read_as_ours() {
 #[test]
 fn what_is_in_a_format_before_ours_is_read_back() {
     let config = small(Sync::Always);
-    let (files, told) = written(&config);
+    let (files, told) = written_small(&config);
     let disk = Lying::holding(&in_version_0(files));
     let now = Now {
         at: Instant::now(),
@@ -75,4 +82,50 @@ fn what_is_in_a_format_before_ours_is_read_back() {
         let stored = read.expect("it is there").expect("it is kept");
         assert_eq!(stored.effect.id, *id);
     }
+}
+
+/// An effect that takes some room.
+fn large(i: u64) -> Effect {
+    let payload = format!("{{\"i\":{i},\"x\":\"{}\"}}", "x".repeat(2000));
+    let operation = Operation::Publish {
+        channel: "c".into(),
+        event: "e".into(),
+        payload: payload.into(),
+    };
+    Effect {
+        operation,
+        ..effect(i)
+    }
+}
+
+#[test]
+fn a_compaction_leaves_nothing_in_a_format_before_ours_and_what_is_told_stays() {
+    let config = Config {
+        segment_bytes_max: 1 << 20,
+        bytes_max: 8 << 20,
+        ..small(Sync::Always)
+    };
+    let (files, told) = written(&config, (0..100).map(large).collect());
+    let disk = Lying::holding(&in_version_0(files));
+    let mut now = Now {
+        at: Instant::now(),
+        ms: MS,
+    };
+    let opened = open_older(disk.clone(), &config, now, &Reading::default(), OLDER);
+    let (mut core, _) = opened.expect("it opens");
+    core.compact(now);
+    for _ in 0..100 {
+        now.at += Duration::from_millis(20);
+        core.tick(now);
+    }
+    assert_eq!(core.stats().compactions, 1);
+    core.close(now).expect("closed");
+    for (name, bytes) in disk.files() {
+        let older = memchr::memmem::find(&bytes, b"{\"v\":0,");
+        assert_eq!(older, None, "{name}");
+    }
+    // So whoever does not know it can read it, too.
+    let (again, recovered) = Rig::reopened(&disk, &config);
+    assert_eq!(again, told);
+    assert_eq!(recovered.report.damage, []);
 }
