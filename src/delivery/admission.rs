@@ -18,12 +18,18 @@
 //! it came with; and that nothing overtakes what was refused for now, before
 //! its daemon was told: whoever hands out the answers says so
 //! ([`Admission::handle_told`]), and until then the rest of its lane is refused
-//! for the same reason.
+//! for the same reason. What found no room in a lane that is empty is not
+//! overtaken for a little longer ([`shut`]).
+//!
+//! Nobody waits over a connection that is closed: its submissions are forgotten,
+//! but for those by which an effect is on its way
+//! ([`Admission::handle_left`]).
 
 mod arriving;
 mod settling;
+mod shut;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 
 use super::Producer;
 use super::dedupe::{Dedupe, Known, Ticket, Waiters};
@@ -35,10 +41,15 @@ use super::parks::{Parked, Parks, Path};
 use crate::clock::BootTime;
 use crate::protocol::envelope::SideEffect;
 use crate::protocol::id::{EffectId, LaneKey};
+use shut::Shut;
 
 /// Submissions that may wait for the outcome of another, over all; at it no
 /// socket is read.
 const JOINED_MAX: usize = 65_536;
+
+/// Of so many submissions that wait one may be of a connection that is closed,
+/// before those are looked for: to look costs as much as there are.
+const GONE_SHARE: usize = 16;
 
 /// An effect that is let through; whoever takes it settles it by its ticket.
 #[derive(Debug)]
@@ -65,6 +76,16 @@ struct Submitter {
     producer: Producer,
     /// Whether it asked for the order of its lane to be kept over failures.
     is_ordered: bool,
+    /// Its connection is closed.
+    is_gone: bool,
+}
+
+/// Connections that are closed, and whose submissions are still to be looked for.
+#[derive(Debug, Default)]
+struct Gone {
+    producers: HashSet<Producer>,
+    /// What they were not answered.
+    unanswered: usize,
 }
 
 /// See the module.
@@ -77,6 +98,8 @@ pub(crate) struct Admission<T> {
     changes: VecDeque<LaneChange>,
     /// Lanes of which an effect was refused for now, and nobody knows it yet.
     refused: HashMap<Path, Failure>,
+    shut: Shut,
+    gone: Gone,
     arrivals: u64,
     answers: VecDeque<Answer<T>>,
 }
@@ -102,6 +125,8 @@ impl<T> Admission<T> {
             parks: Parks::default(),
             changes: VecDeque::new(),
             refused: HashMap::new(),
+            shut: Shut::default(),
+            gone: Gone::default(),
             arrivals: 0,
             answers: VecDeque::new(),
         }
@@ -126,6 +151,28 @@ impl<T> Admission<T> {
     pub(crate) fn handle_closed(&mut self, producer: Producer) {
         self.gaps.close(producer);
         self.fences.close(producer);
+    }
+
+    /// A connection is closed that was not answered so much. Returns with what
+    /// those were submitted that nobody waits for any more, though they were not
+    /// answered: another waits for the same, or what was submitted is gone.
+    ///
+    /// Those of a connection that was owed little may come with a later one.
+    pub(crate) fn handle_left(&mut self, producer: Producer, unanswered: usize) -> Vec<T> {
+        if unanswered == 0 {
+            return Vec::new();
+        }
+        self.gone.producers.insert(producer);
+        self.gone.unanswered += unanswered;
+        if self.gone.unanswered * GONE_SHARE < self.dedupe.waiting() {
+            return Vec::new();
+        }
+        let gone = std::mem::take(&mut self.gone).producers;
+        let left = self.dedupe.retain_waiters(|(submitter, _)| {
+            submitter.is_gone |= gone.contains(&submitter.producer);
+            !submitter.is_gone
+        });
+        left.into_iter().map(|(_, origin)| origin).collect()
     }
 
     /// The time [`poll_timeout`](Self::poll_timeout) asked for has come.

@@ -162,6 +162,11 @@ impl<T> Dedupe<T> {
         self.joined
     }
 
+    /// Submissions that wait for an outcome.
+    pub(super) fn waiting(&self) -> usize {
+        self.waiters.len() + self.joined
+    }
+
     /// What is known of `effect`.
     pub(super) fn look_up(&mut self, effect: &SideEffect, now: BootTime) -> Known {
         self.sweep(now);
@@ -218,10 +223,34 @@ impl<T> Dedupe<T> {
         }
     }
 
+    /// The first that waits for an open effect.
+    pub(super) fn first(&self, ticket: Ticket) -> &T {
+        &self.waiters[ticket.waiters].first.1
+    }
+
     /// One more waits for an effect that is open.
     pub(super) fn join(&mut self, ticket: Ticket, id: EffectId, origin: T) {
         self.waiters[ticket.waiters].joined.push((id, origin));
         self.joined += 1;
+    }
+
+    /// Takes off those who wait no longer, wherever another waits for the same;
+    /// whoever is alone stays, for the effect is open.
+    pub(super) fn retain_waiters(&mut self, mut waits: impl FnMut(&mut T) -> bool) -> Vec<T> {
+        let mut left = Vec::new();
+        for (_, Waiters { first, joined, .. }) in &mut self.waiters {
+            let before = joined.len();
+            left.extend(joined.extract_if(.., |(_, origin)| !waits(origin)));
+            if !waits(&mut first.1) && !joined.is_empty() {
+                let next = joined.remove(0);
+                left.push(std::mem::replace(first, next));
+            }
+            if joined.len() < before {
+                joined.shrink_to_fit();
+            }
+            self.joined -= before - joined.len();
+        }
+        left.into_iter().map(|(_, origin)| origin).collect()
     }
 
     /// An open effect is published, or durable.

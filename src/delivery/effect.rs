@@ -32,6 +32,28 @@ pub(crate) struct Place {
     pub producer: Producer,
 }
 
+/// An effect on its way to its lane.
+#[derive(Debug)]
+pub(crate) struct Submitted<T> {
+    pub effect: SideEffect,
+    pub place: Place,
+    /// What whoever submitted it needs back with its outcome.
+    pub origin: T,
+    /// Since when it is waited for; what holds it up on the way is counted.
+    pub arrived: Instant,
+}
+
+impl<T> Submitted<T> {
+    pub(crate) fn new(effect: SideEffect, place: Place, origin: T, arrived: Instant) -> Self {
+        Self {
+            effect,
+            place,
+            origin,
+            arrived,
+        }
+    }
+}
+
 /// What became of an effect.
 pub(crate) type Outcome = Result<(), Failure>;
 
@@ -95,13 +117,13 @@ pub(super) struct Entry<T> {
 }
 
 impl<T> Entry<T> {
-    pub(super) fn new(
-        effect: SideEffect,
-        place: Place,
-        origin: T,
-        batch: Option<BatchNumber>,
-        now: Instant,
-    ) -> Self {
+    pub(super) fn new(submitted: Submitted<T>, batch: Option<BatchNumber>) -> Self {
+        let Submitted {
+            effect,
+            place,
+            origin,
+            arrived,
+        } = submitted;
         Self {
             effect: Effect {
                 id: effect.id,
@@ -113,7 +135,7 @@ impl<T> Entry<T> {
             route: effect.route,
             place,
             origin,
-            arrived: now,
+            arrived,
             batch,
             is_doubtful: false,
         }

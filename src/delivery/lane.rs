@@ -188,6 +188,7 @@ impl<T> Lane<T> {
         let arrival = &mut entry.place.arrival;
         if *arrival >= latest || *arrival < self.sent_up_to {
             *arrival = latest.max(*arrival);
+            self.hurry(entry.arrived);
             self.queue.push_back(entry);
             return;
         }
@@ -198,6 +199,15 @@ impl<T> Lane<T> {
             entry.arrived = entry.arrived.min(next.arrived);
         }
         self.queue.insert(at, entry);
+    }
+
+    /// What comes behind all of these has arrived before some of them, and was held
+    /// up: none of them has longer than it has.
+    fn hurry(&mut self, arrived: Instant) {
+        let younger = self.queue.iter_mut().rev();
+        for entry in younger.take_while(|entry| arrived < entry.arrived) {
+            entry.arrived = arrived;
+        }
     }
 
     /// Whose effect is next.

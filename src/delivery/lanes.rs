@@ -14,7 +14,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
 use super::config::{Config, OnRejected};
-use super::effect::{BatchNumber, Entry, Place, Settled};
+use super::effect::{BatchNumber, Entry, Settled, Submitted};
 use super::failure::{Class, Failure};
 use super::health::{Shared, Silences};
 use super::lane::Lane;
@@ -181,28 +181,18 @@ impl<T> Lanes<T> {
         }
     }
 
-    /// A daemon wants `effect` published.
-    pub(crate) fn handle_submit(
-        &mut self,
-        effect: SideEffect,
-        place: Place,
-        origin: T,
-        now: Instant,
-    ) {
-        self.submit(effect, place, origin, None, now);
+    /// A daemon wants an effect published.
+    pub(crate) fn handle_submit(&mut self, submitted: Submitted<T>) {
+        self.submit(submitted, None);
     }
 
     /// These effects of one lane were sent together before; they go out
     /// together again, and with nothing else, so that the server knows them.
-    pub(crate) fn handle_batch(
-        &mut self,
-        effects: impl IntoIterator<Item = (SideEffect, Place, T)>,
-        now: Instant,
-    ) {
+    pub(crate) fn handle_batch(&mut self, effects: impl IntoIterator<Item = Submitted<T>>) {
         let batch = BatchNumber(self.next_batch);
         self.next_batch += 1;
-        for (effect, place, origin) in effects {
-            self.submit(effect, place, origin, Some(batch), now);
+        for submitted in effects {
+            self.submit(submitted, Some(batch));
         }
     }
 
@@ -211,27 +201,19 @@ impl<T> Lanes<T> {
     pub(crate) fn handle_parked(
         &mut self,
         by: EffectId,
-        effects: impl IntoIterator<Item = (SideEffect, Place, T)>,
-        now: Instant,
+        effects: impl IntoIterator<Item = Submitted<T>>,
     ) {
-        for (effect, place, origin) in effects {
-            let entry = Entry::new(effect, place, origin, None, now);
+        for submitted in effects {
+            let entry = Entry::new(submitted, None);
             self.settled
                 .push_back(entry.settle(Err(Failure::parked(by))));
         }
     }
 
-    fn submit(
-        &mut self,
-        effect: SideEffect,
-        place: Place,
-        origin: T,
-        batch: Option<BatchNumber>,
-        now: Instant,
-    ) {
-        self.begin_use(now);
-        let slot = self.slot_for(&effect.lane);
-        let entry = Entry::new(effect, place, origin, batch, now);
+    fn submit(&mut self, submitted: Submitted<T>, batch: Option<BatchNumber>) {
+        self.begin_use(submitted.arrived);
+        let slot = self.slot_for(&submitted.effect.lane);
+        let entry = Entry::new(submitted, batch);
         self.update(slot, |lanes, lane| {
             lanes.settled.extend(lane.push(entry, &lanes.config));
         });

@@ -14,7 +14,8 @@
 //!                             └── another effect of the lane, or 1 s ──▶ go out as they come
 //! ```
 //!
-//! A list that is not made up in time costs copies, never loss or order.
+//! A list that is not made up in time costs copies, never loss or order. What is
+//! held back is waited for all the while: its deadline begins as it arrives.
 //! Lists are forgotten two minutes after the start: so is the batch at Ably.
 
 use std::collections::{HashMap, VecDeque};
@@ -23,8 +24,8 @@ use std::time::{Duration, Instant};
 
 use uuid::Uuid;
 
-use super::effect::Place;
-use crate::protocol::envelope::{Operation, SideEffect};
+use super::effect::Submitted;
+use crate::protocol::envelope::Operation;
 use crate::protocol::id::{IdempotencyKey, LaneKey};
 
 /// How long an effect waits for the others of its batch. A daemon that comes
@@ -50,9 +51,6 @@ pub(crate) fn digest(value: &impl Hash) -> Uuid {
     hasher.write_u8(1);
     Uuid::from_u64_pair(first, hasher.finish())
 }
-
-/// An effect, its place, and what its owner needs back with its outcome.
-pub(crate) type Submitted<T> = (SideEffect, Place, T);
 
 /// What may go on to its lane.
 #[derive(Debug)]
@@ -105,8 +103,8 @@ impl<T> Recall<T> {
 
     /// An effect on its way to its lane.
     pub(crate) fn handle(&mut self, submitted: Submitted<T>, now: Instant) {
-        let key = listed(&submitted.0.operation, &submitted.0.key);
-        let lane = submitted.0.lane.clone();
+        let key = listed(&submitted.effect.operation, &submitted.effect.key);
+        let lane = submitted.effect.lane.clone();
         if let Some(mut held) = self.held.remove(&lane) {
             if held.list[held.effects.len()] == key {
                 held.effects.push(submitted);

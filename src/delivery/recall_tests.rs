@@ -1,8 +1,8 @@
 use bytes::Bytes;
 
 use super::*;
-use crate::delivery::Producer;
-use crate::protocol::envelope::{Operation, SideEffect};
+use crate::delivery::{Place, Producer};
+use crate::protocol::envelope::SideEffect;
 use crate::protocol::id::EffectId;
 
 struct Story {
@@ -57,7 +57,8 @@ impl Story {
             arrival: self.arrivals,
             producer: Producer(1),
         };
-        self.recall.handle((effect, place, ()), self.now);
+        let submitted = Submitted::new(effect, place, (), self.now);
+        self.recall.handle(submitted, self.now);
     }
 
     fn pass(&mut self, time: Duration) {
@@ -67,7 +68,7 @@ impl Story {
 
     /// What has gone on; several numbers are one batch.
     fn passed(&mut self) -> Vec<Vec<u8>> {
-        let number = |submitted: &Submitted<()>| submitted.0.id.as_bytes()[0];
+        let number = |submitted: &Submitted<()>| submitted.effect.id.as_bytes()[0];
         let passed = std::iter::from_fn(|| self.recall.poll_passed());
         let numbers = passed.map(|passed| match passed {
             Passed::One(one) => vec![number(&one)],

@@ -14,7 +14,9 @@
 //! in, acks in the batches they were decided in.
 //!
 //! Promises that every frame whose id can be read is answered exactly once on
-//! its own connection, in bounded time, for as long as that connection lives.
+//! its own connection, in bounded time, for as long as that connection lives. The
+//! time of an effect begins when it is cut from what was read, wherever it waits
+//! then. A connection that is not read is looked at every second, whether it lives.
 //!
 //! | bound | when it is reached |
 //! |---|---|
@@ -25,6 +27,7 @@
 //! | 1 MiB of acks not taken by the daemon | that socket is not read; after 30 s without progress it is closed |
 //! | 64 MiB of frames over 128 KiB that are not finished | such a frame waits; one that stands still for 30 s ends its connection |
 //! | 4096 effects or 16 MiB in a lane | FAILED `lane_full` |
+//! | 65 536 submissions that wait for the outcome of another of the same | no socket is read; those of a connection that is closed are taken off |
 //! | 65 536 effects or 256 MiB in all | no socket is read; with several routes each has its share, and one that is full answers FAILED `lane_full` |
 //!
 //! All sessions of a daemon share its connection. A lane that is not answered for

@@ -22,6 +22,7 @@ mod intake;
 mod outgo;
 
 use std::io;
+use std::time::Duration;
 
 use futures_util::FutureExt;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, Interest};
@@ -31,10 +32,10 @@ use tokio::time::Instant;
 use tracing::{debug, warn};
 
 use super::alarm::Alarm;
-use super::dispatcher::{Ack, Refused, Submission, WayBack};
+use super::dispatcher::{Ack, Refused, Routed, Submission, WayBack};
 use crate::delivery::{Amount, Class, Failure, Producer};
 use crate::failpoint::{self, Point};
-use crate::protocol::envelope::{self, RouteError, Routing, SideEffect};
+use crate::protocol::envelope::{self, RouteError, Routing};
 use crate::protocol::frame::{Decoded, FLAG_ORDERED};
 use crate::protocol::id::EffectId;
 use crate::report::Report;
@@ -44,6 +45,9 @@ use debts::{Debts, OWED_MAX};
 pub(super) use intake::LargeFrames;
 use intake::{Intake, Share};
 use outgo::Outgo;
+
+/// How often a daemon that is not read is looked at: whether it is still there.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// Which connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -105,7 +109,10 @@ pub(super) async fn run(id: SessionId, stream: UnixStream, shared: Shared) {
         let unanswered = session.debts.len();
         debug!(session = id.0, unanswered, error = %Report(&error), "Session ended early.");
     }
-    if let Some(refused) = session.refused.take() {
+    let refused = session.refused.take();
+    // A dispatcher that has no room for news sees by this that nobody waits.
+    drop(session);
+    if let Some(refused) = refused {
         _ = submit.send(Submission::Refused(refused)).await;
     }
     _ = submit.send(Submission::Close(id)).await;
@@ -117,7 +124,7 @@ struct Session {
     shared: Shared,
     intake: Intake,
     /// Not yet taken by the dispatcher.
-    routed: Vec<SideEffect>,
+    routed: Routed,
     /// Not yet reported to the dispatcher.
     refused: Option<Refused>,
     debts: Debts,
@@ -126,6 +133,8 @@ struct Session {
     is_orphan: bool,
     outgo: Outgo,
     alarm: Alarm,
+    /// When it was last looked whether the daemon is there.
+    looked: Instant,
 }
 
 /// What a session waits for.
@@ -157,13 +166,14 @@ impl Session {
             id,
             shared,
             intake: Intake::new(),
-            routed: Vec::new(),
+            routed: Routed::now(Vec::new()),
             refused: None,
             debts: Debts::new(still),
             decided,
             is_orphan: false,
             outgo: Outgo::new(),
             alarm: Alarm::default(),
+            looked: Instant::now(),
         }
     }
 
@@ -201,7 +211,7 @@ impl Session {
             () = self.debts.moved(), if is_waiting => Event::Moved,
             permit = submit.reserve(), if !self.routed.is_empty() => {
                 let Ok(permit) = permit else { return Event::Closed };
-                permit.send(Submission::Effects(self.id, std::mem::take(&mut self.routed)));
+                permit.send(Submission::Effects(self.id, self.routed.take()));
                 failpoint::reach(Point::EffectsTaken);
                 Event::Submitted
             }
@@ -210,7 +220,13 @@ impl Session {
                 Ok(0) if has_hung_up(stream) => Event::HungUp,
                 read => Event::Read(read),
             },
-            () = self.alarm.wait(due) => Event::Due,
+            () = self.alarm.wait(due) => {
+                self.looked = Instant::now();
+                if self.is_not_read() && has_hung_up(stream) {
+                    return Event::HungUp;
+                }
+                Event::Due
+            }
         }
     }
 
@@ -251,11 +267,23 @@ impl Session {
         self.intake.is_open() && self.routed.is_empty() && self.may_decode()
     }
 
-    /// When the daemon has kept us waiting for too long.
+    /// When the daemon has kept us waiting for the rest of a frame for too long.
+    fn frame_due(&self) -> Option<Instant> {
+        self.intake.patience_ends().filter(|_| self.may_read())
+    }
+
+    /// When there is something to look at.
     fn due(&self) -> Option<Instant> {
-        let frame = self.intake.patience_ends().filter(|_| self.may_read());
         let acks = self.outgo.patience_ends();
-        acks.into_iter().chain(frame).min()
+        let look = self.is_not_read().then(|| self.looked + LOOK_EVERY);
+        let frame = self.frame_due();
+        acks.into_iter().chain(frame).chain(look).min()
+    }
+
+    /// Whether nothing is read because of what is owed: the end of what the daemon
+    /// sends would not be noticed. What was read is handed over before.
+    fn is_not_read(&self) -> bool {
+        self.intake.is_open() && self.routed.is_empty() && !self.may_decode()
     }
 
     fn check_patience(&self) -> Result<(), SessionError> {
@@ -263,7 +291,7 @@ impl Session {
         if self.outgo.patience_ends().is_some_and(|end| end <= now) {
             return Err(SessionError::Stalled);
         }
-        if self.due().is_some_and(|end| end <= now) {
+        if self.frame_due().is_some_and(|end| end <= now) {
             return Err(SessionError::Unfinished);
         }
         Ok(())
@@ -340,8 +368,7 @@ impl Session {
             return;
         }
         if let Ok(permit) = self.shared.submit.try_reserve() {
-            let routed = std::mem::take(&mut self.routed);
-            permit.send(Submission::Effects(self.id, routed));
+            permit.send(Submission::Effects(self.id, self.routed.take()));
             failpoint::reach(Point::EffectsTaken);
         }
     }
@@ -349,7 +376,7 @@ impl Session {
     /// What the dispatcher does not take any more fails here.
     fn refuse_routed(&mut self) {
         let failure = Failure::new(Class::ShuttingDown, "Falco is stopping");
-        for effect in std::mem::take(&mut self.routed) {
+        for effect in self.routed.take().effects {
             self.debts.settle(effect.bytes);
             self.outgo.ack(effect.id, &Err(failure.clone()));
         }

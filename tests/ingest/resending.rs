@@ -1,7 +1,10 @@
 //! Effects that come again: joined, known, in conflict, or expected first.
 
-use crate::daemon::id;
+use std::time::{Duration, Instant};
+
+use crate::daemon::{Daemon, frame, id};
 use crate::falco::Falco;
+use crate::transport::Peer;
 
 fn message(number: u32, nonce: u32) -> String {
     format!(
@@ -75,4 +78,69 @@ fn a_cursor_cannot_jump_over_a_message_that_failed() {
         let ack = daemon.read();
         assert_eq!((ack.id, ack.ok), (id(attempt), true), "{ack:?}");
     }
+}
+
+/// All that a lane holds, of a session that is never answered.
+fn everything() -> Vec<u8> {
+    let json = |n| format!(r#"{{"type":"t","session_id":"still","channel":"c","payload":{n}}}"#);
+    let all = (0..4096).map(|n| frame(id(n), json(n).as_bytes()));
+    all.collect::<Vec<_>>().concat()
+}
+
+/// Attempts that take longer than any test.
+const ENDLESS: (&str, &str) = ("FALCO_PUBLISH_TIMEOUT", "60");
+
+/// Has an effect of another session published.
+fn publish_live(daemon: &mut Daemon, peer: &mut Peer, n: u32) {
+    let json = r#"{"type":"t","session_id":"live","channel":"c","payload":"live"}"#;
+    daemon.send(n, json);
+    loop {
+        let request = peer.read();
+        if request.payloads() == [br#""live""#] {
+            peer.accept(&request);
+            return daemon.expect_success(n);
+        }
+    }
+}
+
+#[test]
+fn a_daemon_that_comes_back_again_and_again_leaves_nothing_behind_and_delays_nobody() {
+    let falco = Falco::start_with(&[ENDLESS]);
+    let everything = everything();
+    let mut peer = falco.transport().accept_ours();
+    let (mut first, mut other) = (falco.daemon(), falco.daemon());
+    first.write(&everything);
+    let begun = Instant::now();
+    for n in 5000.. {
+        publish_live(&mut other, &mut peer, n);
+        if Duration::from_millis(1500) < begun.elapsed() {
+            break;
+        }
+    }
+    drop(first);
+    let mut memory = 0;
+    for round in 0..40 {
+        let mut daemon = falco.daemon();
+        daemon.write(&everything);
+        // It has read all of that, since this comes behind it.
+        publish_live(&mut daemon, &mut peer, 2_000_000 + round);
+        publish_live(&mut other, &mut peer, 3_000_000 + round);
+        if round == 5 {
+            memory = falco.memory_kib();
+        }
+    }
+    let grown = falco.memory_kib().saturating_sub(memory);
+    assert!(grown < 8 * 1024, "{grown} KiB");
+}
+
+#[test]
+fn who_left_while_it_was_not_read_makes_room_for_others() {
+    let falco = Falco::start_with(&[ENDLESS]);
+    let everything = everything();
+    let mut peer = falco.transport().accept_ours();
+    // As many as may wait for the outcome of others, and more.
+    for _ in 0..18 {
+        falco.daemon().write(&everything);
+    }
+    publish_live(&mut falco.daemon(), &mut peer, 1_000_000);
 }

@@ -22,6 +22,7 @@ impl<T> Admission<T> {
         let submitter = Submitter {
             producer,
             is_ordered: effect.is_ordered,
+            is_gone: false,
         };
         let failed_at = match self.dedupe.look_up(&effect, now) {
             Known::Not { failed_at } => failed_at,
@@ -78,7 +79,7 @@ impl<T> Admission<T> {
             self.answer(origin, effect.id, Err(failure));
             return None;
         }
-        if let Some(failure) = self.refused_before(&effect) {
+        if let Some(failure) = self.refused_before(&effect, producer, failed_at, now) {
             self.gaps.fail(&stream, &effect.operation, now);
             if effect.is_ordered {
                 self.fences.fail(&stream, effect.id, arrival, now);
@@ -154,12 +155,21 @@ impl<T> Admission<T> {
         self.refused.insert(path, Failure::parked(by));
     }
 
-    /// Why an effect of its lane was refused, if nobody knows it yet.
-    fn refused_before(&self, effect: &SideEffect) -> Option<Failure> {
-        if self.refused.is_empty() {
-            return None;
+    /// Why an effect of its lane was refused, if nobody knows it yet, or what came
+    /// behind that may still be on its way.
+    fn refused_before(
+        &mut self,
+        effect: &SideEffect,
+        producer: Producer,
+        failed_at: Option<u64>,
+        now: BootTime,
+    ) -> Option<Failure> {
+        if !self.refused.is_empty() {
+            let path = (effect.route.clone(), effect.lane.clone());
+            if let Some(failure) = self.refused.get(&path) {
+                return Some(failure.clone());
+            }
         }
-        let path = (effect.route.clone(), effect.lane.clone());
-        self.refused.get(&path).cloned()
+        self.shut.arrive(effect, producer, failed_at, now)
     }
 }

@@ -4,7 +4,7 @@
 use super::{Admission, Admitted, LaneChange, conflict};
 use crate::clock::BootTime;
 use crate::delivery::dedupe::{Done, Ticket};
-use crate::delivery::effect::Settled;
+use crate::delivery::effect::{Place, Settled};
 use crate::delivery::failure::Failure;
 use crate::delivery::gaps::Stream;
 use crate::delivery::parks::{Parked, Path};
@@ -37,7 +37,7 @@ impl<T> Admission<T> {
                 route: route.as_deref(),
                 producer: submitter.producer,
             };
-            if !failure.class.is_final() {
+            if !failure.class.is_final() && !submitter.is_gone {
                 self.gaps.fail(&stream, &settled.operation, now);
                 if submitter.is_ordered {
                     self.fences.fail(&stream, id, arrival, now);
@@ -58,6 +58,15 @@ impl<T> Admission<T> {
                 parked: Some((by, error)),
             });
         }
+    }
+
+    /// What was let through found no room, and its lane holds nothing.
+    pub(crate) fn handle_shut_out(&mut self, admitted: Admitted, failure: Failure, now: BootTime) {
+        let Place { arrival, producer } = admitted.place;
+        let from = (producer, arrival);
+        let why = failure.clone();
+        self.shut.refuse(&admitted.effect, from, why, now);
+        self.handle_refused(admitted, failure, now);
     }
 
     /// What was let through found no room.
@@ -90,6 +99,11 @@ impl<T> Admission<T> {
         self.open_lane(ticket);
         let waiters = self.dedupe.done(ticket, now);
         self.answer_all(waiters, &Ok(()));
+    }
+
+    /// What the first that waits for it was submitted with.
+    pub(crate) fn origin(&self, ticket: Ticket) -> &T {
+        &self.dedupe.first(ticket).1
     }
 
     /// How what was let through is known if it comes again, for whoever notes it.

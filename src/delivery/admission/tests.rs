@@ -1,3 +1,5 @@
+mod full;
+mod left;
 mod parked;
 
 use std::time::{Duration, Instant};
@@ -6,7 +8,7 @@ use bytes::Bytes;
 use uuid::Uuid;
 
 use super::*;
-use crate::delivery::{Config, Done, Lanes, Peer, fingerprint, known_by};
+use crate::delivery::{Config, Done, Lanes, Peer, Submitted, fingerprint, known_by};
 use crate::protocol::envelope::Operation;
 use crate::protocol::id::{IdempotencyKey, LaneKey};
 
@@ -66,7 +68,12 @@ impl Story {
             admission, lanes, ..
         } = self;
         if let Some(admitted) = admission.handle_submit(effect, producer, origin, self.boot_time) {
-            lanes.handle_submit(admitted.effect, admitted.place, admitted.ticket, self.now);
+            lanes.handle_submit(Submitted::new(
+                admitted.effect,
+                admitted.place,
+                admitted.ticket,
+                self.now,
+            ));
         }
     }
 
@@ -330,7 +337,7 @@ fn what_is_turned_away_keeps_the_place_of_its_earlier_failure() {
 }
 
 /// An effect of a lane that no gate knows.
-fn plain(lane: &str, n: u8) -> SideEffect {
+pub(super) fn plain(lane: &str, n: u8) -> SideEffect {
     SideEffect {
         lane: LaneKey::new(lane),
         operation: Operation::ObjectSet {

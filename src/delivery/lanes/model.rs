@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use bytes::Bytes;
 
 use super::*;
-use crate::delivery::{Producer, Refusal, RequestId};
+use crate::delivery::{Place, Producer, Refusal, RequestId};
 use crate::protocol::envelope::Operation;
 use crate::protocol::id::{EffectId, IdempotencyKey};
 
@@ -171,7 +171,8 @@ impl Model {
             arrival: u64::from(self.next),
             producer: Producer(0),
         };
-        self.lanes.handle_submit(effect, place, lane, self.now);
+        self.lanes
+            .handle_submit(Submitted::new(effect, place, lane, self.now));
     }
 
     /// A request is the front of a lane that has none out, within the limits.

@@ -12,7 +12,7 @@ mod turns;
 use bytes::Bytes;
 
 use super::*;
-use crate::delivery::{Producer, Refusal, RequestId};
+use crate::delivery::{Place, Producer, Refusal, RequestId};
 use crate::protocol::envelope::Operation;
 use crate::protocol::id::{EffectId, IdempotencyKey};
 
@@ -102,7 +102,8 @@ impl Story {
     fn submit_at(&mut self, arrival: u64, effect: SideEffect) {
         let producer = Producer(0);
         let place = Place { arrival, producer };
-        self.lanes.handle_submit(effect, place, (), self.now);
+        self.lanes
+            .handle_submit(Submitted::new(effect, place, (), self.now));
     }
 
     /// The next request, as its id and the effects in it.

@@ -6,10 +6,10 @@ use super::super::SUBMISSIONS_MAX;
 use super::super::session::SessionId;
 use super::Dispatcher;
 use super::keeper::{Keeper, Offer};
-use super::submission::{Ack, Origin, Piece, Refused, Submission};
+use super::submission::{Ack, Origin, Piece, Refused, Routed, Submission};
 use super::ways::OWN;
 use crate::clock::BootTime;
-use crate::delivery::{Admitted, Class, Failure};
+use crate::delivery::{Admitted, Class, Failure, Submitted};
 use crate::protocol::envelope::SideEffect;
 
 impl Dispatcher {
@@ -36,8 +36,9 @@ impl Dispatcher {
         match submission {
             Submission::Open(session, back) => self.outboxes.open(session, back),
             Submission::Close(session) => {
-                self.outboxes.close(session);
+                let unanswered = self.outboxes.close(session);
                 self.admission.handle_closed(session.producer());
+                self.leave(session, unanswered);
             }
             Submission::Piece(piece) => self.take_piece(piece),
             Submission::Taken(count) => {
@@ -48,13 +49,33 @@ impl Dispatcher {
                 self.sums.accepted += count;
                 self.sums.count_failed(count, &last);
             }
-            Submission::Effects(session, effects) => {
+            Submission::Effects(session, Routed { effects, arrived }) => {
                 self.sums.accepted += effects.len() as u64;
-                let taken = Instant::now();
+                self.outboxes.owe(session, effects.len());
                 for effect in effects {
-                    self.submit(effect, session, taken);
+                    self.submit(effect, session, arrived);
                 }
             }
+        }
+    }
+
+    /// While too many wait nothing is taken, and so nobody says that they are gone.
+    pub(super) fn look(&mut self, now: Instant) {
+        self.looked = now;
+        if self.admission.has_room() {
+            return;
+        }
+        for (session, unanswered) in self.outboxes.ended() {
+            self.leave(session, unanswered);
+        }
+    }
+
+    /// Nobody waits for what came over this connection any more.
+    fn leave(&mut self, session: SessionId, unanswered: usize) {
+        let producer = session.producer();
+        for left in self.admission.handle_left(producer, unanswered) {
+            let producer = left.session.producer();
+            self.owed.give_back(left.debt, producer, left.bytes);
         }
     }
 
@@ -63,7 +84,7 @@ impl Dispatcher {
     fn take_piece(&mut self, piece: Piece) {
         let records = self.keeper.as_ref().is_some_and(Keeper::records);
         let mut is_whole = records;
-        let taken = Instant::now();
+        let arrived = Instant::now();
         for effect in piece.effects {
             let session = SessionId::INBOX;
             if !records {
@@ -72,7 +93,7 @@ impl Dispatcher {
                 continue;
             }
             let is_done = self.admission.is_done(&effect, BootTime::now());
-            is_whole &= self.submit(effect, session, taken) || is_done;
+            is_whole &= self.submit(effect, session, arrived) || is_done;
         }
         if let Some(keeper) = self.keeper.as_mut().filter(|_| is_whole) {
             keeper.note(piece.note, piece.noted);
@@ -80,7 +101,7 @@ impl Dispatcher {
     }
 
     /// Returns whether the effect is on disk, or will be with the next append.
-    fn submit(&mut self, effect: SideEffect, session: SessionId, taken: Instant) -> bool {
+    fn submit(&mut self, effect: SideEffect, session: SessionId, arrived: Instant) -> bool {
         let Some(route) = self.ways.find(effect.route.as_deref()) else {
             let route = effect.route.as_deref().unwrap_or_default();
             let text = format!("there is no route {route:?}");
@@ -93,7 +114,7 @@ impl Dispatcher {
             session,
             bytes,
             debt: self.owed.take(producer, route, &effect.lane, bytes),
-            taken,
+            arrived,
         };
         let admitted = self.admission.handle_submit(effect, producer, origin, now);
         let Some(admitted) = admitted else {
@@ -118,7 +139,8 @@ impl Dispatcher {
         is_kept
     }
 
-    /// Brings an effect that is not kept to the lanes.
+    /// Brings an effect that is not kept to the lanes. However long it took to get
+    /// here, it is waited for since it arrived.
     pub(super) fn deliver(&mut self, admitted: Admitted, route: usize) {
         if let (OWN, Some(why)) = (route, *self.closed.borrow()) {
             let failure = Failure::new(Class::Throttled, why);
@@ -126,11 +148,8 @@ impl Dispatcher {
             return self.admission.handle_refused(admitted, failure, now);
         }
         if let Some(text) = self.has_no_room(&admitted, route) {
-            let lanes = &mut self.ways.direct(route).lanes;
-            lanes.handle_full(&admitted.effect.lane);
             let failure = Failure::new(Class::LaneFull, text);
-            let now = BootTime::now();
-            return self.admission.handle_refused(admitted, failure, now);
+            return self.refuse_for_now(admitted, route, failure);
         }
         let way = self.ways.direct(route);
         let Admitted {
@@ -138,8 +157,22 @@ impl Dispatcher {
             place,
             ticket,
         } = admitted;
-        let now = Instant::now().into_std();
-        way.submit(effect, place, Some(ticket), now);
+        let arrived = self.admission.origin(ticket).arrived.into_std();
+        let submitted = Submitted::new(effect, place, Some(ticket), arrived);
+        way.submit(submitted, Instant::now().into_std());
+    }
+
+    /// An effect finds no room, and none that comes behind it may find some.
+    fn refuse_for_now(&mut self, admitted: Admitted, route: usize, failure: Failure) {
+        let lanes = &mut self.ways.direct(route).lanes;
+        let lane = &admitted.effect.lane;
+        let now = BootTime::now();
+        if lanes.holds(lane) {
+            lanes.handle_full(lane);
+            self.admission.handle_refused(admitted, failure, now);
+        } else {
+            self.admission.handle_shut_out(admitted, failure, now);
+        }
     }
 
     /// Why the lanes cannot take an effect, if they cannot.

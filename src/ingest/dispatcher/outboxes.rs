@@ -19,6 +19,8 @@ pub(super) struct Outboxes {
 struct Outbox {
     back: WayBack,
     unsent: Vec<Ack>,
+    /// Effects that came and have no ack.
+    unanswered: usize,
 }
 
 impl Outboxes {
@@ -29,12 +31,34 @@ impl Outboxes {
     }
 
     pub(super) fn open(&mut self, session: SessionId, back: WayBack) {
-        let unsent = Vec::new();
-        self.open.insert(session, Outbox { back, unsent });
+        let outbox = Outbox {
+            back,
+            unsent: Vec::new(),
+            unanswered: 0,
+        };
+        self.open.insert(session, outbox);
     }
 
-    pub(super) fn close(&mut self, session: SessionId) {
-        self.open.remove(&session);
+    /// Returns how many effects of the session have no ack.
+    pub(super) fn close(&mut self, session: SessionId) -> usize {
+        let closed = self.open.remove(&session);
+        closed.map_or(0, |closed| closed.unanswered)
+    }
+
+    /// The sessions that have ended, though nobody could say so yet, and how many
+    /// of their effects have no ack; each is told once.
+    pub(super) fn ended(&mut self) -> Vec<(SessionId, usize)> {
+        let open = self.open.iter_mut();
+        let ended = open.filter(|(_, outbox)| outbox.back.acks.is_closed());
+        let told = ended.map(|(id, outbox)| (*id, std::mem::take(&mut outbox.unanswered)));
+        told.collect()
+    }
+
+    /// So many effects of a session have come.
+    pub(super) fn owe(&mut self, session: SessionId, effects: usize) {
+        if let Some(outbox) = self.open.get_mut(&session) {
+            outbox.unanswered += effects;
+        }
     }
 
     /// Tells a session how much of what it is owed stands still.
@@ -52,6 +76,7 @@ impl Outboxes {
         if outbox.unsent.is_empty() {
             self.dirty.push(session);
         }
+        outbox.unanswered = outbox.unanswered.saturating_sub(1);
         outbox.unsent.push(ack);
     }
 

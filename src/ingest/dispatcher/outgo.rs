@@ -26,7 +26,7 @@ impl Dispatcher {
         for way in self.ways.iter_mut() {
             while let Some(settled) = way.lanes.poll_settled() {
                 if settled.parks {
-                    way.park(&settled, now.into_std());
+                    way.park(&settled);
                 }
                 if settled.outcome.is_ok() {
                     self.sums.count_published(now);

@@ -15,7 +15,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::super::session::SessionId;
 use super::super::{Config, Outbox, Query};
 use super::keeper::{Event, Keeper};
-use super::{Ack, Dispatcher, Stop, Submission, WayBack};
+use super::{Ack, Dispatcher, Routed, Stop, Submission, WayBack};
 use crate::clock;
 use crate::delivery::{Outcome, Peer, Refusal, Request, RequestId};
 use crate::journal::{self, Journal, Recovered};
@@ -173,8 +173,26 @@ impl Played {
     /// Effects of one read; nobody is told anything before [`Self::advance`].
     pub(crate) fn submit(&mut self, time: &Time, connection: u64, effects: Vec<SideEffect>) {
         let _inside = time.runtime.enter();
-        let effects = Submission::Effects(SessionId(connection), effects);
+        let effects = Submission::Effects(SessionId(connection), Routed::now(effects));
         self.dispatcher.take(effects);
+    }
+
+    /// The same of one that was read then, and waited for room.
+    pub(crate) fn submit_late(
+        &mut self,
+        time: &Time,
+        connection: u64,
+        effect: SideEffect,
+        read: Instant,
+    ) {
+        let _inside = time.runtime.enter();
+        let routed = Routed {
+            effects: vec![effect],
+            arrived: read.into(),
+        };
+        let routed = Submission::Effects(SessionId(connection), routed);
+        self.dispatcher.take(routed);
+        self.dispatcher.advance();
     }
 
     /// Whether it reads.
@@ -196,7 +214,7 @@ impl Played {
     /// It is to stop, while effects of a session have come and are not taken.
     pub(crate) fn stop(&mut self, time: &Time, connection: u64, effects: Vec<SideEffect>) {
         let _inside = time.runtime.enter();
-        let effects = Submission::Effects(SessionId(connection), effects);
+        let effects = Submission::Effects(SessionId(connection), Routed::now(effects));
         self.ends.0.try_send(effects).expect("room for one");
         self.dispatcher.begin_stop();
         self.dispatcher.advance();

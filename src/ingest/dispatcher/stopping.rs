@@ -30,7 +30,7 @@ impl Dispatcher {
             self.take(submission);
         }
         for way in self.ways.iter_mut() {
-            way.handle_shutdown(Instant::now().into_std());
+            way.handle_shutdown();
         }
         let now = Instant::now().into_std();
         let waiting: usize = self.ways.iter().map(|w| w.lanes.depth(now).effects).sum();

@@ -15,7 +15,7 @@ pub(in crate::ingest) enum Submission {
     /// A daemon connected; this is the way back to it.
     Open(SessionId, WayBack),
     /// Effects of one read, in order.
-    Effects(SessionId, Vec<SideEffect>),
+    Effects(SessionId, Routed),
     /// Lines of a file, and how far in it they reach.
     Piece(Piece),
     /// So many effects of the inbox are on disk, however often they were offered.
@@ -24,6 +24,40 @@ pub(in crate::ingest) enum Submission {
     Refused(Refused),
     /// The daemon is gone; nobody waits for its acks.
     Close(SessionId),
+}
+
+/// Effects that were cut from what a daemon sent, in order.
+#[derive(Debug)]
+pub(in crate::ingest) struct Routed {
+    pub effects: Vec<SideEffect>,
+    /// When the first of them was.
+    pub arrived: Instant,
+}
+
+impl Routed {
+    /// They have just arrived.
+    pub(in crate::ingest) fn now(effects: Vec<SideEffect>) -> Self {
+        let arrived = Instant::now();
+        Self { effects, arrived }
+    }
+
+    pub(in crate::ingest) fn is_empty(&self) -> bool {
+        self.effects.is_empty()
+    }
+
+    /// One more was cut.
+    pub(in crate::ingest) fn push(&mut self, effect: SideEffect) {
+        if self.effects.is_empty() {
+            self.arrived = Instant::now();
+        }
+        self.effects.push(effect);
+    }
+
+    /// All of them, and none is left.
+    pub(in crate::ingest) fn take(&mut self) -> Self {
+        let effects = std::mem::take(&mut self.effects);
+        Self { effects, ..*self }
+    }
 }
 
 /// What a session is told.
@@ -74,5 +108,6 @@ pub(super) struct Origin {
     pub(super) session: SessionId,
     pub(super) bytes: usize,
     pub(super) debt: Debt,
-    pub(super) taken: Instant,
+    /// Since when its daemon waits for an answer.
+    pub(super) arrived: Instant,
 }

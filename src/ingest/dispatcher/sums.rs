@@ -50,7 +50,7 @@ impl Sums {
     }
 
     pub(super) fn count(&mut self, answer: &Answer<Origin>, now: Instant) {
-        let took = now.duration_since(answer.origin.taken);
+        let took = now.duration_since(answer.origin.arrived);
         let Err(failure) = &answer.outcome else {
             self.success_took.count(took);
             self.succeeded += 1;

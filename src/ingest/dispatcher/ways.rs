@@ -19,7 +19,7 @@ use super::super::memo::{Batch, Memo};
 use super::keeper::Waiter;
 use super::link::{Link, Noting};
 use crate::clock::BootTime;
-use crate::delivery::{self, Lanes, Passed, Place, Producer, Recall, Settled};
+use crate::delivery::{self, Lanes, Passed, Place, Producer, Recall, Settled, Submitted};
 use crate::net::ipc;
 use crate::protocol::envelope::SideEffect;
 use crate::protocol::id::LaneKey;
@@ -75,23 +75,17 @@ impl Way {
             producer: Producer(0),
         };
         let now = tokio::time::Instant::now().into_std();
-        self.submit(effect, place, None, now);
+        self.submit(Submitted::new(effect, place, None, now), now);
     }
 
     /// Takes an effect to its lane, together with those it was in a batch with.
-    pub(super) fn submit(
-        &mut self,
-        effect: SideEffect,
-        place: Place,
-        waiter: Waiter,
-        now: Instant,
-    ) {
+    pub(super) fn submit(&mut self, submitted: Submitted<Waiter>, now: Instant) {
         if self.recall.is_idle() {
-            self.lanes.handle_submit(effect, place, waiter, now);
+            self.lanes.handle_submit(submitted);
             return;
         }
-        self.recall.handle((effect, place, waiter), now);
-        self.pass_on(now);
+        self.recall.handle(submitted, now);
+        self.pass_on();
     }
 
     /// Whether an effect of this lane has no outcome yet.
@@ -101,35 +95,33 @@ impl Way {
 
     /// A lane waits for what was `settled` last; what its others were held back
     /// for goes nowhere either.
-    pub(super) fn park(&mut self, settled: &Settled<Waiter>, now: Instant) {
+    pub(super) fn park(&mut self, settled: &Settled<Waiter>) {
         if self.recall.is_idle() {
             return;
         }
         let held = self.recall.handle_parked(&settled.lane);
-        self.lanes.handle_parked(settled.id, held, now);
+        self.lanes.handle_parked(settled.id, held);
     }
 
-    fn pass_on(&mut self, now: Instant) {
+    fn pass_on(&mut self) {
         while let Some(passed) = self.recall.poll_passed() {
             match passed {
-                Passed::One((effect, place, waiter)) => {
-                    self.lanes.handle_submit(effect, place, waiter, now);
-                }
-                Passed::Batch(effects) => self.lanes.handle_batch(effects, now),
+                Passed::One(submitted) => self.lanes.handle_submit(submitted),
+                Passed::Batch(effects) => self.lanes.handle_batch(effects),
             }
         }
     }
 
     pub(super) fn handle_timeout(&mut self, now: Instant) {
         self.recall.handle_timeout(now);
-        self.pass_on(now);
+        self.pass_on();
         self.lanes.handle_timeout(now);
     }
 
     /// Nothing more is sent; what is not on its way fails now.
-    pub(super) fn handle_shutdown(&mut self, now: Instant) {
+    pub(super) fn handle_shutdown(&mut self) {
         self.recall.handle_shutdown();
-        self.pass_on(now);
+        self.pass_on();
         self.lanes.handle_shutdown();
     }
 
@@ -295,3 +287,6 @@ fn shared(config: &delivery::Config, shares: usize) -> delivery::Config {
         ..config.clone()
     }
 }
+
+#[cfg(test)]
+mod tests;

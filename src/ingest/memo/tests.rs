@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use super::record::Noted;
 use super::*;
-use crate::delivery::{Config, Lanes, Peer, Place, Producer, fingerprint, known_by};
+use crate::delivery::{Config, Lanes, Peer, Place, Producer, Submitted, fingerprint, known_by};
 use crate::protocol::envelope::{Operation, SideEffect};
 use crate::protocol::id::{IdempotencyKey, LaneKey};
 
@@ -57,7 +57,8 @@ impl Story {
                 arrival: (*n).into(),
                 producer: Producer(0),
             };
-            self.lanes.handle_submit(effect, place, (), self.now);
+            self.lanes
+                .handle_submit(Submitted::new(effect, place, (), self.now));
         }
         let request = self.lanes.poll_request(self.now).expect("sent");
         assert_eq!(request.effects.len(), numbers.len());

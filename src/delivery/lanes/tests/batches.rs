@@ -91,8 +91,10 @@ fn what_was_one_batch_before_is_one_batch_again_with_the_same_base() {
         arrival,
         producer: Producer(0),
     };
-    let batch = (2..).zip(alone).map(|(n, effect)| (effect, place(n), ()));
-    story.lanes.handle_batch(batch, story.now);
+    let now = story.now;
+    let batch = (2..).zip(alone);
+    let batch = batch.map(|(n, effect)| Submitted::new(effect, place(n), (), now));
+    story.lanes.handle_batch(batch);
     story.submit_at(4, publish("a", 4));
     let first = story.expect_request(&[1]);
     story.lanes.handle_accepted(first);

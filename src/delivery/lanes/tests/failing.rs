@@ -192,3 +192,22 @@ fn a_second_answer_and_an_unknown_one_mean_nothing() {
     story.lanes.handle_accepted(second);
     story.expect_published(&[2]);
 }
+
+#[test]
+fn what_was_held_up_on_its_way_is_answered_in_its_time_also_behind_younger_ones() {
+    let mut story = Story::new(Config::default(), None);
+    let early = story.now;
+    story.pass(Duration::from_secs(10));
+    story.submit([publish("a", 1)]);
+    let place = Place {
+        arrival: 2,
+        producer: Producer(1),
+    };
+    story
+        .lanes
+        .handle_submit(Submitted::new(publish("a", 2), place, (), early));
+    story.pass(Duration::from_millis(6499));
+    assert_eq!(story.settled(), []);
+    story.pass(Duration::from_millis(1));
+    story.expect_failed(&[1, 2], "throttled: ");
+}

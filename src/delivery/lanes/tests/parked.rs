@@ -90,8 +90,9 @@ fn what_was_on_its_way_to_a_lane_that_is_parked_is_parked_with_it() {
     let mut story = story(OLD, []);
     let producer = Producer(0);
     let arrival = 1;
-    let late = [(publish("a", 2), Place { arrival, producer }, ())];
-    story.lanes.handle_parked(id(1), late, story.now);
+    let place = Place { arrival, producer };
+    let late = Submitted::new(publish("a", 2), place, (), story.now);
+    story.lanes.handle_parked(id(1), [late]);
     story.expect_failed(&[2], "parked: waits for 01");
     story.expect_nothing_left();
 }

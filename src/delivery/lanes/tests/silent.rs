@@ -58,7 +58,8 @@ impl Town {
             arrival: self.arrivals,
             producer: Producer(0),
         };
-        self.lanes.handle_submit(effect, place, (), self.now);
+        self.lanes
+            .handle_submit(Submitted::new(effect, place, (), self.now));
     }
 
     fn submit_all(&mut self, kind: &str, count: usize) {

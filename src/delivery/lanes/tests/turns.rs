@@ -112,7 +112,9 @@ fn connections_take_turns_however_many_lanes_one_has() {
         producer: Producer(7),
     };
     let late = publish("late", 200);
-    story.lanes.handle_submit(late, place, (), story.now);
+    story
+        .lanes
+        .handle_submit(Submitted::new(late, place, (), story.now));
     story.lanes.handle_accepted(first);
     let (_, next) = story.request().expect("a request");
     let (_, then) = story.request().expect("a request");

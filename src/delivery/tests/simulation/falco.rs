@@ -211,7 +211,9 @@ impl World {
                 place,
                 ticket,
             } = admitted;
-            direct.lanes.handle_submit(effect, place, ticket, now);
+            direct
+                .lanes
+                .handle_submit(Submitted::new(effect, place, ticket, now));
         }
     }
 

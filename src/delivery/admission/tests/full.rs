@@ -1,0 +1,98 @@
+//! What comes behind an effect that found no room, of a lane that holds none.
+
+use super::*;
+
+fn lane_full() -> Failure {
+    let text = "too many effects wait in lanes that stand still";
+    Failure::new(Class::LaneFull, text)
+}
+
+const FULL: &str = "lane_full: too many";
+
+impl Story {
+    /// There is no room for this one now, and its daemon is told.
+    fn shut_out(&mut self, effect: SideEffect) {
+        let now = self.boot_time;
+        let admitted = self.admission.handle_submit(effect, A, 'a', now);
+        let admitted = admitted.expect("let through");
+        self.admission.handle_shut_out(admitted, lane_full(), now);
+        let answers = self.answers();
+        assert!(answers[0].2.starts_with(FULL), "{answers:?}");
+    }
+
+    /// The only answer to this effect, once it had its chance.
+    fn fate(&mut self, effect: SideEffect, producer: Producer) -> String {
+        self.submit(effect, producer, 'a');
+        self.publish();
+        let answers = self.answers();
+        assert_eq!(answers.len(), 1);
+        answers.into_iter().next().expect("one").2
+    }
+}
+
+#[test]
+fn what_was_on_its_way_behind_it_does_not_take_the_room_that_comes() {
+    let mut story = Story::new();
+    story.shut_out(plain("s", 1));
+    for n in [2, 3] {
+        assert!(story.fate(plain("s", n), A).starts_with(FULL));
+    }
+    for n in [1, 2, 3] {
+        assert_eq!(story.fate(plain("s", n), A), "ok");
+    }
+}
+
+#[test]
+fn neither_other_lanes_nor_other_connections_are_shut() {
+    let mut story = Story::new();
+    story.shut_out(plain("s", 1));
+    assert_eq!(story.fate(plain("other", 2), A), "ok");
+    assert_eq!(story.fate(plain("s", 3), B), "ok");
+    let elsewhere = SideEffect {
+        route: Some("other".into()),
+        ..plain("s", 4)
+    };
+    assert_eq!(story.fate(elsewhere, A), "ok");
+}
+
+#[test]
+fn it_comes_again_under_another_id_too() {
+    let mut story = Story::new();
+    story.shut_out(message(1, 1));
+    story.admission.gaps = Gaps::default();
+    assert!(story.fate(message(2, 2), A).starts_with(FULL));
+    story.admission.gaps = Gaps::default();
+    assert_eq!(story.fate(message(3, 1), A), "ok");
+    assert_eq!(story.fate(message(4, 2), A), "ok");
+}
+
+#[test]
+fn what_failed_before_it_goes_before_it() {
+    let mut story = Story::new();
+    story.submit(plain("s", 1), A, 'a');
+    story.pass(Duration::from_secs(17));
+    story.expect(&[('a', 1, "throttled")]);
+    story.shut_out(plain("s", 2));
+    assert!(story.fate(plain("s", 3), A).starts_with(FULL));
+    for n in [1, 2, 3] {
+        assert_eq!(story.fate(plain("s", n), A), "ok");
+    }
+}
+
+#[test]
+fn turned_away_again_it_is_waited_for_again() {
+    let mut story = Story::new();
+    story.shut_out(plain("s", 1));
+    story.shut_out(plain("s", 1));
+    assert!(story.fate(plain("s", 2), A).starts_with(FULL));
+}
+
+#[test]
+fn a_daemon_that_never_sends_it_again_is_held_up_for_two_seconds() {
+    let mut story = Story::new();
+    story.shut_out(plain("s", 1));
+    story.pass(Duration::from_millis(1999));
+    assert!(story.fate(plain("s", 2), A).starts_with(FULL));
+    story.pass(Duration::from_millis(1));
+    assert_eq!(story.fate(plain("s", 3), A), "ok");
+}
