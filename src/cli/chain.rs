@@ -25,12 +25,13 @@ use tokio::sync::watch;
 use super::config::Config;
 use super::credentials::Variables;
 use super::exit::{Exit, Failure};
-use crate::ingest;
+use crate::ingest::{self, Unanswered};
 use crate::journal::Home;
 use crate::net::unix::Socket;
 use crate::paths::Paths;
 use crate::process::capture::Journal;
 use crate::process::spawn::Spawner;
+use crate::protocol::control::Refusal;
 use crate::supervisor::chain::Plan;
 use crate::supervisor::sidecar::RestartPolicy;
 use crate::supervisor::task::{AskIngest, AskLanes, AskLeft, AskOutbox, Composition};
@@ -92,7 +93,10 @@ impl Handles {
         let falco = self.falco.subscribe();
         Arc::new(move |request| {
             let handle = falco.borrow().clone();
-            Box::pin(async move { handle?.outbox(request).await })
+            Box::pin(async move {
+                let handle = handle.ok_or(Unanswered::NotRunning).map_err(refusal)?;
+                handle.outbox(request).await.map_err(refusal)
+            })
         })
     }
 
@@ -107,8 +111,19 @@ impl Handles {
         let falco = self.falco.subscribe();
         Arc::new(move |request| {
             let handle = falco.borrow().clone();
-            Box::pin(async move { handle?.lanes(request).await })
+            Box::pin(async move {
+                let handle = handle.ok_or(Unanswered::NotRunning).map_err(refusal)?;
+                handle.lanes(request).await.map_err(refusal)
+            })
         })
+    }
+}
+
+/// What whoever asked is told.
+fn refusal(unanswered: Unanswered) -> Refusal {
+    match unanswered {
+        Unanswered::NotRunning => Refusal::absent(unanswered.to_string()),
+        Unanswered::Ended => Refusal::late(unanswered.to_string()),
     }
 }
 

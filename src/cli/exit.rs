@@ -195,6 +195,7 @@ impl Failure {
             Why::Config => Exit::Config,
             Why::Permission => Exit::Permission,
             Why::Late => Exit::Unknown,
+            Why::Absent => Exit::NotRunning,
             Why::Impossible => Exit::Failed,
         };
         Self {

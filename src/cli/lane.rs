@@ -6,21 +6,16 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use serde_json::json;
-
 use super::exit::Failure;
 use super::outbox::args::{self, Common, Limit};
-use super::outbox::ask::{self, Oracle};
+use super::outbox::{pages, tell};
 use super::output;
 use super::runtime::block_on;
 use crate::clock;
 use crate::counted::counted;
 use crate::paths::Paths;
 use crate::protocol::control::IngestStatus;
-use crate::protocol::lane::{LaneAnswer, LaneRequest, LaneVerb, ParkedLane};
-
-/// Lanes asked for at a time; a request is one line of bounded length.
-const PAGE: usize = 100;
+use crate::protocol::lane::{LaneRequest, LaneVerb, ParkedLane};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -64,77 +59,35 @@ pub(super) fn run(args: Args) -> Result<(), Failure> {
 }
 
 async fn list(paths: &Paths, limit: Limit, json: bool) -> Result<(), Failure> {
-    let mut oracle = Oracle::to_look(paths);
-    let mut printed = 0;
-    while printed < limit.count {
-        let request = LaneRequest {
-            limit: PAGE.min(limit.count - printed),
-            skip: printed,
-            ..LaneRequest::default()
-        };
-        let answer = oracle.ask(&request).await?;
-        printed += answer.lanes.len();
-        for lane in &answer.lanes {
-            let line = if json {
-                json!(lane).to_string()
+    let request = LaneRequest::default();
+    pages::list(paths, request, limit, |answer| {
+        let print = |lane: &ParkedLane| {
+            if json {
+                tell::object(lane)
             } else {
-                listed(lane)
-            };
-            output::line(&line)?;
-        }
-        if !answer.more || answer.lanes.is_empty() {
-            return Ok(());
-        }
-    }
-    limit.say_more();
-    Ok(())
+                output::line(&listed(lane))
+            }
+        };
+        answer.lanes.iter().try_for_each(print)
+    })
+    .await
 }
 
 async fn open(paths: &Paths, verb: LaneVerb, which: Which, json: bool) -> Result<(), Failure> {
-    let mut oracle = Oracle::to_change(paths);
     let request = LaneRequest {
         verb,
+        lanes: args::once(which.lanes),
         route: which.route,
         all: which.all,
         ..LaneRequest::default()
     };
-    let lanes = args::once(which.lanes);
-    let mut all = LaneAnswer::default();
-    let pages = lanes.chunks(PAGE).map(<[String]>::to_vec);
-    let pages = pages.chain(which.all.then(Vec::new));
-    let mut end = Ok(());
-    for (page, some) in pages.enumerate() {
-        let some = LaneRequest {
-            lanes: some,
-            ..request.clone()
-        };
-        match oracle.ask(&some).await {
-            Ok(answer) => {
-                all.changed += answer.changed;
-                all.refused.extend(answer.refused);
-            }
-            Err(failure) => {
-                end = Err(ask::cut_short(failure, page, PAGE, lanes.len())?);
-                break;
-            }
-        }
-    }
-    opened(&all, end, json)
-}
-
-fn opened(answer: &LaneAnswer, end: Result<(), Failure>, json: bool) -> Result<(), Failure> {
-    let LaneAnswer {
-        changed, refused, ..
-    } = answer;
-    let told = if json {
-        json!({"changed": changed, "refused": refused}).to_string()
-    } else {
-        let go = if *changed == 1 { "goes" } else { "go" };
-        format!("{} {go} on", counted(*changed, "lane"))
+    let changed = pages::change(paths, request).await?;
+    let told = |count| {
+        let go = if count == 1 { "goes" } else { "go" };
+        format!("{} {go} on", counted(count, "lane"))
     };
-    output::line(&told)?;
     let hint = "falco lane list says which are parked, and of which route";
-    ask::ended(end, refused, Some(hint))
+    changed.tell(json, told, Some(hint))
 }
 
 fn listed(parked: &ParkedLane) -> String {

@@ -164,6 +164,25 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn who_leaves_while_the_answer_is_awaited_frees_a_place_at_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("control.sock");
+        let (commands, mut requests) = mpsc::channel(100);
+        server::start(Listener::bind(&path).unwrap(), commands, &Shutdown::new());
+        let mut unanswered = Vec::new();
+        // Twice as many as are served at once.
+        for _ in 0..64 {
+            let exchange = Exchange::begin(&path, &Request::Status).await.unwrap();
+            let asked = timeout(Duration::from_secs(5), requests.recv()).await;
+            unanswered.push(asked.expect("it has a place").unwrap());
+            drop(exchange);
+        }
+        for Command { events, .. } in unanswered {
+            events.closed().await;
+        }
+    }
+
+    #[tokio::test]
     async fn silence_is_told_apart_from_absence() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("control.sock");

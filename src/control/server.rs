@@ -1,4 +1,13 @@
 //! Takes requests on the control socket and hands them to the supervisor.
+//!
+//! A client that is gone, because it was killed or waits no longer, frees its
+//! place at once. What was asked about Falco's outbox and lanes is withdrawn then
+//! if it has not begun: nobody would hear what became of it. It begins when Falco
+//! takes it up, once it has read its outbox; from there on it is finished whole.
+//! A stop, a restart and a reload go on all the same.
+//!
+//! A client may close its half of the connection when it has asked, and still
+//! hears the answer.
 
 use std::time::Duration;
 
@@ -8,7 +17,7 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 use crate::net::lines::LineBuffer;
-use crate::net::unix::Listener;
+use crate::net::unix::{Hangup, Listener};
 use crate::protocol::control::{Event, REQUEST_BYTES_MAX, Refusal, Request};
 use crate::shutdown::Shutdown;
 
@@ -82,16 +91,37 @@ async fn serve(mut stream: UnixStream, commands: &mpsc::Sender<Command>) {
         events,
         peer,
     };
-    if commands.send(command).await.is_err() {
+    let hangup = Hangup::of(&stream);
+    if !hand_over(command, commands, &hangup).await {
         return;
     }
-    while let Some(event) = answers.recv().await {
+    loop {
+        let event = tokio::select! {
+            () = hangup.seen() => return,
+            event = answers.recv() => event,
+        };
+        let Some(event) = event else { return };
         if !matches!(
             timeout(CLIENT_PATIENCE, write(&mut stream, &event)).await,
             Ok(Ok(()))
         ) {
             return;
         }
+    }
+}
+
+/// Hands a request to the supervisor, unless it was withdrawn or nobody takes it.
+async fn hand_over(command: Command, commands: &mpsc::Sender<Command>, hangup: &Hangup) -> bool {
+    if !command.request.is_withdrawn_by_leaving() {
+        return commands.send(command).await.is_ok();
+    }
+    // One that was suspended finds what others asked for, and gave up, long ago.
+    if hangup.is_seen().await {
+        return false;
+    }
+    tokio::select! {
+        () = hangup.seen() => false,
+        handed = commands.send(command) => handed.is_ok(),
     }
 }
 

@@ -38,6 +38,7 @@ use crate::clock::BootTime;
 use crate::delivery::{Admission, Amount, Owed};
 use crate::journal::Note;
 use crate::net::ipc;
+use crate::protocol::outbox::OutboxAnswer;
 use crate::shutdown::Shutdown;
 
 use keeper::Keeper;
@@ -265,14 +266,21 @@ impl Dispatcher {
     }
 
     fn answer(&mut self, query: Query) {
+        if query.is_withdrawn() {
+            return;
+        }
         match (query, &mut self.keeper) {
             (Query::Status(answer), _) => _ = answer.send(self.status()),
             (Query::Look(answer), Some(keeper)) => keeper.look(answer),
             (Query::Outbox(request, answer), Some(keeper)) => {
                 keeper.handle_asked(request, answer, &mut self.ways);
             }
-            // Whoever asks is told by the silence.
-            (Query::Look(_) | Query::Outbox(..), None) => {}
+            (Query::Outbox(_, answer), None) => {
+                let error = "Falco keeps nothing on disk: delivery.mode is \"direct\"";
+                _ = answer.send(OutboxAnswer::failed(error));
+            }
+            // There is nothing to look at.
+            (Query::Look(_), None) => {}
             (Query::Lanes(request, answer), _) => self.answer_lanes(&request, answer),
         }
     }

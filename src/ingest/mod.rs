@@ -223,6 +223,17 @@ pub(crate) enum Fault {
     Other,
 }
 
+/// Why a question has no answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Unanswered {
+    /// It was not asked.
+    #[error("Falco is not running")]
+    NotRunning,
+    /// It had the question; what it has done, nobody knows.
+    #[error("Falco ended before it answered")]
+    Ended,
+}
+
 /// What can be asked of a running Falco.
 #[derive(Debug)]
 enum Query {
@@ -231,6 +242,18 @@ enum Query {
     Look(oneshot::Sender<()>),
     Outbox(OutboxRequest, oneshot::Sender<OutboxAnswer>),
     Lanes(LaneRequest, oneshot::Sender<LaneAnswer>),
+}
+
+impl Query {
+    /// Whether nobody waits for the answer any more: then nothing is done.
+    fn is_withdrawn(&self) -> bool {
+        match self {
+            Self::Status(answer) => answer.is_closed(),
+            Self::Look(answer) => answer.is_closed(),
+            Self::Outbox(_, answer) => answer.is_closed(),
+            Self::Lanes(_, answer) => answer.is_closed(),
+        }
+    }
 }
 
 impl Handle {
@@ -257,26 +280,33 @@ impl Handle {
         status
     }
 
-    /// Asks about what is kept on disk; `None` if nothing ever is, or it cannot
-    /// be told now.
-    pub(crate) async fn outbox(&self, request: OutboxRequest) -> Option<OutboxAnswer> {
+    /// Asks about what is kept on disk, or for a change of it.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped before it returns, a change is not begun any more; one that is
+    /// begun, because Falco has taken it up, is finished whole.
+    pub(crate) async fn outbox(&self, request: OutboxRequest) -> Result<OutboxAnswer, Unanswered> {
         if request.verb == OutboxVerb::Stats {
             self.look().await;
         }
         let (answer, told) = oneshot::channel();
-        let query = Query::Outbox(request, answer);
-        self.queries.send(query).await.ok()?;
-        let mut answer = told.await.ok()?;
+        let mut answer = self.ask(Query::Outbox(request, answer), told).await?;
         self.add_inbox(answer.stats.as_mut()).await;
-        Some(answer)
+        Ok(answer)
     }
 
-    /// Asks about lanes that are parked; `None` if it cannot be told now.
-    pub(crate) async fn lanes(&self, request: LaneRequest) -> Option<LaneAnswer> {
+    /// Asks about lanes that are parked, or to open some; cancel safe as
+    /// [`Self::outbox`].
+    pub(crate) async fn lanes(&self, request: LaneRequest) -> Result<LaneAnswer, Unanswered> {
         let (answer, told) = oneshot::channel();
-        let query = Query::Lanes(request, answer);
-        self.queries.send(query).await.ok()?;
-        told.await.ok()
+        self.ask(Query::Lanes(request, answer), told).await
+    }
+
+    async fn ask<T>(&self, query: Query, told: oneshot::Receiver<T>) -> Result<T, Unanswered> {
+        let asked = self.queries.send(query).await;
+        asked.map_err(|_| Unanswered::NotRunning)?;
+        told.await.map_err(|_| Unanswered::Ended)
     }
 
     /// An outbox at rest does not look at its disk; whoever asks how it is wants

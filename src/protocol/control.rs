@@ -70,6 +70,15 @@ pub enum Request {
     Lanes(LaneRequest),
 }
 
+impl Request {
+    /// Whether it is withdrawn when whoever asks is gone before it has begun;
+    /// anything else is done all the same.
+    #[must_use]
+    pub fn is_withdrawn_by_leaving(&self) -> bool {
+        matches!(self, Self::Outbox(_) | Self::Lanes(_))
+    }
+}
+
 /// What a supervisor says.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
@@ -223,8 +232,10 @@ pub enum Why {
     Config,
     /// The files it takes are not ours to use.
     Permission,
-    /// It took too long, and may be done yet.
+    /// It took too long, or was cut short: nobody knows whether it was done.
     Late,
+    /// Whoever it is for does not run, and was not asked.
+    Absent,
     /// It cannot be done as things are; also whatever a later version says.
     #[default]
     #[serde(other)]
@@ -237,9 +248,14 @@ impl Refusal {
         Self::of(Why::Impossible, error)
     }
 
-    /// It took too long, and may be done yet.
+    /// Nobody knows whether it was done.
     pub fn late(error: impl Into<String>) -> Self {
         Self::of(Why::Late, error)
+    }
+
+    /// Whoever it is for does not run.
+    pub fn absent(error: impl Into<String>) -> Self {
+        Self::of(Why::Absent, error)
     }
 
     /// There is nothing of that name.

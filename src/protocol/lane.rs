@@ -54,6 +54,17 @@ pub struct LaneAnswer {
     pub error: Option<String>,
 }
 
+impl LaneAnswer {
+    /// Nothing was done, and this is why.
+    #[must_use]
+    pub fn failed(error: impl Into<String>) -> Self {
+        Self {
+            error: Some(error.into()),
+            ..Self::default()
+        }
+    }
+}
+
 /// A lane that waits.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]

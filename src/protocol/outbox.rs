@@ -74,6 +74,17 @@ pub struct OutboxAnswer {
     pub no_gain: Option<String>,
 }
 
+impl OutboxAnswer {
+    /// Nothing was done, and this is why.
+    #[must_use]
+    pub fn failed(error: impl Into<String>) -> Self {
+        Self {
+            error: Some(error.into()),
+            ..Self::default()
+        }
+    }
+}
+
 /// One kept effect. Only `show` says more than the first four.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]

@@ -13,6 +13,7 @@ mod delivery;
 mod full;
 mod inbox;
 mod known;
+mod leaving;
 mod limits;
 mod metrics;
 mod moved;

@@ -17,12 +17,12 @@ use crate::transport::{Peer, Transport};
 const BOUND: Duration = Duration::from_secs(8);
 
 /// A supervisor that does nothing until this is dropped.
-struct Suspended {
+pub struct Suspended {
     pid: String,
 }
 
 impl Suspended {
-    fn new(chain: &Chain) -> Self {
+    pub fn new(chain: &Chain) -> Self {
         let pid = chain.status()["pid"].as_u64().expect("a pid").to_string();
         signal("-STOP", &pid);
         Self { pid }

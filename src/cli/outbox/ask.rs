@@ -6,23 +6,22 @@
 //! might be done long after somebody was told that it was not.
 
 use std::io;
-use std::path::Path;
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
 use super::of;
+use super::question::Question;
 use crate::cli::chain;
 use crate::cli::config::{self, Given};
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::status::not_running;
-use crate::control::client;
-use crate::ingest::offline::{self, OfflineError};
-use crate::journal::{self, OpenError};
+use crate::control::client::{self, Exchange};
+use crate::ingest::offline::OfflineError;
+use crate::journal::OpenError;
 use crate::paths::Paths;
 use crate::protocol::control::{Event, Request};
-use crate::protocol::lane::{LaneAnswer, LaneRequest, LaneVerb};
-use crate::protocol::outbox::{OutboxAnswer, OutboxRequest, OutboxStatus, OutboxVerb};
+use crate::protocol::outbox::{OutboxStatus, OutboxVerb};
 
 /// How long the disk may take for a change.
 const PATIENCE: Duration = Duration::from_secs(35);
@@ -36,38 +35,6 @@ const LOCKED_PATIENCE: Duration = Duration::from_secs(5);
 
 /// How soon it is asked for again.
 const LOCKED_PAUSE: Duration = Duration::from_millis(25);
-
-/// Ids in one request: a request is one line of bounded length.
-const IDS_MAX: usize = 1000;
-
-/// What can be asked of Falco, and of its journal.
-pub(in crate::cli) trait Question {
-    /// What is said.
-    type Answer;
-
-    /// Whether it changes nothing.
-    fn only_looks(&self) -> bool;
-
-    /// As Falco is asked.
-    fn request(&self) -> Request;
-
-    /// What Falco says, if it is an answer to this.
-    fn heard(event: Event) -> Option<Self::Answer>;
-
-    /// What the journal in `directory` says; `beside` a Falco that has it open.
-    async fn offline(
-        &self,
-        directory: &Path,
-        config: &journal::Config,
-        beside: bool,
-    ) -> Result<Self::Answer, OfflineError>;
-
-    /// Why nothing was done.
-    fn error(answer: &Self::Answer) -> Option<&str>;
-
-    /// What is said where nothing runs and nothing is kept.
-    fn without_outbox(paths: &Paths, silence: Failure) -> Failure;
-}
 
 /// Who is asked, by one verb.
 pub(in crate::cli) struct Oracle<'a> {
@@ -140,17 +107,31 @@ impl<'a> Oracle<'a> {
         if let Some(silence) = silence {
             return Ok(Err(silence));
         }
-        let socket = self.paths.control_socket();
+        let request = question.request();
+        let begun = Exchange::begin(&self.paths.control_socket(), &request).await;
+        // It never had the request, or not all of it.
+        let mut exchange = match begun {
+            Ok(exchange) => exchange,
+            Err(error) => return Ok(Err(not_running(self.paths, &error))),
+        };
         let patience = if only_looks { SILENCE } else { PATIENCE };
-        match client::ask(&socket, &question.request(), patience).await {
-            Ok(Event::Refused(refusal)) => Err(Failure::from_refusal(refusal)),
+        match exchange.next(patience).await {
+            Ok(Event::Refused(refusal)) => match Failure::from_refusal(refusal) {
+                silence if silence.exit() == Exit::NotRunning => Ok(Err(silence)),
+                failure if failure.exit() == Exit::Unknown => Err(unsure(question, failure)),
+                failure => Err(failure),
+            },
             Ok(event) => match Q::heard(event) {
                 Some(answer) => Ok(Ok(answer)),
                 None => Err(Failure::new(Exit::Unknown, "Falco answers something else")),
             },
             Err(error) => match not_running(self.paths, &error) {
-                silence if only_looks || silence.exit() == Exit::NotRunning => Ok(Err(silence)),
-                silence => Err(silence.adding("it has what was asked for, and may do it yet")),
+                silence if only_looks => Ok(Err(silence)),
+                silence if silence.exit() == Exit::NotRunning => {
+                    let ended = Failure::new(Exit::Unknown, "Falco ended before it answered");
+                    Err(unsure(question, ended))
+                }
+                silence => Err(unsure(question, silence)),
             },
         }
     }
@@ -191,165 +172,6 @@ impl<'a> Oracle<'a> {
     }
 }
 
-impl Question for OutboxRequest {
-    type Answer = OutboxAnswer;
-
-    fn only_looks(&self) -> bool {
-        use OutboxVerb::{List, Show, Stats};
-        matches!(self.verb, List | Show | Stats)
-    }
-
-    fn request(&self) -> Request {
-        Request::Outbox(self.clone())
-    }
-
-    fn heard(event: Event) -> Option<OutboxAnswer> {
-        match event {
-            Event::Outbox(answer) => Some(*answer),
-            _ => None,
-        }
-    }
-
-    async fn offline(
-        &self,
-        directory: &Path,
-        config: &journal::Config,
-        beside: bool,
-    ) -> Result<OutboxAnswer, OfflineError> {
-        let mut answer = offline::ask(directory, config, self).await?;
-        if let Some(stats) = answer.stats.as_mut().filter(|_| beside) {
-            "unanswered".clone_into(&mut stats.state);
-        }
-        Ok(answer)
-    }
-
-    fn error(answer: &OutboxAnswer) -> Option<&str> {
-        answer.error.as_deref()
-    }
-
-    fn without_outbox(paths: &Paths, silence: Failure) -> Failure {
-        if silence.exit() == Exit::NotRunning {
-            no_outbox(paths)
-        } else {
-            silence
-        }
-    }
-}
-
-impl Question for LaneRequest {
-    type Answer = LaneAnswer;
-
-    fn only_looks(&self) -> bool {
-        self.verb == LaneVerb::List
-    }
-
-    fn request(&self) -> Request {
-        Request::Lanes(self.clone())
-    }
-
-    fn heard(event: Event) -> Option<LaneAnswer> {
-        match event {
-            Event::Lanes(answer) => Some(*answer),
-            _ => None,
-        }
-    }
-
-    async fn offline(
-        &self,
-        directory: &Path,
-        config: &journal::Config,
-        _beside: bool,
-    ) -> Result<LaneAnswer, OfflineError> {
-        offline::ask_lanes(directory, config, self).await
-    }
-
-    fn error(answer: &LaneAnswer) -> Option<&str> {
-        answer.error.as_deref()
-    }
-
-    /// Lanes of daemons are known to a Falco that runs only.
-    fn without_outbox(_paths: &Paths, silence: Failure) -> Failure {
-        silence
-    }
-}
-
-/// Asks for a change, of so many effects at a time: what was changed, and why
-/// no more was.
-pub(super) async fn change(
-    paths: &Paths,
-    request: OutboxRequest,
-) -> Result<(OutboxAnswer, Result<(), Failure>), Failure> {
-    let mut oracle = Oracle::to_change(paths);
-    if request.ids.len() <= IDS_MAX {
-        return Ok((oracle.ask(&request).await?, Ok(())));
-    }
-    let mut all = OutboxAnswer::default();
-    for (page, ids) in request.ids.chunks(IDS_MAX).enumerate() {
-        let ids = ids.to_vec();
-        let some = OutboxRequest {
-            ids,
-            ..request.clone()
-        };
-        match oracle.ask(&some).await {
-            Ok(answer) => {
-                all.changed += answer.changed;
-                all.refused.extend(answer.refused);
-            }
-            Err(failure) => {
-                let failure = cut_short(failure, page, IDS_MAX, request.ids.len())?;
-                return Ok((all, Err(failure)));
-            }
-        }
-    }
-    Ok((all, Ok(())))
-}
-
-/// The failure of a page of what was asked for, the first being 0: behind
-/// others it must not read as if nothing had been done.
-///
-/// # Errors
-///
-/// The failure as it is, if it is the first page's.
-pub(in crate::cli) fn cut_short(
-    failure: Failure,
-    page: usize,
-    page_len: usize,
-    len: usize,
-) -> Result<Failure, Failure> {
-    let done = page * page_len;
-    if done == 0 {
-        return Err(failure);
-    }
-    let failure = failure.after(&format!("after the first {done} of {len}"));
-    Ok(if done + page_len < len {
-        failure.adding(&format!(
-            "what comes behind the next {page_len} was not asked for"
-        ))
-    } else {
-        failure
-    })
-}
-
-/// How a change ended of which some was refused.
-pub(in crate::cli) fn ended(
-    end: Result<(), Failure>,
-    refused: &[String],
-    hint: Option<&str>,
-) -> Result<(), Failure> {
-    if refused.is_empty() {
-        return end;
-    }
-    let why = refused.join("; ");
-    let Err(failure) = end else {
-        let failure = Failure::new(Exit::Failed, why);
-        return Err(match hint {
-            Some(hint) => failure.hint(hint),
-            None => failure,
-        });
-    };
-    Err(failure.adding(&why))
-}
-
 /// The numbers.
 pub(super) async fn stats(oracle: &mut Oracle<'_>) -> Result<OutboxStatus, Failure> {
     let answer = oracle.ask(&of(OutboxVerb::Stats, Vec::new())).await?;
@@ -361,6 +183,17 @@ pub(super) fn no_outbox(paths: &Paths) -> Failure {
     let text = format!("there is no outbox in {}", paths.base().display());
     Failure::new(Exit::NotRunning, text)
         .hint("a chain with delivery.mode = \"outbox\" in falco.toml makes one")
+}
+
+/// Falco had the request, and nobody knows what it has done.
+fn unsure<Q: Question>(question: &Q, failure: Failure) -> Failure {
+    if question.only_looks() {
+        return failure;
+    }
+    let look = Q::LOOK;
+    failure.adding(&format!(
+        "it may or may not have happened: look with {look} before you ask again"
+    ))
 }
 
 fn not_changed(error: &OfflineError) -> Failure {

@@ -6,22 +6,21 @@
 pub(super) mod args;
 pub(super) mod ask;
 mod compact;
-mod tell;
+pub(super) mod pages;
+mod question;
+pub(super) mod tell;
 mod verify;
 
 use super::exit::Failure;
 use super::runtime::block_on;
 use crate::paths::Paths;
 use crate::protocol::id::EffectId;
-use crate::protocol::outbox::{NO_ID, OutboxAnswer, OutboxRequest, OutboxVerb, UNKNOWN};
+use crate::protocol::outbox::{NO_ID, OutboxRequest, OutboxVerb, UNKNOWN};
 
 use args::{Common, Limit};
-use ask::{Oracle, cannot_open, change};
+use ask::{Oracle, cannot_open};
 
 pub(super) use tell::{summary, unrouted};
-
-/// Records asked for at a time.
-const PAGE: usize = 500;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -82,12 +81,13 @@ pub(super) fn run(args: Args) -> Result<(), Failure> {
                 all,
                 ..of(OutboxVerb::Requeue, args::ids(ids))
             };
-            let told = block_on(change(&paths, request))?;
-            changed(told, json, "to be published again")
+            let changed = block_on(pages::change(&paths, request))?;
+            changed.tell(json, |count| format!("{count} to be published again"), None)
         }
         Verb::Drop { ids } => {
-            let told = block_on(change(&paths, of(OutboxVerb::Drop, args::ids(ids))))?;
-            changed(told, json, "dropped")
+            let request = of(OutboxVerb::Drop, args::ids(ids));
+            let changed = block_on(pages::change(&paths, request))?;
+            changed.tell(json, |count| format!("{count} dropped"), None)
         }
         Verb::Compact => block_on(compact::run(&paths, json)),
         Verb::Stats => {
@@ -120,36 +120,16 @@ async fn show(paths: &Paths, ids: Vec<String>, json: bool) -> Result<(), Failure
         }
         tell::records(&answer.records, json, tell::shown)?;
     }
-    ask::ended(Ok(()), &unknown, None)
+    pages::ended(Ok(()), &unknown, None)
 }
 
 async fn list(paths: &Paths, dead_only: bool, limit: Limit, json: bool) -> Result<(), Failure> {
-    let mut oracle = Oracle::to_look(paths);
-    let mut printed = 0;
-    while printed < limit.count {
-        let request = OutboxRequest {
-            verb: OutboxVerb::List,
-            dead_only,
-            limit: PAGE.min(limit.count - printed),
-            skip: printed,
-            ..OutboxRequest::default()
-        };
-        let answer = oracle.ask(&request).await?;
-        printed += answer.records.len();
-        tell::records(&answer.records, json, tell::listed)?;
-        if !answer.more || answer.records.is_empty() {
-            return Ok(());
-        }
-    }
-    limit.say_more();
-    Ok(())
-}
-
-fn changed(
-    (answer, end): (OutboxAnswer, Result<(), Failure>),
-    json: bool,
-    how: &str,
-) -> Result<(), Failure> {
-    tell::changed(&answer, json, how)?;
-    ask::ended(end, &answer.refused, None)
+    let request = OutboxRequest {
+        dead_only,
+        ..of(OutboxVerb::List, Vec::new())
+    };
+    pages::list(paths, request, limit, |answer| {
+        tell::records(&answer.records, json, tell::listed)
+    })
+    .await
 }

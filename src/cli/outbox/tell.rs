@@ -4,21 +4,18 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use serde::Serialize;
-use serde_json::json;
 
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::output;
 use crate::clock;
 use crate::counted::counted;
-use crate::protocol::outbox::{
-    InboxStatus, OutboxAnswer, OutboxRecord, OutboxStatus, RejectedLine,
-};
+use crate::protocol::outbox::{InboxStatus, OutboxRecord, OutboxStatus, RejectedLine};
 
 /// How long it is worth a line that something went wrong and is well again.
 const NEWS: Duration = Duration::from_secs(3600);
 
 /// One object on a line of its own.
-pub(super) fn object(told: &impl Serialize) -> Result<(), Failure> {
+pub(in crate::cli) fn object(told: &impl Serialize) -> Result<(), Failure> {
     let line = serde_json::to_string(told);
     output::line(&line.map_err(|e| Failure::of(Exit::Internal, &e))?)
 }
@@ -74,16 +71,6 @@ pub(super) fn shown(record: &OutboxRecord) -> String {
     say("key", &record.key);
     say("payload", &record.payload);
     lines.join("\n")
-}
-
-pub(super) fn changed(answer: &OutboxAnswer, json: bool, how: &str) -> Result<(), Failure> {
-    let OutboxAnswer {
-        changed, refused, ..
-    } = answer;
-    if json {
-        return object(&json!({"changed": changed, "refused": refused}));
-    }
-    output::line(&format!("{changed} {how}"))
 }
 
 pub(super) fn stats(stats: &OutboxStatus, json: bool) -> Result<(), Failure> {

@@ -160,7 +160,7 @@ impl Dispatcher {
             .is_some_and(|keeper| !keeper.has_read())
         {
             let error = "the outbox is being read; try again";
-            _ = answer.send(failed(error.to_owned()));
+            _ = answer.send(LaneAnswer::failed(error));
             return;
         }
         let wish = match request.verb {
@@ -173,7 +173,7 @@ impl Dispatcher {
         };
         match self.lanes_of(request) {
             Ok(lanes) => self.open_lanes(&lanes, wish, answer),
-            Err(error) => _ = answer.send(failed(error)),
+            Err(error) => _ = answer.send(LaneAnswer::failed(error)),
         }
     }
 
@@ -267,12 +267,5 @@ impl Dispatcher {
             }
             _ => _ = answer.send(given),
         }
-    }
-}
-
-fn failed(error: String) -> LaneAnswer {
-    LaneAnswer {
-        error: Some(error),
-        ..LaneAnswer::default()
     }
 }

@@ -24,11 +24,11 @@ pub type AskIngest = Arc<dyn Fn() -> BoxFuture<'static, Option<IngestStatus>> + 
 
 /// Asks Falco about what it keeps on disk.
 pub type AskOutbox =
-    Arc<dyn Fn(OutboxRequest) -> BoxFuture<'static, Option<OutboxAnswer>> + Send + Sync>;
+    Arc<dyn Fn(OutboxRequest) -> BoxFuture<'static, Result<OutboxAnswer, Refusal>> + Send + Sync>;
 
 /// Asks Falco about lanes that are parked.
 pub type AskLanes =
-    Arc<dyn Fn(LaneRequest) -> BoxFuture<'static, Option<LaneAnswer>> + Send + Sync>;
+    Arc<dyn Fn(LaneRequest) -> BoxFuture<'static, Result<LaneAnswer, Refusal>> + Send + Sync>;
 
 /// Asks what is left undone, once everything is gone.
 pub type AskLeft = Arc<dyn Fn() -> Option<String> + Send + Sync>;

@@ -112,23 +112,15 @@ impl Supervisor {
     /// Answers in a task of its own: the disk may have to be waited for.
     fn answer_outbox(&self, request: OutboxRequest, events: mpsc::Sender<Event>) {
         let asked = (self.config.ask_outbox)(request);
-        self.shutdown.spawn(async move {
-            match answer(asked, "Falco keeps nothing on disk, or cannot be asked now").await {
-                Ok(answer) => _ = events.send(Event::Outbox(Box::new(answer))).await,
-                Err(refusal) => refuse(&events, refusal),
-            }
-        });
+        let told = |answer| Event::Outbox(Box::new(answer));
+        self.shutdown.spawn(answer(asked, events, told));
     }
 
     /// Answers in a task of its own, as for the outbox.
     fn answer_lanes(&self, request: LaneRequest, events: mpsc::Sender<Event>) {
         let asked = (self.config.ask_lanes)(request);
-        self.shutdown.spawn(async move {
-            match answer(asked, "Falco cannot be asked now").await {
-                Ok(answer) => _ = events.send(Event::Lanes(Box::new(answer))).await,
-                Err(refusal) => refuse(&events, refusal),
-            }
-        });
+        let told = |answer| Event::Lanes(Box::new(answer));
+        self.shutdown.spawn(answer(asked, events, told));
     }
 
     /// Asks every process that should answer whether it does, each by its place
@@ -242,16 +234,25 @@ impl Supervisor {
     }
 }
 
-/// What Falco says; `nobody` if it cannot be asked. One that is only slow has
-/// what was asked for.
-async fn answer<T>(asked: impl Future<Output = Option<T>>, nobody: &str) -> Result<T, Refusal> {
-    match tokio::time::timeout(OUTBOX_PATIENCE, asked).await {
-        Ok(answer) => answer.ok_or_else(|| Refusal::impossible(nobody)),
-        Err(_) => Err(Refusal::late(format!(
-            "Falco did not answer within {} s; it has what was asked for, and may do it yet",
-            OUTBOX_PATIENCE.as_secs()
-        ))),
-    }
+/// Says what Falco says. What nobody waits for any more is let go: Falco drops
+/// what it has not begun.
+async fn answer<T>(
+    asked: impl Future<Output = Result<T, Refusal>>,
+    events: mpsc::Sender<Event>,
+    told: impl FnOnce(T) -> Event,
+) {
+    let asked = tokio::time::timeout(OUTBOX_PATIENCE, asked);
+    let answer = tokio::select! {
+        biased;
+        () = events.closed() => return,
+        answer = asked => answer,
+    };
+    let late = || {
+        let seconds = OUTBOX_PATIENCE.as_secs();
+        Refusal::late(format!("Falco did not answer within {seconds} s"))
+    };
+    let answer = answer.unwrap_or_else(|_| Err(late()));
+    _ = events.send(answer.map_or_else(Event::Refused, told)).await;
 }
 
 fn asker(peer: Option<(i32, u32)>) -> Asker {
@@ -294,19 +295,34 @@ async fn ask_transport(socket: &Path) -> Option<TransportStatus> {
 
 #[cfg(test)]
 mod tests {
-    use std::future::{pending, ready};
+    use std::future::pending;
+
+    use tokio::sync::oneshot;
 
     use super::*;
     use crate::protocol::control::Why;
 
     #[tokio::test(start_paused = true)]
     async fn what_falco_is_slow_to_answer_is_not_called_impossible() {
-        let late = answer(pending::<Option<()>>(), "nobody").await;
-        let late = late.expect_err("too late");
-        assert_eq!(late.why, Why::Late);
-        assert!(late.error.ends_with("may do it yet"), "{}", late.error);
+        let (events, mut told) = mpsc::channel(1);
+        let never = pending::<Result<Event, Refusal>>();
+        answer(never, events, |event| event).await;
+        let late = told.recv().await.expect("an answer");
+        assert!(matches!(late, Event::Refused(refusal) if refusal.why == Why::Late));
+    }
 
-        let none = answer(ready(None::<()>), "nobody").await;
-        assert_eq!(none, Err(Refusal::impossible("nobody")));
+    #[tokio::test(start_paused = true)]
+    async fn falco_is_asked_no_more_for_somebody_who_is_gone() {
+        let (events, told) = mpsc::channel(1);
+        let (waits, asked) = oneshot::channel::<()>();
+        let asked = async move {
+            _ = asked.await;
+            Err(Refusal::impossible("it was asked to the end"))
+        };
+        let answering = tokio::spawn(answer(asked, events, |event| event));
+        tokio::task::yield_now().await;
+        drop(told);
+        answering.await.expect("ends");
+        assert!(waits.is_closed());
     }
 }

@@ -20,12 +20,14 @@ pub(super) struct Early {
 }
 
 impl Early {
-    /// Beyond the bound, whoever asks is told by the silence.
+    /// Beyond the bound, whoever asks is turned away.
     pub(super) fn push(&mut self, request: OutboxRequest, answer: oneshot::Sender<OutboxAnswer>) {
         self.waiting.retain(|(_, answer)| !answer.is_closed());
         if self.waiting.len() < MAX {
-            self.waiting.push((request, answer));
+            return self.waiting.push((request, answer));
         }
+        let error = "the outbox is being read, and others wait for that already; try again";
+        _ = answer.send(OutboxAnswer::failed(error));
     }
 
     /// Those who wait still, in the order they came.
@@ -62,8 +64,9 @@ mod tests {
         for _ in 0..MAX {
             drop(ask(&mut early));
         }
-        let waits: Vec<_> = (0..=MAX).map(|_| ask(&mut early)).collect();
+        let mut waits: Vec<_> = (0..=MAX).map(|_| ask(&mut early)).collect();
         assert_eq!(early.take().len(), MAX);
-        drop(waits);
+        let beyond = waits[MAX].try_recv().expect("an answer");
+        assert!(beyond.error.is_some(), "{beyond:?}");
     }
 }

@@ -128,12 +128,19 @@ impl Keeper {
         let kept = known.filter_map(|id| self.outbox.kept(id));
         let records: Vec<_> = kept.map(|kept| self.record(&kept)).collect();
         let Some(journal) = self.stage.journal().cloned() else {
+            _ = answer.send(self.unreadable());
             return;
         };
         let ids = records.iter().filter_map(|record| record.id.parse().ok());
         let ids: Vec<EffectId> = ids.collect();
         self.shutdown.spawn(async move {
-            let stored = journal.read(ids).await.unwrap_or_default();
+            let stored = match journal.read(ids).await {
+                Ok(stored) => stored,
+                Err(closed) => {
+                    _ = answer.send(OutboxAnswer::failed(closed.to_string()));
+                    return;
+                }
+            };
             let shown = records.into_iter().zip(stored);
             let records = shown.map(|(record, stored)| with_content(record, stored.ok().flatten()));
             _ = answer.send(OutboxAnswer {
@@ -143,8 +150,15 @@ impl Keeper {
         });
     }
 
+    /// Nothing can be said of a journal that could not be opened, or has ended.
+    fn unreadable(&self) -> OutboxAnswer {
+        let why = self.why();
+        OutboxAnswer::failed(why.unwrap_or_else(|| "the outbox cannot be read now".to_owned()))
+    }
+
     fn compact(&self, answer: oneshot::Sender<OutboxAnswer>) {
         let Some(journal) = self.stage.journal().cloned() else {
+            _ = answer.send(self.unreadable());
             return;
         };
         self.shutdown.spawn(async move {
