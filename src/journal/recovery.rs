@@ -19,22 +19,22 @@
 //!    elsewhere stays where it is; a new segment is begun in any case.
 
 mod damage;
+mod parts;
 mod repair;
 
 use std::collections::BTreeSet;
-use std::io;
 
 use super::error::OpenError;
 use super::fold::Fold;
 use super::reading::Reading;
-use super::record::Payload;
 use super::report::{Class, Report};
-use super::scan::{self, Bounds, Found, OlderFormat, ScanError, Scanned};
-use super::segment::{self, HEADERS, Segment};
-use super::storage::{Listed, Storage, StoredFile};
+use super::scan::OlderFormat;
+use super::segment::Segment;
+use super::storage::Storage;
 
 use damage::damage_of;
 pub(super) use damage::{each_chunk, hex};
+use parts::{Part, read_parts, segment_files};
 pub(super) use repair::{Repaired, repair};
 
 /// Settled ids that are remembered at most.
@@ -92,29 +92,6 @@ impl Known {
     }
 }
 
-/// One segment as it was read.
-struct Part {
-    segment: Segment,
-    scanned: Scanned,
-    /// Where reading stopped, and its file ends.
-    read_to: u64,
-}
-
-impl Part {
-    /// The highest record that it says was synced. What cannot be read at all
-    /// says nothing, not even by its name.
-    fn durable(&self) -> u64 {
-        let headers = self.segment.first + HEADERS - 1;
-        let headers = if 0 < self.scanned.records { headers } else { 0 };
-        self.scanned.durable.max(headers)
-    }
-
-    /// Whether not one record of it can be read.
-    fn is_unreadable(&self) -> bool {
-        self.scanned.records + self.scanned.superseded == 0
-    }
-}
-
 /// Reads the whole journal.
 pub(super) fn read<S: Storage>(
     storage: &S,
@@ -151,144 +128,6 @@ fn hole(last: &Part, durable: u64) -> Option<u64> {
     let gaps = &last.scanned.gaps;
     let hole = gaps.iter().find(|g| g.is_hole && durable < g.expected)?;
     hole.next.is_some().then_some(hole.offset)
-}
-
-/// The segments in order, and what looks like one and is none.
-fn segment_files<S: Storage>(storage: &S) -> Result<(Vec<Segment>, Vec<Box<str>>), OpenError> {
-    let listed = storage
-        .list("")
-        .map_err(|source| io_error(storage, "list journal", "", source))?;
-    let is_segment = |file: &&Listed| file.is_file && segment::first_of(&file.name).is_some();
-    let (segments, others): (Vec<_>, Vec<_>) = listed.iter().partition(is_segment);
-    let alike = others.iter().filter(|file| file.name.starts_with("seg-"));
-    let mut skipped: Vec<Box<str>> = alike.map(|file| file.name.as_str().into()).collect();
-    skipped.sort_unstable();
-    let mut files: Vec<Segment> = segments
-        .iter()
-        .filter_map(|file| {
-            let (first, bytes) = (segment::first_of(&file.name)?, file.bytes);
-            let segment = Segment::default();
-            Some(Segment {
-                first,
-                bytes,
-                ..segment
-            })
-        })
-        .collect();
-    files.sort_by_key(|file| file.first);
-    for (id, file) in (0..).zip(&mut files) {
-        file.id = id;
-    }
-    Ok((files, skipped))
-}
-
-fn io_error<S: Storage>(
-    storage: &S,
-    doing: &'static str,
-    name: &str,
-    source: io::Error,
-) -> OpenError {
-    let path = storage.path(name);
-    OpenError::Io {
-        doing,
-        path,
-        source,
-    }
-}
-
-fn read_parts<S: Storage>(
-    storage: &S,
-    files: &[Segment],
-    known: &Known,
-    older: &[OlderFormat],
-    fold: &mut Fold,
-    reading: &Reading,
-) -> Result<Vec<Part>, OpenError> {
-    let mut parts = Vec::with_capacity(files.len());
-    let mut read = 0;
-    let mut left: u64 = files.iter().map(|file| file.bytes).sum();
-    for (at, file) in files.iter().enumerate() {
-        let later = &files[at + 1..];
-        let mut next = later.iter().map(|next| next.first);
-        let next = next.find(|next| !known.unreadable.contains(next));
-        let end = known.cut.filter(|_| later.is_empty());
-        let bounds = Bounds {
-            first: file.first,
-            superseded_from: next.unwrap_or(u64::MAX),
-            end: end.unwrap_or(file.bytes),
-            salt: None,
-        };
-        parts.push(read_part(storage, file, bounds, older, (fold, reading))?);
-        read += file.bytes;
-        left -= file.bytes;
-        fold.live.expect(read, left);
-    }
-    Ok(parts)
-}
-
-fn read_part<S: Storage>(
-    storage: &S,
-    file: &Segment,
-    bounds: Bounds,
-    older: &[OlderFormat],
-    (fold, reading): (&mut Fold, &Reading),
-) -> Result<Part, OpenError> {
-    let name = file.name();
-    let path = || storage.path(&name);
-    let open = storage
-        .open(&name)
-        .map_err(|source| io_error(storage, "open journal segment", &name, source))?;
-    let mut segment = file.clone();
-    let mut each = |found: Found<'_>| {
-        let bytes = u64::from(found.length);
-        match &found.record.payload {
-            Payload::Done(ids) => segment.settle(ids.len(), bytes, found.record.t),
-            Payload::Discard => segment.settle(1, bytes, found.record.t),
-            _ => {}
-        }
-        reading.count_record(u64::from(found.length) + 1);
-        fold.apply(found, file.id);
-    };
-    let scanned = scan_all(&open, bounds, older, &mut each).map_err(|error| match error {
-        ScanError::Read(offset, source) => OpenError::Read {
-            path: path(),
-            offset,
-            source,
-        },
-        ScanError::Newer(offset, version) => OpenError::NewerVersion {
-            path: path(),
-            offset,
-            version,
-        },
-        ScanError::Unknown(offset) => OpenError::UnknownRecord {
-            path: path(),
-            offset,
-        },
-    })?;
-    segment.salt = scanned.salt.unwrap_or(0);
-    Ok(Part {
-        segment,
-        scanned,
-        read_to: bounds.end,
-    })
-}
-
-/// Reads a segment; if both its headers are lost, with the salt that its records
-/// tell.
-fn scan_all<F: StoredFile>(
-    file: &F,
-    bounds: Bounds,
-    older: &[OlderFormat],
-    each: &mut dyn FnMut(Found<'_>),
-) -> Result<Scanned, ScanError> {
-    let scanned = scan::scan(file, bounds, older, each)?;
-    if scanned.salt.is_some() || bounds.end == 0 {
-        return Ok(scanned);
-    }
-    match scan::lost_salt(file, bounds).map_err(|source| ScanError::Read(0, source))? {
-        None => Ok(scanned),
-        salt => scan::scan(file, Bounds { salt, ..bounds }, older, each),
-    }
 }
 
 fn finish<S: Storage>(

@@ -1,0 +1,111 @@
+//! Copying what is needed of a segment to the one that is written.
+
+use std::io;
+
+use super::super::super::entry::Settled;
+use super::super::super::fold::Place;
+use super::super::super::record::{self, Frame, Kind, Payload, RECORD_BYTES_MAX, Salt};
+use super::super::super::scan;
+use super::super::super::segment::Segment;
+use super::super::super::storage::{Storage, StoredFile, read_exact};
+use super::super::batch::Change;
+use super::super::core::{Core, Now};
+use super::Source;
+use crate::failpoint::{self, Point};
+use crate::protocol::id::EffectId;
+
+/// Bytes read between two looks at the queue.
+const CHUNK: usize = 256 << 10;
+
+impl<S: Storage> Core<S> {
+    /// Whether there is more.
+    pub(super) fn copy_piece(&mut self, source: &mut Source, now: Now) -> io::Result<bool> {
+        let Some(segment) = self.index.segment(source.id).cloned() else {
+            return Ok(false);
+        };
+        let left = segment.bytes.saturating_sub(source.offset);
+        if left == 0 {
+            return Ok(false);
+        }
+        let file = self.storage.open(&segment.name())?;
+        let piece = whole_lines(&file, source.offset, left)?;
+        self.batch.clear();
+        let mut at = 0;
+        for line in piece.split_inclusive(|byte| *byte == b'\n') {
+            let offset = source.offset + at as u64;
+            at += line.len();
+            let line = line.strip_suffix(b"\n").unwrap_or(line);
+            self.copy_line(&segment, offset, line, now);
+        }
+        source.offset += at as u64;
+        let written = self.write(now).whole();
+        // The source may go once its copies are durable.
+        written.and(self.sync(now)).map_err(io::Error::other)?;
+        failpoint::reach(Point::CopiesSynced);
+        Ok(true)
+    }
+
+    /// Copies one line if it is needed.
+    pub(in super::super) fn copy_line(
+        &mut self,
+        segment: &Segment,
+        offset: u64,
+        line: &[u8],
+        now: Now,
+    ) {
+        let current = scan::current(line, Salt::new(segment.salt), self.older);
+        let Some((line, frame)) = current else {
+            return;
+        };
+        let place = Place {
+            segment: segment.id,
+            offset: u32::try_from(offset).unwrap_or(u32::MAX),
+            length: u32::try_from(line.len()).unwrap_or(u32::MAX),
+        };
+        let stamp = self.stamp(now);
+        match frame.kind {
+            Kind::Effect | Kind::Failed | Kind::Note => {
+                if let Some(moved) = self.index.needed_at(frame.id, place) {
+                    self.batch.copy(&line, Change::Move(moved, place), stamp);
+                }
+            }
+            Kind::Done | Kind::Operator if self.worth(now).is_remembered(segment) => {
+                let (mut settled, at_ms) = settled_by(&line, &frame);
+                // Under the same id there may be another effect by now.
+                settled.retain(|settled| !self.index.holds(settled.id));
+                self.batch.retell(&settled, at_ms, stamp);
+            }
+            _ => {}
+        }
+    }
+}
+
+/// What a record settles, and when.
+fn settled_by(line: &[u8], frame: &Frame) -> (Vec<Settled>, u64) {
+    let Some(record) = record::parse(line, frame) else {
+        return (Vec::new(), 0);
+    };
+    let settled = match record.payload {
+        Payload::Done(settled) => settled,
+        Payload::Discard => vec![EffectId::from(frame.id).into()],
+        _ => Vec::new(),
+    };
+    (settled, record.t)
+}
+
+/// The whole lines from `offset` on, as many as one piece has; the last line of
+/// the file counts as whole.
+fn whole_lines<F: StoredFile>(file: &F, offset: u64, left: u64) -> io::Result<Vec<u8>> {
+    for size in [CHUNK, RECORD_BYTES_MAX + 1] {
+        let size = usize::try_from(left).unwrap_or(usize::MAX).min(size);
+        let mut piece = read_exact(file, offset, size)?;
+        if size as u64 == left {
+            return Ok(piece);
+        }
+        if let Some(end) = memchr::memrchr(b'\n', &piece) {
+            piece.truncate(end + 1);
+            return Ok(piece);
+        }
+    }
+    Err(io::Error::other("a line is longer than any record"))
+}
