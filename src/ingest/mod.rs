@@ -352,7 +352,8 @@ pub(crate) fn start(config: &Config, listener: Listener, shutdown: &Shutdown) ->
         if !outbox.records {
             return InboxView::Idle(Idle::new(&outbox.directory, notes, shutdown));
         }
-        let inbox = Inbox::new(&outbox.directory, config.routing.clone(), submit, notes);
+        let (directory, home) = (&outbox.directory, outbox.home.clone());
+        let inbox = Inbox::new(directory, home, config.routing.clone(), submit, notes);
         let tally = inbox.tally();
         shutdown.spawn(inbox.run(shutdown.clone()));
         InboxView::Taken(tally)

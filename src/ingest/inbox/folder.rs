@@ -17,6 +17,7 @@ use super::calm::Shape;
 use super::cut::Reject;
 use super::file::{Document, Opened, Step, inode, shape};
 use super::progress::{Inode, Progress};
+use crate::journal::Home;
 use crate::protocol::envelope::Routing;
 
 /// The file that producers append to.
@@ -38,11 +39,17 @@ pub(super) enum FolderError {
     },
     #[error("{path} is not private: {reason}")]
     Insecure { path: PathBuf, reason: &'static str },
+    /// What has its path is not ours.
+    #[error("{0}")]
+    Astray(String),
 }
 
 #[derive(Debug, Clone)]
 pub(super) struct Folder {
     path: PathBuf,
+    /// The outbox it belongs to: what stands in the place of that is not touched,
+    /// and what is in there is nobody's to publish.
+    home: Home,
 }
 
 /// A name in the inbox.
@@ -83,20 +90,34 @@ impl Found {
 impl Folder {
     /// The one at `path`, only to be listed.
     pub(super) fn at(path: PathBuf) -> Self {
-        Self { path }
+        let home = Home::default();
+        Self { path, home }
     }
 
     /// Makes what is missing, and checks that nobody else can drop anything.
-    pub(super) fn open(path: PathBuf) -> Result<Self, FolderError> {
-        let folder = Self { path };
+    pub(super) fn open(path: PathBuf, home: Home) -> Result<Self, FolderError> {
+        let folder = Self { path, home };
+        folder.is_ours()?;
         for path in [folder.path.clone(), folder.done(), folder.rejected()] {
             make(&path)?;
         }
         Ok(folder)
     }
 
+    /// The same, once more.
+    pub(super) fn again(&self) -> Result<Self, FolderError> {
+        Self::open(self.path.clone(), self.home.clone())
+    }
+
     pub(super) fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Looked at before anything is done there.
+    fn is_ours(&self) -> Result<(), FolderError> {
+        self.home
+            .astray()
+            .map_or(Ok(()), |why| Err(FolderError::Astray(why)))
     }
 
     fn done(&self) -> PathBuf {
@@ -110,6 +131,7 @@ impl Folder {
     /// The first of the files that are to be read, by name. Those that are
     /// `held` and the one that is appended to take nobody's place.
     pub(super) fn list(&self, held: &HashSet<Inode>) -> Result<Listing, FolderError> {
+        self.is_ours()?;
         let failed = |source| io_error("list", &self.path, source);
         let mut besides = Vec::new();
         let mut first = BTreeMap::new();
@@ -149,6 +171,7 @@ impl Folder {
         before: Option<&Progress>,
         routing: &Routing,
     ) -> Result<Step, FolderError> {
+        self.is_ours()?;
         let path = self.path.join(&found.name);
         let failed = |source| io_error("read", &path, source);
         match Document::open(&path, found.calm()).map_err(failed)? {
@@ -165,6 +188,7 @@ impl Folder {
     /// Puts away a file of which everything up to `at` was taken; not while
     /// somebody writes to it.
     pub(super) fn finish(&self, found: &Found, at: u64) -> Result<bool, FolderError> {
+        self.is_ours()?;
         let path = self.path.join(&found.name);
         let failed = |source| io_error("put away", &path, source);
         let opened = Document::open(&path, found.calm()).map_err(failed)?;
@@ -194,6 +218,7 @@ impl Folder {
         rejects: &[Reject],
         counted: &mut Counted,
     ) -> Result<Vec<Option<u64>>, FolderError> {
+        self.is_ours()?;
         let numbers = self.numbers(found, rejects, counted);
         let path = self.rejected().join(&found.name);
         let failed = |source| io_error("write", &path, source);

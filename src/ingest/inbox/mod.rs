@@ -30,7 +30,8 @@
 //! Costs nothing while nothing changes; while a line waits for its end, a look
 //! every second. What waits, and why, is told ([`Tally`]).
 //!
-//! Never writes to a file that others write, and never removes one.
+//! Never writes to a file that others write, and never removes one. While the
+//! outbox is not at its path, nothing there is looked at.
 //!
 //! Stops with the shutdown, wherever it is: what was not recorded is read again.
 
@@ -56,7 +57,7 @@ use tracing::{debug, warn};
 
 use super::dispatcher::{Submission, WayBack};
 use super::session::SessionId;
-use crate::journal::{INBOX, Note};
+use crate::journal::{Home, INBOX, Note};
 use crate::protocol::envelope::Routing;
 use crate::report::Report;
 use crate::shutdown::Shutdown;
@@ -75,6 +76,7 @@ const LOOK_AGAIN: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub(super) struct Inbox {
     path: PathBuf,
+    home: Home,
     routing: Routing,
     submit: mpsc::Sender<Submission>,
     notes: oneshot::Receiver<Vec<Note>>,
@@ -92,15 +94,18 @@ enum Stop {
 }
 
 impl Inbox {
-    /// The inbox of the outbox in `directory`; `notes` come when that is read.
+    /// The inbox of the outbox in `directory`, as long as that is `home`; `notes`
+    /// come when that is read.
     pub(super) fn new(
         directory: &Path,
+        home: Home,
         routing: Routing,
         submit: mpsc::Sender<Submission>,
         notes: oneshot::Receiver<Vec<Note>>,
     ) -> Self {
         Self {
             path: directory.join(INBOX),
+            home,
             routing,
             submit,
             notes,
@@ -127,7 +132,9 @@ impl Inbox {
         if self.submit.send(open).await.is_err() {
             return;
         }
-        let folder = open_until(self.path, &self.tally).await;
+        let (path, home) = (self.path, self.home);
+        let open = move || Folder::open(path.clone(), home.clone());
+        let folder = open_until(open, &self.tally).await;
         let offers = Offers::new(self.submit, acked);
         let mut reader = Reader::new(folder, self.routing, offers, self.tally);
         reader.remember(&notes);
@@ -141,17 +148,20 @@ impl Inbox {
                 Stop::Unwatched(error) => debug!(%error, "The inbox is not watched any more."),
             }
             sleep(LOOK_AGAIN).await;
-            reader.folder = open_until(reader.folder.path().to_owned(), &reader.tally).await;
+            let folder = reader.folder.clone();
+            reader.folder = open_until(move || folder.again(), &reader.tally).await;
         }
     }
 }
 
 /// Opens the directory once that is possible.
-async fn open_until(path: PathBuf, tally: &Tally) -> Folder {
+async fn open_until<O>(open: O, tally: &Tally) -> Folder
+where
+    O: Fn() -> Result<Folder, FolderError> + Clone + Send + 'static,
+{
     let mut told = String::new();
     loop {
-        let open = path.clone();
-        let error = match blocking(move || Folder::open(open)).await {
+        let error = match blocking(open.clone()).await {
             Ok(folder) => return folder,
             Err(error) => Report(&error).to_string(),
         };

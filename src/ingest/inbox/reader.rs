@@ -262,9 +262,9 @@ impl Reader {
             Err(Halt::All(stop)) => Err(stop),
             Err(Halt::One(error)) => {
                 self.holds.fail(found, Report(&error).to_string());
-                let path = self.folder.path().to_owned();
+                let folder = self.folder.clone();
                 // What is wrong with the directory is wrong with all.
-                let open = blocking(move || Folder::open(path)).await;
+                let open = blocking(move || folder.again()).await;
                 open.map(|_| Next::Soon).map_err(Stop::Failed)
             }
         }
