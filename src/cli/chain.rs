@@ -71,11 +71,11 @@ pub(super) struct Handles {
 }
 
 impl Handles {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(paths: &Paths) -> Self {
         Self {
             falco: Arc::new(watch::Sender::new(None)),
             broker: Arc::new(watch::Sender::new(None)),
-            home: Home::default(),
+            home: Home::marked_in(paths.run()),
         }
     }
 

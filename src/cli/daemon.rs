@@ -232,7 +232,7 @@ impl Supervisor {
         let falco_socket = leftovers.bind(&paths.falco_socket())?;
         leftovers.clear(&paths.ably_socket())?;
         leftovers.refuse_the_rest();
-        let handles = Handles::new();
+        let handles = Handles::new(paths);
         let ask_ingest = handles.ask_ingest();
         let ask_outbox = handles.ask_outbox();
         let ask_lanes = handles.ask_lanes();

@@ -13,6 +13,7 @@
 //! | file | what |
 //! |---|---|
 //! | `LOCK` | locked while it is open; says by whom |
+//! | `ID` | what tells it from another in its place; who is to miss it if it is gone has a [mark](Home::marked_in) |
 //! | `seg-<first number, 16 hex>.jsonl` | records, one a line; the highest is written, the others never again |
 //! | `next-<uuid>.tmp` | the next segment's file, still without a record |
 //! | `reserve.bin` | space kept back for what settles effects on a full disk |
@@ -92,7 +93,7 @@ pub use storage::Home;
 
 use fold::Fold;
 use scan::OlderFormat;
-use storage::{Disk, Storage};
+use storage::{Disk, Mark, Seen, Storage};
 use writer::{Core, Ends, Now};
 
 /// Gaps in the numbers that the log names; the quarantine has all of them.
@@ -125,8 +126,15 @@ impl Journal {
         home: &Home,
     ) -> Result<(Self, Recovered), OpenError> {
         let disk = Disk::open(directory, home)?;
-        let (core, recovered) = open_on(disk, config, Now::read(), reading)?;
-        Ok((start(core, home.clone())?, recovered))
+        let (mut core, recovered) = open_on(disk, config, Now::read(), reading)?;
+        let seen = Seen {
+            last: recovered.report.last_seq,
+            durable: core.progress().durable,
+            is_damaged: recovered.report.is_corrupt() || 0 < core.stats().quarantined,
+        };
+        let mut mark = Mark::leave(home, seen);
+        core.set_missed(mark.as_mut().and_then(Mark::missed));
+        Ok((start(core, home.clone(), mark)?, recovered))
     }
 }
 
@@ -244,7 +252,11 @@ fn recovered(fold: Fold, report: Report) -> Recovered {
 }
 
 /// Starts the thread.
-fn start<S: Storage>(mut core: Core<S>, home: Home) -> Result<Journal, OpenError> {
+fn start<S: Storage>(
+    mut core: Core<S>,
+    home: Home,
+    mark: Option<Mark>,
+) -> Result<Journal, OpenError> {
     let (commands, queue) = mpsc::sync_channel(handle::COMMANDS_MAX);
     let (progress, progress_seen) = watch::channel(core.progress());
     let (health, health_seen) = watch::channel(core.health());
@@ -255,6 +267,7 @@ fn start<S: Storage>(mut core: Core<S>, home: Home) -> Result<Journal, OpenError
         health,
         stats,
         home,
+        mark,
     };
     std::thread::Builder::new()
         .name("journal".into())

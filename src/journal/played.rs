@@ -35,20 +35,21 @@ impl Played {
             health,
             stats,
             home: Home::default(),
+            mark: None,
         };
         Ok((Self { core, ends }, journal, recovered))
     }
 
     /// Does what was asked for, and what is due.
     pub(crate) fn turn(&mut self, (at, ms): (Instant, u64)) {
-        _ = writer::play(&mut self.core, &self.ends, Now { at, ms });
+        _ = writer::play(&mut self.core, &mut self.ends, Now { at, ms });
     }
 
     /// Does what was asked for, and ends. Whether it ended in peace: the disk
     /// has all that was asked for.
     pub(crate) fn close(mut self, (at, ms): (Instant, u64)) -> bool {
         let now = Now { at, ms };
-        while writer::play(&mut self.core, &self.ends, now) {}
+        while writer::play(&mut self.core, &mut self.ends, now) {}
         self.core.close(now).is_ok() && !self.core.owes()
     }
 

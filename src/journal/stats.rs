@@ -103,6 +103,8 @@ pub struct Stats {
     /// Losses that the quarantine tells of; they count until somebody removes
     /// them there.
     pub quarantined: u64,
+    /// What is not here any more although it held effects, and what to do.
+    pub missed: Option<Box<str>>,
     /// Effects that could not be recorded.
     pub unrecorded: u64,
     /// Settled effects whose record waits for the disk.

@@ -257,6 +257,11 @@ pub enum Life {
         /// How many.
         effects: u64,
     },
+    /// An outbox that may hold effects is not where it was.
+    OutboxMissed {
+        /// What that means, and what to do.
+        why: String,
+    },
     /// Something that a later version writes.
     #[serde(other)]
     Unknown,

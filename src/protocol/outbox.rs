@@ -179,6 +179,8 @@ pub struct OutboxStatus {
     pub segments: u64,
     /// Damaged ranges that were set aside.
     pub quarantined: u64,
+    /// What is not there any more although it held effects, and what to do.
+    pub missed: Option<String>,
     /// Times space was gained.
     pub compactions: u64,
     /// Whether space is being gained right now.
@@ -277,7 +279,8 @@ impl OutboxStatus {
     pub fn is_degraded(&self) -> bool {
         let calm = ["ok", "draining", "drained", "recovering"];
         let is_calm = calm.contains(&self.state.as_str());
+        let has_lost = self.quarantined > 0 || self.missed.is_some();
         let inbox = self.inbox.as_ref();
-        !is_calm || self.quarantined > 0 || inbox.is_some_and(InboxStatus::is_degraded)
+        !is_calm || has_lost || inbox.is_some_and(InboxStatus::is_degraded)
     }
 }

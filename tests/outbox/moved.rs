@@ -1,6 +1,7 @@
 //! An outbox that somebody moves, removes or replaces while it is in use.
 
-use std::fs;
+use std::fs::{self, DirBuilder};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::PathBuf;
 
 use crate::chain::{Chain, OUTBOX, eventually};
@@ -118,6 +119,119 @@ fn a_copy_in_the_place_of_an_outbox_is_not_touched() {
     let (code, text) = chain.run(&["stop"]);
     assert!(code == 1 && text.contains("3 effects"), "{text}");
     assert_eq!(files(), before);
+}
+
+#[test]
+fn an_inbox_in_the_place_of_one_that_was_moved_is_not_touched_and_ours_goes_on_once_it_is_back() {
+    let (chain, _daemon) = up_with_three(OUTBOX);
+    let inbox = outbox(&chain).join("inbox");
+    eventually("there is an inbox", || inbox.join("done").exists());
+    let moved = move_it(&chain);
+    DirBuilder::new()
+        .mode(0o700)
+        .recursive(true)
+        .create(&inbox)
+        .expect("made");
+    let theirs = inbox.join("theirs.jsonl");
+    let line = |n: u32| effect("test", "s", n) + "\n";
+    fs::write(&theirs, line(7)).expect("written");
+    fs::write(moved.join("inbox/ours.jsonl"), line(3)).expect("written");
+    eventually("it is found out", || {
+        let trouble = &chain.outbox()["inbox"]["trouble"];
+        trouble
+            .as_str()
+            .is_some_and(|why| why.contains("was moved"))
+    });
+    let list = fs::read_dir(&inbox).expect("lists");
+    let names: Vec<_> = list.map(|entry| entry.expect("lists").path()).collect();
+    assert_eq!(names, [theirs]);
+
+    fs::rename(outbox(&chain), chain.base().join("theirs")).expect("moves");
+    put_back(&chain);
+    let mut peer = chain.transport("test").accept();
+    assert_eq!(peer.accept_messages(4), numbers(4));
+    chain.stop();
+}
+
+/// The outbox is moved, and the supervisor killed: nobody stops any more.
+fn moved_and_killed(chain: &Chain) {
+    move_it(chain);
+    chain.kill();
+}
+
+#[test]
+fn a_start_without_the_outbox_of_a_killed_chain_says_so_until_it_is_back() {
+    let (chain, _daemon) = up_with_three(OUTBOX);
+    moved_and_killed(&chain);
+    let (code, text) = chain.run(&["up"]);
+    assert_eq!(code, 0, "what is there works: {text}");
+    assert!(text.contains("put it back"), "{text}");
+    assert_eq!(chain.run(&["status"]).0, 1);
+    for verb in ["status", "doctor", "events"] {
+        let (_, text) = chain.run(&[verb]);
+        assert!(text.contains("put it back"), "{verb}: {text}");
+    }
+    // The new one takes what comes, and is closed with it.
+    let mut daemon = chain.daemon();
+    daemon.publish(3, &effect("test", "s", 3));
+    chain.stop();
+
+    fs::rename(outbox(&chain), chain.base().join("new")).expect("moves");
+    put_back(&chain);
+    let (_, text) = chain.run(&["up"]);
+    assert!(
+        text.contains("put it back"),
+        "now the new one is missed: {text}"
+    );
+    let mut transport = chain.transport("test");
+    assert_eq!(transport.accept().accept_messages(3), numbers(3));
+    eventually("all is published", || chain.outbox()["depth"] == 0);
+    chain.stop();
+
+    fs::rename(outbox(&chain), chain.base().join("empty")).expect("moves");
+    fs::rename(chain.base().join("new"), outbox(&chain)).expect("moves");
+    let (_, text) = chain.run(&["up"]);
+    assert!(!text.contains("put it back"), "nothing is missed: {text}");
+    assert_eq!(transport.accept().accept_messages(1), ["3"]);
+    eventually("all is well", || chain.run(&["status"]).0 == 0);
+    chain.stop();
+}
+
+#[test]
+fn who_does_not_want_an_outbox_back_removes_its_mark() {
+    let (chain, _daemon) = up_with_three(OUTBOX);
+    chain.kill();
+    fs::remove_dir_all(outbox(&chain)).expect("removed");
+    chain.start();
+    let (code, text) = chain.run(&["status"]);
+    assert!(code == 1 && text.contains("or remove"), "{text}");
+    let entries = fs::read_dir(chain.base().join("run")).expect("lists");
+    let is_mark = |path: &PathBuf| text.contains(&format!("remove {} if", path.display()));
+    let paths = entries.map(|entry| entry.expect("lists").path());
+    let marks: Vec<_> = paths.filter(is_mark).collect();
+    assert_eq!(marks.len(), 1, "{text}");
+    fs::remove_file(&marks[0]).expect("removed");
+    eventually("all is well", || chain.run(&["status"]).0 == 0);
+    chain.stop();
+}
+
+#[test]
+fn an_outbox_that_was_closed_with_nothing_in_it_is_not_missed_and_no_other_mode_asks() {
+    let (chain, _daemon) = up_with_three(OUTBOX);
+    let mut peer = chain.transport("test").accept();
+    assert_eq!(peer.accept_messages(3), numbers(3));
+    eventually("all is published", || chain.outbox()["depth"] == 0);
+    chain.stop();
+    fs::remove_dir_all(outbox(&chain)).expect("removed");
+    let (_, text) = chain.run(&["up"]);
+    assert!(!text.contains("put it back"), "{text}");
+    chain.kill();
+
+    fs::remove_dir_all(outbox(&chain)).expect("removed");
+    chain.configure("");
+    let (_, text) = chain.run(&["up"]);
+    assert!(!text.contains("put it back"), "direct mode: {text}");
+    chain.stop();
 }
 
 #[test]

@@ -6,6 +6,7 @@ use crate::counted::counted;
 use crate::journal;
 use crate::paths::Paths;
 use crate::protocol::control::Status;
+use crate::protocol::outbox::OutboxStatus;
 
 pub(super) fn examine(paths: &Paths) -> Option<Finding> {
     let directory = paths.outbox();
@@ -19,8 +20,19 @@ pub(super) fn examine(paths: &Paths) -> Option<Finding> {
 }
 
 /// Of an outbox that is in use.
-pub(super) fn running(status: &Status) -> Option<Finding> {
-    let outbox = status.ingest.as_ref()?.outbox.as_ref()?;
+pub(super) fn running(status: &Status) -> Vec<Finding> {
+    let outbox = status.ingest.as_ref().and_then(|it| it.outbox.as_ref());
+    let told = outbox.map(|outbox| [astray(outbox), missed(outbox)]);
+    told.into_iter().flatten().flatten().collect()
+}
+
+fn missed(outbox: &OutboxStatus) -> Option<Finding> {
+    let why = outbox.missed.clone()?;
+    let fix = "this is said until it is back, or its mark is gone";
+    Some(Finding::warn("outbox", why).fix(fix))
+}
+
+fn astray(outbox: &OutboxStatus) -> Option<Finding> {
     let why = outbox.why.clone().filter(|_| outbox.state == "astray")?;
     let fix = "effects are kept again as soon as it is at its path";
     Some(Finding::fail("outbox", why).fix(fix))

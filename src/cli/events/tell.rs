@@ -69,6 +69,7 @@ pub(super) fn tell(life: &Life) -> String {
             let (route, letters) = (output::visible(route), counted(*effects, "dead letter"));
             format!("route {route} is gone, and left {letters}")
         }
+        Life::OutboxMissed { why } => output::visible(why).into(),
         Life::Unknown => "something that only a later version knows".to_owned(),
     }
 }

@@ -126,7 +126,7 @@ pub(in crate::cli) fn summary(outbox: &OutboxStatus) -> String {
             "\n! outbox  {ranges} told of in outbox/quarantine; this is said until nothing is there any more"
         );
     }
-    if let Some(why) = &outbox.why {
+    for why in outbox.missed.iter().chain(&outbox.why) {
         _ = write!(text, "\n! outbox  {}", output::visible(why));
     }
     if let Some(unrouted) = unrouted(outbox) {

@@ -42,11 +42,11 @@ async fn warn_of_outbox(paths: &Paths, progress: &Progress) {
         let is_read = outbox.state != "recovering";
         let unrouted = outbox::unrouted(&outbox);
         if let Some(why) = outbox.why.filter(|_| outbox.state != "degraded") {
-            let state = outbox.state;
+            let state = &outbox.state;
             progress.warn(&format!("the outbox is {state}: {why}"));
         }
-        if let Some(unrouted) = unrouted {
-            progress.warn(&unrouted);
+        for told in outbox.missed.iter().chain(&unrouted) {
+            progress.warn(told);
         }
         if is_read || deadline <= Instant::now() {
             return;

@@ -113,6 +113,8 @@ pub(super) struct Keeper {
     /// Effects that were to be kept and are not.
     unrecorded: u64,
     unrouted: Unrouted,
+    /// An outbox that is missed, until somebody was told.
+    missed: Option<Box<str>>,
     /// Operators that came before the journal was read.
     early: Early,
     /// The inbox waits for what the journal remembers.
@@ -152,6 +154,7 @@ impl Keeper {
             died: 0,
             unrecorded: 0,
             unrouted: Unrouted::default(),
+            missed: None,
             early: Early::default(),
             notes: None,
             reading,

@@ -101,6 +101,11 @@ impl Parking {
         self.note(Life::RouteGone { route, effects });
     }
 
+    fn missed(&self, why: &str) {
+        let why = why.to_owned();
+        self.note(Life::OutboxMissed { why });
+    }
+
     fn note(&self, life: Life) {
         if let Some(journal) = &self.life {
             journal.note(life);
@@ -109,8 +114,8 @@ impl Parking {
 }
 
 impl Dispatcher {
-    /// Tells of lanes that were parked, or are open again, and of routes that are
-    /// gone.
+    /// Tells of lanes that were parked, or are open again, and of routes and
+    /// outboxes that are gone.
     pub(super) fn tell_changes(&mut self) {
         while let Some(change) = self.admission.poll_change() {
             let (route, lane) = (change.route.as_deref(), &change.lane);
@@ -123,6 +128,9 @@ impl Dispatcher {
         let Some(keeper) = &mut self.keeper else {
             return;
         };
+        if let Some(why) = keeper.poll_missed() {
+            self.parking.missed(&why);
+        }
         while let Some((route, effects)) = keeper.poll_unrouted() {
             self.parking.unrouted(&route, effects);
         }

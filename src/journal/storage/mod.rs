@@ -4,6 +4,7 @@ mod disk;
 mod lock;
 #[cfg(any(test, fuzzing))]
 pub(super) mod lying;
+mod mark;
 mod place;
 
 use std::io;
@@ -13,6 +14,7 @@ use std::time::SystemTime;
 use uuid::Uuid;
 
 pub(super) use disk::Disk;
+pub(super) use mark::{Mark, Seen};
 pub use place::Home;
 
 /// The folder that keeps damaged bytes.

@@ -22,6 +22,8 @@ pub struct Home(Arc<Kept>);
 #[derive(Default)]
 struct Kept {
     place: OnceLock<(PathBuf, File)>,
+    /// Where it is told which journals may hold effects.
+    marks: Option<PathBuf>,
     effects: AtomicU64,
 }
 
@@ -33,11 +35,32 @@ impl std::fmt::Debug for Home {
 }
 
 impl Home {
+    /// One that leaves marks in this folder, which has to exist.
+    #[must_use]
+    pub fn marked_in(folder: PathBuf) -> Self {
+        Self(Arc::new(Kept {
+            marks: Some(folder),
+            ..Kept::default()
+        }))
+    }
+
+    /// Where marks are left, and of what, if that is known.
+    pub(super) fn marked(&self) -> Option<(&Path, &Path, &File)> {
+        let (path, directory) = self.0.place.get()?;
+        Some((self.0.marks.as_deref()?, path, directory))
+    }
+
+    /// What became of the directory, if its path does not lead to it any more.
+    #[must_use]
+    pub fn astray(&self) -> Option<String> {
+        let (path, directory) = self.0.place.get()?;
+        away(directory, path)
+    }
+
     /// Whether its path still leads to it, if there is one already.
     pub(super) fn check(&self) -> Result<(), OpenError> {
-        let place = self.0.place.get();
-        let away = place.and_then(|(path, directory)| away(directory, path));
-        away.map_or(Ok(()), |why| Err(OpenError::Astray(why)))
+        self.astray()
+            .map_or(Ok(()), |why| Err(OpenError::Astray(why)))
     }
 
     /// Takes the first directory for it; any other is not it.
@@ -59,9 +82,8 @@ impl Home {
     /// What would not be found any more where it was kept, if that is so.
     #[must_use]
     pub fn left_behind(&self) -> Option<String> {
-        let (path, directory) = self.0.place.get()?;
         let effects = self.0.effects.load(Relaxed);
-        let why = away(directory, path).filter(|_| 0 < effects)?;
+        let why = self.astray().filter(|_| 0 < effects)?;
         let effects = counted(effects, "effect");
         Some(format!("{effects} that were kept are not published: {why}"))
     }

@@ -5,6 +5,7 @@ mod compaction;
 mod crash;
 mod damage;
 mod faults;
+mod missed;
 mod model;
 mod older;
 mod open;

@@ -271,7 +271,9 @@ impl<S: Storage> Core<S> {
     pub(in crate::journal) fn due(&self, now: Now) -> Instant {
         let idle = now.at
             + match (&self.mode, self.watch.is_low || self.is_full()) {
-                (Mode::Working, false) if self.index.live() == 0 => Duration::from_secs(60),
+                (Mode::Working, false) if self.index.live() == 0 && self.stats.missed.is_none() => {
+                    Duration::from_secs(60)
+                }
                 // What is kept is looked after.
                 (Mode::Working, false) => Duration::from_secs(5),
                 _ => Duration::from_secs(1),

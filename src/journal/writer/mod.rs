@@ -30,7 +30,7 @@ pub(super) use self::worth::{Worth, all_needed, no_room};
 use super::error::Unrecorded;
 use super::handle::{Ask, Command};
 use super::stats::{Health, Progress, Stats};
-use super::storage::{Home, Storage};
+use super::storage::{Home, Mark, Storage};
 
 /// Entries that one write may hold.
 const BATCH_ENTRIES_MAX: usize = 4096;
@@ -45,6 +45,7 @@ pub(super) struct Ends {
     pub(super) health: watch::Sender<Health>,
     pub(super) stats: watch::Sender<Stats>,
     pub(super) home: Home,
+    pub(super) mark: Option<Mark>,
 }
 
 /// What one turn of the loop has to do.
@@ -68,10 +69,9 @@ enum Then {
 }
 
 /// Works until there is nothing more to do.
-#[expect(clippy::needless_pass_by_value, reason = "gone when the thread is")]
-pub(super) fn run<S: Storage>(mut core: Core<S>, ends: Ends) {
+pub(super) fn run<S: Storage>(mut core: Core<S>, mut ends: Ends) {
     let closing = loop {
-        publish(&mut core, &ends);
+        publish(&mut core, &mut ends);
         if core.has_failed() {
             return;
         }
@@ -82,7 +82,10 @@ pub(super) fn run<S: Storage>(mut core: Core<S>, ends: Ends) {
         }
     };
     let closed = core.close(Now::read());
-    publish(&mut core, &ends);
+    publish(&mut core, &mut ends);
+    if let Some(mark) = ends.mark.take() {
+        mark.close(core.stats().live, core.progress().durable);
+    }
     // Its lock is gone before anybody hears of it.
     drop(core);
     if let Some(answer) = closing {
@@ -90,8 +93,12 @@ pub(super) fn run<S: Storage>(mut core: Core<S>, ends: Ends) {
     }
 }
 
-fn publish<S: Storage>(core: &mut Core<S>, ends: &Ends) {
+fn publish<S: Storage>(core: &mut Core<S>, ends: &mut Ends) {
     let (progress, health) = (core.progress(), core.health());
+    if let Some(mark) = &mut ends.mark {
+        mark.look_after(progress.durable, Instant::now());
+        core.set_missed(mark.missed());
+    }
     let change = |old: &mut Progress| std::mem::replace(old, progress) != progress;
     ends.progress.send_if_modified(change);
     ends.health.send_if_modified(|old| {
@@ -106,7 +113,7 @@ fn publish<S: Storage>(core: &mut Core<S>, ends: &Ends) {
 
 /// One turn of the loop that does not wait; whether anything was asked for.
 #[cfg(test)]
-pub(super) fn play<S: Storage>(core: &mut Core<S>, ends: &Ends, now: Now) -> bool {
+pub(super) fn play<S: Storage>(core: &mut Core<S>, ends: &mut Ends, now: Now) -> bool {
     let mut turn = Turn::default();
     turn.drain(&ends.commands);
     let was_asked = !turn.rooms.is_empty();

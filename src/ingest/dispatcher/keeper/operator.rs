@@ -285,6 +285,7 @@ impl Keeper {
             status.disk_free = stats.disk_free;
             status.segments = stats.segments;
             status.quarantined = stats.quarantined;
+            status.missed = stats.missed.map(Into::into);
             status.compactions = stats.compactions;
             status.compacting = stats.compacting;
             status.syncs = stats.syncs.count;

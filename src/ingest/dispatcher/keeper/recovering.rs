@@ -40,9 +40,15 @@ impl Keeper {
         has_read.then(|| self.unrouted.untold.pop_first()).flatten()
     }
 
+    /// What is not there any more although it held effects; once.
+    pub(in super::super) fn poll_missed(&mut self) -> Option<Box<str>> {
+        self.missed.take()
+    }
+
     /// Begins to take over what an earlier run has left.
     pub(in super::super) fn handle_recovered(&mut self, recovered: Recovered) {
         tell(&recovered.report);
+        self.missed = self.stage.journal().and_then(|it| it.stats().missed);
         self.is_unproven = !recovered.is_durable;
         self.restoring = Some(Restoring {
             done: recovered.done.into_iter(),

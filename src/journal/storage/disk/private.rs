@@ -8,6 +8,7 @@ use nix::sys::stat::{FchmodatFlags, Mode, fchmodat};
 use tracing::warn;
 
 use super::super::lock::LOCK;
+use super::super::mark::ID;
 use super::{io_error, listing};
 use crate::journal::error::OpenError;
 use crate::journal::segment;
@@ -58,7 +59,7 @@ pub(super) fn make(directory: &File, path: &Path) -> Result<(), OpenError> {
 
 /// Whether a file called so is one that the journal reads or writes.
 fn is_used(name: &str) -> bool {
-    matches!(name, LOCK | "reserve.bin") || segment::first_of(name).is_some()
+    matches!(name, LOCK | ID | "reserve.bin") || segment::first_of(name).is_some()
 }
 
 /// Whether a file called so is the journal's, or was.

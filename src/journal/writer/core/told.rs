@@ -36,6 +36,11 @@ impl<S: Storage> Core<S> {
         }
     }
 
+    /// Another journal is missed.
+    pub(in crate::journal) fn set_missed(&mut self, missed: Option<Box<str>>) {
+        self.stats.missed = missed;
+    }
+
     pub(in crate::journal) fn stats(&mut self) -> &Stats {
         self.stats.live = self.index.live();
         self.stats.dead = self.index.dead();

@@ -1,0 +1,208 @@
+//! Journals that are not where they were when the next is begun.
+
+use std::fs;
+use std::path::PathBuf;
+
+use super::super::handle::Journal;
+use super::super::storage::Home;
+use super::*;
+
+/// Where journals are, and their marks.
+struct Place {
+    base: tempfile::TempDir,
+}
+
+impl Place {
+    fn new() -> Self {
+        let base = tempfile::tempdir().expect("a directory");
+        let place = Self { base };
+        fs::create_dir(place.run()).expect("made");
+        place
+    }
+
+    fn at(&self, name: &str) -> PathBuf {
+        self.base.path().join(name)
+    }
+
+    fn run(&self) -> PathBuf {
+        self.at("run")
+    }
+
+    fn marks(&self) -> Vec<PathBuf> {
+        let entries = fs::read_dir(self.run()).expect("lists");
+        entries.map(|entry| entry.expect("lists").path()).collect()
+    }
+
+    fn rename(&self, from: &str, to: &str) {
+        fs::rename(self.at(from), self.at(to)).expect("renamed");
+    }
+
+    fn open(&self) -> (Journal, Recovered) {
+        let home = Home::marked_in(self.run());
+        let (config, reading) = (Config::default(), Reading::default());
+        Journal::open_watched(&self.at("outbox"), &config, &reading, &home).expect("it opens")
+    }
+
+    /// A life in which this is recorded; what was missed in it.
+    async fn life(&self, entries: Vec<Entry>) -> Option<Box<str>> {
+        let (journal, _) = self.open();
+        let missed = journal.stats().missed;
+        if !entries.is_empty() {
+            let receipt = journal.append(entries).await.expect("open");
+            receipt.await.expect("recorded");
+        }
+        journal.close().await.expect("closed");
+        missed
+    }
+}
+
+fn kept(i: u64) -> Vec<Entry> {
+    vec![Entry::Effect(effect(i))]
+}
+
+fn done(i: u64) -> Vec<Entry> {
+    vec![Entry::Done(vec![id(i).into()])]
+}
+
+#[tokio::test]
+async fn a_journal_with_something_in_it_is_missed_until_it_is_back() {
+    let place = Place::new();
+    assert_eq!(place.life(kept(0)).await, None);
+    place.rename("outbox", "moved");
+    for _ in 0..2 {
+        let missed = place.life(vec![]).await.expect("it is not there");
+        let mark = place.marks().remove(0);
+        assert!(missed.contains(&*mark.to_string_lossy()), "{missed}");
+    }
+    place.rename("outbox", "empty");
+    place.rename("moved", "outbox");
+    assert_eq!(place.life(done(0)).await, None);
+    // Nothing is in either of them.
+    assert!(place.marks().is_empty());
+    place.rename("outbox", "moved");
+    assert_eq!(place.life(vec![]).await, None);
+}
+
+#[tokio::test]
+async fn also_the_one_is_missed_that_was_begun_in_the_place_of_another() {
+    let place = Place::new();
+    place.life(kept(0)).await;
+    place.rename("outbox", "first");
+    assert!(place.life(kept(1)).await.is_some());
+    place.rename("outbox", "second");
+    place.rename("first", "outbox");
+    assert!(place.life(done(0)).await.is_some());
+    fs::remove_dir_all(place.at("outbox")).expect("removed");
+    place.rename("second", "outbox");
+    assert_eq!(place.life(vec![]).await, None);
+}
+
+#[tokio::test]
+async fn what_was_killed_may_have_held_something() {
+    let place = Place::new();
+    let (journal, _) = place.open();
+    let mark = place.marks().remove(0);
+    let said = fs::read(&mark).expect("it is there before anything is taken");
+    journal.close().await.expect("closed");
+    assert!(!mark.exists());
+    // As a kill would have left it.
+    fs::write(&mark, said).expect("written");
+    assert_eq!(place.life(vec![]).await, None, "it is still there");
+    fs::write(&mark, "").expect("written");
+    fs::remove_dir_all(place.at("outbox")).expect("removed");
+    let (journal, _) = place.open();
+    assert!(journal.stats().missed.is_some());
+    fs::remove_file(&mark).expect("removed");
+    // Whoever waits for nothing has the thread go round.
+    journal.read(Vec::new()).await.expect("open");
+    while journal.stats().missed.is_some() {
+        tokio::task::yield_now().await;
+    }
+    journal.close().await.expect("closed");
+}
+
+#[tokio::test]
+async fn a_journal_as_it_was_earlier_is_not_taken_for_what_it_came_to_be() {
+    let place = Place::new();
+    place.life(kept(0)).await;
+    fs::create_dir(place.at("copy")).expect("made");
+    fs::set_permissions(
+        place.at("copy"),
+        fs::metadata(place.at("outbox"))
+            .expect("there")
+            .permissions(),
+    )
+    .expect("ours");
+    for entry in fs::read_dir(place.at("outbox")).expect("lists") {
+        let entry = entry.expect("lists");
+        fs::copy(entry.path(), place.at("copy").join(entry.file_name())).expect("copied");
+    }
+    place.life(kept(1)).await;
+    place.rename("outbox", "later");
+    place.rename("copy", "outbox");
+    assert!(place.life(vec![]).await.is_some());
+    assert!(place.life(done(0)).await.is_some(), "it still is not");
+    place.rename("outbox", "copy");
+    place.rename("later", "outbox");
+    assert_eq!(place.life(vec![]).await, None);
+}
+
+#[tokio::test]
+async fn what_is_damaged_is_told_as_that_and_is_not_missed() {
+    let place = Place::new();
+    place.life(kept(0)).await;
+    place.life(kept(1)).await;
+    let entries = fs::read_dir(place.at("outbox")).expect("lists");
+    let names = entries.map(|entry| entry.expect("lists").path());
+    let mut segments: Vec<_> = names
+        .filter(|path| path.extension().is_some_and(|e| e == "jsonl"))
+        .collect();
+    segments.sort();
+    let last = segments.pop().expect("a segment");
+    let length = fs::metadata(&last).expect("there").len();
+    fs::write(&last, vec![0; usize::try_from(length).expect("small")]).expect("written");
+    for _ in 0..2 {
+        assert_eq!(place.life(vec![]).await, None);
+    }
+}
+
+#[tokio::test]
+async fn where_no_mark_can_be_left_it_opens_and_one_is_left_once_that_is_possible() {
+    let place = Place::new();
+    fs::remove_dir(place.run()).expect("removed");
+    let (journal, _) = place.open();
+    fs::create_dir(place.run()).expect("made");
+    while place.marks().is_empty() {
+        journal.read(Vec::new()).await.expect("open");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    journal.close().await.expect("closed");
+    assert!(place.marks().is_empty());
+}
+
+#[tokio::test]
+async fn a_damaged_journal_is_missed_while_it_is_away_and_damaged_once_it_is_back() {
+    let place = Place::new();
+    place.life(kept(0)).await;
+    place.life(kept(1)).await;
+    let first = place.at("outbox").join(super::super::segment::name(1));
+    let mut bytes = fs::read(&first).expect("there");
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::write(&first, bytes).expect("written");
+    place.rename("outbox", "moved");
+    assert!(place.life(vec![]).await.is_some());
+    fs::remove_dir_all(place.at("outbox")).expect("removed");
+    place.rename("moved", "outbox");
+    for _ in 0..2 {
+        let (journal, _) = place.open();
+        assert_eq!(journal.stats().missed, None);
+        assert_eq!(journal.stats().quarantined, 1);
+        // Also while it is moved under our hands.
+        place.rename("outbox", "moved");
+        journal.read(Vec::new()).await.expect("open");
+        assert_eq!(journal.stats().quarantined, 1);
+        assert!(journal.close().await.is_err());
+        place.rename("moved", "outbox");
+    }
+}
