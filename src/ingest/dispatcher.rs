@@ -103,7 +103,7 @@ fn open_memo(config: &Config) -> (Option<Memo>, Left) {
     let Some(place) = &config.memo else {
         return (None, Left::default());
     };
-    let (memo, left) = Memo::open(&place.dir, &place.boot_id, BootTime::now());
+    let (memo, left) = Memo::open(place, BootTime::now());
     (Some(memo), left)
 }
 

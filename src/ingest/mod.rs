@@ -129,6 +129,19 @@ pub(crate) struct MemoPlace {
     pub dir: PathBuf,
     /// This boot of the machine.
     pub boot_id: String,
+    /// When the other of its two files is begun.
+    pub file_bytes_max: usize,
+}
+
+impl MemoPlace {
+    /// In `dir`, for as long as the machine runs.
+    pub(crate) fn new(dir: PathBuf, boot_id: String) -> Self {
+        Self {
+            dir,
+            boot_id,
+            file_bytes_max: memo::FILE_BYTES_MAX,
+        }
+    }
 }
 
 /// What Falco has to know.

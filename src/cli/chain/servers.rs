@@ -73,10 +73,8 @@ pub(super) fn falco(with: &Ingredients) -> PartSpec {
     config.life = Some(with.life.clone());
     config.outbox = keeping::outbox(with);
     config.routes = keeping::routes(with);
-    config.memo = Some(ingest::MemoPlace {
-        dir: with.paths.run(),
-        boot_id: Identity::own().boot_id,
-    });
+    let boot_id = Identity::own().boot_id;
+    config.memo = Some(ingest::MemoPlace::new(with.paths.run(), boot_id));
     let grace = config.shutdown_grace + LAST_ACKS;
     let socket = Arc::clone(&with.falco_socket);
     let handle = Arc::clone(&with.handles.falco);

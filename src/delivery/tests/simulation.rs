@@ -1,13 +1,18 @@
 //! A daemon, Falco, a transport and a server in virtual time, with faults.
 //!
-//! Falco is the real thing but for its sockets: [`Admission`] before [`Lanes`],
-//! or its whole dispatcher with an outbox, on a disk that fails in every way a
-//! disk can and loses what was not synced when the power goes.
+//! Falco is the real thing but for its sockets: its whole dispatcher and its
+//! memo, which it may die in the midst of writing; with an outbox, on a disk that
+//! fails in every way a disk can and loses what was not synced when the power
+//! goes.
 //! The others are played: a daemon that resends what was not acked, a transport
 //! that is slow, loses, repeats and reorders its answers and dies, a server that
 //! drops copies of an id for two minutes and refuses some messages. A daemon
 //! keeps the order of a session by sequence numbers, by the flag for it, by
-//! waiting for each answer, or not at all.
+//! waiting for each answer, or not at all; some sessions set objects; and now and
+//! then an id comes back with something else.
+//!
+//! In some stories what is refused for good parks its lane, until somebody lets
+//! it go on.
 //!
 //! With an outbox there are two routes, an operator who requeues, drops and
 //! compacts, and lives that record nothing and publish what is left.
@@ -21,10 +26,11 @@
 
 mod daemon;
 mod falco;
-mod kept;
+mod program;
 mod random;
 mod record;
 mod server;
+mod traffic;
 
 use std::collections::BTreeMap;
 use std::fmt::{Debug, Write};
@@ -38,7 +44,7 @@ use std::thread::available_parallelism;
 use super::super::*;
 use daemon::{Daemon, Habit};
 use falco::Falco;
-use kept::Kept;
+use program::Program;
 use random::Random;
 use record::{Record, message_with};
 use server::Server;
@@ -59,6 +65,9 @@ const RECOVERY: Time = 120 * SECOND;
 /// What the second route is called.
 const OTHER_ROUTE: &str = "other";
 
+/// A memo that holds whatever a story publishes.
+const MEMO_BYTES_ENOUGH: usize = 1 << 20;
+
 /// No story takes as many events, unless time stands still.
 const EVENTS_MAX: u64 = 1_000_000;
 
@@ -71,6 +80,8 @@ struct Submission {
     connection: u32,
     message: Message,
     attempt: u32,
+    /// Something else under the id of a message that was acked.
+    is_imposter: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -95,8 +106,6 @@ enum Event {
     Wake,
     /// Falco has a connection on this way again.
     Linked(usize),
-    /// This life of Falco waits for answers no more.
-    GraceOver(u32),
     /// A connection of the daemon was closed by Falco.
     HungUp(u32),
     /// Something dies.
@@ -111,6 +120,8 @@ enum Event {
     DiskFault,
     /// Somebody looks at the dead letters.
     Operator,
+    /// Somebody looks at the lanes that are parked.
+    Lanes,
 }
 
 /// What this story is like; printed when it goes wrong.
@@ -134,7 +145,15 @@ struct Options {
     /// Transports it knows, each for the sessions that name it.
     routes: usize,
     /// Falco keeps on disk what it takes.
-    outbox: Option<kept::Options>,
+    outbox: Option<program::Options>,
+    /// What is refused for good parks its lane.
+    parks: bool,
+    /// Sessions whose effects are object sets, a bit each.
+    objects: u8,
+    /// How long the files of the memo may be.
+    memo_bytes_max: usize,
+    /// For what nobody else has to decide.
+    dice: u64,
 }
 
 impl Options {
@@ -156,8 +175,59 @@ impl Options {
             } else {
                 1
             },
-            outbox: has_outbox.then(|| kept::Options::of(random)),
+            outbox: has_outbox.then(|| program::Options::of(random)),
+            parks: random.chance(300),
+            objects: random.small(0, u8::MAX) & random.small(0, u8::MAX),
+            memo_bytes_max: if random.chance(500) {
+                usize::from(random.small(4, 100)) * 128
+            } else {
+                MEMO_BYTES_ENOUGH
+            },
+            dice: random.between(0, u64::MAX - 1),
         }
+    }
+
+    fn delivery(self) -> Config {
+        Config {
+            lane_effects_max: self.lane_effects_max,
+            on_rejected: if self.parks {
+                OnRejected::Park
+            } else {
+                OnRejected::Skip
+            },
+            ..Config::default()
+        }
+    }
+
+    /// Whether a crash of Falco makes it forget what it has published.
+    fn forgets(self) -> bool {
+        self.outbox.is_some() || self.memo_bytes_max < MEMO_BYTES_ENOUGH
+    }
+
+    /// Whether all that is acked stays known by its id for a while.
+    fn knows_ids(self) -> bool {
+        match self.outbox {
+            None => !self.forgets(),
+            Some(outbox) => outbox.keeps_all(),
+        }
+    }
+
+    /// Whether the attempts of a session have ids of their own.
+    fn has_fresh_ids(self, session: u8) -> bool {
+        let is_recognised = self.habit(session) != Habit::Flag && !self.sets_objects(session);
+        self.fresh_ids && is_recognised
+    }
+
+    /// Whether nothing of a session passes what was refused, unless somebody
+    /// lets it: what a daemon has is parked in memory only.
+    fn parks_for_good(self, session: u8) -> bool {
+        let is_kept = self.outbox.is_some_and(program::Options::keeps_all);
+        let is_ordered = self.habit(session) != Habit::Carelessness;
+        self.parks && is_kept && is_ordered
+    }
+
+    fn sets_objects(self, session: u8) -> bool {
+        self.objects >> session & 1 == 1
     }
 
     /// How the daemon keeps the order of a session.
@@ -166,6 +236,8 @@ impl Options {
             0 => Habit::Flag,
             1 => Habit::Patience,
             2 => Habit::Carelessness,
+            // No gate looks for numbers in what is set.
+            _ if self.sets_objects(session) => Habit::Carelessness,
             _ => Habit::Numbers,
         }
     }
@@ -242,6 +314,9 @@ impl World {
         }
         world.link_soon();
         world.after(0, Event::Fault);
+        if options.parks {
+            world.after(0, Event::Lanes);
+        }
         if has_outbox {
             world.after(0, Event::DiskFault);
             world.after(0, Event::Operator);
@@ -281,11 +356,10 @@ impl World {
     }
 
     fn handle(&mut self, event: Event) {
-        if let Some(kept) = self.falco.kept() {
-            kept.advance_to(self.now);
-            if !matches!(event, Event::Journal) {
-                kept.wants_turn();
-            }
+        let program = &mut self.falco.program;
+        program.advance_to(self.now);
+        if !matches!(event, Event::Journal) {
+            program.wants_turn();
         }
         match event {
             Event::Commit(session) => self.commit(session),
@@ -301,17 +375,17 @@ impl World {
             Event::Answer(answer) => self.take_answer(&answer),
             Event::Wake => self.wake(),
             Event::Linked(way) => self.link(way),
-            Event::GraceOver(life) => self.end_grace(life),
             Event::HungUp(connection) => self.hung_up(connection),
             Event::Fault => self.fault(),
-            Event::Read => self.flush_frames(),
+            Event::Read => self.falco.program.flush_frames(),
             Event::Journal => self.turn_journal(),
             Event::Start => self.start_falco(),
             Event::DiskFault => self.break_disk(),
             Event::Operator => self.operate(),
+            Event::Lanes => self.open_lanes(),
         }
         self.pump();
-        self.settle_kept();
+        self.settle_journal();
     }
 
     /// Something dies, or the connection between two does.
@@ -320,8 +394,9 @@ impl World {
             return;
         }
         let way = self.random.below(self.options.ways());
-        match self.random.between(0, 5) {
+        match self.random.between(0, 6) {
             0 => self.crash_falco(),
+            6 => self.falco.dies_writing = true,
             1 => self.crash_daemon(),
             2 | 3 => self.unlink(way),
             4 => self.stop_falco(),

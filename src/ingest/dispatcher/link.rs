@@ -46,13 +46,13 @@ impl<'a> Noting<'a> {
         Self { memo, way, now }
     }
 
-    fn sent(&mut self, request: &Request<'_>) {
+    pub(super) fn sent(&mut self, request: &Request<'_>) {
         if let Some(memo) = &mut self.memo {
             memo.handle_sent(self.way, request, self.now);
         }
     }
 
-    fn answered(&mut self, id: RequestId, is_accepted: bool) {
+    pub(super) fn answered(&mut self, id: RequestId, is_accepted: bool) {
         match &mut self.memo {
             Some(memo) if is_accepted => memo.handle_accepted(self.way, id, self.now),
             Some(memo) => memo.handle_refused(self.way, id),
@@ -60,7 +60,7 @@ impl<'a> Noting<'a> {
         }
     }
 
-    fn lost(&mut self) {
+    pub(super) fn lost(&mut self) {
         if let Some(memo) = &mut self.memo {
             memo.handle_disconnected(self.way);
         }

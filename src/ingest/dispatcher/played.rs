@@ -13,15 +13,17 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{mpsc, oneshot};
 
 use super::super::session::SessionId;
-use super::super::{Config, Outbox, Query};
+use super::super::{Config, MemoPlace, Outbox, Query};
 use super::keeper::{Event, Keeper};
+use super::link::Noting;
 use super::{Ack, Dispatcher, Routed, Stop, Submission, WayBack};
-use crate::clock;
-use crate::delivery::{Outcome, Peer, Refusal, Request, RequestId};
+use crate::clock::{self, BootTime};
+use crate::delivery::{self, Outcome, Peer, Refusal, Request, RequestId};
 use crate::journal::{self, Journal, Recovered};
 use crate::protocol::control::IngestStatus;
 use crate::protocol::envelope::SideEffect;
 use crate::protocol::id::EffectId;
+use crate::protocol::lane::{LaneAnswer, LaneRequest};
 use crate::protocol::outbox::{OutboxAnswer, OutboxRequest};
 
 /// Time that passes when it is told to; one for all lives of a Falco.
@@ -71,7 +73,31 @@ impl Time {
     }
 }
 
-/// One life of a Falco with an outbox.
+/// What a Falco is told beside its outbox.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Plan {
+    pub routes: Vec<&'static str>,
+    pub delivery: delivery::Config,
+    pub memo: Option<MemoPlace>,
+}
+
+impl Plan {
+    fn config(&self, outbox: Option<Outbox>) -> Config {
+        let routes = self.routes.iter().map(|name| super::super::Route {
+            name: (*name).into(),
+            socket: PathBuf::new(),
+        });
+        Config {
+            outbox,
+            routes: routes.collect(),
+            delivery: self.delivery.clone(),
+            memo: self.memo.clone(),
+            ..Config::new("device", PathBuf::new())
+        }
+    }
+}
+
+/// One life of a Falco.
 pub(crate) struct Played {
     dispatcher: Dispatcher,
     acks: BTreeMap<u64, mpsc::Receiver<Vec<Ack>>>,
@@ -84,9 +110,27 @@ impl Played {
         journal: Journal,
         config: &journal::Config,
         recovered: Recovered,
-        routes: &[&str],
+        routes: &[&'static str],
     ) -> Self {
-        Self::begin(time, (journal, recovered), config, routes, true)
+        let routes = routes.to_vec();
+        let plan = Plan {
+            routes,
+            ..Plan::default()
+        };
+        Self::begin(time, (journal, recovered), config, &plan, true)
+    }
+
+    /// One without an outbox.
+    pub(crate) fn direct(time: &Time, plan: &Plan) -> Self {
+        let _inside = time.runtime.enter();
+        let (submit, submissions) = mpsc::channel(1);
+        let (query, queries) = mpsc::channel(1);
+        let config = plan.config(None);
+        Self {
+            dispatcher: Dispatcher::with(&config, None, submissions, queries),
+            acks: BTreeMap::new(),
+            ends: (submit, query),
+        }
     }
 
     /// The same; unless it `records`, it only publishes what is kept already.
@@ -94,10 +138,10 @@ impl Played {
         time: &Time,
         opened: (Journal, Recovered),
         config: &journal::Config,
-        routes: &[&str],
+        plan: &Plan,
         records: bool,
     ) -> Self {
-        let mut played = Self::opened(time, opened, config, routes, records);
+        let mut played = Self::opened(time, opened, config, plan, records);
         while !*played.dispatcher.has_read.borrow() {
             played.restore(time);
         }
@@ -109,7 +153,7 @@ impl Played {
         time: &Time,
         (journal, recovered): (Journal, Recovered),
         config: &journal::Config,
-        routes: &[&str],
+        plan: &Plan,
         records: bool,
     ) -> Self {
         let _inside = time.runtime.enter();
@@ -121,15 +165,7 @@ impl Played {
             records,
             resume_grace: Duration::ZERO,
         };
-        let routes = routes.iter().map(|name| super::super::Route {
-            name: (*name).into(),
-            socket: PathBuf::new(),
-        });
-        let config = Config {
-            outbox: Some(outbox.clone()),
-            routes: routes.collect(),
-            ..Config::new("device", PathBuf::new())
-        };
+        let config = plan.config(Some(outbox.clone()));
         let (submit, submissions) = mpsc::channel(1);
         let (query, queries) = mpsc::channel(1);
         let keeper = Keeper::played(outbox, journal);
@@ -287,6 +323,7 @@ impl Played {
     }
 
     pub(crate) fn unlink(&mut self, time: &Time, way: usize) {
+        self.noting(way).lost();
         let way = self.dispatcher.ways.iter_mut().nth(way);
         let lanes = &mut way.expect("one of its ways").lanes;
         lanes.handle_disconnected(time.now().0);
@@ -296,8 +333,14 @@ impl Played {
     /// The next request that goes out on a way.
     pub(crate) fn request(&mut self, time: &Time, way: usize) -> Option<Request<'_>> {
         let now = time.now().0;
-        let way = self.dispatcher.ways.iter_mut().nth(way)?;
-        way.lanes.poll_request(now)
+        let Dispatcher { ways, memo, .. } = &mut self.dispatcher;
+        let request = ways.iter_mut().nth(way)?.lanes.poll_request(now)?;
+        Noting::new(memo.as_mut(), way, BootTime::now()).sent(&request);
+        Some(request)
+    }
+
+    fn noting(&mut self, way: usize) -> Noting<'_> {
+        Noting::new(self.dispatcher.memo.as_mut(), way, BootTime::now())
     }
 
     pub(crate) fn answer(
@@ -307,6 +350,7 @@ impl Played {
         refusal: Option<&Refusal<'_>>,
     ) {
         let now = time.now().0;
+        self.noting(way).answered(id, refusal.is_none());
         let way = self.dispatcher.ways.iter_mut().nth(way);
         let lanes = &mut way.expect("one of its ways").lanes;
         match refusal {
@@ -343,6 +387,20 @@ impl Played {
         let _inside = time.runtime.enter();
         let (answer, told) = oneshot::channel();
         self.dispatcher.answer(Query::Outbox(request, answer));
+        self.dispatcher.advance();
+        told
+    }
+
+    /// An operator asks something of its lanes. Of what the journal has to
+    /// write first, there is no answer.
+    pub(crate) fn ask_lanes(
+        &mut self,
+        time: &Time,
+        request: LaneRequest,
+    ) -> oneshot::Receiver<LaneAnswer> {
+        let _inside = time.runtime.enter();
+        let (answer, told) = oneshot::channel();
+        self.dispatcher.answer(Query::Lanes(request, answer));
         self.dispatcher.advance();
         told
     }

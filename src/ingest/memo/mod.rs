@@ -25,12 +25,12 @@ mod record;
 
 use std::collections::{HashMap, HashSet};
 use std::io;
-use std::path::Path;
 use std::time::Duration;
 
 use tracing::warn;
 use uuid::Uuid;
 
+use super::MemoPlace;
 use crate::clock::BootTime;
 use crate::delivery::{Admission, Done, Request, RequestId, digest, listed};
 use crate::failpoint::{self, Point};
@@ -41,7 +41,7 @@ use record::sent;
 
 /// One of them holds what can be unanswered at once, 65 536 effects, in batches
 /// of two and more; in any case the last 47 000.
-const FILE_BYTES_MAX: usize = 8 * 1024 * 1024;
+pub(super) const FILE_BYTES_MAX: usize = 8 * 1024 * 1024;
 
 /// How long a batch matters: as long as Ably knows it, and a little.
 const KEPT: Duration = Duration::from_secs(150);
@@ -51,14 +51,14 @@ const AGAIN_AFTER: Duration = Duration::from_secs(10);
 
 /// An effect in a batch, as it is listed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) struct Entry {
+pub(super) struct Entry {
     pub id: EffectId,
     pub key: Uuid,
 }
 
 /// A batch an earlier life has sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Batch {
+pub(super) struct Batch {
     pub at: BootTime,
     pub entries: Vec<Entry>,
     pub is_accepted: bool,
@@ -66,7 +66,7 @@ pub(crate) struct Batch {
 
 impl Batch {
     /// What it was made of, in order.
-    pub(crate) fn keys(&self) -> Vec<Uuid> {
+    pub(super) fn keys(&self) -> Vec<Uuid> {
         self.entries.iter().map(|entry| entry.key).collect()
     }
 
@@ -86,7 +86,7 @@ impl Batch {
 
 /// What earlier lives have left.
 #[derive(Debug, Default)]
-pub(crate) struct Left {
+pub(super) struct Left {
     /// What they sent lately, newest last.
     pub batches: Vec<Batch>,
     /// What was published, and when.
@@ -95,7 +95,7 @@ pub(crate) struct Left {
 
 impl Left {
     /// Tells what is published.
-    pub(crate) fn tell<T>(&self, admission: &mut Admission<T>) {
+    pub(super) fn tell<T>(&self, admission: &mut Admission<T>) {
         let told: HashSet<EffectId> = self.done.iter().map(|(_, done)| done.id).collect();
         let accepted = self.batches.iter().filter(|batch| batch.is_accepted);
         let by_id = accepted.flat_map(Batch::done);
@@ -113,7 +113,7 @@ type Sending = (usize, RequestId);
 
 /// See the module.
 #[derive(Debug)]
-pub(crate) struct Memo {
+pub(super) struct Memo {
     files: Files,
     file_bytes_max: usize,
     /// When they could not be written.
@@ -140,22 +140,12 @@ struct Unaccepted {
 }
 
 impl Memo {
-    /// Reads what was left in `dir` in this boot of the machine, and goes on.
-    pub(crate) fn open(dir: &Path, boot_id: &str, now: BootTime) -> (Self, Left) {
-        Self::open_bounded(dir, boot_id, now, FILE_BYTES_MAX)
-    }
-
-    /// The same, with files of so many bytes.
-    pub(crate) fn open_bounded(
-        dir: &Path,
-        boot_id: &str,
-        now: BootTime,
-        file_bytes_max: usize,
-    ) -> (Self, Left) {
-        let (files, noted) = Files::read(dir, boot_id);
+    /// Reads what was left at `place` in this boot of the machine, and goes on.
+    pub(super) fn open(place: &MemoPlace, now: BootTime) -> (Self, Left) {
+        let (files, noted) = Files::read(&place.dir, &place.boot_id);
         let mut memo = Self {
             files,
-            file_bytes_max,
+            file_bytes_max: place.file_bytes_max,
             failed_at: None,
             buffer: Vec::new(),
             done: Vec::new(),
@@ -181,7 +171,7 @@ impl Memo {
     }
 
     /// A request is about to be sent over the way with this number.
-    pub(crate) fn handle_sent(&mut self, way: usize, request: &Request<'_>, now: BootTime) {
+    pub(super) fn handle_sent(&mut self, way: usize, request: &Request<'_>, now: BootTime) {
         // A server knows no object set again, whatever it goes out with.
         let is_publish = matches!(request.effects[..], [first, ..] if first.operation.is_publish());
         self.now = now;
@@ -220,7 +210,7 @@ impl Memo {
     }
 
     /// A request was accepted.
-    pub(crate) fn handle_accepted(&mut self, way: usize, id: RequestId, now: BootTime) {
+    pub(super) fn handle_accepted(&mut self, way: usize, id: RequestId, now: BootTime) {
         let Some(name) = self.open.remove(&(way, id)) else {
             return;
         };
@@ -230,14 +220,14 @@ impl Memo {
     }
 
     /// A request was refused. If it goes out again, it is noted again.
-    pub(crate) fn handle_refused(&mut self, way: usize, id: RequestId) {
+    pub(super) fn handle_refused(&mut self, way: usize, id: RequestId) {
         if let Some(name) = self.open.remove(&(way, id)) {
             self.unaccepted.remove(&name);
         }
     }
 
     /// An effect that nobody else notes is published.
-    pub(crate) fn handle_done(&mut self, done: Done, now: BootTime) {
+    pub(super) fn handle_done(&mut self, done: Done, now: BootTime) {
         self.now = now;
         if self.is_writing() {
             self.done.push(done);
@@ -245,13 +235,13 @@ impl Memo {
     }
 
     /// The way has lost its connection; what was sent over it is not answered.
-    pub(crate) fn handle_disconnected(&mut self, way: usize) {
+    pub(super) fn handle_disconnected(&mut self, way: usize) {
         self.open.retain(|(of, _), _| *of != way);
     }
 
     /// Writes what has come up. To be called before anything of it can be seen
     /// outside.
-    pub(crate) fn flush(&mut self) {
+    pub(super) fn flush(&mut self) {
         record::done(&mut self.buffer, self.now, &self.done);
         self.done.clear();
         if self.buffer.is_empty() {

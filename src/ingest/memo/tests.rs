@@ -1,5 +1,5 @@
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -148,7 +148,11 @@ fn done(n: u8, key: u8) -> Done {
 }
 
 fn open(dir: &tempfile::TempDir) -> (Memo, Left) {
-    Memo::open(dir.path(), "boot", at())
+    Memo::open(&place(dir.path(), "boot"), at())
+}
+
+fn place(dir: &Path, boot_id: &str) -> MemoPlace {
+    MemoPlace::new(dir.to_owned(), boot_id.to_owned())
 }
 
 fn at() -> BootTime {
@@ -251,7 +255,11 @@ fn what_an_earlier_program_noted_is_read() {
 #[test]
 fn the_latest_that_was_published_outlives_every_turn_of_the_files() {
     let mut story = Story::new();
-    story.memo = Memo::open_bounded(story.dir.path(), "boot", at(), 4096).0;
+    let small = MemoPlace {
+        file_bytes_max: 4096,
+        ..place(story.dir.path(), "boot")
+    };
+    story.memo = Memo::open(&small, at()).0;
     for n in 0..u8::MAX {
         story.publish(n, n);
         story.publish(n, 255);
@@ -316,13 +324,13 @@ fn old_batches_and_those_of_another_boot_are_forgotten() {
     let mut story = Story::new();
     story.send(&[1, 2]);
     let later = at().after(KEPT);
-    let left = |boot, now| Memo::open(story.dir.path(), boot, now).1;
+    let left = |boot, now| Memo::open(&place(story.dir.path(), boot), now).1;
     assert_eq!(left("boot", later).batches, []);
 
     let mut story = Story::new();
     story.send(&[1, 2]);
     story.publish(3, 3);
-    let left = Memo::open(story.dir.path(), "other", at()).1;
+    let left = Memo::open(&place(story.dir.path(), "other"), at()).1;
     assert_eq!((left.batches, left.done), (vec![], vec![]));
     let is_other = |path: &PathBuf| path.to_string_lossy().contains("other");
     assert!(story.files().iter().all(is_other));
@@ -367,7 +375,7 @@ fn a_damaged_or_cut_file_is_read_up_to_the_damage() {
 
 #[test]
 fn without_a_place_to_write_nothing_is_noted_and_nothing_fails() {
-    let (mut memo, left) = Memo::open(Path::new("/nonexistent"), "boot", at());
+    let (mut memo, left) = Memo::open(&place(Path::new("/nonexistent"), "boot"), at());
     assert_eq!((left.batches, left.done), (vec![], vec![]));
     memo.handle_done(done(1, 1), at());
     memo.flush();

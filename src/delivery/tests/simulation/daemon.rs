@@ -135,9 +135,20 @@ impl Daemon {
                 connection: self.connection,
                 message: (session_number, number),
                 attempt: self.attempts,
+                is_imposter: false,
             });
         }
         None
+    }
+
+    /// Something else under the id of a submission.
+    fn imposter(&mut self, submission: Submission) -> Submission {
+        self.attempts += 1;
+        Submission {
+            attempt: self.attempts,
+            is_imposter: true,
+            ..submission
+        }
     }
 }
 
@@ -175,6 +186,7 @@ impl World {
                 session.open.remove(&number);
                 let is_kept = self.options.outbox.is_some();
                 self.record.check_acked(submission.message, is_kept);
+                self.send_imposter(submission);
             }
             Err(Class::Rejected | Class::TooLarge) => {
                 assert!(Server::refuses(submission.message), "{number} was rejected");
@@ -190,6 +202,17 @@ impl World {
             }
         }
         self.after(0, Event::Send);
+    }
+
+    /// Its id is used for something else.
+    fn send_imposter(&mut self, acked: Submission) {
+        let (session, _) = acked.message;
+        let is_known = self.options.knows_ids() && !self.options.has_fresh_ids(session);
+        if is_known && !Server::refuses(acked.message) && self.random.chance(50) {
+            let imposter = self.daemon.imposter(acked);
+            let takes = self.random.between(1, 4 * SECOND);
+            self.after(takes, Event::Frame(imposter));
+        }
     }
 
     /// Everything but its database is gone.

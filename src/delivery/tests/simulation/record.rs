@@ -53,6 +53,8 @@ pub(super) struct Record {
     promised: BTreeSet<Message>,
     /// Dead letters that an operator dropped.
     dropped: BTreeSet<Message>,
+    /// What lanes were parked for, and somebody let them go on without.
+    let_go: BTreeSet<Message>,
 }
 
 impl Record {
@@ -138,6 +140,21 @@ impl Record {
         self.dropped.extend(messages.collect::<Vec<_>>());
     }
 
+    /// A lane is to go on without this.
+    pub(super) fn let_go(&mut self, id: EffectId) {
+        self.let_go.insert(self.named[&id].0);
+    }
+
+    /// While a lane is parked for something, nothing behind that is published.
+    pub(super) fn check_parked(&self, messages: &[Message]) {
+        for (session, number) in messages {
+            let before = (1..*number).map(|before| (*session, before));
+            let mut refused = before.filter(|before| Server::refuses(*before));
+            let passed = refused.find(|refused| !self.let_go.contains(refused));
+            assert_eq!(passed, None, "passed by {:?}", (session, number));
+        }
+    }
+
     /// A submission came.
     pub(super) fn came(&mut self, effect: &SideEffect, message: Message) {
         self.named.insert(effect.id, (message, effect.clone()));
@@ -146,6 +163,14 @@ impl Record {
     /// SUCCESS was said.
     pub(super) fn promised(&mut self, message: Message) {
         self.promised.insert(message);
+    }
+
+    /// FAILED was said; what becomes known of it after that helps nobody.
+    pub(super) fn given_up(&mut self, message: Message) {
+        let open = self.sent.iter_mut().filter(|sent| sent.fate == Fate::Open);
+        for sent in open.filter(|sent| sent.messages.contains(&message)) {
+            sent.fate = Fate::Unknown;
+        }
     }
 
     fn is_settled(&self, message: Message) -> bool {
@@ -214,7 +239,7 @@ impl Record {
             );
             // Without batches a message always has the same id.
             assert!(
-                options.batches || *copies == 1,
+                options.batches || options.sets_objects(message.0) || *copies == 1,
                 "{message:?} is visible twice"
             );
         }

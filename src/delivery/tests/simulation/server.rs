@@ -78,6 +78,9 @@ impl Server {
     /// Whether this is no copy of what was taken a short while ago.
     fn is_new(&mut self, request: &Request, now: Time) -> bool {
         let (session, _) = request.messages[0];
+        if self.options.sets_objects(session) {
+            return true;
+        }
         let id = match &request.keys[..] {
             [key] => key.to_string(),
             _ => request.base.to_string(),
@@ -119,6 +122,9 @@ impl World {
         };
         if is_published && self.server.is_new(&request, self.now) {
             self.record.published(&request.messages);
+            if self.options.parks_for_good(request.messages[0].0) {
+                self.record.check_parked(&request.messages);
+            }
         }
         self.answer(&request, refusal);
     }

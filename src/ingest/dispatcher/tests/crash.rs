@@ -2,7 +2,7 @@
 
 use nix::libc::EIO;
 
-use super::super::played::{Played, Time};
+use super::super::played::{Plan, Played, Time};
 use super::story::{DAEMON, Story, another, asked, bypassing, effect, list, outbox};
 use crate::journal::played::{Lying, Op, Played as Writer};
 use crate::journal::{OnFailure, Sync};
@@ -89,7 +89,7 @@ fn whoever_asks_how_a_large_outbox_is_while_it_is_taken_over_is_told_at_once() {
 
     let disk = Lying::holding(&disk.files());
     let (_writer, journal, recovered) = Writer::open(&disk, &config, time.now()).expect("it opens");
-    let mut falco = Played::opened(&time, (journal, recovered), &config, &[], true);
+    let mut falco = Played::opened(&time, (journal, recovered), &config, &Plan::default(), true);
     let mut listed = falco.ask(&time, list());
     let mut slices = 0;
     loop {

@@ -1,6 +1,8 @@
-//! Falco with an outbox: its dispatcher, keeper and journal as they are, on a
-//! disk that lies, fails, fills, and loses what was not synced.
+//! Falco without its sockets: its dispatcher and its memo as they are; with an
+//! outbox also keeper and journal, on a disk that lies, fails, fills, and loses
+//! what was not synced.
 
+mod memo;
 mod operator;
 mod options;
 mod world;
@@ -11,11 +13,13 @@ use std::time::Duration;
 use nix::libc::{EIO, ENOSPC};
 
 use super::*;
-use crate::ingest::played::{self, Played};
+use crate::ingest::played::{self, Plan, Played};
 use crate::journal::Journal;
 use crate::journal::played::{Dice, Fault, Lying, Op, Played as Writer};
 use crate::protocol::envelope::SideEffect;
 use crate::protocol::id::EffectId;
+pub(super) use memo::Files;
+use memo::Memo;
 use operator::Asked;
 pub(super) use options::Options;
 
@@ -25,13 +29,19 @@ const FAR: Duration = Duration::from_secs(3600);
 /// A Falco that lives.
 struct Life {
     falco: Played,
+    held: Option<Held>,
+}
+
+/// What has its outbox.
+struct Held {
     writer: Writer,
     journal: Journal,
 }
 
-pub(super) struct Kept {
-    options: Options,
-    routes: &'static [&'static str],
+pub(super) struct Program {
+    outbox: Option<Options>,
+    plan: Plan,
+    memo: Memo,
     disk: Lying,
     dice: Dice,
     time: played::Time,
@@ -51,13 +61,19 @@ pub(super) struct Kept {
     undecided: BTreeSet<EffectId>,
 }
 
-impl Kept {
-    pub(super) fn new(options: Options, routes: usize) -> Self {
-        let mut kept = Self {
-            options,
-            routes: &[OTHER_ROUTE][..routes - 1],
+impl Program {
+    pub(super) fn new(options: super::Options) -> Self {
+        let memo = Memo::new(options.memo_bytes_max);
+        let mut program = Self {
+            outbox: options.outbox,
+            plan: Plan {
+                routes: [OTHER_ROUTE][..options.routes - 1].to_vec(),
+                delivery: options.delivery(),
+                memo: None,
+            },
+            memo,
             disk: Lying::default(),
-            dice: Dice(options.seed),
+            dice: Dice(options.dice),
             time: played::Time::new(),
             life: None,
             frames: Vec::new(),
@@ -67,28 +83,39 @@ impl Kept {
             asked: None,
             undecided: BTreeSet::new(),
         };
-        kept.disk.set_write_max(options.write_max);
-        assert!(kept.start(&Record::default(), false), "the disk is empty");
-        kept.open(1);
-        kept
+        program.limit_writes();
+        let is_begun = program.start(&Record::default(), false);
+        assert!(is_begun, "the disk is empty");
+        program.open(1);
+        program
+    }
+
+    fn limit_writes(&self) {
+        if let Some(outbox) = self.outbox {
+            self.disk.set_write_max(outbox.write_max);
+        }
     }
 
     /// Begins a life with what is on disk; whether that could be read.
-    fn start(&mut self, record: &Record, may_switch: bool) -> bool {
-        let config = self.options.journal();
+    pub(super) fn start(&mut self, record: &Record, may_switch: bool) -> bool {
+        self.plan.memo = Some(self.memo.place());
+        let Some(options) = self.outbox else {
+            let falco = Played::direct(&self.time, &self.plan);
+            self.life = Some(Life { falco, held: None });
+            return true;
+        };
+        let config = options.journal();
         let now = self.time.now();
         let Ok((writer, journal, recovered)) = Writer::open(&self.disk, &config, now) else {
             return false;
         };
         assert!(!recovered.report.is_corrupt(), "{:?}", recovered.report);
         record.check_recovered(&recovered);
-        let records = !(may_switch && self.options.switches && self.dice.below(4) == 0);
-        let held = (journal.clone(), recovered);
-        let falco = Played::begin(&self.time, held, &config, self.routes, records);
+        let records = !(may_switch && options.switches && self.dice.below(4) == 0);
+        let opened = (journal.clone(), recovered);
         self.life = Some(Life {
-            falco,
-            writer,
-            journal,
+            falco: Played::begin(&self.time, opened, &config, &self.plan, records),
+            held: Some(Held { writer, journal }),
         });
         true
     }
@@ -101,10 +128,25 @@ impl Kept {
         self.time.advance_to(Duration::from_micros(now));
     }
 
-    fn open(&mut self, connection: u32) {
+    pub(super) fn open(&mut self, connection: u32) {
         if let Some(life) = &mut self.life {
             life.falco.open(u64::from(connection));
         }
+    }
+
+    pub(super) fn memo_files(&self) -> Files {
+        self.memo.files()
+    }
+
+    /// Of what the memo was given since `before`, only a part is there.
+    pub(super) fn cut_memo(&self, before: &Files, random: &mut Random) {
+        self.memo.cut(before, random);
+    }
+
+    /// A frame came; whether it is the first of those that will be read together.
+    pub(super) fn read(&mut self, submission: Submission, effect: SideEffect) -> bool {
+        self.frames.push((submission, effect));
+        self.frames.len() == 1
     }
 
     /// Something happened.
@@ -122,7 +164,7 @@ impl Kept {
 
     /// Hands over the frames that came together, and lets the journal work in
     /// between, as a thread does.
-    fn flush_frames(&mut self) {
+    pub(super) fn flush_frames(&mut self) {
         let Some(life) = &mut self.life else {
             return self.frames.clear();
         };
@@ -131,8 +173,10 @@ impl Kept {
             let connection = u64::from(submission.connection);
             self.submitted.insert((connection, effect.id), submission);
             life.falco.submit(&self.time, connection, vec![effect]);
-            if self.dice.below(4) == 0 {
-                life.writer.turn(self.time.now());
+            if let Some(held) = &mut life.held
+                && self.dice.below(4) == 0
+            {
+                held.writer.turn(self.time.now());
             }
         }
         life.falco.advance(&self.time);
@@ -141,7 +185,8 @@ impl Kept {
     fn turn(&mut self) {
         self.turn_at = None;
         let Some(life) = &mut self.life else { return };
-        life.writer.turn(self.time.now());
+        let Some(held) = &mut life.held else { return };
+        held.writer.turn(self.time.now());
         // What it said may be heard later.
         self.wants_turn = self.dice.below(3) == 0 || life.falco.hear(&self.time);
     }
@@ -201,7 +246,8 @@ impl Kept {
         self.life.take().is_some_and(|life| {
             let is_written = life.falco.is_written();
             drop(life.falco);
-            life.writer.close(self.time.now()) && is_written
+            let held = life.held;
+            held.is_none_or(|held| held.writer.close(self.time.now())) && is_written
         })
     }
 
@@ -214,8 +260,9 @@ impl Kept {
         self.wants_turn = true;
         if is_cut {
             let disk = self.disk.after_power_cut(&mut self.dice);
-            disk.set_write_max(self.options.write_max);
             self.disk = disk;
+            self.limit_writes();
+            self.memo.lose_power();
         }
     }
 
@@ -258,7 +305,7 @@ impl Kept {
     }
 
     /// Something goes wrong while it starts.
-    fn disturb_start(&mut self) {
+    pub(super) fn disturb_start(&mut self) {
         if self.dice.below(3) > 0 {
             return;
         }

@@ -5,8 +5,9 @@ use std::collections::BTreeSet;
 use futures_util::FutureExt as _;
 
 use super::super::*;
-use super::Kept;
+use super::Program;
 use crate::protocol::id::EffectId;
+use crate::protocol::lane::{LaneAnswer, LaneRequest, LaneVerb, ParkedLane};
 use crate::protocol::outbox::{OutboxAnswer, OutboxRequest, OutboxVerb};
 
 /// What an operator wants, of which effects.
@@ -18,7 +19,7 @@ pub(super) struct Asked {
 
 type Answer = tokio::sync::oneshot::Receiver<OutboxAnswer>;
 
-impl Kept {
+impl Program {
     fn ask(&mut self, verb: OutboxVerb, ids: &BTreeSet<EffectId>) -> Option<Answer> {
         let life = self.life.as_mut()?;
         let request = OutboxRequest {
@@ -84,13 +85,63 @@ impl Kept {
 
     /// What can be gained of its space is to be gained now.
     fn compact(&self) {
-        if let Some(life) = &self.life {
-            _ = life.journal.compact().now_or_never();
+        if let Some(held) = self.life.as_ref().and_then(|life| life.held.as_ref()) {
+            _ = held.journal.compact().now_or_never();
         }
+    }
+
+    fn ask_lanes(&mut self, request: LaneRequest) -> Option<LaneAnswer> {
+        let life = self.life.as_mut()?;
+        life.falco.ask_lanes(&self.time, request).try_recv().ok()
+    }
+
+    /// The lanes that are parked.
+    fn parked(&mut self) -> Vec<ParkedLane> {
+        let request = LaneRequest {
+            limit: 100,
+            ..LaneRequest::default()
+        };
+        let answer = self.ask_lanes(request);
+        answer.map_or(Vec::new(), |answer| answer.lanes)
+    }
+
+    fn open_lane(&mut self, lane: &ParkedLane, verb: LaneVerb) {
+        self.ask_lanes(LaneRequest {
+            verb,
+            lanes: vec![lane.lane.clone()],
+            route: lane.route.clone(),
+            ..LaneRequest::default()
+        });
     }
 }
 
 impl World {
+    /// Somebody looks at the lanes that are parked, as long as there may be any.
+    pub(in super::super) fn open_lanes(&mut self) {
+        let is_over = self.daemon.is_done() && self.falco.program.is_drained();
+        if is_over && !self.is_troubled {
+            return;
+        }
+        let pause = self.random.between(1, 4000);
+        self.after(pause * MS, Event::Lanes);
+        let discards = self.random.chance(300);
+        for lane in self.falco.program.parked() {
+            if self.is_troubled && self.random.chance(500) {
+                continue;
+            }
+            let id = lane.effect_id.parse().expect("an id");
+            self.record.let_go(id);
+            let verb = if discards {
+                // No answer tells when.
+                self.record.dropped(&[id]);
+                LaneVerb::Discard
+            } else {
+                LaneVerb::Resume
+            };
+            self.falco.program.open_lane(&lane, verb);
+        }
+    }
+
     /// Somebody looks at the dead letters.
     pub(in super::super) fn operate(&mut self) {
         if !self.is_troubled {
@@ -99,13 +150,14 @@ impl World {
         let pause = self.random.between(1, 6000);
         self.after(pause * MS, Event::Operator);
         let (drops, compacts) = (self.random.chance(400), self.random.chance(200));
-        let Some(kept) = self.falco.kept().filter(|kept| kept.asked.is_none()) else {
+        let program = &mut self.falco.program;
+        if program.asked.is_some() {
             return;
-        };
-        if compacts {
-            kept.compact();
         }
-        let Some(dead) = kept.dead().filter(|dead| !dead.is_empty()) else {
+        if compacts {
+            program.compact();
+        }
+        let Some(dead) = program.dead().filter(|dead| !dead.is_empty()) else {
             return;
         };
         let (verb, ids) = if drops {
@@ -113,7 +165,10 @@ impl World {
         } else {
             (OutboxVerb::Requeue, dead)
         };
-        let answer = kept.ask(verb, &ids);
-        kept.asked = answer.map(|answer| Asked { verb, ids, answer });
+        for id in ids.iter().filter(|_| drops) {
+            self.record.let_go(*id);
+        }
+        let answer = program.ask(verb, &ids);
+        program.asked = answer.map(|answer| Asked { verb, ids, answer });
     }
 }

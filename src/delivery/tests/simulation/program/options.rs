@@ -19,7 +19,6 @@ pub(in super::super) struct Options {
     pub(super) faults_every: u64,
     /// Of a thousand deaths, how many take the power with them.
     pub(super) power_cuts: u64,
-    pub(super) seed: u64,
 }
 
 impl Options {
@@ -35,8 +34,12 @@ impl Options {
             faults_every: random.between(100, 8_000),
             // Without a sync before the ack, a power cut may take some back.
             power_cuts: if is_synced { 500 } else { 0 },
-            seed: random.between(0, u64::MAX - 1),
         }
+    }
+
+    /// Whether all that is acked was on disk.
+    pub(in super::super) fn keeps_all(self) -> bool {
+        !self.bypasses && !self.switches
     }
 
     pub(super) fn journal(self) -> journal::Config {

@@ -1,0 +1,238 @@
+//! What goes in and out of Falco: frames, requests, answers, acks.
+
+use bytes::Bytes;
+use uuid::Uuid;
+
+use super::*;
+use crate::protocol::envelope::{Operation, SideEffect};
+use crate::protocol::id::{EffectId, IdempotencyKey, LaneKey};
+
+/// Frames that come soon after one another are read together.
+const READ_EVERY: Time = 3 * MS;
+
+/// How long an effect may wait for an answer.
+const DEADLINE: Time = 16_500 * MS;
+
+/// How much of it may be over before its lane has it: Falco holds back what an
+/// earlier life has sent in a batch.
+const HELD: Time = SECOND;
+
+/// What the disk may take before it goes around that.
+const ON_DISK: Time = 500 * MS;
+
+/// The message an effect stands for.
+fn message(effect: &Effect) -> Message {
+    message_with(&effect.key)
+}
+
+impl Options {
+    /// The effect a submission stands for.
+    pub(super) fn effect(self, submission: Submission) -> SideEffect {
+        let (session, number) = submission.message;
+        let identity = Uuid::from_u128(u128::from(session) << 32 | u128::from(number));
+        let attempt = u128::from(submission.attempt);
+        let habit = self.habit(session);
+        let (id, nonce) = if self.has_fresh_ids(session) {
+            (Uuid::from_u128(1 << 100 | attempt), submission.attempt)
+        } else {
+            (identity, 0)
+        };
+        let name = match (submission.is_imposter, habit) {
+            (true, _) => "other",
+            (_, Habit::Numbers) => "sequence_number",
+            _ => "number",
+        };
+        let route = self.route(session);
+        SideEffect {
+            id: EffectId::from(id),
+            lane: LaneKey::new(session.to_string()),
+            route: (route > 0).then(|| OTHER_ROUTE.into()),
+            key: IdempotencyKey::Uuid(identity),
+            operation: self.operation(
+                session,
+                &format!(r#"{{"{name}":{number},"nonce":{nonce}}}"#),
+            ),
+            bytes: 100,
+            is_ordered: habit == Habit::Flag,
+        }
+    }
+
+    fn operation(self, session: u8, body: &str) -> Operation {
+        let (channel, body) = (session.to_string().into(), Bytes::from(body.to_owned()));
+        if self.sets_objects(session) {
+            return Operation::ObjectSet {
+                channel,
+                key: "key".into(),
+                value: body,
+            };
+        }
+        Operation::Publish {
+            channel,
+            event: "e".into(),
+            payload: body,
+        }
+    }
+}
+
+impl World {
+    pub(super) fn take_frame(&mut self, submission: Submission) {
+        let falco = &mut self.falco;
+        // Its connection ended with the Falco it was made to.
+        let is_late = submission.is_imposter && submission.connection != self.daemon.connection;
+        let is_gone = submission.connection < falco.first_connection || is_late;
+        if is_gone || falco.is_stopping || !falco.program.is_running() {
+            return;
+        }
+        let effect = self.options.effect(submission);
+        let owed = (submission, self.now);
+        falco.owed.insert(submission.attempt, owed);
+        if !submission.is_imposter {
+            self.record.came(&effect, submission.message);
+        }
+        if falco.program.read(submission, effect) {
+            let takes = self.random.between(0, READ_EVERY);
+            self.after(takes, Event::Read);
+        }
+    }
+
+    pub(super) fn take_answer(&mut self, answer: &server::Answer) {
+        let falco = &mut self.falco;
+        let is_stale = (answer.life, answer.link) != falco.link_of(answer.way);
+        if is_stale || !falco.is_linked(answer.way) {
+            return;
+        }
+        self.record.answered(answer);
+        let refusal = answer.refusal.map(|(code, retryable)| Refusal {
+            error: "refused",
+            code,
+            retryable,
+        });
+        let to = (answer.way, answer.id);
+        self.falco.program.answer(to, refusal.as_ref());
+    }
+
+    pub(super) fn wake(&mut self) {
+        let falco = &mut self.falco;
+        if falco.wake_at.is_some_and(|at| at <= self.now) {
+            falco.wake_at = None;
+        }
+        falco.program.wake();
+    }
+
+    /// What the dispatcher does after every event.
+    pub(super) fn pump(&mut self) {
+        let falco = &self.falco;
+        let before = falco.dies_writing.then(|| falco.program.memo_files());
+        let first = self.next;
+        self.send_requests();
+        if let Some(before) = before
+            && before != self.falco.program.memo_files()
+        {
+            return self.die_writing(&before, first);
+        }
+        for (submission, outcome) in self.falco.program.answers() {
+            let outcome = outcome.map_err(|failure| failure.class);
+            self.give_ack(submission, outcome);
+        }
+        self.check_patience();
+        self.end_in_peace();
+        self.set_wake();
+    }
+
+    fn send_requests(&mut self) {
+        loop {
+            let mut has_sent = false;
+            for way in 0..self.falco.program.ways() {
+                while self.send_request(way) {
+                    has_sent = true;
+                }
+            }
+            // Whoever asks for requests may learn that one's time is over, and
+            // that is settled before anything else happens.
+            self.falco.program.advance();
+            if !has_sent {
+                return;
+            }
+        }
+    }
+
+    fn send_request(&mut self, way: usize) -> bool {
+        let Some(request) = self.falco.program.request(way) else {
+            return false;
+        };
+        for effect in &request.effects {
+            self.record.check_effect(effect);
+        }
+        let messages: Vec<_> = request.effects.iter().map(|e| message(e)).collect();
+        let keys = request.effects.iter().map(|e| e.key.clone()).collect();
+        let (id, base) = (request.id, request.base());
+        let timeout = u64::try_from(request.timeout.as_micros()).unwrap();
+        let number = self.record.sent(&messages);
+        let takes = self.random.between(10, 2000);
+        let falco = &mut self.falco;
+        falco.last_request = falco.last_request.max(self.now + takes);
+        let (life, link) = falco.link_of(way);
+        let request = server::Request {
+            life,
+            link,
+            way,
+            id,
+            keys,
+            base,
+            number,
+            messages,
+            was_late: false,
+        };
+        let takes = falco.last_request - self.now;
+        let times = (self.now, self.now + timeout);
+        self.record.on_its_way(&request, times);
+        self.after(takes, Event::Request(request));
+        true
+    }
+
+    fn give_ack(&mut self, submission: Submission, outcome: Result<(), Class>) {
+        let owed = self.falco.owed.remove(&submission.attempt);
+        if submission.is_imposter {
+            // An outbox is asked last, behind the gates and what a disk refuses.
+            let is_kept = self.options.outbox.is_some();
+            let is_true = |class| matches!(class, Class::Rejected | Class::ShuttingDown);
+            let is_refused = outcome.is_err_and(|class| is_kept || is_true(class));
+            assert!(is_refused, "{submission:?} was {outcome:?}");
+            return;
+        }
+        match outcome {
+            Ok(()) => self.record.promised(submission.message),
+            Err(_) => self.record.given_up(submission.message),
+        }
+        // A connection that is closed is owed nothing.
+        if owed.is_some() {
+            let takes = self.soon();
+            self.after(takes, Event::Ack(submission, outcome));
+        }
+    }
+
+    /// Every submission is answered in bounded time.
+    fn check_patience(&self) {
+        let on_disk = self.options.outbox.map_or(0, |_| ON_DISK);
+        for (submission, since) in self.falco.owed.values() {
+            let waited = self.now - since;
+            assert!(
+                waited <= DEADLINE + HELD + READ_EVERY + on_disk,
+                "{submission:?} waits for {waited} µs"
+            );
+        }
+    }
+
+    fn set_wake(&mut self) {
+        let Some(due) = self.falco.program.due() else {
+            return;
+        };
+        let due = u64::try_from(due.as_nanos().div_ceil(1000))
+            .unwrap()
+            .max(self.now);
+        if self.falco.wake_at.is_none_or(|at| due < at) {
+            self.falco.wake_at = Some(due);
+            self.after(due - self.now, Event::Wake);
+        }
+    }
+}
