@@ -242,27 +242,33 @@ impl Memo {
     /// Writes what has come up. To be called before anything of it can be seen
     /// outside.
     pub(super) fn flush(&mut self) {
-        record::done(&mut self.buffer, self.now, &self.done);
+        // Of a batch that was accepted only the ids are known: if this is cut
+        // short, what tells more of them is there.
+        let mut records = Vec::new();
+        record::done(&mut records, self.now, &self.done);
         self.done.clear();
-        if self.buffer.is_empty() {
+        records.append(&mut self.buffer);
+        if records.is_empty() {
             return;
         }
-        if self.files.with(self.buffer.len()) > self.file_bytes_max {
+        if self.files.with(records.len()) > self.file_bytes_max {
             self.turn();
         }
-        let result = self.files.append(&self.buffer);
-        self.buffer.clear();
+        let result = self.files.append(&records);
         failpoint::reach(Point::MemoWritten);
         if let Err(error) = result {
             self.give_up(&error);
         }
     }
 
-    /// Begins a file with what is open.
+    /// Begins a file with what is open, newest last.
     fn turn(&mut self) {
         self.forget_old();
-        let open = self.unaccepted.values().map(|batch| &batch.record);
-        let records: Vec<u8> = open.flatten().copied().collect();
+        let open = self.unaccepted.iter();
+        let mut open: Vec<_> = open.map(|(name, b)| (b.at, name, &b.record)).collect();
+        open.sort_unstable();
+        let records = open.into_iter().flat_map(|(.., record)| record);
+        let records: Vec<u8> = records.copied().collect();
         if let Err(error) = self.files.begin(&records) {
             self.give_up(&error);
         }

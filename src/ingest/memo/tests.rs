@@ -374,6 +374,23 @@ fn a_damaged_or_cut_file_is_read_up_to_the_damage() {
 }
 
 #[test]
+fn wherever_the_writing_is_cut_nothing_else_is_taken_for_what_was_published() {
+    let mut story = Story::new();
+    let request = story.send(&[1]);
+    let path = story.memo.files.newest().to_owned();
+    let before = fs::read(&path).expect("read").len();
+    story.memo.handle_accepted(0, request, at());
+    story.publish(1, 1);
+    let whole = fs::read(&path).expect("read");
+    for end in before..=whole.len() {
+        fs::write(&path, &whole[..end]).expect("written");
+        assert_ne!(story.knows(1, 1, 9), Known::Done, "cut at {end}");
+    }
+    fs::write(&path, &whole).expect("written");
+    assert_eq!(story.knows(1, 1, 1), Known::Done);
+}
+
+#[test]
 fn without_a_place_to_write_nothing_is_noted_and_nothing_fails() {
     let (mut memo, left) = Memo::open(&place(Path::new("/nonexistent"), "boot"), at());
     assert_eq!((left.batches, left.done), (vec![], vec![]));
