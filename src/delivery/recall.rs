@@ -18,7 +18,7 @@
 //! held back is waited for all the while: its deadline begins as it arrives.
 //! Lists are forgotten two minutes after the start: so is the batch at Ably.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::hash::{DefaultHasher, Hash, Hasher as _};
 use std::time::{Duration, Instant};
 
@@ -73,7 +73,8 @@ struct Held<T> {
 pub(crate) struct Recall<T> {
     /// By their first key.
     lists: HashMap<Uuid, Vec<Uuid>>,
-    held: HashMap<LaneKey, Held<T>>,
+    /// In an order that is the same in every run of a story.
+    held: BTreeMap<LaneKey, Held<T>>,
     passed: VecDeque<Passed<T>>,
     forget_at: Instant,
 }
@@ -85,7 +86,7 @@ impl<T> Recall<T> {
         let by_first = lists.filter_map(|list| Some((*list.first()?, list)));
         Self {
             lists: by_first.collect(),
-            held: HashMap::new(),
+            held: BTreeMap::new(),
             passed: VecDeque::new(),
             forget_at: now + KNOWN,
         }
@@ -138,9 +139,11 @@ impl<T> Recall<T> {
 
     /// The time [`poll_timeout`](Self::poll_timeout) asked for has come.
     pub(crate) fn handle_timeout(&mut self, now: Instant) {
-        let over = self.held.extract_if(|_, held| held.until <= now);
-        for held in over.map(|(_, held)| held).collect::<Vec<_>>() {
-            self.let_go(held);
+        let over = self.held.iter().filter(|(_, held)| held.until <= now);
+        for lane in over.map(|(lane, _)| lane.clone()).collect::<Vec<_>>() {
+            if let Some(held) = self.held.remove(&lane) {
+                self.let_go(held);
+            }
         }
         if self.forget_at <= now {
             self.lists = HashMap::new();

@@ -46,12 +46,17 @@ pub(super) struct Way {
     is_spare: bool,
 }
 
+/// As the runtime has it, which may stand still in a test.
+fn now() -> Instant {
+    tokio::time::Instant::now().into_std()
+}
+
 impl Way {
     fn new(socket: &Path, config: &delivery::Config) -> Self {
         Self {
             lanes: Lanes::new(config.clone()),
             link: Link::new(socket.to_owned()),
-            recall: Recall::new([], Instant::now()),
+            recall: Recall::new([], now()),
             number: 0,
             is_spare: false,
         }
@@ -74,7 +79,7 @@ impl Way {
             arrival: order + 1,
             producer: Producer(0),
         };
-        let now = tokio::time::Instant::now().into_std();
+        let now = now();
         self.submit(Submitted::new(effect, place, None, now), now);
     }
 
@@ -172,7 +177,7 @@ impl Ways {
                 way.is_spare = is_direct == records;
             }
         }
-        let now = Instant::now();
+        let now = now();
         for (number, way) in all.iter_mut().enumerate() {
             way.number = number;
             way.recall = Recall::new(sent_before.iter().map(Batch::keys), now);
