@@ -13,11 +13,12 @@
 //! | one request of a lane at most is on its way | stories, lanes |
 //! | a retry goes before what came later | lanes; `a_retry_is_the_same_batch_and_goes_before_what_came_later` |
 //! | a stale answer moves no lane | `answers_of_a_lost_connection_mean_nothing_on_the_next`, `a_late_refusal_means_nothing` |
-//! | copies only where the outcome was unknown, and none after a stop in peace | stories |
+//! | copies only where the outcome was unknown, none after a stop in peace, and none after a death that left a whole memo | stories |
 //! | one id twice is one publish and two answers | dedupe; `two_submissions_of_one_effect_are_one_publish_and_two_answers` |
 //! | what goes out is what came, byte for byte, under its key and by its route | stories; `journal`: `any_effect_comes_back_as_it_was` |
-//! | an id that means something else is refused | dedupe; `an_id_that_means_something_else_is_refused_and_harms_nothing` |
+//! | an id that means something else is refused | stories; dedupe; `an_id_that_means_something_else_is_refused_and_harms_nothing` |
 //! | no attempt is burnt while the transport is away | `attempts_are_not_burnt_while_the_transport_is_away` |
+//! | nothing that is kept passes what its lane is parked for | stories |
 //! | a lane delays no other | `lanes_that_are_never_answered_take_no_room_from_others_for_long`, `nobody_waits_for_a_suspect_but_suspects`; `ingest`: `a_lane_that_stands_still_keeps_no_other_of_its_connection_waiting` |
 //! | bounds hold, sums never go below zero | lanes, outbox; `a_lane_is_also_bounded_in_bytes_and_so_are_all_together` |
 //! | nothing is noted as done before it is accepted | stories: a journal tells nothing that was not published |

@@ -1,9 +1,9 @@
 //! A daemon, Falco, a transport and a server in virtual time, with faults.
 //!
-//! Falco is the real thing but for its sockets: its whole dispatcher and its
-//! memo, which it may die in the midst of writing; with an outbox, on a disk that
-//! fails in every way a disk can and loses what was not synced when the power
-//! goes.
+//! Falco is the real thing but for its sockets: its whole dispatcher; in some
+//! stories its memo, which it may die in the midst of writing; with an outbox, on
+//! a disk that fails in every way a disk can and loses what was not synced when
+//! the power goes.
 //! The others are played: a daemon that resends what was not acked, a transport
 //! that is slow, loses, repeats and reorders its answers and dies, a server that
 //! drops copies of an id for two minutes and refuses some messages. A daemon
@@ -26,6 +26,7 @@
 
 mod daemon;
 mod falco;
+mod options;
 mod program;
 mod random;
 mod record;
@@ -44,6 +45,7 @@ use std::thread::available_parallelism;
 use super::super::*;
 use daemon::{Daemon, Habit};
 use falco::Falco;
+use options::{Memory, Options};
 use program::Program;
 use random::Random;
 use record::{Record, message_with};
@@ -64,9 +66,6 @@ const RECOVERY: Time = 120 * SECOND;
 
 /// What the second route is called.
 const OTHER_ROUTE: &str = "other";
-
-/// A memo that holds whatever a story publishes.
-const MEMO_BYTES_ENOUGH: usize = 1 << 20;
 
 /// No story takes as many events, unless time stands still.
 const EVENTS_MAX: u64 = 1_000_000;
@@ -122,138 +121,6 @@ enum Event {
     Operator,
     /// Somebody looks at the lanes that are parked.
     Lanes,
-}
-
-/// What this story is like; printed when it goes wrong.
-#[derive(Debug, Clone, Copy)]
-struct Options {
-    sessions: u8,
-    messages: u32,
-    /// The transport knows batches.
-    batches: bool,
-    /// The daemon names every attempt anew.
-    fresh_ids: bool,
-    /// Of a thousand answers, how many are lost, late, doubled, refusals.
-    answers_lost: u64,
-    answers_late: u64,
-    answers_doubled: u64,
-    refusals: u64,
-    /// Milliseconds between two deaths, about.
-    faults_every: u64,
-    lane_effects_max: usize,
-    habits: u8,
-    /// Transports it knows, each for the sessions that name it.
-    routes: usize,
-    /// Falco keeps on disk what it takes.
-    outbox: Option<program::Options>,
-    /// What is refused for good parks its lane.
-    parks: bool,
-    /// Sessions whose effects are object sets, a bit each.
-    objects: u8,
-    /// How long the files of the memo may be.
-    memo_bytes_max: usize,
-    /// For what nobody else has to decide.
-    dice: u64,
-}
-
-impl Options {
-    fn of(random: &mut Random, has_outbox: bool) -> Self {
-        Self {
-            sessions: random.small(1, 4),
-            messages: u32::from(random.small(5, 40)),
-            batches: random.chance(700),
-            fresh_ids: random.chance(500),
-            answers_lost: random.between(0, 60),
-            answers_late: random.between(0, 100),
-            answers_doubled: random.between(0, 100),
-            refusals: random.between(0, 150),
-            faults_every: random.between(300, 20_000),
-            lane_effects_max: usize::from(random.small(3, 60)),
-            habits: random.small(0, u8::MAX),
-            routes: if has_outbox {
-                usize::from(random.small(1, 2))
-            } else {
-                1
-            },
-            outbox: has_outbox.then(|| program::Options::of(random)),
-            parks: random.chance(300),
-            objects: random.small(0, u8::MAX) & random.small(0, u8::MAX),
-            memo_bytes_max: if random.chance(500) {
-                usize::from(random.small(4, 100)) * 128
-            } else {
-                MEMO_BYTES_ENOUGH
-            },
-            dice: random.between(0, u64::MAX - 1),
-        }
-    }
-
-    fn delivery(self) -> Config {
-        Config {
-            lane_effects_max: self.lane_effects_max,
-            on_rejected: if self.parks {
-                OnRejected::Park
-            } else {
-                OnRejected::Skip
-            },
-            ..Config::default()
-        }
-    }
-
-    /// Whether a crash of Falco makes it forget what it has published.
-    fn forgets(self) -> bool {
-        self.outbox.is_some() || self.memo_bytes_max < MEMO_BYTES_ENOUGH
-    }
-
-    /// Whether all that is acked stays known by its id for a while.
-    fn knows_ids(self) -> bool {
-        match self.outbox {
-            None => !self.forgets(),
-            Some(outbox) => outbox.keeps_all(),
-        }
-    }
-
-    /// Whether the attempts of a session have ids of their own.
-    fn has_fresh_ids(self, session: u8) -> bool {
-        let is_recognised = self.habit(session) != Habit::Flag && !self.sets_objects(session);
-        self.fresh_ids && is_recognised
-    }
-
-    /// Whether nothing of a session passes what was refused, unless somebody
-    /// lets it: what a daemon has is parked in memory only.
-    fn parks_for_good(self, session: u8) -> bool {
-        let is_kept = self.outbox.is_some_and(program::Options::keeps_all);
-        let is_ordered = self.habit(session) != Habit::Carelessness;
-        self.parks && is_kept && is_ordered
-    }
-
-    fn sets_objects(self, session: u8) -> bool {
-        self.objects >> session & 1 == 1
-    }
-
-    /// How the daemon keeps the order of a session.
-    fn habit(self, session: u8) -> Habit {
-        match self.habits >> (2 * session) & 3 {
-            0 => Habit::Flag,
-            1 => Habit::Patience,
-            2 => Habit::Carelessness,
-            // No gate looks for numbers in what is set.
-            _ if self.sets_objects(session) => Habit::Carelessness,
-            _ => Habit::Numbers,
-        }
-    }
-
-    /// Which route the effects of a session name.
-    fn route(self, session: u8) -> usize {
-        usize::from(session) % self.routes
-    }
-
-    /// With an outbox, each route has a direct way and one for what is kept.
-    fn ways(self) -> usize {
-        match self.outbox {
-            Some(_) => 2 * self.routes,
-            None => self.routes,
-        }
-    }
 }
 
 /// Everything that happened, to the last byte of the disk, as one number.
@@ -342,11 +209,12 @@ impl World {
             }
             assert!(self.next < EVENTS_MAX, "no end of {event:?}");
             self.now = at;
-            assert!(
-                at < TROUBLE + RECOVERY,
-                "still open: {:?}; {event:?}",
-                self.daemon.open()
-            );
+            if TROUBLE + RECOVERY <= at {
+                // All that may be left to do is to forget something.
+                let is_over = self.daemon.is_done() && self.falco.program.is_drained();
+                assert!(is_over, "still open: {:?}; {event:?}", self.daemon.open());
+                break;
+            }
             self.trace.add((at, &event));
             self.handle(event);
         }
@@ -361,6 +229,7 @@ impl World {
         if !matches!(event, Event::Journal) {
             program.wants_turn();
         }
+        self.look_at_memo(&event);
         match event {
             Event::Commit(session) => self.commit(session),
             Event::Send => self.send_frames(),
@@ -396,7 +265,7 @@ impl World {
         let way = self.random.below(self.options.ways());
         match self.random.between(0, 6) {
             0 => self.crash_falco(),
-            6 => self.falco.dies_writing = true,
+            6 => self.falco.dies_writing = self.options.memo != Memory::Nothing,
             1 => self.crash_daemon(),
             2 | 3 => self.unlink(way),
             4 => self.stop_falco(),

@@ -11,6 +11,7 @@ pub(super) struct Falco {
     pub is_stopping: bool,
     /// It dies as soon as it writes to its memo.
     pub dies_writing: bool,
+    before: Option<Before>,
     /// Connections before this one ended with an earlier life.
     pub first_connection: u32,
     pub wake_at: Option<Time>,
@@ -20,6 +21,15 @@ pub(super) struct Falco {
     pub last_request: Time,
     /// What it owes an answer, and since when.
     pub owed: BTreeMap<u32, (Submission, Time)>,
+}
+
+/// What was before the event in whose midst it may die.
+struct Before {
+    files: program::Files,
+    /// Of everything that was to happen.
+    events: u64,
+    /// Which request the event answers.
+    answered: Option<usize>,
 }
 
 /// A connection to a transport.
@@ -38,6 +48,7 @@ impl Falco {
             links: vec![Link::default(); options.ways()],
             is_stopping: false,
             dies_writing: false,
+            before: None,
             first_connection: 0,
             wake_at: None,
             last_frame: 0,
@@ -58,6 +69,7 @@ impl Falco {
         self.wake_at = None;
         self.is_stopping = false;
         self.dies_writing = false;
+        self.before = None;
         for link in &mut self.links {
             link.is_up = false;
         }
@@ -128,16 +140,48 @@ impl World {
         self.crash_program();
     }
 
-    /// Falco dies in the midst of writing its memo. What it was about to send
-    /// and to tell, nobody sees.
-    pub(super) fn die_writing(&mut self, before: &program::Files, first: u64) {
-        self.falco.program.cut_memo(before, &mut self.random);
-        let is_new = |number: &u64| *number >= first;
-        self.queue
-            .retain(|(_, number), event| !(is_new(number) && matches!(event, Event::Request(_))));
-        // An answer that came with this very event may be lost.
-        self.record.forgot(self.daemon.open_messages());
+    /// Before something happens to a Falco that dies as soon as it writes to its
+    /// memo.
+    pub(super) fn look_at_memo(&mut self, event: &Event) {
+        if !self.falco.dies_writing {
+            return;
+        }
+        let falco = &mut self.falco;
+        // As long as it lives, they are what they were.
+        let before = falco.before.take().map(|before| before.files);
+        falco.before = Some(Before {
+            files: before.unwrap_or_else(|| falco.program.memo_files()),
+            events: self.next,
+            answered: match event {
+                Event::Answer(answer) => Some(answer.number),
+                _ => None,
+            },
+        });
+    }
+
+    /// Falco may die in the midst of writing its memo: what it was about to send
+    /// and to tell, nobody sees, and what it was told just now, nobody knows.
+    pub(super) fn dies_writing(&mut self) -> bool {
+        let falco = &mut self.falco;
+        let files = || falco.program.memo_files();
+        let Some(before) = falco.before.take_if(|before| before.files != files()) else {
+            return false;
+        };
+        self.falco.program.cut_memo(&before.files, &mut self.random);
+        let record = &mut self.record;
+        self.queue.retain(|(_, number), event| match event {
+            Event::Request(request) if before.events <= *number => {
+                record.not_sent(request.number);
+                false
+            }
+            _ => true,
+        });
+        if let Some(answered) = before.answered {
+            let messages = self.record.messages(answered);
+            self.record.forgot(messages.into_iter());
+        }
         self.crash_falco();
+        true
     }
 
     /// Falco is asked to stop.

@@ -2,6 +2,7 @@
 //! outbox also keeper and journal, on a disk that lies, fails, fills, and loses
 //! what was not synced.
 
+mod disk;
 mod memo;
 mod operator;
 mod options;
@@ -10,12 +11,10 @@ mod world;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use nix::libc::{EIO, ENOSPC};
-
 use super::*;
 use crate::ingest::played::{self, Plan, Played};
 use crate::journal::Journal;
-use crate::journal::played::{Dice, Fault, Lying, Op, Played as Writer};
+use crate::journal::played::{Dice, Lying, Played as Writer};
 use crate::protocol::envelope::SideEffect;
 use crate::protocol::id::EffectId;
 pub(super) use memo::Files;
@@ -41,7 +40,7 @@ struct Held {
 pub(super) struct Program {
     outbox: Option<Options>,
     plan: Plan,
-    memo: Memo,
+    memo: Option<Memo>,
     disk: Lying,
     dice: Dice,
     time: played::Time,
@@ -63,7 +62,6 @@ pub(super) struct Program {
 
 impl Program {
     pub(super) fn new(options: super::Options) -> Self {
-        let memo = Memo::new(options.memo_bytes_max);
         let mut program = Self {
             outbox: options.outbox,
             plan: Plan {
@@ -71,7 +69,7 @@ impl Program {
                 delivery: options.delivery(),
                 memo: None,
             },
-            memo,
+            memo: Memo::of(options.memo),
             disk: Lying::default(),
             dice: Dice(options.dice),
             time: played::Time::new(),
@@ -90,15 +88,9 @@ impl Program {
         program
     }
 
-    fn limit_writes(&self) {
-        if let Some(outbox) = self.outbox {
-            self.disk.set_write_max(outbox.write_max);
-        }
-    }
-
     /// Begins a life with what is on disk; whether that could be read.
     pub(super) fn start(&mut self, record: &Record, may_switch: bool) -> bool {
-        self.plan.memo = Some(self.memo.place());
+        self.plan.memo = self.memo.as_ref().map(Memo::place);
         let Some(options) = self.outbox else {
             let falco = Played::direct(&self.time, &self.plan);
             self.life = Some(Life { falco, held: None });
@@ -135,12 +127,14 @@ impl Program {
     }
 
     pub(super) fn memo_files(&self) -> Files {
-        self.memo.files()
+        self.memo.as_ref().map_or_else(Files::new, Memo::files)
     }
 
     /// Of what the memo was given since `before`, only a part is there.
     pub(super) fn cut_memo(&self, before: &Files, random: &mut Random) {
-        self.memo.cut(before, random);
+        if let Some(memo) = &self.memo {
+            memo.cut(before, random);
+        }
     }
 
     /// A frame came; whether it is the first of those that will be read together.
@@ -262,7 +256,9 @@ impl Program {
             let disk = self.disk.after_power_cut(&mut self.dice);
             self.disk = disk;
             self.limit_writes();
-            self.memo.lose_power();
+            if let Some(memo) = &mut self.memo {
+                memo.lose_power();
+            }
         }
     }
 
@@ -302,45 +298,5 @@ impl Program {
     /// What is on disk, every byte of it.
     fn files(&self) -> BTreeMap<String, Vec<u8>> {
         self.disk.files()
-    }
-
-    /// Something goes wrong while it starts.
-    pub(super) fn disturb_start(&mut self) {
-        if self.dice.below(3) > 0 {
-            return;
-        }
-        let dice = &mut self.dice;
-        let fault = Fault {
-            op: [Op::List, Op::Open, Op::Read, Op::Sync, Op::Rename][dice.below(5)],
-            nth: dice.below(8) as u64,
-            times: 1,
-            errno: EIO,
-        };
-        self.disk.fail(fault);
-    }
-
-    /// One more thing that is wrong with the disk.
-    fn break_disk(&mut self) {
-        const OPS: [Op; 8] = [
-            Op::Create,
-            Op::Rename,
-            Op::Remove,
-            Op::SyncFolder,
-            Op::Write,
-            Op::Truncate,
-            Op::Sync,
-            Op::Read,
-        ];
-        if self.dice.below(4) == 0 {
-            let room = self.dice.below(6000) as u64;
-            return self.disk.set_capacity(Some(self.disk.used() + room));
-        }
-        let fault = Fault {
-            op: OPS[self.dice.below(OPS.len())],
-            nth: self.dice.below(6) as u64,
-            times: 1 + self.dice.below(5) as u64,
-            errno: [EIO, ENOSPC][self.dice.below(2)],
-        };
-        self.disk.fail(fault);
     }
 }

@@ -12,6 +12,8 @@ use crate::protocol::id::{EffectId, IdempotencyKey};
 #[derive(Debug)]
 struct Sent {
     messages: Vec<Message>,
+    /// Whoever sent it waits for an answer until then.
+    until: Time,
     fate: Fate,
 }
 
@@ -21,7 +23,8 @@ enum Fate {
     /// Nothing yet.
     Open,
     Certain,
-    /// Nothing for certain before one of its messages was sent again.
+    /// Nothing for certain before one of its messages was sent again, or was
+    /// given up.
     Unknown,
 }
 
@@ -37,6 +40,8 @@ struct InFlight {
 #[derive(Debug, Default)]
 pub(super) struct Record {
     sent: Vec<Sent>,
+    /// Those of which nothing is known.
+    open: BTreeSet<usize>,
     /// First publications, in order.
     first: Vec<Message>,
     copies: BTreeMap<Message, usize>,
@@ -58,23 +63,40 @@ pub(super) struct Record {
 }
 
 impl Record {
-    /// A request goes out; returns its number.
-    pub(super) fn sent(&mut self, messages: &[Message]) -> usize {
-        let open = self.sent.iter_mut().filter(|sent| sent.fate == Fate::Open);
-        for sent in open.filter(|sent| sent.messages.iter().any(|m| messages.contains(m))) {
-            sent.fate = Fate::Unknown;
+    /// A request goes out, to be answered until then; returns its number.
+    pub(super) fn sent(&mut self, messages: &[Message], until: Time) -> usize {
+        for message in messages {
+            self.doubt(*message, Time::MAX);
         }
+        let number = self.sent.len();
         self.sent.push(Sent {
             messages: messages.to_vec(),
+            until,
             fate: Fate::Open,
         });
-        self.sent.len() - 1
+        self.open.insert(number);
+        number
+    }
+
+    /// Of what was sent of this, and was to be answered until then, nothing is
+    /// known for certain.
+    fn doubt(&mut self, message: Message, until: Time) {
+        let sent = &mut self.sent;
+        self.open.retain(|number| {
+            let sent = &mut sent[*number];
+            let is_open = until < sent.until || !sent.messages.contains(&message);
+            if !is_open {
+                sent.fate = Fate::Unknown;
+            }
+            is_open
+        });
     }
 
     /// It went out like this; its lane had nothing else on its way.
-    pub(super) fn on_its_way(&mut self, request: &server::Request, (now, until): (Time, Time)) {
+    pub(super) fn on_its_way(&mut self, request: &server::Request, now: Time) {
         let lane = (request.way, request.messages[0].0);
         let number = request.number;
+        let until = self.sent[number].until;
         let link = (request.life, request.link);
         let flight = InFlight {
             number,
@@ -95,7 +117,9 @@ impl Record {
         );
     }
 
-    pub(super) fn answered(&mut self, answer: &server::Answer) {
+    /// An answer is read. Of an attempt whose time is over, a Falco that stops
+    /// waits for none any more: what was kept of it is given up by then.
+    pub(super) fn answered(&mut self, answer: &server::Answer, now: Time, is_stopping: bool) {
         let answered = &self.sent[answer.number].messages;
         let lane = (answer.way, answered[0].0);
         if let Some(flight) = self.in_flight.get(&lane) {
@@ -106,10 +130,22 @@ impl Record {
                 self.in_flight.remove(&lane);
             }
         }
-        let fate = &mut self.sent[answer.number].fate;
-        if *fate == Fate::Open && answer.is_certain() {
-            *fate = Fate::Certain;
+        let sent = &mut self.sent[answer.number];
+        let is_waited_for = !is_stopping || now < sent.until;
+        if answer.is_certain() && is_waited_for && self.open.remove(&answer.number) {
+            sent.fate = Fate::Certain;
         }
+    }
+
+    /// Falco died before this went out.
+    pub(super) fn not_sent(&mut self, number: usize) {
+        self.open.remove(&number);
+        self.sent[number].fate = Fate::Certain;
+    }
+
+    /// What a request was made of.
+    pub(super) fn messages(&self, number: usize) -> Vec<Message> {
+        self.sent[number].messages.clone()
     }
 
     pub(super) fn published(&mut self, messages: &[Message]) {
@@ -165,12 +201,17 @@ impl Record {
         self.promised.insert(message);
     }
 
-    /// FAILED was said; what becomes known of it after that helps nobody.
-    pub(super) fn given_up(&mut self, message: Message) {
-        let open = self.sent.iter_mut().filter(|sent| sent.fate == Fate::Open);
-        for sent in open.filter(|sent| sent.messages.contains(&message)) {
-            sent.fate = Fate::Unknown;
-        }
+    /// Where SUCCESS means published, nothing goes out after it, also not from a
+    /// later life: a server may have forgotten it by then.
+    pub(super) fn check_not_acked(&self, messages: &[Message]) {
+        let acked = messages.iter().find(|m| self.promised.contains(m));
+        assert_eq!(acked, None, "goes out after it was acked");
+    }
+
+    /// FAILED was said. An attempt that was not answered in its time is one
+    /// whose outcome nobody knew: what its answer says later helps no one.
+    pub(super) fn given_up(&mut self, message: Message, now: Time) {
+        self.doubt(message, now);
     }
 
     fn is_settled(&self, message: Message) -> bool {
@@ -215,7 +256,9 @@ impl Record {
     }
 
     /// Nothing is lost, nothing is out of order, nothing was published that
-    /// was refused, and copies are where the outcome was unknown.
+    /// was refused, and copies are where the outcome was unknown: one for each
+    /// attempt that was not answered before it was given up or made again, and
+    /// for each life that ended before it had noted what was published.
     pub(super) fn check(&self, daemon: &Daemon, options: Options) {
         for session in 0..daemon.sessions() {
             let first = self.first.iter().filter(|(of, _)| *of == session);
@@ -226,18 +269,21 @@ impl Record {
             let expected = daemon.published(session, options.outbox.is_some());
             assert_eq!(first, expected, "session {session}");
         }
+        let mut unknown = BTreeMap::<Message, usize>::new();
+        let doubtful = self.sent.iter().filter(|sent| sent.fate != Fate::Certain);
+        for message in doubtful.flat_map(|sent| &sent.messages) {
+            *unknown.entry(*message).or_default() += 1;
+        }
         for (message, copies) in &self.copies {
-            let unknown = self
-                .sent
-                .iter()
-                .filter(|s| s.fate != Fate::Certain && s.messages.contains(message));
             let forgotten = self.forgotten.get(message).unwrap_or(&0);
-            let bound = 1 + forgotten + self.deaths + unknown.count();
+            let unknown = unknown.get(message).unwrap_or(&0);
+            let bound = 1 + forgotten + self.deaths + unknown;
             assert!(
                 *copies <= bound,
                 "{message:?}: {copies} copies, at most {bound}"
             );
-            // Without batches a message always has the same id.
+            // Without batches a message always has the same id. An object set
+            // has none that a server knows: to set it again changes nothing.
             assert!(
                 options.batches || options.sets_objects(message.0) || *copies == 1,
                 "{message:?} is visible twice"

@@ -10,12 +10,8 @@ use crate::protocol::id::{EffectId, IdempotencyKey, LaneKey};
 /// Frames that come soon after one another are read together.
 const READ_EVERY: Time = 3 * MS;
 
-/// How long an effect may wait for an answer.
+/// How long an effect may wait for its answer, whatever holds it up.
 const DEADLINE: Time = 16_500 * MS;
-
-/// How much of it may be over before its lane has it: Falco holds back what an
-/// earlier life has sent in a batch.
-const HELD: Time = SECOND;
 
 /// What the disk may take before it goes around that.
 const ON_DISK: Time = 500 * MS;
@@ -101,7 +97,8 @@ impl World {
         if is_stale || !falco.is_linked(answer.way) {
             return;
         }
-        self.record.answered(answer);
+        let is_stopping = falco.is_stopping;
+        self.record.answered(answer, self.now, is_stopping);
         let refusal = answer.refusal.map(|(code, retryable)| Refusal {
             error: "refused",
             code,
@@ -121,14 +118,9 @@ impl World {
 
     /// What the dispatcher does after every event.
     pub(super) fn pump(&mut self) {
-        let falco = &self.falco;
-        let before = falco.dies_writing.then(|| falco.program.memo_files());
-        let first = self.next;
         self.send_requests();
-        if let Some(before) = before
-            && before != self.falco.program.memo_files()
-        {
-            return self.die_writing(&before, first);
+        if self.dies_writing() {
+            return;
         }
         for (submission, outcome) in self.falco.program.answers() {
             let outcome = outcome.map_err(|failure| failure.class);
@@ -164,10 +156,13 @@ impl World {
             self.record.check_effect(effect);
         }
         let messages: Vec<_> = request.effects.iter().map(|e| message(e)).collect();
+        if !self.options.forgets() {
+            self.record.check_not_acked(&messages);
+        }
         let keys = request.effects.iter().map(|e| e.key.clone()).collect();
         let (id, base) = (request.id, request.base());
         let timeout = u64::try_from(request.timeout.as_micros()).unwrap();
-        let number = self.record.sent(&messages);
+        let number = self.record.sent(&messages, self.now + timeout);
         let takes = self.random.between(10, 2000);
         let falco = &mut self.falco;
         falco.last_request = falco.last_request.max(self.now + takes);
@@ -184,8 +179,7 @@ impl World {
             was_late: false,
         };
         let takes = falco.last_request - self.now;
-        let times = (self.now, self.now + timeout);
-        self.record.on_its_way(&request, times);
+        self.record.on_its_way(&request, self.now);
         self.after(takes, Event::Request(request));
         true
     }
@@ -202,7 +196,7 @@ impl World {
         }
         match outcome {
             Ok(()) => self.record.promised(submission.message),
-            Err(_) => self.record.given_up(submission.message),
+            Err(_) => self.record.given_up(submission.message, self.now),
         }
         // A connection that is closed is owed nothing.
         if owed.is_some() {
@@ -211,13 +205,13 @@ impl World {
         }
     }
 
-    /// Every submission is answered in bounded time.
+    /// Every submission is answered in bounded time from when it was read.
     fn check_patience(&self) {
         let on_disk = self.options.outbox.map_or(0, |_| ON_DISK);
         for (submission, since) in self.falco.owed.values() {
             let waited = self.now - since;
             assert!(
-                waited <= DEADLINE + HELD + READ_EVERY + on_disk,
+                waited <= READ_EVERY + DEADLINE + on_disk,
                 "{submission:?} waits for {waited} µs"
             );
         }

@@ -16,12 +16,17 @@ pub(in super::super) struct Memo {
 pub(in super::super) type Files = BTreeMap<PathBuf, Vec<u8>>;
 
 impl Memo {
-    pub(super) fn new(file_bytes_max: usize) -> Self {
-        Self {
+    pub(super) fn of(memory: Memory) -> Option<Self> {
+        let file_bytes_max = match memory {
+            Memory::Nothing => return None,
+            Memory::Bytes(bytes) => bytes,
+            Memory::All => 1 << 20,
+        };
+        Some(Self {
             dir: tempfile::tempdir().expect("a directory"),
             file_bytes_max,
             boot: 0,
-        }
+        })
     }
 
     pub(super) fn place(&self) -> MemoPlace {

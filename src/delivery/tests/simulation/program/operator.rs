@@ -101,8 +101,10 @@ impl Program {
             limit: 100,
             ..LaneRequest::default()
         };
-        let answer = self.ask_lanes(request);
-        answer.map_or(Vec::new(), |answer| answer.lanes)
+        let answer = self.ask_lanes(request).unwrap_or_default();
+        let mut lanes = answer.lanes;
+        lanes.sort_by(|a, b| a.lane.cmp(&b.lane));
+        lanes
     }
 
     fn open_lane(&mut self, lane: &ParkedLane, verb: LaneVerb) {

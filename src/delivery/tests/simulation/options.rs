@@ -1,0 +1,154 @@
+//! What a story is like.
+
+use super::*;
+
+/// What of what it has published Falco remembers in its next life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Memory {
+    /// It has no memo.
+    Nothing,
+    /// What its memo has room for.
+    Bytes(usize),
+    /// Its memo holds whatever a story publishes.
+    All,
+}
+
+impl Memory {
+    fn of(random: &mut Random, has_outbox: bool) -> Self {
+        // An outbox notes in its journal what it has published of its own.
+        let nothing = if has_outbox { 700 } else { 500 };
+        let bytes = usize::from(random.small(4, 100)) * 128;
+        match (random.chance(nothing), random.chance(500)) {
+            (true, _) => Self::Nothing,
+            (_, true) => Self::Bytes(bytes),
+            _ => Self::All,
+        }
+    }
+}
+
+/// What this story is like; printed when it goes wrong.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Options {
+    pub sessions: u8,
+    pub messages: u32,
+    /// The transport knows batches.
+    pub batches: bool,
+    /// The daemon names every attempt anew.
+    pub fresh_ids: bool,
+    /// Of a thousand answers, how many are lost, late, doubled, refusals.
+    pub answers_lost: u64,
+    pub answers_late: u64,
+    pub answers_doubled: u64,
+    pub refusals: u64,
+    /// Milliseconds between two deaths, about.
+    pub faults_every: u64,
+    pub lane_effects_max: usize,
+    pub habits: u8,
+    /// Transports it knows, each for the sessions that name it.
+    pub routes: usize,
+    /// Falco keeps on disk what it takes.
+    pub outbox: Option<program::Options>,
+    /// What is refused for good parks its lane.
+    pub parks: bool,
+    /// Sessions whose effects are object sets, a bit each.
+    pub objects: u8,
+    pub memo: Memory,
+    /// For what nobody else has to decide.
+    pub dice: u64,
+}
+
+impl Options {
+    pub(super) fn of(random: &mut Random, has_outbox: bool) -> Self {
+        Self {
+            sessions: random.small(1, 4),
+            messages: u32::from(random.small(5, 40)),
+            batches: random.chance(700),
+            fresh_ids: random.chance(500),
+            answers_lost: random.between(0, 60),
+            answers_late: random.between(0, 100),
+            answers_doubled: random.between(0, 100),
+            refusals: random.between(0, 150),
+            faults_every: random.between(300, 20_000),
+            lane_effects_max: usize::from(random.small(3, 60)),
+            habits: random.small(0, u8::MAX),
+            routes: if has_outbox {
+                usize::from(random.small(1, 2))
+            } else {
+                1
+            },
+            outbox: has_outbox.then(|| program::Options::of(random)),
+            parks: random.chance(300),
+            objects: random.small(0, u8::MAX) & random.small(0, u8::MAX),
+            memo: Memory::of(random, has_outbox),
+            dice: random.between(0, u64::MAX - 1),
+        }
+    }
+
+    pub(super) fn delivery(self) -> Config {
+        Config {
+            lane_effects_max: self.lane_effects_max,
+            on_rejected: if self.parks {
+                OnRejected::Park
+            } else {
+                OnRejected::Skip
+            },
+            ..Config::default()
+        }
+    }
+
+    /// Whether a crash of Falco makes it forget what it has published.
+    pub(super) fn forgets(self) -> bool {
+        self.outbox.is_some() || self.memo != Memory::All
+    }
+
+    /// Whether all that is acked stays known by its id for a while.
+    pub(super) fn knows_ids(self) -> bool {
+        match self.outbox {
+            None => !self.forgets(),
+            Some(outbox) => outbox.keeps_all(),
+        }
+    }
+
+    /// Whether the attempts of a session have ids of their own.
+    pub(super) fn has_fresh_ids(self, session: u8) -> bool {
+        let is_recognised = self.habit(session) != Habit::Flag && !self.sets_objects(session);
+        self.fresh_ids && is_recognised
+    }
+
+    /// Whether nothing of a session passes what was refused, unless somebody
+    /// lets it: what a daemon has is parked in memory only.
+    pub(super) fn parks_for_good(self, session: u8) -> bool {
+        let is_kept = self.outbox.is_some_and(program::Options::keeps_all);
+        let is_ordered = self.habit(session) != Habit::Carelessness;
+        self.parks && is_kept && is_ordered
+    }
+
+    pub(super) fn sets_objects(self, session: u8) -> bool {
+        self.objects >> session & 1 == 1
+    }
+
+    /// How the daemon keeps the order of a session.
+    pub(super) fn habit(self, session: u8) -> Habit {
+        match self.habits >> (2 * session) & 3 {
+            0 => Habit::Flag,
+            1 => Habit::Patience,
+            2 => Habit::Carelessness,
+            // No gate looks for numbers in what is set.
+            _ if self.sets_objects(session) => Habit::Carelessness,
+            _ => Habit::Numbers,
+        }
+    }
+
+    /// Which route the effects of a session name.
+    pub(super) fn route(self, session: u8) -> usize {
+        usize::from(session) % self.routes
+    }
+
+    /// With an outbox, each route has a direct way and one for what is kept.
+    pub(super) fn ways(self) -> usize {
+        match self.outbox {
+            Some(_) => 2 * self.routes,
+            None => self.routes,
+        }
+    }
+}
