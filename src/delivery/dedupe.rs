@@ -29,6 +29,8 @@
 //! Holds 262 144 settled effects at most, about 20 MiB with both indexes; the
 //! oldest go first. Every open effect adds about 200 bytes.
 
+mod waiters;
+
 use std::collections::VecDeque;
 use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
@@ -40,6 +42,7 @@ use uuid::Uuid;
 use crate::clock::BootTime;
 use crate::protocol::envelope::{Operation, SideEffect};
 use crate::protocol::id::EffectId;
+pub(super) use waiters::Waiters;
 
 /// How long a settled effect is remembered: well over the five minutes after
 /// which the slowest known daemon tries again.
@@ -77,23 +80,6 @@ pub(crate) struct Done {
     pub known_by: Uuid,
     /// As [`fingerprint`] says; 0 if it is not known.
     pub fingerprint: u64,
-}
-
-/// Everybody who submitted one effect.
-#[derive(Debug)]
-pub(super) struct Waiters<T> {
-    /// The place of an attempt that failed before this one.
-    failed_at: Option<u64>,
-    first: (EffectId, T),
-    /// Mostly empty, and then without memory of its own.
-    joined: Vec<(EffectId, T)>,
-}
-
-impl<T> Waiters<T> {
-    /// In the order they came, each with the id it gave.
-    pub(super) fn into_iter(self) -> impl Iterator<Item = (EffectId, T)> {
-        std::iter::once(self.first).chain(self.joined)
-    }
 }
 
 #[derive(Debug)]
@@ -157,16 +143,6 @@ impl<T> Dedupe<T> {
         }
     }
 
-    /// Submissions that wait for the outcome of another.
-    pub(super) fn joined(&self) -> usize {
-        self.joined
-    }
-
-    /// Submissions that wait for an outcome.
-    pub(super) fn waiting(&self) -> usize {
-        self.waiters.len() + self.joined
-    }
-
     /// What is known of `effect`.
     pub(super) fn look_up(&mut self, effect: &SideEffect, now: BootTime) -> Known {
         self.sweep(now);
@@ -223,36 +199,6 @@ impl<T> Dedupe<T> {
         }
     }
 
-    /// The first that waits for an open effect.
-    pub(super) fn first(&self, ticket: Ticket) -> &T {
-        &self.waiters[ticket.waiters].first.1
-    }
-
-    /// One more waits for an effect that is open.
-    pub(super) fn join(&mut self, ticket: Ticket, id: EffectId, origin: T) {
-        self.waiters[ticket.waiters].joined.push((id, origin));
-        self.joined += 1;
-    }
-
-    /// Takes off those who wait no longer, wherever another waits for the same;
-    /// whoever is alone stays, for the effect is open.
-    pub(super) fn retain_waiters(&mut self, mut waits: impl FnMut(&mut T) -> bool) -> Vec<T> {
-        let mut left = Vec::new();
-        for (_, Waiters { first, joined, .. }) in &mut self.waiters {
-            let before = joined.len();
-            left.extend(joined.extract_if(.., |(_, origin)| !waits(origin)));
-            if !waits(&mut first.1) && !joined.is_empty() {
-                let next = joined.remove(0);
-                left.push(std::mem::replace(first, next));
-            }
-            if joined.len() < before {
-                joined.shrink_to_fit();
-            }
-            self.joined -= before - joined.len();
-        }
-        left.into_iter().map(|(_, origin)| origin).collect()
-    }
-
     /// An open effect is published, or durable.
     pub(super) fn done(&mut self, ticket: Ticket, now: BootTime) -> Waiters<T> {
         self.settle(ticket, State::Done { at: now })
@@ -280,13 +226,6 @@ impl<T> Dedupe<T> {
         self.records[ticket.record].state = state;
         self.settled.push_back(ticket.record);
         self.leave(ticket)
-    }
-
-    /// Everybody who waits for an effect, and does so no longer.
-    fn leave(&mut self, ticket: Ticket) -> Waiters<T> {
-        let waiters = self.waiters.remove(ticket.waiters);
-        self.joined -= waiters.joined.len();
-        waiters
     }
 
     fn insert(&mut self, record: Record) -> usize {
