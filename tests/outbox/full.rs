@@ -15,7 +15,7 @@ use crate::transport::{Peer, keys, numbers, payloads};
 
 /// Has `test` run with an outbox on a disk of its own; `name` is its path in
 /// this crate. Where nothing can be mounted it says so, and that is all.
-fn on_a_small_disk(name: &str, test: fn(&Chain, &Disk)) {
+pub fn on_a_small_disk(name: &str, test: fn(&Chain, &Disk)) {
     if let Some(mut again) = disk::again_with_own_mounts() {
         let ran = again.args([name, "--exact", "--nocapture"]).output();
         let ran = ran.expect("runs");

@@ -24,3 +24,4 @@ mod parking;
 mod recovery;
 mod routes;
 mod unanswered;
+mod unusable;
