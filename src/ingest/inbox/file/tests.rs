@@ -2,6 +2,7 @@ use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::thread;
+use std::time::Duration;
 
 use super::super::cut::LINE_BYTES_MAX;
 use super::*;
@@ -62,7 +63,13 @@ fn a_file_written_anew_while_it_is_read_is_never_gone_on_with_within_a_line() {
     });
     let before = ends[0];
     thread::scope(|scope| {
-        let writer = scope.spawn(|| (0..20_000).for_each(|n| anew.write(&texts[n % 2])));
+        let writer = scope.spawn(|| {
+            for n in 0..6000 {
+                anew.write(&texts[n % 2]);
+                // It wakes up again at any moment of a look, also on one core.
+                thread::sleep(Duration::from_micros(20));
+            }
+        });
         while !writer.is_finished() {
             let Step::Piece(cut, progress) = step(&anew.path(), Some(&before)) else {
                 continue;
