@@ -208,7 +208,8 @@ impl World {
     fn send_imposter(&mut self, acked: Submission) {
         let (session, _) = acked.message;
         let is_known = self.options.knows_ids() && !self.options.has_fresh_ids(session);
-        if is_known && !Server::refuses(acked.message) && self.random.chance(50) {
+        let is_tried = is_known && !Server::refuses(acked.message) && self.random.chance(50);
+        if is_tried && !self.record.was_given_up(acked.message) {
             let imposter = self.daemon.imposter(acked);
             let takes = self.random.between(1, 4 * SECOND);
             self.after(takes, Event::Frame(imposter));

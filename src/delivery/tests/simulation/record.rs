@@ -54,6 +54,8 @@ pub(super) struct Record {
     named: BTreeMap<EffectId, (Message, SideEffect)>,
     /// What a lane waits for, by way and session.
     in_flight: BTreeMap<(usize, u8), InFlight>,
+    /// Answered with FAILED, at least once.
+    given_up: BTreeSet<Message>,
     /// Answered with SUCCESS.
     promised: BTreeSet<Message>,
     /// Dead letters that an operator dropped.
@@ -211,7 +213,15 @@ impl Record {
     /// FAILED was said. An attempt that was not answered in its time is one
     /// whose outcome nobody knew: what its answer says later helps no one.
     pub(super) fn given_up(&mut self, message: Message, now: Time) {
+        self.given_up.insert(message);
         self.doubt(message, now);
+    }
+
+    /// Whether FAILED was ever said of it. An answer that comes after that is
+    /// noted as far as it is understood: of what was published, only the ids.
+    /// A later life then knows nothing to compare with.
+    pub(super) fn was_given_up(&self, message: Message) -> bool {
+        self.given_up.contains(&message)
     }
 
     fn is_settled(&self, message: Message) -> bool {
