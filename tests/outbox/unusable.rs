@@ -11,7 +11,6 @@ use falco::journal::{Config, Journal, Sync};
 
 use crate::chain::{Chain, OUTBOX};
 use crate::daemon::effect;
-use crate::disk;
 use crate::full::on_a_small_disk;
 use crate::transport::numbers;
 
@@ -120,6 +119,7 @@ fn spoil(chain: &Chain, segment: &Path) -> bool {
 }
 
 #[test]
+#[allow(clippy::print_stdout, reason = "says that it was not run")]
 fn a_segment_that_cannot_be_read_is_no_end_of_a_journal() {
     on_a_small_disk(
         "unusable::a_segment_that_cannot_be_read_is_no_end_of_a_journal",
@@ -128,7 +128,8 @@ fn a_segment_that_cannot_be_read_is_no_end_of_a_journal() {
             let before = kept(chain);
             let segment = segment(chain);
             if !spoil(chain, &segment) {
-                return disk::left_out("a segment that cannot be read");
+                // A machine may have mounts, and no disks in files.
+                return println!("left out: no disk in a file can be mounted here");
             }
             let (code, text) = chain.run(&["up"]);
             assert_eq!(code, 74, "{text}");
