@@ -12,7 +12,9 @@ use std::time::Duration;
 
 use super::dispatcher::keeper::operator::{told, with_content};
 use crate::clock;
-use crate::journal::{self, Entry, Journal, Live, Look, OpenError, State, Unrecorded};
+use crate::journal::{
+    self, Entry, Home, Journal, Live, Look, OpenError, Reading, Recovered, State, Unrecorded,
+};
 use crate::protocol::id::EffectId;
 use crate::protocol::outbox::{
     NO_ID, OutboxAnswer, OutboxRecord, OutboxRequest, OutboxStatus, OutboxVerb, UNKNOWN,
@@ -35,7 +37,7 @@ pub(crate) enum OfflineError {
 }
 
 /// Answers `request` from the journal in `directory`; only what changes it opens
-/// it.
+/// it, as one of `home`.
 ///
 /// # Errors
 ///
@@ -43,6 +45,7 @@ pub(crate) enum OfflineError {
 pub(crate) async fn ask(
     directory: &Path,
     config: &journal::Config,
+    home: &Home,
     request: &OutboxRequest,
 ) -> Result<OutboxAnswer, OfflineError> {
     match request.verb {
@@ -50,17 +53,31 @@ pub(crate) async fn ask(
             let (look, recovered) = Look::at(directory, config)?;
             Ok(answer(&look, &recovered.live, request))
         }
-        OutboxVerb::Compact => compact(directory, config).await,
-        OutboxVerb::Requeue => change(directory, config, request, requeue).await,
+        OutboxVerb::Compact => compact(directory, config, home).await,
+        OutboxVerb::Requeue => change(open(directory, config, home)?, request, requeue).await,
         OutboxVerb::Drop => {
             let discard = |live: &Live| Ok(Entry::Discard(live.id));
-            change(directory, config, request, discard).await
+            change(open(directory, config, home)?, request, discard).await
         }
     }
 }
 
+/// Opened as Falco does, so that who closes it with nothing kept takes its mark
+/// away.
+fn open(
+    directory: &Path,
+    config: &journal::Config,
+    home: &Home,
+) -> Result<(Journal, Recovered), OpenError> {
+    Journal::open_watched(directory, config, &Reading::default(), home)
+}
+
 /// Gains space until there is no more to gain.
-async fn compact(directory: &Path, config: &journal::Config) -> Result<OutboxAnswer, OfflineError> {
+async fn compact(
+    directory: &Path,
+    config: &journal::Config,
+    home: &Home,
+) -> Result<OutboxAnswer, OfflineError> {
     // To open it costs a segment.
     let no_gain = Look::at(directory, config)?.0.no_gain(config);
     if no_gain.is_some() {
@@ -69,7 +86,7 @@ async fn compact(directory: &Path, config: &journal::Config) -> Result<OutboxAns
             ..OutboxAnswer::default()
         });
     }
-    let (journal, _) = Journal::open(directory, config)?;
+    let (journal, _) = open(directory, config, home)?;
     let asked = journal.compact().await;
     asked.map_err(|_| Unrecorded::Closed)?;
     // Answered after what was asked before.
@@ -87,12 +104,10 @@ async fn compact(directory: &Path, config: &journal::Config) -> Result<OutboxAns
 /// Changes every effect that is named, or every dead letter; in one append, so
 /// that all of it happens or nothing.
 async fn change(
-    directory: &Path,
-    config: &journal::Config,
+    (journal, recovered): (Journal, Recovered),
     request: &OutboxRequest,
     one: impl Fn(&Live) -> Result<Entry, &'static str>,
 ) -> Result<OutboxAnswer, OfflineError> {
-    let (journal, recovered) = Journal::open(directory, config)?;
     let live = recovered.live;
     let mut answer = OutboxAnswer::default();
     let mut entries = Vec::new();

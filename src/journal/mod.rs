@@ -130,7 +130,7 @@ impl Journal {
         let seen = Seen {
             last: recovered.report.last_seq,
             durable: core.progress().durable,
-            is_damaged: recovered.report.is_corrupt() || 0 < core.stats().quarantined,
+            has_lost_its_end: recovered.report.has_lost_its_end,
         };
         let mut mark = Mark::leave(home, seen);
         core.set_missed(mark.as_mut().and_then(Mark::missed));

@@ -27,7 +27,7 @@ use std::collections::BTreeSet;
 use super::error::OpenError;
 use super::fold::Fold;
 use super::reading::Reading;
-use super::report::{Class, Report};
+use super::report::{Class, Damage, Report};
 use super::scan::OlderFormat;
 use super::segment::Segment;
 use super::storage::Storage;
@@ -158,6 +158,11 @@ fn finish<S: Storage>(
     let cut = torn.filter(|_| has_header).map(|torn| torn.off);
     let at_end = parts.iter().rev();
     let unreadable = at_end.take_while(|part| part.is_unreadable()).count();
+    let is_end = |d: &Damage| {
+        let is_last = last.is_some_and(|last| *d.seg == *last.segment.name());
+        is_last && d.class == Class::Corrupt && d.next_q.is_none()
+    };
+    report.has_lost_its_end = 0 < unreadable || report.damage.last().is_some_and(is_end);
     let last_whole = parts.iter().rev().find(|part| !part.is_unreadable());
     report.torn_bytes = torn.map_or(0, |torn| torn.len);
     report.last_seq = last_whole

@@ -27,6 +27,10 @@ pub struct Report {
     pub durable_seq: u64,
     /// Whether it was closed in peace.
     pub clean: bool,
+    /// Whether records were lost behind which nothing can be read: how many is
+    /// not known then.
+    #[serde(skip)]
+    pub has_lost_its_end: bool,
     /// Every damaged range, in order.
     pub damage: Vec<Damage>,
     /// What is called like a segment and is not read: its name is not one we

@@ -5,7 +5,7 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::PathBuf;
 
 use crate::chain::{Chain, OUTBOX, eventually};
-use crate::daemon::{Daemon, effect};
+use crate::daemon::{Daemon, effect, uuid};
 use crate::transport::numbers;
 
 /// Three effects are kept, and nobody publishes them yet.
@@ -245,4 +245,60 @@ fn with_leave_to_go_around_it_only_what_is_kept_waits_for_an_outbox_that_was_mov
     // What goes around it has a connection of its own.
     assert_eq!(transport.accept().accept_messages(1), ["3"]);
     daemon.expect_success(3);
+}
+
+/// The numbers that the marks say.
+fn said(chain: &Chain) -> Vec<u64> {
+    let entries = fs::read_dir(chain.base().join("run")).expect("lists");
+    let names = entries.map(|entry| entry.expect("lists").path());
+    let marks = names.filter(|path| {
+        let name = path.file_name().expect("named").to_string_lossy();
+        name.starts_with("outbox-") && !name.ends_with(".tmp")
+    });
+    let said = marks.map(|path| fs::read(path).expect("reads"));
+    let said = said.map(|said| serde_json::from_slice(&said).expect("whole"));
+    said.map(|said: serde_json::Value| said["seq"].as_u64().expect("a number"))
+        .collect()
+}
+
+#[test]
+fn an_outbox_as_it_was_before_a_burst_is_told_from_what_a_kill_left() {
+    let (chain, mut daemon) = up_with_three(OUTBOX);
+    let copied = chain
+        .program("cp")
+        .args(["-a"])
+        .arg(outbox(&chain))
+        .arg(chain.base().join("copy"))
+        .status();
+    assert!(copied.expect("copies").success());
+    (3..30).for_each(|n| daemon.publish(n, &effect("test", "s", n)));
+    eventually("what was acknowledged is marked", || {
+        said(&chain).iter().any(|seq| 30 <= *seq)
+    });
+    chain.kill();
+    fs::remove_dir_all(outbox(&chain)).expect("removed");
+    fs::rename(chain.base().join("copy"), outbox(&chain)).expect("moves");
+    let (code, text) = chain.run(&["up"]);
+    assert_eq!(code, 0, "what is there works: {text}");
+    assert!(text.contains("put it back"), "{text}");
+    assert_eq!(chain.outbox()["depth"], 3);
+    assert_eq!(chain.run(&["status"]).0, 1);
+    chain.stop();
+}
+
+#[test]
+fn an_outbox_that_was_emptied_by_hand_while_nothing_ran_is_not_missed() {
+    let (chain, _daemon) = up_with_three(OUTBOX);
+    chain.run(&["stop"]);
+    assert_eq!(said(&chain).len(), 1);
+    let (_, text) = chain.run(&["outbox", "drop", &uuid(0)]);
+    assert_eq!(said(&chain).len(), 1, "two are left: {text}");
+    let (code, text) = chain.run(&["outbox", "drop", &uuid(1), &uuid(2)]);
+    assert_eq!(code, 0, "{text}");
+    assert!(said(&chain).is_empty());
+    fs::remove_dir_all(outbox(&chain)).expect("removed");
+    let (_, text) = chain.run(&["up"]);
+    assert!(!text.contains("put it back"), "{text}");
+    eventually("all is well", || chain.run(&["status"]).0 == 0);
+    chain.stop();
 }

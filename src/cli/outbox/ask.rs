@@ -18,7 +18,7 @@ use crate::cli::exit::{Exit, Failure};
 use crate::cli::status::not_running;
 use crate::control::client::{self, Exchange};
 use crate::ingest::offline::OfflineError;
-use crate::journal::OpenError;
+use crate::journal::{Home, OpenError};
 use crate::paths::Paths;
 use crate::protocol::control::{Event, Request};
 use crate::protocol::outbox::{OutboxStatus, OutboxVerb};
@@ -168,7 +168,9 @@ impl<'a> Oracle<'a> {
         }
         let config = config::load(self.paths, &Given::new(config::variables()))?.right()?;
         let journal = chain::journal(&config);
-        Ok(question.offline(&directory, &journal, runs).await)
+        let home = Home::marked_in(self.paths.run());
+        let answer = question.offline(&directory, &journal, &home, runs);
+        Ok(answer.await)
     }
 }
 

@@ -5,7 +5,7 @@ use std::path::Path;
 use super::ask;
 use crate::cli::exit::{Exit, Failure};
 use crate::ingest::offline::{self, OfflineError};
-use crate::journal;
+use crate::journal::{self, Home};
 use crate::paths::Paths;
 use crate::protocol::control::{Event, Request};
 use crate::protocol::lane::{LaneAnswer, LaneRequest, LaneVerb};
@@ -28,11 +28,13 @@ pub(in crate::cli) trait Question {
     /// What Falco says, if it is an answer to this.
     fn heard(event: Event) -> Option<Self::Answer>;
 
-    /// What the journal in `directory` says; `beside` a Falco that has it open.
+    /// What the journal in `directory`, of `home`, says; `beside` a Falco that has
+    /// it open.
     async fn offline(
         &self,
         directory: &Path,
         config: &journal::Config,
+        home: &Home,
         beside: bool,
     ) -> Result<Self::Answer, OfflineError>;
 
@@ -67,9 +69,10 @@ impl Question for OutboxRequest {
         &self,
         directory: &Path,
         config: &journal::Config,
+        home: &Home,
         beside: bool,
     ) -> Result<OutboxAnswer, OfflineError> {
-        let mut answer = offline::ask(directory, config, self).await?;
+        let mut answer = offline::ask(directory, config, home, self).await?;
         if let Some(stats) = answer.stats.as_mut().filter(|_| beside) {
             "unanswered".clone_into(&mut stats.state);
         }
@@ -112,9 +115,10 @@ impl Question for LaneRequest {
         &self,
         directory: &Path,
         config: &journal::Config,
+        home: &Home,
         _beside: bool,
     ) -> Result<LaneAnswer, OfflineError> {
-        offline::ask_lanes(directory, config, self).await
+        offline::ask_lanes(directory, config, home, self).await
     }
 
     fn error(answer: &LaneAnswer) -> Option<&str> {

@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use super::super::dispatcher::keeper::parking::{class, parks, without_parking};
-use super::{OfflineError, record};
-use crate::journal::{self, DeadLetter, Entry, Journal, Live, Look, State};
+use super::{OfflineError, open, record};
+use crate::journal::{self, DeadLetter, Entry, Home, Live, Look, State};
 use crate::protocol::id::{EffectId, LaneKey};
 use crate::protocol::lane::{LaneAnswer, LaneRequest, LaneVerb, ParkedLane};
 
@@ -20,7 +20,8 @@ struct Parked<'a> {
 }
 
 /// Answers `request` from the journal in `directory`, as a running Falco answers
-/// about lanes of kept effects; only what changes it opens it.
+/// about lanes of kept effects; only what changes it opens it, as one of
+/// `home`.
 ///
 /// # Errors
 ///
@@ -28,13 +29,14 @@ struct Parked<'a> {
 pub(crate) async fn ask_lanes(
     directory: &Path,
     config: &journal::Config,
+    home: &Home,
     request: &LaneRequest,
 ) -> Result<LaneAnswer, OfflineError> {
     if request.verb == LaneVerb::List {
         let (_, recovered) = Look::at(directory, config)?;
         return Ok(list(&parked(&recovered.live), request));
     }
-    let (journal, recovered) = Journal::open(directory, config)?;
+    let (journal, recovered) = open(directory, config, home)?;
     let parked = parked(&recovered.live);
     let (chosen, refused) = choose(&parked, request);
     let letters = chosen.iter().flat_map(|lane| &lane.letters);

@@ -37,6 +37,33 @@ impl Place {
         fs::rename(self.at(from), self.at(to)).expect("renamed");
     }
 
+    fn copy(&self, from: &str, to: &str) {
+        let (from, to) = (self.at(from), self.at(to));
+        fs::create_dir(&to).expect("made");
+        let ours = fs::metadata(&from).expect("there").permissions();
+        fs::set_permissions(&to, ours).expect("ours");
+        for entry in fs::read_dir(from).expect("lists") {
+            let path = entry.expect("lists").path();
+            if path.is_file() {
+                let name = path.file_name().expect("named");
+                fs::copy(&path, to.join(name)).expect("copied");
+            }
+        }
+    }
+
+    /// Puts this in the place of the outbox.
+    fn put_back(&self, name: &str) {
+        fs::remove_dir_all(self.at("outbox")).expect("removed");
+        self.rename(name, "outbox");
+    }
+
+    /// The number that the only mark says.
+    fn said(&self) -> u64 {
+        let said = fs::read(self.marks().remove(0)).expect("there");
+        let said: serde_json::Value = serde_json::from_slice(&said).expect("whole");
+        said["seq"].as_u64().expect("a number")
+    }
+
     fn open(&self) -> (Journal, Recovered) {
         let home = Home::marked_in(self.run());
         let (config, reading) = (Config::default(), Reading::default());
@@ -125,18 +152,7 @@ async fn what_was_killed_may_have_held_something() {
 async fn a_journal_as_it_was_earlier_is_not_taken_for_what_it_came_to_be() {
     let place = Place::new();
     place.life(kept(0)).await;
-    fs::create_dir(place.at("copy")).expect("made");
-    fs::set_permissions(
-        place.at("copy"),
-        fs::metadata(place.at("outbox"))
-            .expect("there")
-            .permissions(),
-    )
-    .expect("ours");
-    for entry in fs::read_dir(place.at("outbox")).expect("lists") {
-        let entry = entry.expect("lists");
-        fs::copy(entry.path(), place.at("copy").join(entry.file_name())).expect("copied");
-    }
+    place.copy("outbox", "copy");
     place.life(kept(1)).await;
     place.rename("outbox", "later");
     place.rename("copy", "outbox");
@@ -205,4 +221,96 @@ async fn a_damaged_journal_is_missed_while_it_is_away_and_damaged_once_it_is_bac
         assert!(journal.close().await.is_err());
         place.rename("moved", "outbox");
     }
+}
+
+#[tokio::test]
+async fn a_copy_made_while_it_was_open_is_not_taken_for_what_was_killed_later() {
+    let place = Place::new();
+    let (journal, _) = place.open();
+    let record = async |i| {
+        let receipt = journal.append(kept(i)).await.expect("open");
+        receipt.await.expect("recorded").last_seq
+    };
+    record(0).await;
+    place.copy("outbox", "copy");
+    let mut last = 0;
+    for i in 1..20 {
+        last = record(i).await;
+    }
+    // Nothing else wakes the thread.
+    tokio::time::timeout(Duration::from_secs(4), async {
+        while place.said() < last {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await
+    .expect("it is said soon");
+    let mark = place.marks().remove(0);
+    let said = fs::read(&mark).expect("there");
+    place.copy("outbox", "killed");
+    journal.close().await.expect("closed");
+    // As a kill would have left it.
+    fs::write(&mark, said).expect("written");
+    place.put_back("killed");
+    assert_eq!(place.life(vec![]).await, None, "it has all it had");
+    place.put_back("copy");
+    assert!(place.life(vec![]).await.is_some());
+}
+
+#[tokio::test]
+async fn no_mark_says_a_number_that_is_not_durable() {
+    let place = Place::new();
+    let home = Home::marked_in(place.run());
+    let hour = Duration::from_secs(3600);
+    let config = Config {
+        sync: Sync::Interval(hour),
+        ..Config::default()
+    };
+    let at = place.at("outbox");
+    let opened = Journal::open_watched(&at, &config, &Reading::default(), &home);
+    let (journal, _) = opened.expect("it opens");
+    let until = Instant::now() + Duration::from_millis(300);
+    for i in (0..).take_while(|_| Instant::now() < until) {
+        let receipt = journal.append(kept(i)).await.expect("open");
+        receipt.await.expect("recorded");
+        journal.look().await.expect("open");
+        let progress = *journal.progress().borrow();
+        assert!(progress.durable < progress.written);
+        assert!(place.said() <= progress.durable);
+    }
+    journal.close().await.expect("closed");
+}
+
+#[tokio::test]
+async fn a_mark_that_somebody_removes_while_it_is_needed_is_left_again() {
+    let place = Place::new();
+    let (journal, _) = place.open();
+    fs::remove_file(place.marks().remove(0)).expect("removed");
+    let receipt = journal.append(kept(0)).await.expect("open");
+    receipt.await.expect("recorded");
+    tokio::time::timeout(Duration::from_secs(10), async {
+        while place.marks().is_empty() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await
+    .expect("it is left again");
+    journal.close().await.expect("closed");
+}
+
+#[tokio::test]
+async fn a_loss_of_long_ago_does_not_hide_that_it_is_as_it_was_earlier() {
+    let place = Place::new();
+    place.life(kept(0)).await;
+    place.life(kept(1)).await;
+    let first = place.at("outbox").join(super::super::segment::name(1));
+    let mut bytes = fs::read(&first).expect("there");
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::write(&first, bytes).expect("written");
+    assert_eq!(place.life(kept(2)).await, None, "it is told as damage");
+    place.copy("outbox", "copy");
+    place.life(kept(3)).await;
+    place.put_back("copy");
+    assert!(place.life(vec![]).await.is_some());
 }

@@ -76,7 +76,7 @@ pub(super) fn run<S: Storage>(mut core: Core<S>, mut ends: Ends) {
             return;
         }
         let mut turn = Turn::default();
-        turn.gather(&core, &ends.commands);
+        turn.gather(&core, &ends);
         if let ControlFlow::Break(end) = turn.work(&mut core, Now::read()) {
             break end;
         }
@@ -124,9 +124,12 @@ pub(super) fn play<S: Storage>(core: &mut Core<S>, ends: &mut Ends, now: Now) ->
 
 impl Turn {
     /// Waits for something to do, and takes what else is there.
-    fn gather<S: Storage>(&mut self, core: &Core<S>, commands: &Receiver<Command>) {
-        let now = Now::read();
-        let due = core.due(now).saturating_duration_since(now.at);
+    fn gather<S: Storage>(&mut self, core: &Core<S>, ends: &Ends) {
+        let (now, commands) = (Now::read(), &ends.commands);
+        let mark = ends.mark.as_ref();
+        let mark = mark.and_then(|mark| mark.due(core.progress().durable, now.at));
+        let due = mark.map_or(core.due(now), |due| due.min(core.due(now)));
+        let due = due.saturating_duration_since(now.at);
         match commands.recv_timeout(due) {
             Ok(command) => self.take(command),
             Err(RecvTimeoutError::Timeout) => return,
