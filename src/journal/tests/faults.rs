@@ -497,3 +497,61 @@ fn a_segment_that_was_given_up_and_cannot_be_removed_undoes_nothing_written_late
     let live: Vec<_> = told.live.iter().map(|(effect, _)| effect.id).collect();
     assert_eq!(live, recorded);
 }
+
+#[test]
+fn a_segment_that_was_given_up_and_is_removed_is_not_followed() {
+    let config = small(Sync::Always);
+    let mut rig = Rig::new(&config);
+    let mut recorded = vec![Entry::Effect(effect(0))];
+    rig.commit(recorded.clone()).expect("recorded");
+    // Named, but not durably so. It is removed, and nobody knows if that is
+    // durable; asked again, the disk does not say that it is gone.
+    fail(&rig.disk, Op::Sync, (0, 1), EIO);
+    fail(&rig.disk, Op::SyncFolder, (0, 2), EIO);
+    fail(&rig.disk, Op::Remove, (1, u64::MAX), EIO);
+    let refused = rig.commit(vec![Entry::Effect(effect(1))]);
+    assert_eq!(refused, Err(Unrecorded::Bypassed));
+    for _ in 0..2 {
+        rig.pass(Duration::from_secs(11));
+        rig.tick();
+    }
+    assert_eq!(rig.core.health(), Health::Ok);
+    let next = vec![Entry::Effect(effect(2))];
+    rig.commit(next.clone()).expect("recorded");
+    recorded.extend(next);
+    let cuts = (0..8).map(|dice| rig.disk.after_power_cut(&mut Dice(dice)));
+    let disks: Vec<_> = cuts.chain([rig.disk.clone()]).collect();
+    rig.disk.heal();
+    for disk in disks {
+        let (told, recovered) = Rig::reopened(&disk, &config);
+        assert_eq!(told, Told::by(&recorded));
+        assert!(!recovered.report.is_corrupt(), "{:?}", recovered.report);
+    }
+}
+
+#[test]
+fn nothing_is_written_before_a_segment_that_was_given_up_and_stays() {
+    let config = small(Sync::Always);
+    let mut rig = Rig::new(&config);
+    rig.commit(vec![Entry::Effect(effect(0))])
+        .expect("recorded");
+    // The next segment has its name, and stays; the one after it cannot even be
+    // made. Only the reserve can be given back.
+    fail(&rig.disk, Op::SyncFolder, (0, 1), ENOSPC);
+    fail(&rig.disk, Op::Remove, (1, u64::MAX), EIO);
+    fail(&rig.disk, Op::Create, (1, 1), EIO);
+    rig.pass(config.segment_age_max + Duration::from_secs(60));
+    // Settling goes on, wherever that is written.
+    _ = rig.commit(vec![Entry::Done(vec![id(0).into()])]);
+    for _ in 0..2 {
+        rig.pass(Duration::from_secs(11));
+        rig.tick();
+    }
+    assert_eq!(rig.core.health(), Health::Ok);
+    rig.commit(vec![Entry::Effect(effect(1))])
+        .expect("recorded");
+    rig.disk.heal();
+    let (told, recovered) = Rig::reopened(&rig.disk, &config);
+    assert!(!recovered.report.is_corrupt(), "{:?}", recovered.report);
+    assert_eq!(told, Told::by(&rig.entries));
+}

@@ -74,8 +74,8 @@ impl<F: StoredFile> Active<F> {
 #[derive(Debug)]
 pub(super) struct BeginError {
     pub(super) source: io::Error,
-    /// Whether it may be there after a crash all the same: then nothing may be
-    /// added to the segment before it, or that would not count.
+    /// Whether one is there all the same, or may be after a crash: then nothing
+    /// may be added to the segment before it, or that would not count.
     pub(super) is_named: bool,
 }
 
@@ -120,6 +120,17 @@ struct Leftover {
     segment: Segment,
     /// The checksum of its first record.
     crc: u32,
+    /// Whether it was removed, though a crash may bring it back. It is not asked
+    /// for again: a disk that fails then would not tell that it is gone.
+    is_removed: bool,
+}
+
+impl Leftover {
+    /// Removes it, if it is there; whether it is gone.
+    fn remove<S: Storage>(&self, storage: &S) -> bool {
+        let removed = storage.remove(&self.segment.name());
+        removed.map_or_else(|e| e.kind() == io::ErrorKind::NotFound, |()| true)
+    }
 }
 
 /// A segment that was begun.
@@ -146,6 +157,11 @@ impl<F: StoredFile> Nursery<F> {
         self.next.is_some()
     }
 
+    /// Whether a segment that was given up is there, or may be after a crash.
+    pub(super) fn has_leftovers(&self) -> bool {
+        !self.leftovers.is_empty()
+    }
+
     /// Makes the file of the next segment, for when there is nothing to do.
     pub(super) fn prepare<S: Storage<File = F>>(&mut self, storage: &S) -> io::Result<()> {
         let name = format!("next-{}.tmp", storage.fresh_id());
@@ -163,20 +179,18 @@ impl<F: StoredFile> Nursery<F> {
         &mut self,
         storage: &S,
         before: Before,
-    ) -> Result<Before, BeginError> {
-        let goes = |left: &&Leftover| {
-            let removed = storage.remove(&left.segment.name());
-            removed.map_or_else(|e| e.kind() == io::ErrorKind::NotFound, |()| true)
-        };
-        let gone = self.leftovers.iter().rev().take_while(goes).count();
-        if !self.leftovers.is_empty() {
-            storage.sync_folder("").map_err(|source| BeginError {
-                source,
-                is_named: true,
-            })?;
+    ) -> io::Result<Before> {
+        for left in self.leftovers.iter_mut().rev() {
+            left.is_removed = left.is_removed || left.remove(storage);
+            if !left.is_removed {
+                break;
+            }
+        }
+        if self.has_leftovers() {
+            storage.sync_folder("")?;
             self.has_synced_names = true;
         }
-        self.leftovers.truncate(self.leftovers.len() - gone);
+        self.leftovers.retain(|left| !left.is_removed);
         Ok(self.leftovers.last().map_or(before, |left| Before {
             first: left.segment.first + 1,
             last: left.segment.first,
@@ -201,7 +215,7 @@ impl<F: StoredFile> Nursery<F> {
         before: Before,
         replay: &mut Batch,
         now_ms: u64,
-    ) -> Result<Begun<F>, BeginError> {
+    ) -> io::Result<Begun<F>> {
         let before = self.clear_way(storage, before)?;
         if !self.has_synced_names {
             storage.sync_folder("")?;
@@ -211,7 +225,7 @@ impl<F: StoredFile> Nursery<F> {
             self.prepare(storage)?;
         }
         let Some((name, mut file)) = self.next.take() else {
-            return Err(io::Error::from(io::ErrorKind::NotFound).into());
+            return Err(io::ErrorKind::NotFound.into());
         };
         let ids = [storage.fresh_id(), storage.fresh_id()];
         let (salt, bytes) = headers(before, ids, now_ms);
@@ -223,9 +237,9 @@ impl<F: StoredFile> Nursery<F> {
         let named = written.and_then(|()| storage.rename(&name, &to));
         if let Err(error) = named {
             _ = storage.remove(&name);
-            return Err(error.into());
+            return Err(error);
         }
-        if let Err(source) = storage.sync_folder("") {
+        if let Err(error) = storage.sync_folder("") {
             let segment = Segment {
                 first: before.first,
                 bytes: (bytes.len() + replay.bytes.len()) as u64,
@@ -233,10 +247,13 @@ impl<F: StoredFile> Nursery<F> {
                 ..Segment::default()
             };
             let crc = first_line_crc(&bytes);
-            self.leftovers.push(Leftover { segment, crc });
+            self.leftovers.push(Leftover {
+                segment,
+                crc,
+                is_removed: false,
+            });
             self.has_synced_names = false;
-            let is_named = true;
-            return Err(BeginError { source, is_named });
+            return Err(error);
         }
         let begun_crc = if replay.is_empty() {
             last_line_crc(&bytes)

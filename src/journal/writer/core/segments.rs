@@ -104,13 +104,16 @@ impl<S: Storage> Core<S> {
             core.nursery.begin(&core.storage, before, replay, now.ms)
         };
         let mut begun = begin(self);
-        if begun.as_ref().is_err_and(|e| space::is_full(&e.source)) && self.make_room(now) {
+        if begun.as_ref().is_err_and(space::is_full) && self.make_room(now) {
             begun = begin(self);
         }
         let begun = begun.map_err(|error| {
             let path = self.storage.path(&segment::name(before.first));
-            let source = placed("begin", &path, &error.source);
-            BeginError { source, ..error }
+            BeginError {
+                source: placed("begin", &path, &error),
+                // Of this try, or of one before it.
+                is_named: self.nursery.has_leftovers(),
+            }
         });
         self.begun(begun?, now);
         Ok(())
