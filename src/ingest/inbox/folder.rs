@@ -12,6 +12,8 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use nix::libc;
+use tracing::warn;
+use uuid::Uuid;
 
 use super::calm::Shape;
 use super::cut::Reject;
@@ -198,14 +200,33 @@ impl Folder {
         if document.inode != found.inode || document.bytes != at || !document.is_calm {
             return Ok(false);
         }
-        let to = free_name(&self.done(), &found.name).map_err(failed)?;
-        fs::rename(&path, &to).map_err(failed)?;
-        if document.bytes_now().map_err(failed)? != at {
-            fs::rename(&to, &path).map_err(failed)?;
-            return Ok(false);
+        self.put_away(&path, &document, at).map_err(failed)
+    }
+
+    /// Moves what was opened, and nothing else: somebody may have renamed another
+    /// file onto its name since. So it goes first to a name of the inbox that
+    /// nobody else knows, and from there, if it is the one: wherever this is
+    /// killed, what was not taken is in the inbox.
+    fn put_away(&self, path: &Path, document: &Document, at: u64) -> io::Result<bool> {
+        let name = path.file_name().unwrap_or_default();
+        let to = free_name(&self.done(), name)?;
+        let aside = self.path.join(name_aside(name));
+        fs::rename(path, &aside)?;
+        let leave = || {
+            let is_it = inode(&aside.symlink_metadata()?) == document.inode;
+            let is_taken = is_it && document.bytes_now()? == at;
+            if is_taken {
+                fs::rename(&aside, &to)?;
+            }
+            Ok(is_taken)
+        };
+        let left = leave();
+        if !matches!(left, Ok(true)) {
+            give_back(&aside, path);
+            return left;
         }
         for folder in [self.done(), self.path.clone()] {
-            sync(&folder).map_err(failed)?;
+            sync(&folder)?;
         }
         Ok(true)
     }
@@ -321,6 +342,30 @@ fn free_name(folder: &Path, name: &OsStr) -> io::Result<PathBuf> {
     }
 }
 
+/// A name that nobody has and the inbox reads, near that of `name`.
+fn name_aside(name: &OsStr) -> OsString {
+    /// With what follows it is no longer than names may be.
+    const STEM_BYTES_MAX: usize = 200;
+    let stem = Path::new(name).file_stem().unwrap_or(name);
+    let mut stem = stem.to_owned().into_vec();
+    while STEM_BYTES_MAX < stem.len() {
+        pop_char(&mut stem);
+    }
+    stem.extend(format!(".{}.jsonl", Uuid::new_v4()).into_bytes());
+    OsString::from_vec(stem)
+}
+
+/// Gives what is `aside` its name again, unless another has that by now or
+/// that is impossible: then it is read where it is.
+fn give_back(aside: &Path, path: &Path) {
+    // A link takes no other's name.
+    let given = fs::hard_link(aside, path).and_then(|()| fs::remove_file(aside));
+    if let Err(error) = given {
+        let (path, aside) = (path.display(), aside.display());
+        warn!(%path, %aside, %error, "A file of the inbox has another name now.");
+    }
+}
+
 /// Takes off the last character; a byte, where it is none.
 fn pop_char(text: &mut Vec<u8>) {
     const CONTINUES: std::ops::RangeInclusive<u8> = 0x80..=0xbf;
@@ -375,6 +420,72 @@ mod tests {
                 assert_eq!(path.extension(), Some(OsStr::new("jsonl")));
                 assert!(paths.insert(path), "it was free");
             }
+        }
+    }
+
+    /// An inbox in which `a.jsonl` was taken, and is about to be put away.
+    fn leaving(text: &str) -> (tempfile::TempDir, Folder, PathBuf, Document) {
+        let dir = tempfile::tempdir().unwrap();
+        let inbox = dir.path().join("inbox");
+        DirBuilder::new().mode(0o700).create(&inbox).unwrap();
+        let folder = Folder::open(inbox, Home::default()).unwrap();
+        let path = folder.path().join("a.jsonl");
+        fs::write(&path, text).unwrap();
+        let Ok(Opened::Open(document)) = Document::open(&path, None) else {
+            panic!("it opens");
+        };
+        (dir, folder, path, document)
+    }
+
+    fn names(folder: &Path) -> Vec<OsString> {
+        let entries = fs::read_dir(folder).unwrap();
+        let names = entries.map(|entry| entry.unwrap().file_name());
+        let mut names: Vec<_> = names.filter(|name| is_wanted(name)).collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn a_file_that_was_taken_is_put_away_under_its_name() {
+        let (_dir, folder, path, document) = leaving("one\n");
+        assert!(folder.put_away(&path, &document, 4).unwrap());
+        assert_eq!(names(&folder.done()), ["a.jsonl"]);
+        assert!(names(folder.path()).is_empty());
+    }
+
+    #[test]
+    fn a_file_that_was_renamed_onto_the_name_of_one_that_was_taken_stays() {
+        let (dir, folder, path, document) = leaving("one\n");
+        let other = dir.path().join("other");
+        fs::write(&other, "two\n").unwrap();
+        fs::rename(&other, &path).unwrap();
+        assert!(!folder.put_away(&path, &document, 4).unwrap());
+        assert!(names(&folder.done()).is_empty());
+        assert_eq!(names(folder.path()), ["a.jsonl"]);
+        assert_eq!(fs::read(&path).unwrap(), b"two\n");
+    }
+
+    #[test]
+    fn a_file_that_has_grown_stays() {
+        let (_dir, folder, path, document) = leaving("one\n");
+        fs::write(&path, "one\ntwo\n").unwrap();
+        assert!(!folder.put_away(&path, &document, 4).unwrap());
+        assert!(names(&folder.done()).is_empty());
+        assert_eq!(names(folder.path()), ["a.jsonl"]);
+    }
+
+    #[test]
+    fn a_file_whose_name_another_has_by_now_is_read_where_it_is() {
+        let (_dir, folder, path, _) = leaving("new\n");
+        let long = OsString::from("\u{e4}".repeat(124) + ".jsonl");
+        for name in [OsStr::new("a.jsonl"), &long] {
+            let aside = folder.path().join(name_aside(name));
+            fs::write(&aside, "old\n").unwrap();
+            give_back(&aside, &path);
+            assert_eq!(fs::read(&path).unwrap(), b"new\n");
+            let found = folder.list(&HashSet::new()).unwrap().found;
+            let mut found = found.iter().map(|found| folder.path().join(&found.name));
+            assert!(found.any(|path| path == aside));
         }
     }
 

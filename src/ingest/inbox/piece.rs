@@ -83,13 +83,17 @@ impl Piece {
         self.too_long(from)
     }
 
-    /// Passes over a line, if it has an end.
+    /// Passes over a line, if it has an end, and is still there once that is found:
+    /// each read may be of another file.
     fn too_long(&self, from: &File) -> io::Result<Option<Taken>> {
         let mut at = self.at + LINE_BYTES_MAX as u64;
         loop {
             let next = Self::read_some(from, at, PIECE_BYTES)?;
             if let Some(lf) = memchr::memchr(b'\n', next.bytes()) {
                 let lf = at + lf as u64;
+                if !self.is_still_in(from)? {
+                    return Ok(None);
+                }
                 let bytes = lf - self.at;
                 let reason =
                     format!("the line has {bytes} bytes and the limit is {LINE_BYTES_MAX}");
@@ -105,6 +109,12 @@ impl Piece {
             }
             at += next.bytes().len() as u64;
         }
+    }
+
+    /// Whether the same bytes stand there.
+    fn is_still_in(&self, file: &File) -> io::Result<bool> {
+        let again = Self::read_some(file, self.at, self.bytes().len())?;
+        Ok(again.before == self.before && again.bytes == self.bytes)
     }
 
     /// All of it as one line, if it reaches to the end of a file of `bytes` that is

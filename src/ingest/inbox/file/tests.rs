@@ -126,3 +126,29 @@ fn a_line_that_is_too_long_is_passed_over_and_what_follows_is_taken() {
         ));
     }
 }
+
+#[test]
+fn a_file_written_anew_while_the_end_of_a_too_long_line_is_looked_for_is_looked_at_again() {
+    let first = lines(&[0]);
+    let long = "x".repeat(LINE_BYTES_MAX + 1);
+    let short = lines(&[7]).repeat(2 * LINE_BYTES_MAX / lines(&[7]).len());
+    let anew = Anew::new();
+    anew.write(&(first.clone() + &long));
+    let (_, before) = taken(&anew.path(), None);
+    let Ok(Opened::Open(document)) = Document::open(&anew.path(), None) else {
+        panic!("it opens");
+    };
+    let (piece, file) = document.go_on(Some(&before)).unwrap().unwrap();
+    let routing = Routing::for_device("d");
+    let passed_over = || piece.lines(&document.file, &file, &routing).unwrap();
+    assert!(passed_over().is_none(), "it has no end yet");
+    // Other lines behind the same first one, and the same line behind another.
+    let others = [first.clone() + &short, lines(&[9]) + &long + "\n"];
+    for other in others {
+        anew.write(&other);
+        assert!(passed_over().is_none(), "its end is of another file");
+    }
+    anew.write(&(first.clone() + &long + "\n"));
+    let (cut, _) = passed_over().unwrap();
+    assert_eq!(cut.end, (first.len() + long.len()) as u64 + 1);
+}
