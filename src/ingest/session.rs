@@ -303,3 +303,6 @@ fn has_hung_up(stream: &UnixStream) -> bool {
     let writable = stream.ready(Interest::WRITABLE).now_or_never();
     matches!(writable, Some(Ok(ready)) if ready.is_write_closed())
 }
+
+#[cfg(test)]
+mod tests;

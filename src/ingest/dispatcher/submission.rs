@@ -26,7 +26,7 @@ pub(in crate::ingest) enum Submission {
     Close(SessionId),
 }
 
-/// Effects that were cut from what a daemon sent, in order.
+/// Effects that were cut together from what a daemon sent, in order.
 #[derive(Debug)]
 pub(in crate::ingest) struct Routed {
     pub effects: Vec<SideEffect>,

@@ -11,8 +11,12 @@ use crate::protocol::frame::{Decoded, FLAG_ORDERED};
 use crate::protocol::id::EffectId;
 
 impl Session {
-    /// Cuts what was read into frames, for as long as the daemon is owed little.
+    /// Cuts what was read into frames, for as long as the daemon is owed little;
+    /// not while effects wait for room, whose time has begun before.
     pub(super) fn decode(&mut self) {
+        if !self.routed.is_empty() {
+            return;
+        }
         while self.may_decode() {
             match self.intake.next_frame() {
                 Ok(Some(decoded)) => self.take(decoded),

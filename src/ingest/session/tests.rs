@@ -1,0 +1,58 @@
+use bytes::BytesMut;
+
+use super::*;
+use crate::protocol::frame::{self, Kind};
+use crate::protocol::id::EffectId;
+
+/// A session, and what the dispatcher takes of it: one submission at a time.
+fn session() -> (Session, mpsc::Receiver<Submission>) {
+    let (submit, submitted) = mpsc::channel(1);
+    let (_, decided) = mpsc::channel(1);
+    let (_, still) = watch::channel(Amount::default());
+    let shared = Shared {
+        routing: Routing::for_device("d"),
+        submit,
+        large_frames: LargeFrames::new(0),
+        shutdown: Shutdown::new(),
+    };
+    (
+        Session::new(SessionId(1), shared, decided, still),
+        submitted,
+    )
+}
+
+fn reads(session: &mut Session, effect: u8) {
+    let id = EffectId::from_bytes([effect; 16]);
+    let body = br#"{"type":"t","channel":"c","payload":1}"#;
+    let mut bytes = BytesMut::new();
+    frame::encode(Kind::SideEffect, 0, id, body, &mut bytes);
+    session.intake.buffer().extend_from_slice(&bytes);
+}
+
+fn taken(submitted: &mut mpsc::Receiver<Submission>) -> Routed {
+    match submitted.try_recv() {
+        Ok(Submission::Effects(_, routed)) => routed,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_time_of_an_effect_does_not_begin_with_that_of_one_that_waited_for_room() {
+    let (mut session, mut submitted) = session();
+    let others = Submission::Taken(0);
+    session.shared.submit.try_send(others).expect("has room");
+    for effect in [1, 2] {
+        reads(&mut session, effect);
+        session.decode();
+        session.submit_now();
+        tokio::time::advance(Duration::from_secs(16)).await;
+    }
+    assert!(matches!(submitted.try_recv(), Ok(Submission::Taken(0))));
+    for waited in [32, 0] {
+        session.submit_now();
+        let routed = taken(&mut submitted);
+        assert_eq!(routed.effects.len(), 1);
+        assert_eq!(routed.arrived.elapsed(), Duration::from_secs(waited));
+        session.decode();
+    }
+}
