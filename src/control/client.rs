@@ -183,6 +183,40 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_status_is_not_even_asked_for_those_who_have_left() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("control.sock");
+        // One that is busy, and takes nothing more.
+        let (commands, mut requests) = mpsc::channel(1);
+        let (events, _told) = mpsc::channel(1);
+        let first = Command {
+            request: Request::Reload,
+            events,
+            peer: None,
+        };
+        commands.try_send(first).unwrap();
+        server::start(
+            Listener::bind(&path).unwrap(),
+            commands.clone(),
+            &Shutdown::new(),
+        );
+        // Twice as many as are served at once.
+        for _ in 0..64 {
+            drop(Exchange::begin(&path, &Request::Status).await.unwrap());
+        }
+        let mut stream = UnixStream::connect(&path).await.unwrap();
+        stream.write_all(b"{}\n").await.unwrap();
+        let mut lines = LineBuffer::new(EVENT_BYTES_MAX);
+        let refused = timeout(Duration::from_secs(5), lines.fill(&mut stream)).await;
+        assert!(refused.expect("it has a place").unwrap() > 0);
+        while commands.strong_count() > 2 {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(requests.recv().await.unwrap().request, Request::Reload);
+        assert!(requests.try_recv().is_err());
+    }
+
+    #[tokio::test]
     async fn silence_is_told_apart_from_absence() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("control.sock");

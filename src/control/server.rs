@@ -1,9 +1,10 @@
 //! Takes requests on the control socket and hands them to the supervisor.
 //!
 //! A client that is gone, because it was killed or waits no longer, frees its
-//! place at once. What was asked about Falco's outbox and lanes is withdrawn then
-//! if it has not begun: nobody would hear what became of it. It begins when Falco
-//! takes it up, once it has read its outbox; from there on it is finished whole.
+//! place at once. A status, and what was asked about Falco's outbox and lanes, is
+//! withdrawn then if it has not begun: nobody would hear what became of it. What is
+//! asked about the outbox begins when Falco takes it up, once it has read its
+//! outbox; from there on it is finished whole. A status that has begun is let go.
 //! A stop, a restart and a reload go on all the same.
 //!
 //! A client may close its half of the connection when it has asked, and still

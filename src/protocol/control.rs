@@ -75,7 +75,7 @@ impl Request {
     /// anything else is done all the same.
     #[must_use]
     pub fn is_withdrawn_by_leaving(&self) -> bool {
-        matches!(self, Self::Outbox(_) | Self::Lanes(_))
+        matches!(self, Self::Status | Self::Outbox(_) | Self::Lanes(_))
     }
 }
 

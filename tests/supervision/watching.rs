@@ -1,6 +1,8 @@
 //! `falco status` over time: watched, and waited for.
 
 use std::fs;
+use std::io::Write;
+use std::os::unix::net::UnixStream;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
@@ -155,4 +157,26 @@ fn a_status_tells_sockets_logs_and_why_a_part_ended() {
         "{}",
         one.stdout
     );
+}
+
+#[test]
+fn a_status_that_nobody_waits_for_any_more_costs_nothing_that_stays() {
+    let base = Base::new();
+    let pid = base.up();
+    let descriptors = || fs::read_dir(format!("/proc/{pid}/fd")).unwrap().count();
+    let before = descriptors();
+    let transport = base.pid_of("transport");
+    // Asked how it is, it lets everybody wait.
+    kill(transport, "STOP");
+    let mut most = before;
+    for _ in 0..100 {
+        for _ in 0..20 {
+            let mut stream = UnixStream::connect(base.socket("falco-control.sock")).unwrap();
+            stream.write_all(b"{\"op\":\"status.v1\"}\n").unwrap();
+        }
+        most = most.max(descriptors());
+    }
+    kill(transport, "CONT");
+    // What those who are served at once may need, and not what hundreds did.
+    assert!(most < before + 128, "{before} became {most}");
 }

@@ -87,7 +87,7 @@ impl Supervisor {
         let ask_ingest = Arc::clone(&self.config.ask_ingest);
         let ably_socket = self.config.ably_socket.clone();
         let probes = join_all(self.probes());
-        self.shutdown.spawn(async move {
+        let asked = async move {
             let ingest = tokio::time::timeout(STATUS_PATIENCE, ask_ingest());
             let transport = ask_transport(&ably_socket);
             let (ingest, transport, answers) = tokio::join!(ingest, transport, probes);
@@ -105,8 +105,9 @@ impl Supervisor {
             if status.state == ChainState::Running && !is_well(&status) {
                 status.state = ChainState::Degraded;
             }
-            _ = events.send(Event::Status(Box::new(status))).await;
-        });
+            Event::Status(Box::new(status))
+        };
+        self.shutdown.spawn(say(asked, events));
     }
 
     /// Answers in a task of its own: the disk may have to be waited for.
@@ -234,25 +235,34 @@ impl Supervisor {
     }
 }
 
-/// Says what Falco says. What nobody waits for any more is let go: Falco drops
-/// what it has not begun.
+/// Says what Falco says, and when it takes too long; it drops what is let go and
+/// it has not begun.
 async fn answer<T>(
     asked: impl Future<Output = Result<T, Refusal>>,
     events: mpsc::Sender<Event>,
     told: impl FnOnce(T) -> Event,
 ) {
-    let asked = tokio::time::timeout(OUTBOX_PATIENCE, asked);
-    let answer = tokio::select! {
-        biased;
-        () = events.closed() => return,
-        answer = asked => answer,
-    };
     let late = || {
         let seconds = OUTBOX_PATIENCE.as_secs();
         Refusal::late(format!("Falco did not answer within {seconds} s"))
     };
-    let answer = answer.unwrap_or_else(|_| Err(late()));
-    _ = events.send(answer.map_or_else(Event::Refused, told)).await;
+    let asked = async {
+        let answer = tokio::time::timeout(OUTBOX_PATIENCE, asked).await;
+        let answer = answer.unwrap_or_else(|_| Err(late()));
+        answer.map_or_else(Event::Refused, told)
+    };
+    say(asked, events).await;
+}
+
+/// Says what comes of `asked`. What nobody waits for any more is let go: who is
+/// gone has a place no longer, and must not leave work without bound.
+async fn say(asked: impl Future<Output = Event>, events: mpsc::Sender<Event>) {
+    let event = tokio::select! {
+        biased;
+        () = events.closed() => return,
+        event = asked => event,
+    };
+    _ = events.send(event).await;
 }
 
 fn asker(peer: Option<(i32, u32)>) -> Asker {
