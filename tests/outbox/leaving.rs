@@ -51,6 +51,9 @@ fn who_has_finished_speaking_is_answered_all_the_same() {
     assert_eq!(chain.outbox()["depth"], 0);
 }
 
+/// What is said where Falco ends under a question.
+const LATE: &str = "{\"event\":\"refused\",\"why\":\"late\",\"error\":\"Falco did not answer\"}\n";
+
 /// A supervisor that says `last` to whoever wants a change, and ends.
 fn ends_with(chain: &Chain, last: &'static str) -> JoinHandle<()> {
     let path = chain.base().join("falco-control.sock");
@@ -77,8 +80,6 @@ fn ends_with(chain: &Chain, last: &'static str) -> JoinHandle<()> {
 
 #[test]
 fn a_change_under_which_falco_ends_may_or_may_not_have_happened() {
-    const LATE: &str =
-        "{\"event\":\"refused\",\"why\":\"late\",\"error\":\"Falco did not answer\"}\n";
     let id = uuid(1);
     for (last, why) in [("", "ended before it answered"), (LATE, "did not answer")] {
         for (verb, look) in [
@@ -95,6 +96,50 @@ fn a_change_under_which_falco_ends_may_or_may_not_have_happened() {
             let told = format!("it may or may not have happened: look with {look} before");
             assert!(text.contains(&told), "{text}");
             falco.join().expect("it has served");
+        }
+    }
+}
+
+/// A supervisor that says `first` to whoever comes first and `then` to everybody
+/// else, until nothing is asked.
+fn says(chain: &Chain, first: &'static str, then: &'static str) -> JoinHandle<()> {
+    let path = chain.base().join("falco-control.sock");
+    let listener = UnixListener::bind(path).expect("binds");
+    thread::spawn(move || {
+        for answer in std::iter::once(first).chain(std::iter::repeat(then)) {
+            let (mut stream, _) = listener.accept().expect("somebody asks");
+            let mut line = String::new();
+            let mut reader = BufReader::new(&stream);
+            reader.read_line(&mut line).expect("a request");
+            if line.is_empty() {
+                return;
+            }
+            stream.write_all(answer.as_bytes()).expect("answers");
+        }
+    })
+}
+
+#[test]
+fn who_looks_while_falco_ends_asks_its_next_life_or_reads_the_disk() {
+    const ABSENT: &str =
+        "{\"event\":\"refused\",\"why\":\"absent\",\"error\":\"Falco does not run\"}\n";
+    let chain = keeping(1);
+    chain.stop();
+    for (then, told) in [(ABSENT, ""), (LATE, "this is what is on disk")] {
+        for args in [
+            &["outbox", "list"][..],
+            &["outbox", "stats"],
+            &["lane", "list"],
+        ] {
+            let falco = says(&chain, LATE, then);
+            let (code, text) = chain.run(args);
+            assert_eq!(code, 0, "{args:?}: {text}");
+            assert!(text.contains(told), "{args:?}: {text}");
+            assert_eq!(text.contains("note:"), !told.is_empty(), "{args:?}: {text}");
+            let path = chain.base().join("falco-control.sock");
+            drop(UnixStream::connect(&path).expect("connects"));
+            falco.join().expect("it has served");
+            std::fs::remove_file(path).expect("removes");
         }
     }
 }
@@ -145,4 +190,20 @@ fn what_is_too_long_for_one_request_is_asked_for_in_several() {
     let whole = "x".repeat(100_000);
     let (code, text) = chain.run(&["outbox", "drop", &id, &whole]);
     assert!(code == 2 && text.contains("too long"), "{code}");
+}
+
+#[test]
+fn a_long_route_leaves_less_of_a_request_to_the_lanes_it_is_asked_about() {
+    let chain = keeping(1);
+    let route = "r".repeat(2_000);
+    let long = "x".repeat(653);
+    let lanes: Vec<String> = (0..98).map(|n| format!("{n:02}{long}")).collect();
+    let mut args = vec!["lane", "resume", "--route", &route];
+    args.extend(lanes.iter().map(String::as_str));
+    let (code, text) = chain.run(&args);
+    assert!(code == 1 && text.contains("there is no route"), "{text}");
+
+    let whole = "r".repeat(100_000);
+    let (code, text) = chain.run(&["lane", "resume", "s", "--route", &whole]);
+    assert!(code == 2 && text.contains("too long"), "{code} {text}");
 }

@@ -3,7 +3,8 @@
 //! A Falco that runs and does not answer, because it is suspended or busy, is
 //! waited for so long and no longer. What only looks then reads the disk, beside
 //! it and without its lock; what would change something is not even sent, for it
-//! might be done long after somebody was told that it was not.
+//! might be done long after somebody was told that it was not. A Falco that ends
+//! under a question is asked again in its next life by what only looks.
 
 use std::io;
 use std::time::Duration;
@@ -26,8 +27,12 @@ use crate::protocol::outbox::{OutboxStatus, OutboxVerb};
 /// How long the disk may take for a change.
 const PATIENCE: Duration = Duration::from_secs(35);
 
-/// How long a Falco that runs may take to say anything at all.
+/// How long a Falco that runs may take to say anything at all, and one that ends
+/// again and again to say what it was asked.
 const SILENCE: Duration = Duration::from_secs(3);
+
+/// How soon a Falco that ended is asked again.
+const ENDED_PAUSE: Duration = Duration::from_millis(25);
 
 /// How long somebody else may have the journal: another `falco outbox`, or a
 /// Falco that starts and will answer itself.
@@ -45,6 +50,15 @@ pub(in crate::cli) struct Oracle<'a> {
     silence: Option<Failure>,
     /// Whether something was changed already.
     has_changed: bool,
+}
+
+/// What came of asking Falco.
+enum Asked<A> {
+    Answered(A),
+    /// Nothing, and it had nothing to change.
+    Silent(Failure),
+    /// The same, because it ended.
+    Ended(Failure),
 }
 
 impl<'a> Oracle<'a> {
@@ -71,15 +85,19 @@ impl<'a> Oracle<'a> {
         &mut self,
         question: &Q,
     ) -> Result<Q::Answer, Failure> {
-        let until = Instant::now() + LOCKED_PATIENCE;
+        let began = Instant::now();
         let answer = loop {
             let silence = match self.ask_falco(question).await? {
-                Ok(answer) => break answer,
-                Err(silence) => silence,
+                Asked::Answered(answer) => break answer,
+                Asked::Ended(_) if began.elapsed() < SILENCE => {
+                    sleep(ENDED_PAUSE).await;
+                    continue;
+                }
+                Asked::Silent(silence) | Asked::Ended(silence) => silence,
             };
             match self.ask_disk(question, silence).await? {
                 Ok(answer) => break answer,
-                Err(error) if is_passing(&error) && Instant::now() < until => {
+                Err(error) if is_passing(&error) && began.elapsed() < LOCKED_PATIENCE => {
                     sleep(LOCKED_PAUSE).await;
                 }
                 Err(OfflineError::Open(error)) => return Err(cannot_open(&error)),
@@ -94,10 +112,7 @@ impl<'a> Oracle<'a> {
     }
 
     /// What Falco says, or why it says nothing.
-    async fn ask_falco<Q: Question>(
-        &self,
-        question: &Q,
-    ) -> Result<Result<Q::Answer, Failure>, Failure> {
+    async fn ask_falco<Q: Question>(&self, question: &Q) -> Result<Asked<Q::Answer>, Failure> {
         let only_looks = question.only_looks();
         let silence = match &self.silence {
             Some(silence) => Some(silence.clone()),
@@ -105,33 +120,34 @@ impl<'a> Oracle<'a> {
             None => self.listen().await.err(),
         };
         if let Some(silence) = silence {
-            return Ok(Err(silence));
+            return Ok(Asked::Silent(silence));
         }
         let request = question.request();
         let begun = Exchange::begin(&self.paths.control_socket(), &request).await;
         // It never had the request, or not all of it.
         let mut exchange = match begun {
             Ok(exchange) => exchange,
-            Err(error) => return Ok(Err(not_running(self.paths, &error))),
+            Err(error) => return Ok(Asked::Silent(not_running(self.paths, &error))),
         };
         let patience = if only_looks { SILENCE } else { PATIENCE };
         match exchange.next(patience).await {
             Ok(Event::Refused(refusal)) => match Failure::from_refusal(refusal) {
-                silence if silence.exit() == Exit::NotRunning => Ok(Err(silence)),
-                failure if failure.exit() == Exit::Unknown => Err(unsure(question, failure)),
-                failure => Err(failure),
+                silence if silence.exit() == Exit::NotRunning => Ok(Asked::Silent(silence)),
+                failure if failure.exit() != Exit::Unknown => Err(failure),
+                late if only_looks => Ok(Asked::Ended(late)),
+                late => Err(unsure::<Q>(late)),
             },
             Ok(event) => match Q::heard(event) {
-                Some(answer) => Ok(Ok(answer)),
+                Some(answer) => Ok(Asked::Answered(answer)),
                 None => Err(Failure::new(Exit::Unknown, "Falco answers something else")),
             },
             Err(error) => match not_running(self.paths, &error) {
-                silence if only_looks => Ok(Err(silence)),
+                silence if only_looks => Ok(Asked::Silent(silence)),
                 silence if silence.exit() == Exit::NotRunning => {
                     let ended = Failure::new(Exit::Unknown, "Falco ended before it answered");
-                    Err(unsure(question, ended))
+                    Err(unsure::<Q>(ended))
                 }
-                silence => Err(unsure(question, silence)),
+                silence => Err(unsure::<Q>(silence)),
             },
         }
     }
@@ -187,11 +203,8 @@ pub(super) fn no_outbox(paths: &Paths) -> Failure {
         .hint("a chain with delivery.mode = \"outbox\" in falco.toml makes one")
 }
 
-/// Falco had the request, and nobody knows what it has done.
-fn unsure<Q: Question>(question: &Q, failure: Failure) -> Failure {
-    if question.only_looks() {
-        return failure;
-    }
+/// Falco had a change, and nobody knows what it has done.
+fn unsure<Q: Question>(failure: Failure) -> Failure {
     let look = Q::LOOK;
     failure.adding(&format!(
         "it may or may not have happened: look with {look} before you ask again"

@@ -13,9 +13,6 @@ use crate::protocol::control::REQUEST_BYTES_MAX;
 use crate::protocol::lane::{LaneAnswer, LaneRequest};
 use crate::protocol::outbox::{OutboxAnswer, OutboxRequest};
 
-/// Bytes of names in one request, which is one line of bounded length.
-const NAMES_BYTES_MAX: usize = REQUEST_BYTES_MAX - 1024;
-
 /// A question about many, of whom one request names some.
 pub(in crate::cli) trait Paged: Question + Clone {
     /// So many in one request: its answer is one line of bounded length.
@@ -116,7 +113,7 @@ pub(in crate::cli) async fn change<Q: Paged>(
 ) -> Result<Changed, Failure> {
     let names = std::mem::take(request.names());
     let len = names.len();
-    let pages = cut(names, Q::PAGE)?;
+    let pages = cut(names, Q::PAGE, room(&request)?)?;
     let mut oracle = Oracle::to_change(paths);
     let mut all = Changed {
         count: 0,
@@ -142,14 +139,27 @@ pub(in crate::cli) async fn change<Q: Paged>(
     Ok(all)
 }
 
-/// The names in pages, each of so many at most, and of so many bytes. No names are
-/// one page: they mean all.
-fn cut(names: Vec<String>, most: usize) -> Result<Vec<Vec<String>>, Failure> {
+/// How many bytes of names a request has room for, which is one line of bounded
+/// length and has none yet.
+fn room(request: &impl Question) -> Result<usize, Failure> {
+    let len = json!(request.request()).to_string().len();
+    REQUEST_BYTES_MAX.checked_sub(len).ok_or_else(|| {
+        let error = format!(
+            "what is asked is too long: {len} bytes without the names, where \
+             {REQUEST_BYTES_MAX} are the most"
+        );
+        Failure::new(Exit::Usage, error)
+    })
+}
+
+/// The names in pages, each of `most` at most, and of as many bytes as there is
+/// `room` for. No names are one page: they mean all.
+fn cut(names: Vec<String>, most: usize, room: usize) -> Result<Vec<Vec<String>>, Failure> {
     let mut pages = vec![Vec::new()];
     let mut bytes = 0;
     for name in names {
         let len = json!(name).to_string().len() + 1;
-        if NAMES_BYTES_MAX < len {
+        if room < len {
             let start: String = name.chars().take(40).collect();
             let error = format!(
                 "{}… has {len} bytes: too long to be asked for by name",
@@ -159,7 +169,7 @@ fn cut(names: Vec<String>, most: usize) -> Result<Vec<Vec<String>>, Failure> {
         }
         bytes += len;
         match pages.last_mut() {
-            Some(page) if page.len() < most && bytes <= NAMES_BYTES_MAX => page.push(name),
+            Some(page) if page.len() < most && bytes <= room => page.push(name),
             _ => {
                 bytes = len;
                 pages.push(vec![name]);
