@@ -65,7 +65,7 @@
 //! net  process  journal                                  the only rooms that bind sockets, signal processes, or keep effects on disk
 //! ably  delivery                                         pure
 //! protocol                                               pure: every wire format
-//! backoff  clock  counted  failpoint  logfile  memory  paths  report  shutdown  telemetry     leaves
+//! backoff  clock  counted  failpoint  logfile  memory  paths  plain_file  report  shutdown  telemetry     leaves
 //! ```
 //!
 //! # Processes
@@ -132,6 +132,7 @@ mod failpoint;
 mod logfile;
 mod memory;
 pub mod paths;
+mod plain_file;
 mod report;
 mod shutdown;
 mod telemetry;

@@ -157,7 +157,8 @@ impl Open {
             .create(true)
             .append(true)
             .mode(0o600)
-            .custom_flags(nix::libc::O_NOFOLLOW)
+            // The open of a pipe would wait for somebody who reads.
+            .custom_flags(nix::libc::O_NOFOLLOW | nix::libc::O_NONBLOCK)
             .open(path)?;
         let meta = file.metadata()?;
         Ok(Self {

@@ -27,6 +27,7 @@ const LAYERS: &[&[&str]] = &[
         "logfile",
         "memory",
         "paths",
+        "plain_file",
         "report",
         "shutdown",
         "telemetry",

@@ -168,7 +168,7 @@ impl Supervisor {
         let holder = holder(Phase::Starting);
         self.lock
             .record(&holder)
-            .map_err(|e| cannot("write the lock", &e))?;
+            .map_err(|e| cannot("write falco.lock", &e))?;
         private_directory(&self.paths.logs())?;
         private_directory(&self.paths.run())?;
         // The launcher has read it too, but that was before we had the lock.

@@ -80,6 +80,10 @@ async fn to_the_end(
             }
             Ok(event) => progress.show(&event),
             Err(ControlError::TimedOut { .. }) => return Err(late(paths)),
+            Err(ControlError::Closed) => {
+                let error = "falco ended before it was done";
+                return Err(Failure::new(Exit::Unknown, error).hint("falco status"));
+            }
             Err(error) => return Err(Failure::of(Exit::Unknown, &error)),
         }
     }
@@ -90,7 +94,8 @@ fn late(paths: &Paths) -> Failure {
     if let Ok(Asked::Held(Some(who))) = Lock::ask_existing(&lock)
         && who.identity.fate() == Fate::Suspended
     {
-        return holder::unresponsive(&lock, Some(&who), Exit::TimedOut, Tried::Asking);
+        return holder::unresponsive(&lock, Some(&who), Exit::TimedOut, Tried::Asking)
+            .adding("it does what it was asked once it goes on");
     }
     Failure::new(Exit::TimedOut, "it was not done in time").hint("falco status")
 }

@@ -1,30 +1,16 @@
-//! Files that people wrote or named, read without trust: one that is a pipe, a
-//! device or without end is refused at once, and nobody waits for it.
+//! Files that people wrote or named, read without trust: only those that nobody
+//! else can write say what is done, and none is without end.
 
-use std::fs::{File, OpenOptions};
-use std::io::{self, Read as _};
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
-use std::path::Path;
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::MetadataExt as _;
+
+use crate::plain_file;
+
+pub(super) use crate::plain_file::open;
 
 /// The largest file that is read.
 const BYTES_MAX: u64 = 1024 * 1024;
-
-/// Opens a regular file.
-///
-/// # Errors
-///
-/// When it cannot be opened or is something else.
-pub(super) fn open(path: &Path) -> io::Result<File> {
-    let mut options = OpenOptions::new();
-    // The open of a pipe would wait for somebody who writes.
-    options.read(true).custom_flags(nix::libc::O_NONBLOCK);
-    let file = options.open(path)?;
-    if !file.metadata()?.is_file() {
-        let text = "it is not a regular file";
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
-    }
-    Ok(file)
-}
 
 /// Why a file may say what somebody else wants.
 #[derive(Debug, thiserror::Error)]
@@ -72,38 +58,25 @@ pub(super) fn check_writers(file: &File) -> Result<(), Untrusted> {
 ///
 /// When it cannot be read, is larger than 1 MiB, or is no text.
 pub(super) fn text(file: &File) -> io::Result<String> {
-    let invalid = |text: &str| io::Error::new(io::ErrorKind::InvalidData, text);
-    let mut bytes = Vec::new();
-    file.take(BYTES_MAX + 1).read_to_end(&mut bytes)?;
-    if BYTES_MAX < bytes.len() as u64 {
-        return Err(invalid("it is larger than 1 MiB"));
-    }
-    String::from_utf8(bytes).map_err(|_| invalid("it is not UTF-8 text"))
+    let bytes = plain_file::bytes(file, BYTES_MAX)?;
+    let not_text = |_| io::Error::new(io::ErrorKind::InvalidData, "it is not UTF-8 text");
+    String::from_utf8(bytes).map_err(not_text)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn read(path: &Path) -> io::Result<String> {
-        text(&open(path)?)
-    }
-
     #[test]
-    fn a_pipe_and_a_file_without_bound_are_refused_at_once() {
+    fn a_file_that_is_too_large_or_no_text_is_refused() {
         let dir = tempfile::tempdir().unwrap();
-        let pipe = dir.path().join("pipe");
-        nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).unwrap();
-        let error = read(&pipe).unwrap_err().to_string();
-        assert_eq!(error, "it is not a regular file");
-        let error = read(Path::new("/dev/zero")).unwrap_err().to_string();
-        assert_eq!(error, "it is not a regular file");
-
         let file = dir.path().join("file");
+        let read = || text(&open(&file).unwrap()).map_err(|error| error.to_string());
         std::fs::write(&file, vec![b'x'; 1024 * 1024]).unwrap();
-        assert_eq!(read(&file).unwrap().len(), 1024 * 1024);
+        assert_eq!(read().unwrap().len(), 1024 * 1024);
         std::fs::write(&file, vec![b'x'; 1024 * 1024 + 1]).unwrap();
-        let error = read(&file).unwrap_err().to_string();
-        assert_eq!(error, "it is larger than 1 MiB");
+        assert_eq!(read(), Err("it is larger than 1 MiB".to_owned()));
+        std::fs::write(&file, b"\xff").unwrap();
+        assert_eq!(read(), Err("it is not UTF-8 text".to_owned()));
     }
 }

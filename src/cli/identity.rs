@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::exit::{Exit, Failure};
+use crate::plain_file;
 use crate::token_broker::Identity;
 
 /// Device and user, as given.
@@ -49,6 +50,15 @@ impl IdentityArgs {
     }
 }
 
+/// Why nobody can tell who this is, if what is kept in `file` does not.
+///
+/// # Errors
+///
+/// When it is there and cannot be read, or is damaged.
+pub(super) fn check(file: &Path) -> Result<(), Failure> {
+    read(file).map(drop)
+}
+
 /// Settles who this is; what is not given is made and kept in `file`.
 ///
 /// To be called by the holder of the instance lock.
@@ -81,12 +91,12 @@ fn fresh() -> String {
 }
 
 fn read(file: &Path) -> Result<Kept, Failure> {
-    let text = match fs::read_to_string(file) {
+    let text = match plain_file::read(file) {
         Ok(text) => text,
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Kept::default()),
         Err(e) => return Err(cannot("read", file, &e)),
     };
-    serde_json::from_str(&text).map_err(|e| {
+    serde_json::from_slice(&text).map_err(|e| {
         Failure::new(Exit::Config, format!("{} is damaged: {e}", file.display()))
             .hint("repair it, or remove it to become another device")
     })
@@ -96,8 +106,7 @@ fn write(file: &Path, kept: &Kept) -> io::Result<()> {
     let temporary = file.with_extension("json.new");
     let mut options = OpenOptions::new();
     options.write(true).create(true).truncate(true).mode(0o600);
-    options.custom_flags(nix::libc::O_NOFOLLOW);
-    let mut new = options.open(&temporary)?;
+    let mut new = plain_file::open_own(&temporary, &mut options)?;
     new.write_all(&serde_json::to_vec_pretty(kept)?)?;
     new.write_all(b"\n")?;
     new.sync_all()?;
@@ -140,9 +149,12 @@ mod tests {
     fn a_damaged_file_is_named_and_left_alone() {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("identity.json");
-        fs::write(&file, "{").unwrap();
-        assert!(settle(&file, None, None).is_err());
-        assert_eq!(fs::read_to_string(&file).unwrap(), "{");
+        for damaged in [&b"{"[..], b"\xff\0"] {
+            fs::write(&file, damaged).unwrap();
+            let failure = settle(&file, None, None).unwrap_err();
+            assert_eq!(failure.exit(), Exit::Config);
+            assert_eq!(fs::read(&file).unwrap(), damaged);
+        }
     }
 
     #[test]

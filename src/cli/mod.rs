@@ -134,14 +134,10 @@ fn run(command: Command, inherited: Inherited) -> Result<(), Failure> {
 
 /// Parses `args`; help and version are printed here and are no failure.
 fn parse<P: Parser>(args: Vec<OsString>) -> Result<P, Failure> {
-    P::try_parse_from(args).map_err(|error| {
-        let exit = if error.use_stderr() {
-            Exit::Usage
-        } else {
-            Exit::Ok
-        };
-        _ = error.print();
-        Failure::already_printed(exit)
+    P::try_parse_from(args).map_err(|error| match error.print() {
+        _ if error.use_stderr() => Failure::already_printed(Exit::Usage),
+        Ok(()) => Failure::already_printed(Exit::Ok),
+        Err(error) => Failure::output(&error),
     })
 }
 

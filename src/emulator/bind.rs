@@ -1,11 +1,14 @@
 //! The emulator's port: loopback only, the same one as last time if it is free.
 
-use std::io;
+use std::fs::OpenOptions;
+use std::io::{self, Write as _};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 
 use tokio::net::TcpListener;
 use tracing::warn;
+
+use crate::plain_file;
 
 /// The port of a first start.
 const PORT_DEFAULT: u16 = 8099;
@@ -41,9 +44,8 @@ pub(super) async fn bind(dir: &Path, wanted: Option<SocketAddr>) -> Result<TcpLi
         return listen(address).await;
     }
     let file = dir.join("port");
-    let last = std::fs::read_to_string(&file)
-        .ok()
-        .and_then(|text| text.trim().parse().ok());
+    let last = plain_file::read(&file).ok();
+    let last = last.and_then(|bytes| str::from_utf8(&bytes).ok()?.trim().parse().ok());
     for port in last
         .into_iter()
         .chain([PORT_DEFAULT])
@@ -69,7 +71,11 @@ async fn listen(address: SocketAddr) -> Result<TcpListener, BindError> {
 
 /// Best effort: without it the next start tries the default port first.
 fn remember(file: &Path, port: u16) {
-    if let Err(error) = std::fs::write(file, format!("{port}\n")) {
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(true);
+    let opened = plain_file::open_own(file, &mut options);
+    let written = opened.and_then(|mut file| writeln!(file, "{port}"));
+    if let Err(error) = written {
         warn!(file = %file.display(), %error, "Could not keep the emulator's port.");
     }
 }

@@ -13,6 +13,7 @@ use nix::libc::O_NOFOLLOW;
 use rand::RngExt as _;
 use rand::distr::Alphanumeric;
 
+use crate::plain_file;
 use crate::protocol::ably::auth::{ApiKey, ApiKeyError};
 
 /// A key file is one short line; more is not ours.
@@ -85,13 +86,11 @@ fn parse(path: PathBuf, text: &str) -> Result<ApiKey, KeyError> {
 }
 
 fn read(path: &Path) -> io::Result<String> {
-    let file = OpenOptions::new()
-        .read(true)
-        .custom_flags(O_NOFOLLOW)
-        .open(path)?;
-    let mut text = String::new();
-    file.take(FILE_BYTES_MAX).read_to_string(&mut text)?;
-    Ok(text)
+    let file = plain_file::open_own(path, OpenOptions::new().read(true))?;
+    let mut bytes = Vec::new();
+    file.take(FILE_BYTES_MAX).read_to_end(&mut bytes)?;
+    // What is no text is no key either.
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
 /// Writes the key, or reads the one that somebody else wrote meanwhile.

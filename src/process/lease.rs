@@ -26,7 +26,7 @@ mod heirs;
 mod mark;
 mod outlived;
 
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::OpenOptionsExt;
@@ -37,6 +37,7 @@ use serde::{Deserialize, Serialize};
 
 use super::held::Held;
 use super::identity::{Fate, Identity};
+use crate::plain_file;
 pub use error::LeaseError;
 pub use heirs::end_heirs;
 pub(super) use mark::Mark;
@@ -137,21 +138,17 @@ impl Lease {
         text.push(b'\n');
         let mut options = OpenOptions::new();
         options.write(true).truncate(true);
-        options.custom_flags(nix::libc::O_NOFOLLOW);
-        options.open(&self.path)?.write_all(&text)
+        plain_file::open_own(&self.path, &mut options)?.write_all(&text)
     }
 }
 
 /// For reading: whoever inherits the descriptor can hold the lease with it and
 /// do nothing else.
 fn open(path: &Path) -> Result<File, LeaseError> {
-    let flags = nix::libc::O_NOFOLLOW | nix::libc::O_CLOEXEC;
     let mut make = OpenOptions::new();
-    make.write(true).create(true).truncate(false);
-    make.mode(0o600).custom_flags(flags);
-    let mut options = OpenOptions::new();
-    options.read(true).custom_flags(flags);
-    let made = make.open(path).and_then(|_| options.open(path));
+    make.write(true).create(true).truncate(false).mode(0o600);
+    let made = plain_file::open_own(path, &mut make)
+        .and_then(|_| plain_file::open_own(path, OpenOptions::new().read(true)));
     made.map_err(|e| cannot_open(path, e))
 }
 
@@ -172,7 +169,7 @@ fn try_lock(file: &File, path: &Path) -> Result<bool, LeaseError> {
 }
 
 fn read(path: &Path) -> Option<Record> {
-    serde_json::from_slice(&fs::read(path).ok()?).ok()
+    serde_json::from_slice(&plain_file::read(path).ok()?).ok()
 }
 
 /// Ends everybody who holds the lease by inheritance.

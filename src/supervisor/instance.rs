@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::plain_file;
 use crate::process::identity::Identity;
 
 /// The first line of our pidfile's comment: by it we know the file is ours.
@@ -204,9 +205,8 @@ impl Lock {
 }
 
 fn open(path: &Path, options: &mut OpenOptions) -> Result<File, LockError> {
-    options.mode(0o600);
-    options.custom_flags(nix::libc::O_NOFOLLOW | nix::libc::O_CLOEXEC);
-    options.open(path).map_err(|source| LockError::Open {
+    let opened = plain_file::open_own(path, options.mode(0o600));
+    opened.map_err(|source| LockError::Open {
         path: path.to_path_buf(),
         source,
     })
@@ -233,10 +233,12 @@ impl PidFile {
     ///
     /// When the file cannot be written, or is there and not of our making.
     pub fn write(path: &Path, holder: &Holder) -> io::Result<Self> {
-        if let Ok(old) = fs::read_to_string(path)
-            && !old.is_empty()
-            && !old.contains(PIDFILE_MARK)
-        {
+        let old = match read(path) {
+            Ok(old) => old,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
+            Err(error) => return Err(error),
+        };
+        if !old.is_empty() && !old.contains(PIDFILE_MARK) {
             let text = "it was not written by falco; move it away";
             return Err(io::Error::new(io::ErrorKind::AlreadyExists, text));
         }
@@ -245,9 +247,7 @@ impl PidFile {
         let temporary = path.with_extension("pid.new");
         let mut options = OpenOptions::new();
         options.write(true).create(true).truncate(true).mode(0o600);
-        options.custom_flags(nix::libc::O_NOFOLLOW);
-        let written = options
-            .open(&temporary)
+        let written = plain_file::open_own(&temporary, &mut options)
             .and_then(|mut file| file.write_all(text.as_bytes()))
             .and_then(|()| fs::rename(&temporary, path));
         if let Err(error) = written {
@@ -262,17 +262,23 @@ impl PidFile {
     }
 }
 
+/// What a pidfile says; one that is no text is not of our making.
+fn read(path: &Path) -> io::Result<String> {
+    let bytes = plain_file::read(path)?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
 /// Removes a pidfile that a killed supervisor left, and only one of ours. To be
 /// called by the holder of the lock.
 pub fn clear_pid_file(path: &Path) {
-    if fs::read_to_string(path).is_ok_and(|text| text.contains(PIDFILE_MARK)) {
+    if read(path).is_ok_and(|text| text.contains(PIDFILE_MARK)) {
         _ = fs::remove_file(path);
     }
 }
 
 impl Drop for PidFile {
     fn drop(&mut self) {
-        if fs::read_to_string(&self.path).is_ok_and(|text| text == self.text) {
+        if read(&self.path).is_ok_and(|text| text == self.text) {
             _ = fs::remove_file(&self.path);
         }
     }

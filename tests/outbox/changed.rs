@@ -6,6 +6,7 @@ use std::io::BufRead as _;
 use crate::chain::{Chain, OUTBOX, eventually};
 use crate::daemon::{effect, uuid};
 use crate::inbox::{append, drop_file, inbox, is_there, lines, up};
+use crate::transport::refuse_first;
 
 const DIRECT: &str = "[delivery]\nmode = \"direct\"\n";
 
@@ -20,10 +21,7 @@ fn back_in_direct_mode_an_outbox_drains_and_then_says_that_only_dead_letters_are
     let chain = Chain::up(OUTBOX);
     let mut daemon = chain.daemon();
     let mut transport = chain.transport("test");
-    daemon.publish(1, &effect("test", "s", 1));
-    let mut peer = transport.accept();
-    let refused = peer.read();
-    peer.refuse(&refused, 40_160, false);
+    let _peer = refuse_first(&mut daemon, &mut transport);
     eventually("it is dead", || chain.outbox()["dead"] == 1);
     daemon.publish(2, &effect("test", "s", 2));
     chain.configure(DIRECT);

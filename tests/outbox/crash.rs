@@ -2,7 +2,7 @@
 
 use crate::chain::{Chain, OUTBOX, eventually};
 use crate::daemon::{effect, uuid};
-use crate::transport::{keys, numbers};
+use crate::transport::{keys, numbers, refuse_first};
 
 const DIRECT: &str = "[falco]\npublish_timeout = \"1s\"\n[outbox]\nresume_grace = \"0s\"\n";
 
@@ -35,10 +35,7 @@ fn what_was_acked_survives_a_kill_and_is_published_in_order_with_its_ids() {
 fn dead_letters_survive_too_and_are_seen_and_mended_while_nothing_runs() {
     let chain = Chain::up(OUTBOX);
     let mut daemon = chain.daemon();
-    let mut peer = chain.transport("test").accept();
-    daemon.publish(1, &effect("test", "s", 1));
-    let refused = peer.read();
-    peer.refuse(&refused, 40_160, false);
+    let peer = refuse_first(&mut daemon, &mut chain.transport("test"));
     eventually("it is dead", || chain.outbox()["dead"] == 1);
     daemon.publish(2, &effect("other", "s", 2));
     chain.stop();

@@ -6,16 +6,13 @@ use serde_json::json;
 
 use crate::chain::{Chain, OUTBOX, eventually};
 use crate::daemon::{Daemon, effect, uuid};
-use crate::transport::{Peer, keys, payloads};
+use crate::transport::{Peer, keys, payloads, refuse_first};
 
 /// A chain with one dead letter and one effect published behind it.
 fn with_dead_letter() -> (Chain, Daemon, Peer) {
     let chain = Chain::up(OUTBOX);
     let mut daemon = chain.daemon();
-    let mut peer = chain.transport("test").accept();
-    daemon.publish(1, &effect("test", "s", 1));
-    let refused = peer.read();
-    peer.refuse(&refused, 40_160, false);
+    let mut peer = refuse_first(&mut daemon, &mut chain.transport("test"));
     daemon.publish(2, &effect("test", "s", 2));
     assert_eq!(peer.accept_messages(1), ["2"]);
     eventually("only the dead letter is kept", || {

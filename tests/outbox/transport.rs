@@ -9,6 +9,8 @@ use played::{messages, payload};
 
 pub use played::{Peer, Transport};
 
+use crate::daemon::{Daemon, effect};
+
 impl Transport {
     /// As our own.
     pub fn accept(&mut self) -> Peer {
@@ -44,6 +46,16 @@ impl Peer {
         }
         all
     }
+}
+
+/// Has the first effect refused for good; its session and the route are called
+/// as always.
+pub fn refuse_first(daemon: &mut Daemon, transport: &mut Transport) -> Peer {
+    daemon.publish(1, &effect("test", "s", 1));
+    let mut peer = transport.accept();
+    let refused = peer.read();
+    peer.refuse(&refused, 40_160, false);
+    peer
 }
 
 /// The payloads a request carries.

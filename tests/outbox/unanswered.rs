@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use crate::chain::{Chain, OUTBOX, eventually};
 use crate::daemon::{effect, uuid};
-use crate::transport::{Peer, Transport};
+use crate::transport::{Peer, Transport, refuse_first};
 
 /// Longer than anything may take that says that Falco does not answer.
 const BOUND: Duration = Duration::from_secs(8);
@@ -57,10 +57,7 @@ fn parked() -> (Chain, Transport, Peer) {
     let chain = Chain::up(&toml);
     let mut daemon = chain.daemon();
     let mut transport = chain.transport("test");
-    daemon.publish(1, &effect("test", "s", 1));
-    let mut peer = transport.accept();
-    let refused = peer.read();
-    peer.refuse(&refused, 40_160, false);
+    let peer = refuse_first(&mut daemon, &mut transport);
     eventually("its lane is parked", || chain.outbox()["parked"] == 1);
     // From the inbox, where nobody is told to wait.
     crate::inbox::drop_file(&chain, "a.jsonl", effect("test", "s", 2) + "\n");

@@ -16,6 +16,7 @@ mod launching;
 mod logging;
 mod losing;
 mod outliving;
+mod posing;
 mod refusing;
 #[path = "../sidecars/mod.rs"]
 mod sidecars;

@@ -7,13 +7,14 @@
 
 use std::fmt;
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, Write as _};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
 use super::super::exit::{Exit, Failure};
+use crate::plain_file;
 
 /// The largest file that is read: a bearer token may be a long JWT.
 const BYTES_MAX: u64 = 256 * 1024;
@@ -67,19 +68,16 @@ impl Stored {
     ///
     /// When it is there and cannot be read, or others could have read it.
     pub(in super::super) fn read(path: &Path) -> Result<Option<Self>, Failure> {
-        let mut options = OpenOptions::new();
-        options.read(true).custom_flags(nix::libc::O_NOFOLLOW);
-        let file = match options.open(path) {
+        let file = match plain_file::open_own(path, OpenOptions::new().read(true)) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(cannot("read", path, &error)),
         };
         check_private(path, &file)?;
-        let mut text = String::new();
-        let read = (&file).take(BYTES_MAX).read_to_string(&mut text);
-        read.map_err(|error| cannot("read", path, &error))?;
+        let read = plain_file::bytes(&file, BYTES_MAX);
+        let text = read.map_err(|error| cannot("read", path, &error))?;
         // What serde says could quote the secret.
-        serde_json::from_str(&text).map(Some).map_err(|_| {
+        serde_json::from_slice(&text).map(Some).map_err(|_| {
             let text = format!("{} is damaged", path.display());
             Failure::new(Exit::Config, text).hint("falco login or falco logout writes it anew")
         })

@@ -9,9 +9,13 @@ use nix::unistd::geteuid;
 use super::finding::Finding;
 use crate::cli::above::refuse_replaceable;
 use crate::cli::progress::tilde;
+use crate::counted::counted;
 use crate::paths::{Paths, SOCKET_PATH_MAX};
 
 const NAME: &str = "base dir";
+
+/// Fewer bytes than this are gone with the next line of a log.
+const ROOM_MIN: u64 = 64 * 1024;
 
 pub(super) fn examine(paths: &Paths, fix: bool) -> Vec<Finding> {
     let base = paths.base();
@@ -28,6 +32,7 @@ pub(super) fn examine(paths: &Paths, fix: bool) -> Vec<Finding> {
         found.push(Finding::fail(NAME, failure.to_string()).fix("choose another --base-dir"));
     }
     found.push(file_system(base));
+    found.extend(room(base));
     found.push(sockets(paths));
     found
 }
@@ -55,6 +60,21 @@ fn private(base: &Path, meta: &fs::Metadata, fix: bool) -> Finding {
         return Finding::warn(NAME, text).fix(change);
     }
     Finding::fail(NAME, format!("others can write to {place} ({mode:04o})")).fix(change)
+}
+
+/// A disk without room; how little is too little for an outbox it says itself.
+#[allow(clippy::useless_conversion, reason = "narrower elsewhere")]
+fn room(base: &Path) -> Option<Finding> {
+    let stat = nix::sys::statvfs::statvfs(base).ok()?;
+    let block = u64::from(stat.fragment_size());
+    let free = u64::from(stat.blocks_available()).saturating_mul(block);
+    let text = format!(
+        "{} are left where {} is",
+        counted(free, "byte"),
+        tilde(base)
+    );
+    let fix = "make room: nothing can be kept, and a first start fails";
+    (free < ROOM_MIN).then(|| Finding::fail("disk", text).fix(fix))
 }
 
 /// Locks and sockets need a file system of this machine that stays.

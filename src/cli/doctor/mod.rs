@@ -24,6 +24,7 @@ use super::chain::beside;
 use super::config::{self, Outside};
 use super::daemon::Setup;
 use super::exit::{Exit, Failure};
+use super::identity;
 use super::output;
 use super::runtime::block_on;
 use super::settings::Instance;
@@ -73,6 +74,7 @@ async fn examine(args: &Args, paths: &Paths) -> Vec<Finding> {
             found.extend(leftovers::examine(&paths, fix));
             found.extend(machine::examine());
             found.extend(outbox::examine(&paths));
+            found.extend(identity(&paths));
             found.extend(outside.iter().flat_map(sidecars::examine));
             found
         }
@@ -99,6 +101,13 @@ async fn examine(args: &Args, paths: &Paths) -> Vec<Finding> {
         in_time("account", of_account),
     );
     [files, owner, vec![transport], account].concat()
+}
+
+/// Who this is, if what is kept of it is no good.
+fn identity(paths: &Paths) -> Option<Finding> {
+    let failure = identity::check(&paths.identity_file()).err()?;
+    let fix = "repair it, or remove it to become another device";
+    Some(Finding::fail("identity", failure.to_string()).fix(fix))
 }
 
 async fn in_time(what: &'static str, look: impl Future<Output = Vec<Finding>>) -> Vec<Finding> {

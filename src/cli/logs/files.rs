@@ -11,6 +11,7 @@ use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use crate::logfile::older;
+use crate::plain_file;
 
 /// Bytes read at once.
 const BLOCK_BYTES: usize = 64 * 1024;
@@ -29,7 +30,7 @@ struct Piece {
 
 impl Piece {
     fn open(path: &Path) -> Option<Self> {
-        let file = File::open(path).ok()?;
+        let file = plain_file::open(path).ok()?;
         let meta = file.metadata().ok().filter(fs::Metadata::is_file)?;
         Some(Self {
             file,

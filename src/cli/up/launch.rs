@@ -21,6 +21,7 @@ use crate::cli::progress::{self, Progress};
 use crate::clock;
 use crate::control::client::Exchange;
 use crate::paths::Paths;
+use crate::plain_file;
 use crate::process::inherited::{LOCK_FD, STARTUP_FD};
 use crate::process::spawn::{Detached, Spec, detach};
 use crate::process::startup::{self, Launching};
@@ -54,7 +55,8 @@ impl Launch<'_> {
         let boot_log = self.paths.logs().join("falco.boot.log");
         let since = clock::utc(clock::now_ms());
         let us = daemon::holder(Phase::Launching);
-        lock.record(&us).map_err(|e| cannot("write the lock", &e))?;
+        lock.record(&us)
+            .map_err(|e| cannot("write falco.lock", &e))?;
         let (mut daemon, launching) = self.detach(&lock, &boot_log)?;
         let news = hand_over(lock, us, &daemon, launching)?;
         let mut lines = BufReader::new(news).lines();
@@ -110,9 +112,7 @@ impl Launch<'_> {
         let (ours, theirs) = startup::pair().map_err(|e| cannot("make a socket", &e))?;
         let mut options = OpenOptions::new();
         options.write(true).create(true).truncate(true).mode(0o600);
-        options.custom_flags(nix::libc::O_NOFOLLOW);
-        let stderr = options
-            .open(boot_log)
+        let stderr = plain_file::open_own(boot_log, &mut options)
             .map_err(|e| cannot("open the boot log", &e))?;
         let mut args = vec![
             "__daemon".into(),
@@ -191,7 +191,7 @@ fn hand_over(
 ) -> Result<UnixStream, Failure> {
     if let Some(identity) = daemon.identity() {
         lock.record(&Holder { identity, ..us })
-            .map_err(|e| cannot("write the lock", &e))?;
+            .map_err(|e| cannot("write falco.lock", &e))?;
     }
     drop(lock);
     launching.go().map_err(|e| cannot("read the start", &e))
@@ -213,7 +213,8 @@ fn died(boot_log: &Path, killed_by: Option<i32>) -> Failure {
             format!("the supervisor was killed by signal {signal} before the chain was ready");
         return Failure::new(Exit::Failed, error).hint("falco up");
     }
-    let text = std::fs::read_to_string(boot_log).unwrap_or_default();
+    let text = plain_file::read(boot_log).unwrap_or_default();
+    let text = String::from_utf8_lossy(&text);
     let last = text.lines().rev().find(|l| !l.trim().is_empty());
     let error = match last {
         Some(line) => format!("the supervisor ended before the chain was ready: {line}"),

@@ -11,6 +11,10 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use super::record::{Noted, begun, number};
+use crate::plain_file;
+
+/// More than a file of ours ever holds.
+const READ_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
 /// See the module.
 #[derive(Debug)]
@@ -70,7 +74,7 @@ impl Files {
         let new = path.with_extension("new");
         let mut options = OpenOptions::new();
         options.write(true).create(true).truncate(true).mode(0o600);
-        let mut file = options.open(&new)?;
+        let mut file = plain_file::open_own(&new, &mut options)?;
         let mut bytes = begun(number);
         bytes.extend(records);
         file.write_all(&bytes)?;
@@ -108,7 +112,7 @@ impl Files {
 
 /// Opens a file behind what is whole of it.
 fn go_on(path: &Path, whole: usize) -> io::Result<Current> {
-    let file = OpenOptions::new().append(true).open(path)?;
+    let file = plain_file::open_own(path, OpenOptions::new().append(true))?;
     file.set_len(whole as u64)?;
     Ok(Current {
         file,
@@ -119,7 +123,10 @@ fn go_on(path: &Path, whole: usize) -> io::Result<Current> {
 /// Which files are there, older first, with their numbers and what they hold.
 fn in_turn(paths: &[PathBuf; 2]) -> Vec<(usize, u64, Vec<u8>)> {
     let age = |which: usize| fs::metadata(&paths[which]).and_then(|meta| meta.modified());
-    let read = |which: usize| Some((which, fs::read(&paths[which]).ok()?));
+    let read = |which: usize| {
+        let file = plain_file::open_own(&paths[which], OpenOptions::new().read(true));
+        Some((which, plain_file::bytes(&file.ok()?, READ_BYTES_MAX).ok()?))
+    };
     let there = [0, 1].into_iter().filter_map(read);
     let mut there: Vec<_> = there.map(|(w, bytes)| (w, number(&bytes), bytes)).collect();
     there.sort_by_key(|(which, number, _)| (*number, age(*which).ok()));

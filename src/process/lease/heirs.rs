@@ -1,10 +1,10 @@
 //! Who has any lock by inheritance from a process that is gone.
 
 use std::fs::OpenOptions;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use super::Mark;
+use crate::plain_file;
 use crate::process::identity::{Fate, Identity};
 
 /// Ends everybody who holds the lock at `path` by inheritance from `taker`, who
@@ -13,8 +13,7 @@ use crate::process::identity::{Fate, Identity};
 /// Only those are found of whom the kernel tells which locks they have.
 #[must_use]
 pub fn end_heirs(path: &Path, taker: &Identity) -> Vec<u32> {
-    let flags = nix::libc::O_NOFOLLOW | nix::libc::O_CLOEXEC;
-    let file = OpenOptions::new().read(true).custom_flags(flags).open(path);
+    let file = plain_file::open_own(path, OpenOptions::new().read(true));
     let mark = file.and_then(|file| Mark::of(&file, taker.pid));
     let Some(mark) = mark.ok().filter(|_| taker.fate() == Fate::Gone) else {
         return Vec::new();

@@ -2,8 +2,10 @@
 
 use std::fs::{File, OpenOptions};
 use std::io;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+
+use crate::plain_file;
 
 /// By what the holders of a lease are known: the locked file, and who locked it.
 #[derive(Debug, Clone, Copy)]
@@ -23,10 +25,7 @@ impl Mark {
     /// Whether nobody has the lease at `path` any more; if it is not known to
     /// be so, somebody may.
     pub(in crate::process) fn is_free(self, path: &Path) -> bool {
-        let mut options = OpenOptions::new();
-        options.read(true);
-        options.custom_flags(nix::libc::O_NOFOLLOW | nix::libc::O_CLOEXEC);
-        let Ok(file) = options.open(path) else {
+        let Ok(file) = plain_file::open_own(path, OpenOptions::new().read(true)) else {
             return false;
         };
         let meta = file.metadata();

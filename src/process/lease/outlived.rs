@@ -1,9 +1,10 @@
 //! All leases of a directory: who outlived the supervisor that took them.
 
-use std::fs::{self, File, TryLockError};
+use std::fs::{self, TryLockError};
 use std::path::{Path, PathBuf};
 
 use super::{Lease, LeaseError, suspects};
+use crate::plain_file;
 
 /// How the names of lease files end.
 const SUFFIX: &str = "lease";
@@ -42,7 +43,7 @@ pub fn clear(directory: &Path) -> Result<Vec<Outlived>, LeaseError> {
 pub fn outlived(directory: &Path) -> Vec<Outlived> {
     let files = files(directory).into_iter();
     let held = files.filter_map(|path| {
-        let file = File::open(&path).ok()?;
+        let file = plain_file::open(&path).ok()?;
         if !matches!(file.try_lock(), Err(TryLockError::WouldBlock)) {
             return None;
         }

@@ -1,0 +1,102 @@
+//! Plain files, opened without trust: a pipe or a device in the place of one is
+//! refused at once, and nobody waits for whoever is at its other end.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
+
+use nix::libc::{O_CLOEXEC, O_NOFOLLOW, O_NONBLOCK};
+
+/// More than any short file of ours has.
+const SHORT_BYTES_MAX: u64 = 256 * 1024;
+
+/// Opens a file that people wrote or named, perhaps through a link.
+///
+/// # Errors
+///
+/// When it cannot be opened or is something else.
+pub fn open(path: &Path) -> io::Result<File> {
+    with(path, OpenOptions::new().read(true), 0)
+}
+
+/// Opens a file of our own, which is no link.
+///
+/// # Errors
+///
+/// When it cannot be opened as `options` say, or is something else.
+pub fn open_own(path: &Path, options: &mut OpenOptions) -> io::Result<File> {
+    with(path, options, O_NOFOLLOW | O_CLOEXEC)
+}
+
+/// What is in a short file, perhaps through a link.
+///
+/// # Errors
+///
+/// When it cannot be read, is something else, or longer than 256 KiB.
+pub fn read(path: &Path) -> io::Result<Vec<u8>> {
+    bytes(&open(path)?, SHORT_BYTES_MAX)
+}
+
+/// What is in `file`, if it is no more than so much.
+///
+/// # Errors
+///
+/// When it cannot be read, or is longer.
+pub fn bytes(file: &File, most: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    file.take(most + 1).read_to_end(&mut bytes)?;
+    if most < bytes.len() as u64 {
+        let text = match most >> 20 {
+            0 => format!("it is larger than {} KiB", most >> 10),
+            mega => format!("it is larger than {mega} MiB"),
+        };
+        return Err(io::Error::new(io::ErrorKind::InvalidData, text));
+    }
+    Ok(bytes)
+}
+
+fn with(path: &Path, options: &mut OpenOptions, flags: i32) -> io::Result<File> {
+    // The open of a pipe would wait for its other end.
+    let file = options.custom_flags(flags | O_NONBLOCK).open(path)?;
+    if !file.metadata()?.is_file() {
+        let text = "it is not a regular file";
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
+    }
+    Ok(file)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pipe_and_a_file_without_bound_are_refused_at_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let pipe = dir.path().join("pipe");
+        nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        let none = "it is not a regular file";
+        assert_eq!(open(&pipe).unwrap_err().to_string(), none);
+        assert_eq!(read(&pipe).unwrap_err().to_string(), none);
+        assert_eq!(open(Path::new("/dev/zero")).unwrap_err().to_string(), none);
+        let both = open_own(&pipe, OpenOptions::new().read(true).write(true));
+        assert_eq!(both.unwrap_err().to_string(), none);
+
+        let file = dir.path().join("file");
+        std::fs::write(&file, vec![b'x'; 1024 * 1024]).unwrap();
+        let read = |most| bytes(&open(&file).unwrap(), most);
+        assert_eq!(read(1 << 20).unwrap().len(), 1 << 20);
+        let error = read((1 << 20) - 1).unwrap_err().to_string();
+        assert_eq!(error, "it is larger than 1023 KiB");
+    }
+
+    #[test]
+    fn a_link_is_followed_only_where_people_may_have_made_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let (file, link) = (dir.path().join("file"), dir.path().join("link"));
+        std::fs::write(&file, "x").unwrap();
+        std::os::unix::fs::symlink(&file, &link).unwrap();
+        assert!(open(&link).is_ok() && read(&link).is_ok());
+        assert!(open_own(&link, OpenOptions::new().read(true)).is_err());
+    }
+}
