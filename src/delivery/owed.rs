@@ -20,22 +20,18 @@
 //! What stands still has bounds of its own, for each connection and each route.
 //! Beyond them effects of lanes in trouble are refused, or of a route that is
 //! down, and no others. What keeps everything back is nobody's own trouble: then
-//! nothing is refused, and the connections wait. But a transport that is there and
-//! has answered nothing for a whole attempt may answer what was not read yet: then
-//! all its lanes stand still, and beyond the bounds a lane holds one effect.
+//! nothing is refused, and the connections wait.
 //!
 //! Counts every submission from its arrival to its answer, those that wait for
 //! the outcome of another included. Never refuses, sends, or reads a clock.
 
-mod amount;
-
 use std::collections::{BTreeSet, HashMap};
+use std::ops::{AddAssign, SubAssign};
 
 use slab::Slab;
 
 use super::effect::Producer;
 use crate::protocol::id::LaneKey;
-pub(crate) use amount::Amount;
 
 /// What a connection may be owed that stands still, before more of it is refused:
 /// four lanes.
@@ -43,6 +39,44 @@ const STILL_MAX: Amount = Amount {
     effects: 16_384,
     bytes: 64 * 1024 * 1024,
 };
+
+/// So many effects, and their bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Amount {
+    pub effects: usize,
+    pub bytes: usize,
+}
+
+impl Amount {
+    /// One effect.
+    pub(crate) fn one(bytes: usize) -> Self {
+        Self { effects: 1, bytes }
+    }
+
+    /// Whether it is less than `max` of both.
+    pub(crate) fn is_below(self, max: Self) -> bool {
+        self.effects < max.effects && self.bytes < max.bytes
+    }
+
+    /// Whether it is more than `max`. A single effect never is.
+    fn is_over(self, max: Self) -> bool {
+        self.effects > 1 && (self.effects > max.effects || self.bytes > max.bytes)
+    }
+}
+
+impl AddAssign for Amount {
+    fn add_assign(&mut self, other: Self) {
+        self.effects += other.effects;
+        self.bytes += other.bytes;
+    }
+}
+
+impl SubAssign for Amount {
+    fn sub_assign(&mut self, other: Self) {
+        self.effects -= other.effects;
+        self.bytes -= other.bytes;
+    }
+}
 
 /// An answer that is owed; whoever gives it says so by this.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -92,22 +126,11 @@ impl Load {
     }
 }
 
-/// Whether anything comes back from a route's transport.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) enum Silence {
-    #[default]
-    None,
-    /// Not for a while now.
-    Quiet,
-    /// Nor for a whole attempt, though it is there: others may still be answered.
-    Deaf,
-}
-
 #[derive(Debug, Default)]
 struct Route {
     by_lane: HashMap<LaneKey, usize>,
-    /// What comes back from its transport.
-    silence: Silence,
+    /// Nothing comes back from its transport.
+    is_quiet: bool,
     still: Amount,
 }
 
@@ -220,16 +243,17 @@ impl Owed {
     /// Nothing comes back from a route's transport, or something did. What stood
     /// still with it stays uncounted until it is answered: the route may be slow,
     /// or soon quiet again, and others would wait for all of that at once.
-    pub(crate) fn handle_route(&mut self, route: usize, silence: Silence) {
-        let stood = self.route_stands(route);
-        self.routes[route].silence = silence;
-        let stands = self.route_stands(route);
-        if stood == stands {
+    pub(crate) fn handle_route(&mut self, route: usize, is_quiet: bool) {
+        if self.routes[route].is_quiet == is_quiet {
+            return;
+        }
+        self.routes[route].is_quiet = is_quiet;
+        if self.routes.len() == 1 {
             return;
         }
         let lanes: Vec<usize> = self.routes[route].by_lane.values().copied().collect();
         for at in lanes {
-            match (self.accounts[at].is_still, stands) {
+            match (self.accounts[at].is_still, is_quiet) {
                 (true, _) => {}
                 (false, true) => self.stop_all(at),
                 (false, false) => self.excuse_all(at),
@@ -248,16 +272,14 @@ impl Owed {
     ) -> bool {
         let still = self.still.get(&producer).copied().unwrap_or_default();
         let Route {
-            silence,
+            is_quiet,
             still: of_route,
             ..
         } = &self.routes[route];
         if !still.is_over(STILL_MAX) && !of_route.is_over(self.route_max) {
             return false;
         }
-        let mut routes = self.routes.iter();
-        let others_go_on =
-            *silence != Silence::Quiet || routes.any(|other| other.silence == Silence::None);
+        let others_go_on = !is_quiet || self.routes.iter().any(|other| !other.is_quiet);
         others_go_on && is_in_trouble()
     }
 
@@ -269,18 +291,10 @@ impl Owed {
         Some((producer, still.unwrap_or_default()))
     }
 
+    /// With one route there is nothing that could go on while it stands still.
     fn stands(&self, at: usize) -> bool {
         let account = &self.accounts[at];
-        account.is_still || self.route_stands(account.route)
-    }
-
-    /// With one route there is nothing that could go on while it is quiet.
-    fn route_stands(&self, route: usize) -> bool {
-        match self.routes[route].silence {
-            Silence::None => false,
-            Silence::Quiet => self.routes.len() > 1,
-            Silence::Deaf => true,
-        }
+        account.is_still || self.routes.len() > 1 && self.routes[account.route].is_quiet
     }
 
     /// All that is owed of a lane stands still.

@@ -1,11 +1,10 @@
 //! Order, retries and outages, as a transport sees them.
 
-use std::thread;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use crate::daemon::{Daemon, frame, frames, id};
+use crate::daemon::{Daemon, frames};
 use crate::falco::Falco;
 use crate::transport::Peer;
 
@@ -116,42 +115,6 @@ fn what_waits_for_an_effect_that_stands_still_keeps_nobody_waiting_either() {
     for _ in 0..5000 {
         daemon.expect_success(1);
     }
-}
-
-#[test]
-fn dead_sessions_without_end_keep_no_other_of_their_connection_waiting_longer_than_one_does() {
-    let falco = Falco::start_with(&[("FALCO_PUBLISH_TIMEOUT", "5")]);
-    let mut peer = falco.transport().accept_ours();
-    let mut daemon = falco.daemon();
-    let mut acks = daemon.other_half();
-    let sends = thread::spawn(move || {
-        for session in 0..12 {
-            let numbers = session * 4096..(session + 1) * 4096;
-            let lane = format!("dead {session}");
-            let all = numbers.map(|n| frame(id(n), publish(&lane, n).as_bytes()));
-            daemon.write(&all.collect::<Vec<_>>().concat());
-        }
-        daemon.send(100_000, &publish("live", 100_000));
-    });
-    let live = thread::spawn(move || {
-        loop {
-            let ack = acks.read();
-            if ack.ok {
-                return ack.id;
-            }
-            // The first attempts of four, at most, are over by then, and no effect.
-            assert!(ack.error.starts_with("lane_full: "), "{ack:?}");
-        }
-    });
-    loop {
-        let request = peer.read();
-        if request.payloads() == [b"100000"] {
-            peer.accept(&request);
-            break;
-        }
-    }
-    assert_eq!(live.join().expect("it is acked"), id(100_000));
-    sends.join().expect("all is read");
 }
 
 #[test]

@@ -99,7 +99,6 @@ impl<T> Lanes<T> {
             State::InFlight { answer_by, .. } if answer_by <= now => {
                 let text = format!("no answer within {:?}", self.config.attempt_timeout);
                 let failure = Failure::new(Class::Ambiguous, text);
-                self.take_silence(lane);
                 self.take_trouble(lane, Health::Silent, now);
                 self.attempt_failed(lane, failure, false, now);
             }

@@ -40,7 +40,6 @@ impl<T> Lanes<T> {
     pub(crate) fn handle_disconnected(&mut self, now: Instant) {
         self.peer = None;
         self.shared = Shared::Transport;
-        self.end_silence();
         self.take_outage(now);
         self.pace.handle_outage();
         let trial = self.trial(now);

@@ -10,10 +10,6 @@
 //! The transport is quiet once it is away, or without Ably, for a while, and
 //! while what is out for long is the last that was sent, or nothing sent after
 //! it was answered either. The first answer ends that.
-//!
-//! It is deaf once a whole attempt has passed like this, though it is there. Then
-//! it may be that all lanes it was asked for are dead and others are not, so what
-//! was not tried yet is tried.
 
 use std::time::Instant;
 
@@ -21,7 +17,6 @@ use super::Lanes;
 use crate::delivery::config::Keeping;
 use crate::delivery::health::Shared;
 use crate::delivery::lane::Lane;
-use crate::delivery::owed::Silence;
 use crate::protocol::id::LaneKey;
 
 /// Whether anything comes back from the transport.
@@ -31,31 +26,13 @@ pub(super) enum Quiet {
     /// It has been in trouble since.
     Since(Instant),
     Yes,
-    /// The same, and an attempt is over.
-    Deaf,
 }
 
 impl<T> Lanes<T> {
     /// Whether nothing comes back from the transport for a while now, and
     /// something waits for that.
     pub(crate) fn is_quiet(&self) -> bool {
-        matches!(self.quiet, Quiet::Yes | Quiet::Deaf) && !self.is_empty()
-    }
-
-    /// Whether a transport that is there, and with Ably as far as it says, has
-    /// answered nothing for a whole attempt.
-    pub(crate) fn is_deaf(&self) -> bool {
-        let is_there = self.peer.is_some() && self.shared != Shared::Upstream;
-        self.quiet == Quiet::Deaf && is_there && !self.is_empty()
-    }
-
-    /// Both of these in one.
-    pub(crate) fn silence(&self) -> Silence {
-        match (self.is_quiet(), self.is_deaf()) {
-            (_, true) => Silence::Deaf,
-            (true, false) => Silence::Quiet,
-            (false, false) => Silence::None,
-        }
+        self.quiet == Quiet::Yes && !self.is_empty()
     }
 
     /// The next lane that stands still, or goes on.
@@ -90,23 +67,8 @@ impl<T> Lanes<T> {
 
     /// What keeps lanes back has begun.
     pub(super) fn take_outage(&mut self, now: Instant) {
-        match self.quiet {
-            Quiet::No => self.quiet = Quiet::Since(now),
-            Quiet::Since(_) | Quiet::Yes | Quiet::Deaf => {}
-        }
-    }
-
-    /// A request was not answered in its time.
-    pub(super) fn take_silence(&mut self, lane: &Lane<T>) {
-        if self.pace.has_not_heard_since(lane.number) {
-            self.quiet = Quiet::Deaf;
-        }
-    }
-
-    /// Of the next connection nothing is known.
-    pub(super) fn end_silence(&mut self) {
-        if self.quiet == Quiet::Deaf {
-            self.quiet = Quiet::Yes;
+        if self.quiet == Quiet::No {
+            self.quiet = Quiet::Since(now);
         }
     }
 
@@ -121,7 +83,7 @@ impl<T> Lanes<T> {
     /// the lane's trouble if one sent later was answered; else it may be
     /// everybody's, and is looked at again.
     pub(super) fn take_stillness(&mut self, lane: &mut Lane<T>, last: u64, now: Instant) {
-        if self.pace.has_not_heard_since(lane.number) && self.quiet != Quiet::Deaf {
+        if self.pace.has_not_heard_since(lane.number) {
             self.quiet = Quiet::Yes;
         }
         if self.pace.has_not_heard_since(last + 1) {
@@ -143,7 +105,7 @@ impl<T> Lanes<T> {
         let is_waited_for = self.config.keeping == Keeping::Daemon && !self.is_empty();
         match self.quiet {
             Quiet::Since(since) if is_waited_for => Some(since + self.config.quiet_after),
-            Quiet::Since(_) | Quiet::No | Quiet::Yes | Quiet::Deaf => None,
+            Quiet::Since(_) | Quiet::No | Quiet::Yes => None,
         }
     }
 

@@ -80,7 +80,7 @@ fn a_connection_is_told_how_much_stands_still_and_what_goes_on_again() {
 fn what_is_answered_is_owed_no_longer_whatever_became_of_its_lane() {
     for stands in [false, true] {
         let mut story = Story::with_routes(2);
-        story.owed.handle_route(1, Silence::Quiet);
+        story.owed.handle_route(1, true);
         story.take(ONE, 0, "a", 2);
         story.take(ONE, 1, "a", 2);
         story.owed.handle_lane(0, &lane("a"), stands);
@@ -111,14 +111,14 @@ fn all_lanes_of_a_quiet_route_stand_still_where_there_are_others() {
     story.take(ONE, 1, "b", 4);
     story.owed.handle_lane(1, &lane("a"), true);
     assert_eq!(story.still(ONE), amount(2));
-    story.owed.handle_route(1, Silence::Quiet);
+    story.owed.handle_route(1, true);
     assert_eq!(story.still(ONE), amount(6), "none twice");
     story.owed.handle_lane(1, &lane("a"), false);
     assert_eq!(story.still(ONE), amount(6));
 
     let mut story = Story::with_routes(1);
     story.take(ONE, 0, "a", 1);
-    story.owed.handle_route(0, Silence::Quiet);
+    story.owed.handle_route(0, true);
     assert_eq!(story.still(ONE), amount(0), "nothing else could go on");
 }
 
@@ -132,7 +132,7 @@ fn beyond_the_bound_only_what_is_in_trouble_is_refused() {
     assert!(story.is_full(0));
     assert!(!story.owed.is_full(ONE, 0, || false), "a lane that is well");
     assert!(!story.owed.is_full(OTHER, 0, || true), "another connection");
-    story.owed.handle_route(0, Silence::Quiet);
+    story.owed.handle_route(0, true);
     assert!(!story.is_full(0), "it is everybody's trouble");
 }
 
@@ -152,12 +152,12 @@ fn half_of_a_route_may_stand_still_whoever_they_are_of() {
     story.owed = Owed::new(2, amount(20));
     story.take(ONE, 1, "a", 5);
     story.take(OTHER, 1, "b", 5);
-    story.owed.handle_route(1, Silence::Quiet);
+    story.owed.handle_route(1, true);
     assert!(!story.is_full(1));
     story.take(OTHER, 1, "c", 1);
     assert!(story.is_full(1));
     assert!(!story.is_full(0));
-    story.owed.handle_route(0, Silence::Quiet);
+    story.owed.handle_route(0, true);
     assert!(!story.is_full(1), "no route goes on");
 }
 
@@ -165,8 +165,8 @@ fn half_of_a_route_may_stand_still_whoever_they_are_of() {
 fn what_stood_still_with_its_route_is_not_counted_until_it_is_answered() {
     let mut story = Story::with_routes(2);
     story.take(ONE, 1, "a", 6);
-    story.owed.handle_route(1, Silence::Quiet);
-    story.owed.handle_route(1, Silence::None);
+    story.owed.handle_route(1, true);
+    story.owed.handle_route(1, false);
     assert_eq!(story.still(ONE), amount(6));
     story.take(ONE, 1, "a", 3);
     assert_eq!(story.still(ONE), amount(6), "what comes then counts");
@@ -174,36 +174,12 @@ fn what_stood_still_with_its_route_is_not_counted_until_it_is_answered() {
     story.answer();
     assert_eq!(story.still(ONE), amount(4));
     story.debts = newer;
-    story.owed.handle_route(1, Silence::Quiet);
+    story.owed.handle_route(1, true);
     assert_eq!(story.still(ONE), amount(7), "none twice");
-    story.owed.handle_route(1, Silence::None);
+    story.owed.handle_route(1, false);
     story.owed.handle_lane(1, &lane("a"), true);
     story.owed.handle_lane(1, &lane("a"), false);
     assert_eq!(story.still(ONE), amount(0), "a lane that goes on counts");
-    story.answer();
-    assert_eq!(story.still(ONE), amount(0));
-}
-
-#[test]
-fn a_transport_that_is_there_and_deaf_keeps_nobody_waiting_and_what_it_holds_is_bounded() {
-    let mut story = Story::with_routes(1);
-    story.take(ONE, 0, "a", STILL_MAX.effects);
-    story.owed.handle_route(0, Silence::Quiet);
-    assert_eq!(story.still(ONE), amount(0));
-    story.owed.handle_route(0, Silence::Deaf);
-    assert_eq!(story.still(ONE), amount(STILL_MAX.effects));
-    assert!(!story.is_full(0));
-    story.take(ONE, 0, "b", 1);
-    assert!(story.is_full(0));
-    story.owed.handle_route(0, Silence::Quiet);
-    assert!(!story.is_full(0), "it is away");
-    story.owed.handle_route(0, Silence::None);
-    story.take(ONE, 0, "b", 1);
-    assert_eq!(
-        story.still(ONE),
-        amount(STILL_MAX.effects + 1),
-        "none twice"
-    );
     story.answer();
     assert_eq!(story.still(ONE), amount(0));
 }

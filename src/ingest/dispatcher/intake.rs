@@ -181,14 +181,7 @@ impl Dispatcher {
         if !lanes.has_room() {
             return Some("its route has as many effects waiting as it may");
         }
-        let lane = &admitted.effect.lane;
-        let is_in_trouble = || {
-            if lanes.is_deaf() {
-                // The first of a lane is tried.
-                return lanes.holds(lane);
-            }
-            lanes.is_down() || lanes.is_ill(lane)
-        };
+        let is_in_trouble = || lanes.is_down() || lanes.is_ill(&admitted.effect.lane);
         let producer = admitted.place.producer;
         let is_full = self.owed.is_full(producer, route, is_in_trouble);
         is_full.then_some("too many effects wait in lanes that stand still")

@@ -58,7 +58,7 @@ impl Dispatcher {
             while let Some((lane, is_still)) = lanes.poll_still() {
                 self.owed.handle_lane(route, &lane, is_still);
             }
-            self.owed.handle_route(route, lanes.silence());
+            self.owed.handle_route(route, lanes.is_quiet());
         }
         while let Some((producer, still)) = self.owed.poll_change() {
             self.outboxes.tell_still(SessionId::of(producer), still);

@@ -1,7 +1,6 @@
 //! Lanes that stand still, and transports that are quiet.
 
 use super::*;
-use crate::delivery::owed::Silence;
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -161,37 +160,4 @@ fn behind_what_found_no_room_none_finds_some_before_the_lane_is_empty() {
     story.expect_published(&[1]);
     story.submit([publish("a", 4)]);
     assert_eq!(story.settled(), []);
-}
-
-#[test]
-fn a_transport_is_deaf_once_a_whole_attempt_passed_without_any_answer_until_there_is_one() {
-    let mut story = Story::with(OURS, [publish("a", 1)]);
-    story.expect_request(&[1]);
-    story.pass(Duration::from_millis(5149));
-    assert_eq!(story.lanes.silence(), Silence::Quiet);
-    story.pass(Duration::from_millis(1));
-    assert_eq!(story.lanes.silence(), Silence::Deaf);
-    story.submit([publish("b", 2)]);
-    let other = story.expect_request(&[2]);
-    story.pass(SECOND);
-    assert_eq!(story.lanes.silence(), Silence::Deaf);
-    story.lanes.handle_accepted(other);
-    assert_eq!(story.lanes.silence(), Silence::None);
-}
-
-#[test]
-fn a_lane_that_alone_is_not_answered_makes_no_transport_deaf_and_one_that_is_away_is_none() {
-    let mut story = Story::with(OURS, [publish("a", 1)]);
-    story.expect_request(&[1]);
-    story.submit([publish("b", 2)]);
-    let other = story.expect_request(&[2]);
-    story.lanes.handle_accepted(other);
-    story.pass(Duration::from_millis(5150));
-    assert_eq!(story.lanes.silence(), Silence::None);
-
-    let mut story = Story::with(OURS, [publish("a", 1)]);
-    story.expect_request(&[1]);
-    story.pass(Duration::from_millis(5150));
-    story.lanes.handle_disconnected(story.now);
-    assert_eq!(story.lanes.silence(), Silence::Quiet);
 }
