@@ -10,7 +10,8 @@
 //! for a loss that left no bytes, and stays when the segment has gone: a loss is
 //! told until somebody has removed what tells of it here. A whole segment that
 //! could only be moved here, `<utc>-<seg>.jsonl`, tells of one by itself. What has
-//! no name of these yet, `*.tmp`, is of a start that was cut short.
+//! no name of these yet, but one of them and `.tmp`, is of a start that was cut
+//! short. Anything else is somebody's, and stays.
 
 mod lot;
 mod told;

@@ -6,6 +6,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::super::recovery::{each_chunk, hex};
 use super::super::report::Damage;
+use super::super::segment;
 use super::super::storage::{QUARANTINE, Storage, StoredFile, write_all};
 use super::{RANGES_MAX, Unkept, stem, told};
 
@@ -15,8 +16,25 @@ const CHUNK: usize = 256 << 10;
 /// What a file is called until it is whole.
 const UNFINISHED: &str = ".tmp";
 
+/// Whether that is one of ours, `<utc>-<seg>-<off>-<len>.bin.tmp` or `.json.tmp`:
+/// what else is called so is somebody's.
 pub(super) fn is_unfinished(name: &str) -> bool {
-    name.ends_with(UNFINISHED)
+    let file = name.strip_suffix(UNFINISHED);
+    let file = file.and_then(|f| f.strip_suffix(".bin").or_else(|| f.strip_suffix(".json")));
+    let Some((stamp, range)) = file.and_then(|file| file.split_once('-')) else {
+        return false;
+    };
+    let is_number = |part: &str| part.bytes().all(|b| b.is_ascii_digit()) && !part.is_empty();
+    let is_stamp = |part: &str| {
+        let is_one = |b: u8| b.is_ascii_digit() || matches!(b, b'T' | b'Z');
+        part.bytes().all(is_one) && part.ends_with('Z')
+    };
+    let parts: Vec<&str> = range.rsplitn(3, '-').collect();
+    let [length, offset, segment] = parts[..] else {
+        return false;
+    };
+    let is_ours = segment::first_of(&format!("{segment}.jsonl")).is_some();
+    is_stamp(stamp) && is_ours && is_number(offset) && is_number(length)
 }
 
 /// Ranges whose bytes are safe, and whose report is, but for its name.
@@ -185,5 +203,32 @@ fn made_anew<S: Storage>(storage: &S, name: &str) -> io::Result<S::File> {
             storage.create(name)
         }
         made => made,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock;
+
+    #[test]
+    fn only_what_has_a_name_of_ours_is_an_unfinished_file_of_ours() {
+        let stamp = super::super::stamp(clock::now_ms());
+        let ours = format!("{stamp}-seg-000000000000002a-904-17");
+        for kind in ["bin", "json"] {
+            assert!(is_unfinished(&format!("{ours}.{kind}.tmp")), "{ours}");
+        }
+        let theirs = [
+            "notes.tmp".to_owned(),
+            format!("{ours}.tmp"),
+            format!("{ours}.txt.tmp"),
+            format!("{ours}-old.bin.tmp"),
+            format!("{stamp}-seg-2a-904-17.bin.tmp"),
+            format!("copy-{ours}.bin.tmp"),
+            format!("{stamp}-seg-000000000000002a-904.json.tmp"),
+        ];
+        for theirs in theirs {
+            assert!(!is_unfinished(&theirs), "{theirs}");
+        }
     }
 }

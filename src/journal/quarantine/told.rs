@@ -10,11 +10,13 @@
 //! Then `off` and `len` are where the first begins and how far it is to the end of
 //! the last, `lost` how many records are missing, and the `.bin`, whose sum that
 //! is, has the ranges one behind another. So the first line is all that has to be
-//! read to count.
+//! read to count. Of a file that somebody has formatted it is its beginning, as
+//! long as a first line may be.
 
 use std::collections::HashSet;
 
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 
 use super::super::lines::Lines;
 use super::super::report::{Class, Damage, lost_of};
@@ -73,9 +75,16 @@ impl Head {
     /// `None` if it cannot be read.
     pub(super) fn of<S: Storage>(storage: &S, name: &str) -> Option<Self> {
         let file = storage.open(&format!("{QUARANTINE}/{name}")).ok()?;
-        let bytes = file.bytes().ok()?.min(HEAD_BYTES_MAX);
-        let bytes = read_exact(&file, 0, usize::try_from(bytes).ok()?).ok()?;
-        Self::parse(bytes.split(|byte| *byte == b'\n').next()?)
+        let bytes = beginning(&file)?;
+        let first = bytes.split(|byte| *byte == b'\n').next()?;
+        Self::parse(first).or_else(|| Self::laid_out(&bytes))
+    }
+
+    /// Of a file that somebody has formatted.
+    fn laid_out(bytes: &[u8]) -> Option<Self> {
+        let is_object = bytes.trim_ascii_start().first() == Some(&b'{');
+        let mut values = serde_json::Deserializer::from_slice(bytes).into_iter();
+        values.next()?.ok().filter(|_| is_object)
     }
 
     fn parse(line: &[u8]) -> Option<Self> {
@@ -91,6 +100,12 @@ impl Head {
             None => (self.class.as_deref() == Some("corrupt")).into(),
         }
     }
+}
+
+/// As much of a file as a first line may have.
+fn beginning<F: StoredFile>(file: &F) -> Option<Vec<u8>> {
+    let bytes = file.bytes().ok()?.min(HEAD_BYTES_MAX);
+    read_exact(file, 0, usize::try_from(bytes).ok()?).ok()
 }
 
 /// The ranges that these reports tell of; what cannot be read tells of none.
@@ -110,7 +125,7 @@ fn collect<F: StoredFile>(file: &F, known: &mut HashSet<Mark>) {
         return;
     };
     match Head::parse(first.bytes) {
-        None => return,
+        None => return collect_laid_out(file, known),
         Some(head) if head.ranges.is_none() => {
             known.insert(marked(head.off, head.len, &head.sha256));
             return;
@@ -121,6 +136,23 @@ fn collect<F: StoredFile>(file: &F, known: &mut HashSet<Mark>) {
         if let Ok(range) = serde_json::from_slice::<Range<'_>>(line.bytes) {
             known.insert(marked(range.0, range.1, range.6));
         }
+    }
+}
+
+/// The same, of a file that somebody has formatted: as far as it is looked into.
+fn collect_laid_out<F: StoredFile>(file: &F, known: &mut HashSet<Mark>) {
+    let bytes = beginning(file).unwrap_or_default();
+    let Some(head) = Head::laid_out(&bytes) else {
+        return;
+    };
+    if head.ranges.is_none() {
+        known.insert(marked(head.off, head.len, &head.sha256));
+        return;
+    }
+    let values = serde_json::Deserializer::from_slice(&bytes).into_iter::<&RawValue>();
+    let ranges = values.skip(1).map_while(Result::ok);
+    for range in ranges.filter_map(|raw| serde_json::from_str::<Range<'_>>(raw.get()).ok()) {
+        known.insert(marked(range.0, range.1, range.6));
     }
 }
 

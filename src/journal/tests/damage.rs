@@ -99,6 +99,14 @@ fn unsynced() -> (Config, Files) {
     (config, files)
 }
 
+/// The same values, as a person likes to read them.
+fn formatted(report: &[u8]) -> Vec<u8> {
+    let values = serde_json::Deserializer::from_slice(report).into_iter::<serde_json::Value>();
+    let values = values.map(|value| serde_json::to_vec_pretty(&value.expect("whole")));
+    let values: Vec<_> = values.map(|value| value.expect("a value")).collect();
+    values.join(&b'\n')
+}
+
 /// What the quarantine holds, by the ends of the names.
 fn aside(disk: &Lying, kind: &str) -> Vec<Vec<u8>> {
     let files = disk.files().into_iter();

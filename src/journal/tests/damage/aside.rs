@@ -2,8 +2,8 @@
 
 use nix::libc::{EMFILE, ENOSPC, EPERM};
 
-use super::super::super::storage::Storage as _;
 use super::super::super::storage::lying::Op;
+use super::super::super::storage::{QUARANTINE, Storage as _};
 use super::*;
 
 #[test]
@@ -126,4 +126,36 @@ fn what_tells_of_losses_is_read_again_only_when_something_changed_there() {
     rig.pass(Duration::from_secs(2));
     rig.tick();
     assert_eq!(rig.core.stats().quarantined, 0);
+}
+
+#[test]
+fn what_is_somebodys_stays_in_the_quarantine_whatever_it_is_called() {
+    let (disk, ..) = spoiled(&roomy(), |files| files.get_mut(FIRST).unwrap()[700] ^= 1);
+    let mut files = disk.files();
+    let theirs = format!("{QUARANTINE}/notes.tmp");
+    files.insert(theirs.clone(), b"look at byte 700".to_vec());
+    let mut reports = files
+        .keys()
+        .filter(|name| name.strip_suffix(".json").is_some());
+    let ours = format!("{}.tmp", reports.next().expect("a report"));
+    files.insert(ours.clone(), b"{".to_vec());
+    let disk = Lying::holding(&files);
+    drop(Rig::reopened(&disk, &roomy()));
+    assert!(disk.files().contains_key(&theirs));
+    assert!(!disk.files().contains_key(&ours), "it was cut short");
+}
+
+#[test]
+fn a_report_that_somebody_has_formatted_tells_the_same() {
+    let (disk, ..) = spoiled(&roomy(), |files| files.get_mut(FIRST).unwrap()[700] ^= 1);
+    let mut files = disk.files();
+    for (name, bytes) in &mut files {
+        if name.strip_suffix(".json").is_some() {
+            *bytes = formatted(bytes);
+        }
+    }
+    let disk = Lying::holding(&files);
+    let (mut rig, _) = Rig::open(&disk, &roomy()).expect("it opens");
+    assert_eq!(rig.core.stats().quarantined, 1);
+    assert_eq!(aside(&disk, ".json").len(), 1, "nothing is kept twice");
 }

@@ -214,3 +214,20 @@ fn what_a_full_disk_has_no_room_to_copy_leaves_nothing_half_done() {
     assert_eq!(rig.core.stats().quarantined, ranges as u64);
     assert_eq!(names(&disk).len(), 2);
 }
+
+#[test]
+fn a_report_on_many_that_somebody_has_formatted_tells_the_same() {
+    let ranges = RANGES_MAX + 10;
+    let disk = Lying::holding(&riddled(ranges));
+    drop(Rig::reopened(&disk, &vast()));
+    let mut files = disk.files();
+    for (name, bytes) in &mut files {
+        if name.strip_suffix(".json").is_some() {
+            *bytes = formatted(bytes);
+        }
+    }
+    let disk = Lying::holding(&files);
+    let (mut rig, _) = Rig::open(&disk, &vast()).expect("it opens");
+    assert_eq!(rig.core.stats().quarantined, ranges as u64);
+    assert_eq!(names(&disk).len(), 2, "nothing is kept twice");
+}
