@@ -212,3 +212,27 @@ fn hangs() -> Refusal {
     let error = format!("the configuration could not be read within {seconds} s: a file hangs");
     Refusal::impossible(error)
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::oneshot;
+    use tokio::time::Instant;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_configuration_that_cannot_be_read_in_time_keeps_nobody_waiting() {
+        let (done, mut told) = mpsc::channel(1);
+        let (goes_on, hangs) = oneshot::channel();
+        let read = async { hangs.await.expect("it goes on") };
+        let (began, reading) = (Instant::now(), tokio::spawn(read));
+        let reporting = tokio::spawn(report(reading, None, done));
+        assert!(matches!(told.recv().await, Some(Composed::Late(None))));
+        assert_eq!(began.elapsed(), READ_PATIENCE);
+        // Nothing else is read before it is over.
+        assert!(told.try_recv().is_err());
+        assert!(goes_on.send(Err(Refusal::impossible("whatever"))).is_ok());
+        assert!(matches!(told.recv().await, Some(Composed::Over)));
+        reporting.await.expect("it ends");
+    }
+}
