@@ -36,6 +36,12 @@
 //! silent where there are others: for those nobody waits. A lane that is well
 //! makes its connection wait, and is not refused while its route is there.
 //!
+//! What cannot be told yet from a slow lane is waited for: a lane that dies while
+//! more of it comes than its connection may have unanswered stops that for a
+//! second while others are answered, and for a whole attempt if nothing is; and so
+//! does each that dies behind it. A transport that pauses looks the same, and must
+//! cost no refusal.
+//!
 //! An effect may name a route: one of several transports. Each has lanes and a
 //! connection of its own, so the outage of one delays no other.
 //!
