@@ -156,11 +156,13 @@ impl Keeper {
         OutboxAnswer::failed(why.unwrap_or_else(|| "the outbox cannot be read now".to_owned()))
     }
 
-    fn compact(&self, answer: oneshot::Sender<OutboxAnswer>) {
+    fn compact(&mut self, answer: oneshot::Sender<OutboxAnswer>) {
         let Some(journal) = self.stage.journal().cloned() else {
             _ = answer.send(self.unreadable());
             return;
         };
+        // What is done by now is not kept any more.
+        self.write_done(&journal);
         self.shutdown.spawn(async move {
             let mut asked = journal.compact().await;
             // Answered after what was asked before.

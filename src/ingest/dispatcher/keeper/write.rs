@@ -188,6 +188,13 @@ impl Keeper {
         }
     }
 
+    /// Has the journal write at once what is done.
+    pub(super) fn write_done(&mut self, journal: &Journal) {
+        if !self.batch.done.is_empty() {
+            self.write_rest(journal);
+        }
+    }
+
     fn write_rest(&mut self, journal: &Journal) {
         let mut entries = std::mem::take(&mut self.batch.rest);
         let done = std::mem::take(&mut self.batch.done);
