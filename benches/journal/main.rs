@@ -33,7 +33,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use falco::journal::{Config, Effect, Entry, Journal, Receipt, Settled, Sync};
-use falco::protocol::envelope::Operation;
+use falco::protocol::envelope::{Operation, Routing, route};
 use falco::protocol::id::{EffectId, IdempotencyKey, LaneKey};
 
 const PAYLOAD_BYTES: usize = 512;
@@ -74,7 +74,7 @@ fn config(sync: Sync) -> Config {
     }
 }
 
-fn effect(i: usize, payload: &Bytes) -> Effect {
+fn effect(i: usize, operation: &Operation) -> Effect {
     let id = EffectId::random();
     Effect {
         id,
@@ -84,11 +84,7 @@ fn effect(i: usize, payload: &Bytes) -> Effect {
         key: IdempotencyKey::Uuid(EffectId::random().as_uuid()),
         fingerprint: 1 + i as u64,
         arrived_ms: 1_800_000_000_000,
-        operation: Operation::Publish {
-            channel: "session:0f8a:conversation".into(),
-            event: "conversation.message.v1".into(),
-            payload: payload.clone(),
-        },
+        operation: operation.clone(),
     }
 }
 
@@ -101,14 +97,20 @@ fn known(effect: &Effect) -> Settled {
     }
 }
 
-fn payload() -> Bytes {
+/// As it comes from a daemon.
+fn operation() -> Operation {
     let text = "x".repeat(PAYLOAD_BYTES - 13);
-    format!("{{\"content\":\"{text}\"}}").into()
+    let frame = format!(
+        r#"{{"channel":"session:0f8a:conversation","event":"conversation.message.v1","payload":{{"content":"{text}"}}}}"#
+    );
+    let routing = Routing::for_device("device");
+    let effect = route(EffectId::random(), &Bytes::from(frame), &routing);
+    effect.expect("a side effect").operation
 }
 
 fn entries(count: usize) -> Vec<Entry> {
-    let payload = payload();
-    let one = |i| Entry::Effect(effect(i, &payload));
+    let operation = operation();
+    let one = |i| Entry::Effect(effect(i, &operation));
     (0..count).map(one).collect()
 }
 

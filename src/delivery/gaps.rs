@@ -209,7 +209,7 @@ mod tests {
         Operation::Publish {
             channel: channel.into(),
             event: "e".into(),
-            payload: Bytes::copy_from_slice(payload.as_bytes()),
+            payload: Bytes::copy_from_slice(payload.as_bytes()).into(),
         }
     }
 

@@ -15,7 +15,7 @@ fn publish(channel: &str) -> Operation {
     Operation::Publish {
         channel: channel.into(),
         event: "e".into(),
-        payload: Bytes::new(),
+        payload: Bytes::new().into(),
     }
 }
 
@@ -134,7 +134,7 @@ fn the_same_key_on_another_channel_or_of_an_object_set_is_another_effect() {
     let set = Operation::ObjectSet {
         channel: "c".into(),
         key: "k".into(),
-        value: Bytes::new(),
+        value: Bytes::new().into(),
     };
     for other in [publish("d"), set] {
         let mut story = Story::with_lists(&[&[1, 2]]);

@@ -20,6 +20,7 @@
 //! effect, `null` leaves a text field as it was, and `"payload": null` is a
 //! payload. One difference is deliberate: JSON that is not UTF-8 is refused.
 
+mod body;
 mod identity;
 mod json;
 
@@ -30,6 +31,7 @@ use bytes::Bytes;
 
 use super::id::{EffectId, IdempotencyKey, LaneKey};
 use super::ipc::LINE_BYTES_MAX;
+pub use body::Body;
 use identity::{Identity, content_key, session_in};
 
 /// The most an NDJSON request adds to its base64 payload and its names: the key
@@ -116,8 +118,8 @@ pub enum Operation {
         channel: Box<str>,
         /// Never empty.
         event: Box<str>,
-        /// The bytes as received.
-        payload: Bytes,
+        /// What the message says.
+        payload: Body,
     },
     /// Set a key of a channel's object.
     ObjectSet {
@@ -125,8 +127,8 @@ pub enum Operation {
         channel: Box<str>,
         /// Never empty.
         key: Box<str>,
-        /// JSON, the bytes as received.
-        value: Bytes,
+        /// JSON.
+        value: Body,
     },
 }
 
@@ -139,7 +141,7 @@ impl Operation {
 
     /// The payload or value.
     #[must_use]
-    pub fn body(&self) -> &Bytes {
+    pub fn body(&self) -> &Body {
         match self {
             Self::Publish { payload, .. } => payload,
             Self::ObjectSet { value, .. } => value,
@@ -247,8 +249,10 @@ pub fn route(id: EffectId, body: &Bytes, routing: &Routing) -> Result<SideEffect
         return Err(RouteError::KeyTooLong { bytes });
     }
     let payload = envelope.payload.map(|raw| body.slice_ref(raw.as_bytes()));
+    let payload = payload.map(Body::json);
     let operation = if envelope.object_key.is_empty() {
-        envelope.publish(payload.unwrap_or_else(|| body.clone()), routing)?
+        let whole = || Body::json(body.clone());
+        envelope.publish(payload.unwrap_or_else(whole), routing)?
     } else {
         envelope.object_set(payload)?
     };
@@ -308,7 +312,7 @@ impl<'a> Envelope<'a> {
         Some((field, slot))
     }
 
-    fn publish(&self, payload: Bytes, routing: &Routing) -> Result<Operation, RouteError> {
+    fn publish(&self, payload: Body, routing: &Routing) -> Result<Operation, RouteError> {
         let event = non_empty(&self.event).or(non_empty(&self.kind));
         Ok(Operation::Publish {
             event: event.ok_or(RouteError::MissingEvent)?.into(),
@@ -319,7 +323,7 @@ impl<'a> Envelope<'a> {
         })
     }
 
-    fn object_set(&self, payload: Option<Bytes>) -> Result<Operation, RouteError> {
+    fn object_set(&self, payload: Option<Body>) -> Result<Operation, RouteError> {
         Ok(Operation::ObjectSet {
             channel: non_empty(&self.channel)
                 .ok_or(RouteError::MissingChannel)?

@@ -28,7 +28,7 @@ fn effect(n: u32) -> Entry {
         operation: Operation::Publish {
             channel: "c".into(),
             event: "t".into(),
-            payload: n.to_string().into(),
+            payload: bytes::Bytes::from(n.to_string()).into(),
         },
     })
 }

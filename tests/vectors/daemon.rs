@@ -152,12 +152,12 @@ impl SideEffectCase {
         let publish = self.publish.as_ref().map(|want| Operation::Publish {
             channel: want.channel.as_str().into(),
             event: want.event.as_str().into(),
-            payload: Bytes::from(want.body.clone()),
+            payload: Bytes::from(want.body.clone()).into(),
         });
         let object_set = self.object_set.as_ref().map(|want| Operation::ObjectSet {
             channel: want.channel.as_str().into(),
             key: want.key.as_str().into(),
-            value: Bytes::from(want.value.clone()),
+            value: Bytes::from(want.value.clone()).into(),
         });
         publish.or(object_set)
     }

@@ -3,6 +3,7 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
+use bytes::Bytes;
 use falco::journal::{Config, DeadLetter, Journal, Live, State};
 use falco::protocol::envelope::Operation;
 use falco::protocol::id::IdempotencyKey;
@@ -82,7 +83,7 @@ async fn a_journal_of_another_hand_is_read_to_the_byte() {
     let published = |event: &str, payload: &'static [u8]| Operation::Publish {
         channel: "session:s1:conversation".into(),
         event: event.into(),
-        payload: payload.into(),
+        payload: Bytes::from_static(payload).into(),
     };
     assert_eq!(
         operations,
@@ -95,7 +96,7 @@ async fn a_journal_of_another_hand_is_read_to_the_byte() {
             Operation::ObjectSet {
                 channel: "session:s1:status".into(),
                 key: "state".into(),
-                value: b"[true]".as_slice().into(),
+                value: Bytes::from_static(b"[true]").into(),
             },
         ]
     );

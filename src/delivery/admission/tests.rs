@@ -29,7 +29,7 @@ fn message(n: u8, number: u32) -> SideEffect {
         operation: Operation::Publish {
             channel: "c".into(),
             event: "e".into(),
-            payload: Bytes::from(format!(r#"{{"sequence_number":{number}}}"#)),
+            payload: Bytes::from(format!(r#"{{"sequence_number":{number}}}"#)).into(),
         },
         bytes: 1,
         is_ordered: false,
@@ -265,7 +265,7 @@ fn what_asked_for_order_is_refused_until_what_failed_before_it_came_again() {
         operation: Operation::ObjectSet {
             channel: "c".into(),
             key: "k".into(),
-            value: Bytes::from_static(b"1"),
+            value: Bytes::from_static(b"1").into(),
         },
         is_ordered,
         ..message(n, n.into())
@@ -290,7 +290,7 @@ fn ordered(n: u8) -> SideEffect {
         operation: Operation::ObjectSet {
             channel: "c".into(),
             key: "k".into(),
-            value: Bytes::from_static(b"1"),
+            value: Bytes::from_static(b"1").into(),
         },
         ..message(n, n.into())
     }
@@ -343,7 +343,7 @@ pub(super) fn plain(lane: &str, n: u8) -> SideEffect {
         operation: Operation::ObjectSet {
             channel: "c".into(),
             key: "k".into(),
-            value: Bytes::from_static(b"1"),
+            value: Bytes::from_static(b"1").into(),
         },
         ..message(n, n.into())
     }

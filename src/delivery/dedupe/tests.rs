@@ -27,7 +27,7 @@ fn effect(n: u32, payload: &'static str) -> SideEffect {
         operation: Operation::Publish {
             channel: "c".into(),
             event: "e".into(),
-            payload: Bytes::from_static(payload.as_bytes()),
+            payload: Bytes::from_static(payload.as_bytes()).into(),
         },
         bytes: 1,
         is_ordered: false,
@@ -115,7 +115,7 @@ fn object_sets_with_one_key_are_all_carried_out() {
         operation: Operation::ObjectSet {
             channel: "c".into(),
             key: "state".into(),
-            value: Bytes::from_static(b"1"),
+            value: Bytes::from_static(b"1").into(),
         },
         ..given(n, "k", "")
     };

@@ -146,13 +146,13 @@ impl Model {
             Operation::ObjectSet {
                 channel,
                 key: "k".into(),
-                value: body,
+                value: body.into(),
             }
         } else {
             Operation::Publish {
                 channel,
                 event: "e".into(),
-                payload: body,
+                payload: body.into(),
             }
         };
         let effect = SideEffect {

@@ -39,7 +39,7 @@ fn publish_to(lane: &str, channel: &str, n: u8, bytes: usize) -> SideEffect {
         operation: Operation::Publish {
             channel: channel.into(),
             event: "e".into(),
-            payload: Bytes::from(vec![b'x'; bytes]),
+            payload: Bytes::from(vec![b'x'; bytes]).into(),
         },
         bytes,
         is_ordered: false,
@@ -55,7 +55,7 @@ fn object_set(lane: &str, n: u8) -> SideEffect {
         operation: Operation::ObjectSet {
             channel: lane.into(),
             key: "k".into(),
-            value: Bytes::from_static(b"1"),
+            value: Bytes::from_static(b"1").into(),
         },
         ..publish(lane, n)
     }

@@ -48,7 +48,7 @@ impl Story {
                 operation: Operation::Publish {
                     channel: "c".into(),
                     event: "e".into(),
-                    payload: Bytes::new(),
+                    payload: Bytes::new().into(),
                 },
                 bytes: 1,
                 is_ordered: false,
@@ -130,7 +130,7 @@ fn message(n: u8, key: u8, payload: u8) -> SideEffect {
         operation: Operation::Publish {
             channel: "c".into(),
             event: "e".into(),
-            payload: Bytes::from(vec![payload]),
+            payload: Bytes::from(vec![payload]).into(),
         },
         bytes: 1,
         is_ordered: false,

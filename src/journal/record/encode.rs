@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::{IDS_MAX, Kind, MAGIC, Q, Salt, TRAILER, TRAILER_OPENING};
 use crate::journal::entry::{DeadLetter, Effect, Settled};
-use crate::protocol::envelope::Operation;
+use crate::protocol::envelope::{self, Operation};
 use crate::protocol::id::{EffectId, IdempotencyKey};
 
 /// What an effect's record says wherever it stands; see [`draft`].
@@ -209,7 +209,7 @@ fn put_rest(out: &mut Vec<u8>, effect: &Effect) {
     put_payload(out, operation.body());
 }
 
-fn put_payload(out: &mut Vec<u8>, payload: &[u8]) {
+fn put_payload(out: &mut Vec<u8>, payload: &envelope::Body) {
     if is_line_of_json(payload) {
         out.extend_from_slice(br#","p":"#);
         out.extend_from_slice(payload);
@@ -219,16 +219,20 @@ fn put_payload(out: &mut Vec<u8>, payload: &[u8]) {
     let at = out.len();
     // Within bounds: a base64 text has four digits for three bytes.
     out.resize(at + payload.len().div_ceil(3) * 4, 0);
-    let written = STANDARD.encode_slice(payload, &mut out[at..]).unwrap_or(0);
+    let written = STANDARD
+        .encode_slice(&**payload, &mut out[at..])
+        .unwrap_or(0);
     out.truncate(at + written);
     out.push(b'"');
 }
 
 /// Whether `payload` may stand in a line as it is.
-fn is_line_of_json(payload: &[u8]) -> bool {
-    memchr::memchr(b'\n', payload).is_none()
-        && std::str::from_utf8(payload).is_ok()
-        && serde_json::from_slice::<IgnoredAny>(payload).is_ok()
+fn is_line_of_json(payload: &envelope::Body) -> bool {
+    let is_json = || {
+        std::str::from_utf8(payload).is_ok()
+            && serde_json::from_slice::<IgnoredAny>(payload).is_ok()
+    };
+    memchr::memchr(b'\n', payload).is_none() && (payload.is_known_json() || is_json())
 }
 
 fn put_times(out: &mut Vec<u8>, t: u64, durable: Option<u64>) {

@@ -72,10 +72,11 @@ impl StoredEffect<'_> {
     /// The whole effect, with its payload's very bytes.
     pub(in crate::journal) fn to_effect(&self, id: EffectId, t: u64) -> Option<Effect> {
         let body = if self.is_base64 {
-            STANDARD.decode(self.body).ok()?.into()
+            Bytes::from(STANDARD.decode(self.body).ok()?)
         } else {
             Bytes::copy_from_slice(self.body)
         };
+        let body = body.into();
         let (channel, name) = (self.channel.as_ref().into(), self.name.as_ref().into());
         let operation = if self.is_object {
             Operation::ObjectSet {

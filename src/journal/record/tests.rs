@@ -48,7 +48,7 @@ fn published(payload: &[u8]) -> Effect {
         operation: Operation::Publish {
             channel: "ch".into(),
             event: "ev".into(),
-            payload: Bytes::copy_from_slice(payload),
+            payload: Bytes::copy_from_slice(payload).into(),
         },
     }
 }
@@ -165,9 +165,9 @@ prop_compose! {
     ) -> Effect {
         let body = Bytes::from(payload);
         let operation = if is_object {
-            Operation::ObjectSet { channel: channel.into(), key: name.into(), value: body }
+            Operation::ObjectSet { channel: channel.into(), key: name.into(), value: body.into() }
         } else {
-            Operation::Publish { channel: channel.into(), event: name.into(), payload: body }
+            Operation::Publish { channel: channel.into(), event: name.into(), payload: body.into() }
         };
         Effect {
             id: EffectId::from(Uuid::from_u128(id)),

@@ -50,13 +50,13 @@ fn effect(i: u64) -> Effect {
         Operation::ObjectSet {
             channel: "objects".into(),
             key: format!("key \"{i}\"").into(),
-            value: Bytes::from(payload),
+            value: Bytes::from(payload).into(),
         }
     } else {
         Operation::Publish {
             channel: format!("session:{}:conversation", i % 3).into(),
             event: "message.v1".into(),
-            payload: Bytes::from(payload),
+            payload: Bytes::from(payload).into(),
         }
     };
     Effect {

@@ -90,7 +90,7 @@ fn large(i: u64) -> Effect {
     let operation = Operation::Publish {
         channel: "c".into(),
         event: "e".into(),
-        payload: payload.into(),
+        payload: Bytes::from(payload).into(),
     };
     Effect {
         operation,

@@ -201,7 +201,7 @@ async fn a_real_disk_that_fills_takes_no_effect_and_keeps_what_it_took() {
         large.operation = Operation::Publish {
             channel: "c".into(),
             event: "e".into(),
-            payload: vec![b'1'; 8000].into(),
+            payload: Bytes::from(vec![b'1'; 8000]).into(),
         };
         let receipt = journal.append(vec![Entry::Effect(large)]).await;
         match receipt.expect("open").await {

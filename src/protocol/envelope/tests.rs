@@ -187,7 +187,7 @@ fn an_object_key_makes_an_object_set_that_needs_a_channel_and_a_payload() {
         Operation::ObjectSet {
             channel: "c".into(),
             key: "k".into(),
-            value: Bytes::from_static(b"{\"a\":1}")
+            value: Bytes::from_static(b"{\"a\":1}").into()
         }
     );
     assert_eq!(
@@ -279,7 +279,21 @@ proptest::proptest! {
         let json = format!(r#"{{"type":"t","payload":{value}}}"#);
         if let Ok(effect) = routed(&json) {
             let body = effect.operation.body();
-            proptest::prop_assert!(json.as_bytes().windows(body.len().max(1)).any(|w| w == body));
+            proptest::prop_assert!(json.as_bytes().windows(body.len().max(1)).any(|w| *w == **body));
+        }
+    }
+
+    #[test]
+    fn whatever_is_said_to_be_json_is(
+        value in "[ \n\"\\\\{}\\[\\]:,a1.e-]{0,12}",
+        is_whole in proptest::prelude::any::<bool>(),
+    ) {
+        let name = if is_whole { "x" } else { "payload" };
+        let json = format!(r#" {{"type":"t","{name}":{value}}} "#);
+        if let Ok(effect) = routed(&json) {
+            let body = effect.operation.body();
+            proptest::prop_assert!(body.is_known_json());
+            proptest::prop_assert!(serde_json::from_slice::<serde::de::IgnoredAny>(body).is_ok());
         }
     }
 

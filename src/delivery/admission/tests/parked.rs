@@ -182,7 +182,7 @@ fn what_comes_while_nobody_knows_yet_that_another_was_parked_is_refused_with_it(
         operation: Operation::ObjectSet {
             channel: "c".into(),
             key: "k".into(),
-            value: Bytes::from_static(b"1"),
+            value: Bytes::from_static(b"1").into(),
         },
         ..message(n, n.into())
     };

@@ -59,13 +59,13 @@ impl Options {
             return Operation::ObjectSet {
                 channel,
                 key: "key".into(),
-                value: body,
+                value: body.into(),
             };
         }
         Operation::Publish {
             channel,
             event: "e".into(),
-            payload: body,
+            payload: body.into(),
         }
     }
 }

@@ -17,7 +17,7 @@ fn with_key(number: u8, route: Option<&str>, channel: &str) -> SideEffect {
         operation: Operation::Publish {
             channel: channel.into(),
             event: "e".into(),
-            payload: bytes::Bytes::from_static(b"1"),
+            payload: bytes::Bytes::from_static(b"1").into(),
         },
         ..effect(number)
     }

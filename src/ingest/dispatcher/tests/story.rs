@@ -29,7 +29,7 @@ pub(super) fn effect(number: u8) -> SideEffect {
         operation: Operation::Publish {
             channel: "c".into(),
             event: "e".into(),
-            payload: Bytes::from_static(b"{}"),
+            payload: Bytes::from_static(b"{}").into(),
         },
         bytes: 100,
         is_ordered: false,

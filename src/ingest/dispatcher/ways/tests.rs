@@ -19,7 +19,7 @@ fn effect(number: u8) -> SideEffect {
         operation: Operation::Publish {
             channel: "c".into(),
             event: "e".into(),
-            payload: Bytes::new(),
+            payload: Bytes::new().into(),
         },
         bytes: 1,
         is_ordered: false,
