@@ -240,8 +240,8 @@ impl Dispatcher {
             keeper::Event::Recovered(recovered) => keeper.handle_recovered(*recovered),
             keeper::Event::Restoring => {
                 keeper.handle_restoring(&self.ways, &mut self.admission);
-                for (request, answer) in keeper.take_early() {
-                    keeper.handle_asked(request, answer, &mut self.ways);
+                for query in keeper.take_early() {
+                    self.answer(query);
                 }
             }
             keeper::Event::Recorded(result) => {
@@ -269,11 +269,16 @@ impl Dispatcher {
         if query.is_withdrawn() {
             return;
         }
+        let now = match &mut self.keeper {
+            Some(keeper) => keeper.defer(query),
+            None => Some(query),
+        };
+        let Some(query) = now else { return };
         match (query, &mut self.keeper) {
             (Query::Status(answer), _) => _ = answer.send(self.status()),
             (Query::Look(answer), Some(keeper)) => keeper.look(answer),
             (Query::Outbox(request, answer), Some(keeper)) => {
-                keeper.handle_asked(request, answer, &mut self.ways);
+                keeper.handle_asked(&request, answer, &mut self.ways);
             }
             (Query::Outbox(_, answer), None) => {
                 let error = "Falco keeps nothing on disk: delivery.mode is \"direct\"";

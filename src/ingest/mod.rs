@@ -273,6 +273,25 @@ impl Query {
             Self::Lanes(_, answer) => answer.is_closed(),
         }
     }
+
+    /// Whether the answer depends on what the journal holds.
+    fn is_about_what_is_kept(&self) -> bool {
+        match self {
+            Self::Status(_) | Self::Look(_) => false,
+            Self::Outbox(request, _) => request.verb != OutboxVerb::Stats,
+            Self::Lanes(..) => true,
+        }
+    }
+
+    /// Answers that nothing was done, and why; of what is no request there is
+    /// nothing to say.
+    fn fail(self, why: &str) {
+        match self {
+            Self::Outbox(_, answer) => _ = answer.send(OutboxAnswer::failed(why)),
+            Self::Lanes(_, answer) => _ = answer.send(LaneAnswer::failed(why)),
+            Self::Status(_) | Self::Look(_) => {}
+        }
+    }
 }
 
 impl Handle {

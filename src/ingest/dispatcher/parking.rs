@@ -162,15 +162,6 @@ impl Dispatcher {
         request: &LaneRequest,
         answer: oneshot::Sender<LaneAnswer>,
     ) {
-        if self
-            .keeper
-            .as_ref()
-            .is_some_and(|keeper| !keeper.has_read())
-        {
-            let error = "the outbox is being read; try again";
-            _ = answer.send(LaneAnswer::failed(error));
-            return;
-        }
         let wish = match request.verb {
             LaneVerb::List => {
                 _ = answer.send(self.list(request));

@@ -105,21 +105,6 @@ pub(crate) struct Played {
 }
 
 impl Played {
-    pub(crate) fn new(
-        time: &Time,
-        journal: Journal,
-        config: &journal::Config,
-        recovered: Recovered,
-        routes: &[&'static str],
-    ) -> Self {
-        let routes = routes.to_vec();
-        let plan = Plan {
-            routes,
-            ..Plan::default()
-        };
-        Self::begin(time, (journal, recovered), config, &plan, true)
-    }
-
     /// One without an outbox.
     pub(crate) fn direct(time: &Time, plan: &Plan) -> Self {
         let _inside = time.runtime.enter();
@@ -142,10 +127,15 @@ impl Played {
         records: bool,
     ) -> Self {
         let mut played = Self::opened(time, opened, config, plan, records);
-        while !*played.dispatcher.has_read.borrow() {
-            played.restore(time);
-        }
+        played.restore_all(time);
         played
+    }
+
+    /// Takes over all that was recovered.
+    pub(crate) fn restore_all(&mut self, time: &Time) {
+        while !*self.dispatcher.has_read.borrow() {
+            self.restore(time);
+        }
     }
 
     /// The same, and what was recovered is still to be taken over.

@@ -3,48 +3,45 @@
 //! Whoever does not wait any more was told so: what they asked for takes no room
 //! and is not done later.
 
-use tokio::sync::oneshot;
-
-use crate::protocol::outbox::{OutboxAnswer, OutboxRequest};
+use super::super::super::Query;
 
 /// Requests that may wait for the journal to be read.
 const MAX: usize = 32;
 
-/// A request, and where its answer goes.
-pub(in super::super) type Waiting = (OutboxRequest, oneshot::Sender<OutboxAnswer>);
-
 /// See the module.
 #[derive(Debug, Default)]
 pub(super) struct Early {
-    waiting: Vec<Waiting>,
+    waiting: Vec<Query>,
 }
 
 impl Early {
     /// Beyond the bound, whoever asks is turned away.
-    pub(super) fn push(&mut self, request: OutboxRequest, answer: oneshot::Sender<OutboxAnswer>) {
-        self.waiting.retain(|(_, answer)| !answer.is_closed());
+    pub(super) fn push(&mut self, query: Query) {
+        self.waiting.retain(|query| !query.is_withdrawn());
         if self.waiting.len() < MAX {
-            return self.waiting.push((request, answer));
+            return self.waiting.push(query);
         }
-        let error = "the outbox is being read, and others wait for that already; try again";
-        _ = answer.send(OutboxAnswer::failed(error));
+        query.fail("the outbox is being read, and others wait for that already; try again");
     }
 
     /// Those who wait still, in the order they came.
-    pub(super) fn take(&mut self) -> Vec<Waiting> {
+    pub(super) fn take(&mut self) -> Vec<Query> {
         let mut waiting = std::mem::take(&mut self.waiting);
-        waiting.retain(|(_, answer)| !answer.is_closed());
+        waiting.retain(|query| !query.is_withdrawn());
         waiting
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use tokio::sync::oneshot;
+
     use super::*;
+    use crate::protocol::outbox::{OutboxAnswer, OutboxRequest};
 
     fn ask(early: &mut Early) -> oneshot::Receiver<OutboxAnswer> {
         let (answer, told) = oneshot::channel();
-        early.push(OutboxRequest::default(), answer);
+        early.push(Query::Outbox(OutboxRequest::default(), answer));
         told
     }
 

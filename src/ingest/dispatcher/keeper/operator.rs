@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
+use super::super::super::Query;
 use super::super::ways::Ways;
-use super::early::Waiting;
 use super::{Keeper, parking};
 use crate::delivery::{Done, Kept, Unable, Wish};
 use crate::journal::{
@@ -37,14 +37,10 @@ impl Keeper {
     /// Answers at once, or once what was asked for is on disk.
     pub(in super::super) fn handle_asked(
         &mut self,
-        request: OutboxRequest,
+        request: &OutboxRequest,
         answer: oneshot::Sender<OutboxAnswer>,
         ways: &mut Ways,
     ) {
-        if !self.has_read() && request.verb != OutboxVerb::Stats {
-            return self.early.push(request, answer);
-        }
-        let request = &request;
         let given = match request.verb {
             OutboxVerb::List => self.list(request),
             OutboxVerb::Stats => OutboxAnswer {
@@ -85,8 +81,18 @@ impl Keeper {
         dropped
     }
 
+    /// Has who asks wait until what the journal holds is known, if that is what
+    /// is asked about; else the question is returned.
+    pub(in super::super) fn defer(&mut self, query: Query) -> Option<Query> {
+        if self.has_read() || !query.is_about_what_is_kept() {
+            return Some(query);
+        }
+        self.early.push(query);
+        None
+    }
+
     /// Those who asked before what the journal holds was taken over, once it is.
-    pub(in super::super) fn take_early(&mut self) -> Vec<Waiting> {
+    pub(in super::super) fn take_early(&mut self) -> Vec<Query> {
         if self.has_read() {
             self.early.take()
         } else {

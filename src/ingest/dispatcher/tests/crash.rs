@@ -1,13 +1,17 @@
 //! What survives, and what whoever sends it again is told.
 
 use nix::libc::EIO;
+use tokio::sync::oneshot::error::TryRecvError::Empty;
 
 use super::super::played::{Plan, Played, Time};
-use super::story::{DAEMON, Story, another, asked, bypassing, effect, list, outbox};
+use super::story::{
+    DAEMON, FOR_GOOD, Story, another, asked, bypassing, effect, list, number, outbox,
+};
 use crate::journal::played::{Lying, Op, Played as Writer};
 use crate::journal::{OnFailure, Sync};
 use crate::protocol::envelope::{Operation, SideEffect};
 use crate::protocol::id::IdempotencyKey;
+use crate::protocol::lane::{LaneRequest, LaneVerb, ParkedLane};
 use crate::protocol::outbox::OutboxVerb;
 
 fn with_key(number: u8, route: Option<&str>, channel: &str) -> SideEffect {
@@ -78,7 +82,7 @@ fn whoever_asks_how_a_large_outbox_is_while_it_is_taken_over_is_told_at_once() {
     let (disk, time) = (Lying::default(), Time::new());
     let (mut writer, journal, recovered) =
         Writer::open(&disk, &config, time.now()).expect("an empty disk");
-    let mut falco = Played::new(&time, journal, &config, recovered, &[]);
+    let mut falco = Played::begin(&time, (journal, recovered), &config, &Plan::default(), true);
     falco.open(DAEMON);
     let many = (0..5000).map(|_| another());
     falco.submit(&time, DAEMON, many.collect());
@@ -107,4 +111,34 @@ fn whoever_asks_how_a_large_outbox_is_while_it_is_taken_over_is_told_at_once() {
     assert_eq!(slices, 25);
     assert!(falco.has_room());
     assert_eq!(listed.try_recv().expect("now").records.len(), 1000);
+}
+
+#[test]
+fn whoever_asks_for_parked_lanes_before_the_outbox_was_read_waits_for_them() {
+    let mut story = Story::parking(outbox(Sync::Always, OnFailure::Exit));
+    story.keep(vec![effect(1), effect(2)]);
+    story.link();
+    story.answer(Some(&FOR_GOOD));
+    story.pass();
+    let mut story = story.killed_and_unread();
+    let asked = |verb| LaneRequest {
+        verb,
+        all: true,
+        limit: 10,
+        ..LaneRequest::default()
+    };
+    let [mut listed, left, mut resumed] = [LaneVerb::List, LaneVerb::Discard, LaneVerb::Resume]
+        .map(|verb| story.falco.ask_lanes(&story.time, asked(verb)));
+    drop(left);
+    let told = (listed.try_recv(), resumed.try_recv());
+    assert!(matches!(told, (Err(Empty), Err(Empty))), "{told:?}");
+
+    story.falco.restore_all(&story.time);
+    let listed = listed.try_recv().expect("now").lanes;
+    let waits = |lane: &ParkedLane| (lane.effect_id.parse().map(number).ok(), lane.waiting);
+    assert_eq!(listed.iter().map(waits).collect::<Vec<_>>(), [(Some(1), 1)]);
+    story.link();
+    story.deliver();
+    assert_eq!(story.published, [2], "it was resumed");
+    assert_eq!(story.dead().len(), 1, "who left drops nothing");
 }

@@ -2,17 +2,11 @@
 
 use nix::libc::EIO;
 
-use super::story::{DAEMON, Story, another, asked, bypassing, effect, list, outbox};
-use crate::delivery::{Class, Refusal};
+use super::story::{DAEMON, FOR_GOOD, Story, another, asked, bypassing, effect, list, outbox};
+use crate::delivery::Class;
 use crate::journal::played::Op;
 use crate::journal::{OnFailure, Sync};
 use crate::protocol::outbox::OutboxVerb;
-
-const FOR_GOOD: Refusal<'static> = Refusal {
-    error: "not allowed",
-    code: Some(40_160),
-    retryable: Some(false),
-};
 
 /// A dead letter the disk did not take.
 fn with_unwritten_letter() -> Story {

@@ -5,8 +5,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use uuid::Uuid;
 
-use super::super::played::{Played, Time};
-use crate::delivery::{Outcome, Peer, Refusal};
+use super::super::played::{Plan, Played, Time};
+use crate::delivery::{self, OnRejected, Outcome, Peer, Refusal};
 use crate::journal::played::{Dice, Fault, Lying, Op, Played as Writer};
 use crate::journal::{self, OnFailure, Sync};
 use crate::protocol::envelope::{Operation, SideEffect};
@@ -17,6 +17,12 @@ pub(super) const DAEMON: u64 = 1;
 
 /// What happens at once takes as long.
 const WHILE: Duration = Duration::from_millis(500);
+
+pub(super) const FOR_GOOD: Refusal<'static> = Refusal {
+    error: "not allowed",
+    code: Some(40_160),
+    retryable: Some(false),
+};
 
 /// An effect of the only lane.
 pub(super) fn effect(number: u8) -> SideEffect {
@@ -72,6 +78,7 @@ pub(super) struct Story {
     /// What the transports have taken, in order.
     pub(super) published: Vec<u8>,
     config: journal::Config,
+    plan: Plan,
     /// None once it has ended.
     writer: Option<Writer>,
     now: Duration,
@@ -79,13 +86,49 @@ pub(super) struct Story {
 
 impl Story {
     pub(super) fn new(config: journal::Config) -> Self {
-        Self::begin(Lying::default(), config, Time::new(), Duration::ZERO)
+        Self::with(config, Plan::default())
     }
 
-    fn begin(disk: Lying, config: journal::Config, time: Time, now: Duration) -> Self {
+    /// The same, and what is refused for good parks its lane.
+    pub(super) fn parking(config: journal::Config) -> Self {
+        let delivery = delivery::Config {
+            on_rejected: OnRejected::Park,
+            ..delivery::Config::default()
+        };
+        Self::with(
+            config,
+            Plan {
+                delivery,
+                ..Plan::default()
+            },
+        )
+    }
+
+    fn with(config: journal::Config, plan: Plan) -> Self {
+        let plan = Plan {
+            routes: vec!["other"],
+            ..plan
+        };
+        let mut story = Self::open_on(
+            Lying::default(),
+            (config, plan),
+            Time::new(),
+            Duration::ZERO,
+        );
+        story.falco.restore_all(&story.time);
+        story
+    }
+
+    /// What is on the disk was read, and is still to be taken over.
+    fn open_on(
+        disk: Lying,
+        (config, plan): (journal::Config, Plan),
+        time: Time,
+        now: Duration,
+    ) -> Self {
         let opened = Writer::open(&disk, &config, time.now());
         let (writer, journal, recovered) = opened.expect("it opens");
-        let mut falco = Played::new(&time, journal, &config, recovered, &["other"]);
+        let mut falco = Played::opened(&time, (journal, recovered), &config, &plan, true);
         falco.open(DAEMON);
         Self {
             disk,
@@ -93,21 +136,36 @@ impl Story {
             falco,
             published: Vec::new(),
             config,
+            plan,
             writer: Some(writer),
             now,
         }
     }
 
+    /// Its next life, on this disk.
+    fn next(self, disk: Lying) -> Self {
+        Self::open_on(disk, (self.config, self.plan), self.time, self.now)
+    }
+
     /// The power goes, and Falco is started again.
     pub(super) fn power_cut(self, dice: u64) -> Self {
         let disk = self.disk.after_power_cut(&mut Dice(dice));
-        Self::begin(disk, self.config, self.time, self.now)
+        let mut story = self.next(disk);
+        story.falco.restore_all(&story.time);
+        story
     }
 
     /// Falco alone is killed.
     pub(super) fn killed(self) -> Self {
+        let mut story = self.killed_and_unread();
+        story.falco.restore_all(&story.time);
+        story
+    }
+
+    /// The same, and its next life has taken over nothing yet.
+    pub(super) fn killed_and_unread(self) -> Self {
         let disk = Lying::holding(&self.disk.files());
-        Self::begin(disk, self.config, self.time, self.now)
+        self.next(disk)
     }
 
     /// Calls fail: `times` of them, after `nth` that do not.
