@@ -338,3 +338,25 @@ fn a_line_is_counted_once_however_often_its_piece_is_offered() {
         assert!(text.lines().any(|l| l == line), "{line} in {text}");
     }
 }
+
+/// As a kill leaves it that came while the file was given its name again.
+#[test]
+fn a_file_with_two_names_in_the_inbox_is_taken_once_and_leaves_under_both() {
+    let chain = up();
+    chain.stop();
+    let bad = "no effect\n";
+    drop_file(&chain, "a.jsonl", lines(1..4) + bad);
+    let aside = "a.0b9a7c1e-58a5-4d0e-9f0e-1f6d0c1a2b3c.jsonl";
+    let (one, other) = (inbox(&chain).join("a.jsonl"), inbox(&chain).join(aside));
+    fs::hard_link(one, other).expect("links");
+    chain.start();
+    eventually("both have left", || {
+        !is_there(&chain, "a.jsonl") && !is_there(&chain, aside)
+    });
+    assert!(is_there(&chain, "done/a.jsonl") && is_there(&chain, &format!("done/{aside}")));
+    let (_, metrics) = chain.run(&["metrics"]);
+    for told in ["taken\"} 3", "rejected\"} 1"] {
+        let told = format!("falco_inbox_lines_total{{outcome=\"{told}");
+        assert!(metrics.contains(&told), "{metrics}");
+    }
+}

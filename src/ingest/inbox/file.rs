@@ -84,6 +84,11 @@ impl Document {
         Ok(self.file.metadata()?.len())
     }
 
+    /// How many names it has by now, wherever they are.
+    pub(super) fn names(&self) -> io::Result<u64> {
+        Ok(self.file.metadata()?.nlink())
+    }
+
     /// How many lines end from `from` up to `to`.
     pub(super) fn lines_between(&self, mut from: u64, to: u64) -> io::Result<u64> {
         let mut lines = 0;

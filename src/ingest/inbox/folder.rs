@@ -72,6 +72,18 @@ pub(super) struct Listing {
     pub is_whole: bool,
 }
 
+/// What came of putting a file away.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Finish {
+    /// It is still being written to, or another has its name.
+    NotYet,
+    /// It is nowhere else.
+    Away,
+    /// It has another name, which may be in the inbox, too: somebody linked it, or
+    /// a kill came while it was given its name again.
+    AwayFromHere,
+}
+
 impl Found {
     /// Whether it stays where it is.
     pub(super) fn is_appended(&self) -> bool {
@@ -189,18 +201,24 @@ impl Folder {
 
     /// Puts away a file of which everything up to `at` was taken; not while
     /// somebody writes to it.
-    pub(super) fn finish(&self, found: &Found, at: u64) -> Result<bool, FolderError> {
+    pub(super) fn finish(&self, found: &Found, at: u64) -> Result<Finish, FolderError> {
         self.is_ours()?;
         let path = self.path.join(&found.name);
         let failed = |source| io_error("put away", &path, source);
         let opened = Document::open(&path, found.calm()).map_err(failed)?;
         let Opened::Open(document) = opened else {
-            return Ok(false);
+            return Ok(Finish::NotYet);
         };
         if document.inode != found.inode || document.bytes != at || !document.is_calm {
-            return Ok(false);
+            return Ok(Finish::NotYet);
         }
-        self.put_away(&path, &document, at).map_err(failed)
+        if !self.put_away(&path, &document, at).map_err(failed)? {
+            return Ok(Finish::NotYet);
+        }
+        Ok(match document.names().map_err(failed)? {
+            0..=1 => Finish::Away,
+            _ => Finish::AwayFromHere,
+        })
     }
 
     /// Moves what was opened, and nothing else: somebody may have renamed another

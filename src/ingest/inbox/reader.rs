@@ -11,7 +11,7 @@ use super::super::dispatcher::Submission;
 use super::calm::Calm;
 use super::cut::{Cut, Reject};
 use super::file::Step;
-use super::folder::{Counted, Folder, FolderError, Found, Listing};
+use super::folder::{Counted, Finish, Folder, FolderError, Found, Listing};
 use super::offer::Offers;
 use super::progress::{Inode, Progress};
 use super::tally::{Holds, Tally};
@@ -305,15 +305,19 @@ impl Reader {
             return Ok(Next::Never);
         }
         let (folder, file) = (self.folder.clone(), found.clone());
-        let is_finished = blocking(move || folder.finish(&file, at)).await?;
+        let finish = blocking(move || folder.finish(&file, at)).await?;
         self.holds.free(found.inode);
-        if !is_finished {
+        if finish == Finish::NotYet {
             return Ok(Next::Soon);
         }
         let file = found.name.to_string_lossy();
         info!(%file, bytes = at, "A file from the inbox was taken.");
-        self.forget_one(found.inode).await?;
-        Ok(Next::Never)
+        if finish == Finish::Away {
+            self.forget_one(found.inode).await?;
+            return Ok(Next::Never);
+        }
+        // By its other name it is not taken again; it is forgotten once it is missed.
+        Ok(Next::Soon)
     }
 
     /// Has a piece recorded, however long that takes.
