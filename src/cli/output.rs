@@ -6,8 +6,12 @@ use std::os::fd::AsFd;
 use std::time::Duration;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use tokio::time::sleep;
 
 use super::exit::Failure;
+
+/// How often is looked whether anybody reads what comes, if it comes seldom.
+const LOOK_EVERY: Duration = Duration::from_millis(250);
 
 /// Prints one line of data.
 pub(super) fn line(text: &str) -> Result<(), Failure> {
@@ -29,6 +33,13 @@ pub(super) fn is_read_within(pause: Duration) -> bool {
     let mut fds = [PollFd::new(stdout.as_fd(), PollFlags::empty())];
     let timeout = PollTimeout::try_from(pause).unwrap_or(PollTimeout::MAX);
     !matches!(poll(&mut fds, timeout), Ok(1..))
+}
+
+/// Resolves once the reader of standard output has gone; cancel safe.
+pub(super) async fn unread() {
+    while is_read_within(Duration::ZERO) {
+        sleep(LOOK_EVERY).await;
+    }
 }
 
 /// Foreign text as it may stand on a terminal: what moves the cursor, rings the

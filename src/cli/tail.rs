@@ -62,7 +62,13 @@ pub(super) fn run(args: Args) -> Result<(), Failure> {
         Some(socket) => socket,
         None => args.instance.paths()?.ably_socket(),
     };
-    runtime::block_on(Tail::new(args).run(&socket))
+    runtime::block_on(async {
+        tokio::select! {
+            // Also while no message comes that could not be printed.
+            () = output::unread() => Ok(()),
+            ended = Tail::new(args).run(&socket) => ended,
+        }
+    })
 }
 
 struct Tail {

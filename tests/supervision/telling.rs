@@ -259,3 +259,21 @@ fn a_reader_that_goes_away_is_no_error() {
     assert!(output.status.success());
     assert_eq!(String::from_utf8_lossy(&output.stderr), "");
 }
+
+#[test]
+fn a_tail_whose_reader_goes_away_ends_though_no_message_comes() {
+    let base = Base::new();
+    let mut tail = base
+        .falco(&["tail", "a"])
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    drop(tail.stdout.take());
+    let mut ended = None;
+    eventually("it ends", || {
+        ended = tail.try_wait().unwrap();
+        ended.is_some()
+    });
+    assert!(ended.unwrap().success());
+}
