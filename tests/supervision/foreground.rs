@@ -2,9 +2,10 @@
 
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use super::base::{Base, eventually, kill};
+use super::base::{Base, PATIENCE, eventually, kill};
+use super::waiting::with_deaf;
 
 fn stay(base: &Base) -> Child {
     let mut child = base
@@ -34,16 +35,15 @@ fn one_signal_stops_everything_in_order() {
 
 #[test]
 fn a_second_signal_does_not_wait() {
-    let base = Base::new();
+    // It takes its whole grace, unless it is killed.
+    let base = with_deaf("600s");
     let mut child = stay(&base);
-    // A suspended emulator takes its whole grace of 5 s, unless it is killed.
-    kill(base.pid_of("emulator"), "STOP");
     let began = Instant::now();
     kill(child.id(), "TERM");
-    eventually("it stops", || base.status()["state"] != "running");
+    eventually("it stops", || base.status()["state"] == "stopping");
     kill(child.id(), "TERM");
     assert_eq!(child.wait().unwrap().code(), Some(0));
-    assert!(began.elapsed() < Duration::from_millis(1900));
+    assert!(began.elapsed() < PATIENCE);
     base.assert_nothing_left();
 }
 

@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::os::unix::net::UnixListener;
 
-use super::base::Base;
+use super::base::{Base, PATIENCE};
 
 /// A base directory that exists before falco does.
 fn made() -> Base {
@@ -155,23 +155,23 @@ fn a_peer_of_another_user_is_refused_on_every_socket() {
     for name in names {
         let path = base.socket(name);
         open(&path);
-        assert!(!is_closed_at_once(&path), "{name} closes on us");
+        let moment = std::time::Duration::from_millis(500);
+        assert!(!is_closed_within(moment, &path), "{name} closes on us");
         // The user of one thread only.
         let stranger = std::thread::spawn(move || {
             // SAFETY: a plain system call; it changes this thread, which ends.
             let done = unsafe { syscall(SYS_setresuid, NOBODY, NOBODY, NOBODY) };
             assert_eq!(done, 0);
-            is_closed_at_once(&path)
+            is_closed_within(PATIENCE, &path)
         });
         assert!(stranger.join().unwrap(), "{name} took a stranger");
     }
     base.emit();
 }
 
-fn is_closed_at_once(path: &std::path::Path) -> bool {
+fn is_closed_within(patience: std::time::Duration, path: &std::path::Path) -> bool {
     use std::io::Read;
     let mut stream = std::os::unix::net::UnixStream::connect(path).unwrap();
-    let patience = std::time::Duration::from_millis(500);
     stream.set_read_timeout(Some(patience)).unwrap();
     matches!(stream.read(&mut [0; 1]), Ok(0))
 }

@@ -3,7 +3,7 @@
 use std::os::unix::fs::MetadataExt;
 use std::time::{Duration, Instant};
 
-use super::base::{Base, eventually, kill};
+use super::base::{Base, assert_quick, eventually, kill};
 
 #[test]
 fn status_of_nothing_is_not_running() {
@@ -64,7 +64,7 @@ fn a_part_that_keeps_failing_makes_the_status_degraded() {
 
     std::fs::remove_file(base.home().join("broken")).unwrap();
     assert_eq!(base.run(&["restart", "transport"]).code, 0);
-    assert_eq!(base.status()["state"], "running");
+    base.wait_ready();
     base.emit();
 }
 
@@ -77,7 +77,9 @@ fn a_removed_socket_makes_the_status_degraded_and_a_restart_mends_it() {
         ("broker", "ably-auth.sock"),
         ("transport", "ably.sock"),
     ] {
+        // While something else is there, it does not come back by itself.
         std::fs::remove_file(base.socket(socket)).unwrap();
+        std::fs::write(base.socket(socket), "").unwrap();
         let said = base.run(&["status"]);
         assert_eq!(said.code, 1, "{}", said.stdout);
         let advice = format!("falco restart {part}");
@@ -91,6 +93,7 @@ fn a_removed_socket_makes_the_status_degraded_and_a_restart_mends_it() {
             let up = base.run(&["up"]);
             assert_eq!(up.code, 1, "{}", up.stderr);
         }
+        std::fs::remove_file(base.socket(socket)).unwrap();
         assert_eq!(base.run(&["restart", part]).code, 0);
         base.wait_ready();
         base.emit();
@@ -216,18 +219,21 @@ fn a_supervisor_that_does_not_answer_is_unknown_within_two_seconds() {
     let base = Base::new();
     let pid = base.up();
     kill(pid, "STOP");
-    let began = Instant::now();
-    let said = base.run(&["status"]);
-    assert!(began.elapsed() < Duration::from_secs(2));
-    assert_eq!(said.code, 4, "{}{}", said.stdout, said.stderr);
-    let unknown = format!("unknown: unresponsive (lock held by pid {pid})");
-    assert!(said.stdout.contains(&unknown), "{}", said.stdout);
-    assert!(
-        said.stderr.contains("suspended") && said.stderr.contains("kill -CONT"),
-        "{}",
-        said.stderr
-    );
-    assert_eq!(base.status()["state"], "unknown");
+    assert_quick(Duration::from_secs(2), || {
+        let began = Instant::now();
+        let said = base.run(&["status"]);
+        let took = began.elapsed();
+        assert_eq!(said.code, 4, "{}{}", said.stdout, said.stderr);
+        let unknown = format!("unknown: unresponsive (lock held by pid {pid})");
+        assert!(said.stdout.contains(&unknown), "{}", said.stdout);
+        assert!(
+            said.stderr.contains("suspended") && said.stderr.contains("kill -CONT"),
+            "{}",
+            said.stderr
+        );
+        took
+    });
+    assert_eq!(base.look()["state"], "unknown");
     kill(pid, "CONT");
     base.wait_ready();
 }

@@ -6,13 +6,13 @@ use std::os::unix::net::UnixStream;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use super::base::{Base, eventually, kill};
+use super::base::{Base, PATIENCE, assert_quick, eventually, kill};
 
 #[test]
 fn waiting_ends_when_it_is_so() {
     let base = Base::new();
     let wait = |goal: &str| {
-        let args = ["status", "--wait", goal, "--timeout", "20"];
+        let args = ["status", "--wait", goal, "--timeout", "60"];
         base.falco(&args).stdout(Stdio::null()).spawn().unwrap()
     };
     let mut ready = wait("ready");
@@ -30,7 +30,7 @@ fn waiting_in_vain_ends_in_time_and_says_for_what() {
     let base = Base::new();
     let began = Instant::now();
     let said = base.run(&["status", "--wait", "ready", "--timeout", "0.3"]);
-    assert!(began.elapsed() < Duration::from_secs(5));
+    assert!(began.elapsed() < PATIENCE);
     assert_eq!(said.code, 75);
     assert!(
         said.stderr.contains("not ready within 0.3 s: nothing runs"),
@@ -43,7 +43,7 @@ fn waiting_in_vain_ends_in_time_and_says_for_what() {
     kill(pid, "STOP");
     let began = Instant::now();
     let said = base.run(&["status", "--wait", "ready", "--timeout", "0.3"]);
-    assert!(began.elapsed() < Duration::from_secs(5));
+    assert!(began.elapsed() < PATIENCE);
     assert_eq!(said.code, 75, "{}", said.stderr);
     kill(pid, "CONT");
 }
@@ -53,12 +53,15 @@ fn a_supervisor_that_is_suspended_is_unknown_and_named_with_its_state() {
     let base = Base::new();
     let pid = base.up();
     kill(pid, "STOP");
-    let began = Instant::now();
-    let said = base.run(&["status"]);
-    let took = began.elapsed();
+    let mut said = None;
+    assert_quick(Duration::from_secs(3), || {
+        let began = Instant::now();
+        said = Some(base.run(&["status"]));
+        began.elapsed()
+    });
     kill(pid, "CONT");
+    let said = said.unwrap();
     assert_eq!(said.code, 4);
-    assert!(took < Duration::from_secs(3), "{took:?}");
     let unknown = format!("unknown: unresponsive (lock held by pid {pid})");
     assert!(said.stdout.contains(&unknown), "{}", said.stdout);
     assert!(said.stdout.contains("state T"), "{}", said.stdout);
