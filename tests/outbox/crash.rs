@@ -4,7 +4,7 @@ use crate::chain::{Chain, OUTBOX, eventually};
 use crate::daemon::{effect, uuid};
 use crate::transport::{keys, numbers, refuse_first};
 
-const DIRECT: &str = "[falco]\npublish_timeout = \"1s\"\n[outbox]\nresume_grace = \"0s\"\n";
+const DIRECT: &str = "[falco]\npublish_timeout = \"60s\"\n[outbox]\nresume_grace = \"0s\"\n";
 
 #[test]
 fn what_was_acked_survives_a_kill_and_is_published_in_order_with_its_ids() {

@@ -66,7 +66,7 @@ impl Daemon {
     pub fn expect_failed(&mut self, n: u32, text: &str) {
         let (acked, error) = self.read();
         let error = error.expect("FAILED");
-        assert_eq!(acked, id(n));
+        assert_eq!(acked, id(n), "{error}");
         assert!(error.contains(text), "{error}");
     }
 

@@ -84,17 +84,20 @@ fn readers_who_say_nothing_do_not_keep_others_from_reading_for_long() {
 fn hundreds_that_say_half_a_request_cost_who_says_a_whole_one_no_time() {
     let chain = Chain::up(SERVED);
     let address = address(&chain);
-    let silent = (0..300).map(|_| {
+    let half = || {
         let mut stream = TcpStream::connect(&address).expect("connects");
         _ = stream.write_all(b"GET /met");
         stream
-    });
-    let silent: Vec<_> = silent.collect();
-    let begun = Instant::now();
-    assert!(get(&address, "/metrics").starts_with("HTTP/1.1 200"));
+    };
+    let took = || {
+        let _silent: Vec<_> = (0..300).map(|_| half()).collect();
+        let begun = Instant::now();
+        assert!(get(&address, "/metrics").starts_with("HTTP/1.1 200"));
+        begun.elapsed()
+    };
     // One after the other in eights, each a second, they would take half a minute.
-    assert!(begun.elapsed() < Duration::from_secs(10));
-    drop(silent);
+    // A busy machine may take as long once, and not again and again.
+    assert!((0..5).any(|_| took() < Duration::from_secs(10)));
 }
 
 #[test]

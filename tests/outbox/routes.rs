@@ -5,10 +5,11 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use crate::chain::{Chain, OUTBOX};
-use crate::daemon::{Daemon, effect};
+use crate::daemon::{Daemon, effect, id};
 use crate::transport::{numbers, payloads};
 
-const DIRECT: &str = "[falco]\npublish_timeout = \"1s\"\n";
+/// A machine that is busy keeps no attempt from being answered in time.
+const DIRECT: &str = "[falco]\npublish_timeout = \"60s\"\n";
 
 #[test]
 fn a_route_nobody_configured_is_refused_in_both_modes() {
@@ -36,7 +37,7 @@ fn the_outage_of_one_route_delays_no_other() {
 
 #[test]
 fn a_route_that_is_down_takes_no_more_than_its_share_and_delays_no_other() {
-    let chain = Chain::up("");
+    let chain = Chain::up(DIRECT);
     let mut daemon = chain.daemon();
     let mut other = chain.transport("other").accept();
     // Of the three routes each has a third of 65 536 effects, and half of that
@@ -61,47 +62,76 @@ fn a_route_that_is_down_takes_no_more_than_its_share_and_delays_no_other() {
 
 #[test]
 fn what_comes_behind_an_effect_that_found_no_room_does_not_overtake_it() {
-    let chain = Chain::up(DIRECT);
+    let chain = Chain::up(&DIRECT.replace("60s", "5s"));
     let mut daemon = chain.daemon();
     let mut other = chain.transport("other").accept();
     let (begun, mut next) = (Instant::now(), 900_000);
-    let mut until = |daemon: &mut Daemon, moment| {
-        while begun.elapsed() < moment {
-            next += 1;
-            daemon.send(next, &effect("other", "o", next));
-            let request = other.read();
-            other.accept(&request);
-            daemon.expect_success(next);
+    // Has another effect published; returns what failed meanwhile.
+    let mut another_goes_on = |daemon: &mut Daemon| {
+        next += 1;
+        daemon.send(next, &effect("other", "o", next));
+        let request = other.read();
+        other.accept(&request);
+        let mut failed = Vec::new();
+        loop {
+            match daemon.read() {
+                (acked, Some(error)) => failed.push((acked, error)),
+                published => {
+                    assert_eq!(published, (id(next), None));
+                    return failed;
+                }
+            }
         }
     };
-    // These two are given up after 4.5 s, and all others later.
-    for n in 0..2 {
+    let mut until = |daemon: &mut Daemon, moment| {
+        while begun.elapsed() < moment {
+            assert_eq!(another_goes_on(daemon), []);
+        }
+    };
+    // These are given up after 16.5 s, and all others as much later as they come
+    // later.
+    for n in 0..4 {
         daemon.send(n, &effect("test", &format!("early {n}"), n));
     }
-    until(&mut daemon, Duration::from_secs(1));
-    for n in 2..65_536 / 3 / 2 {
+    until(&mut daemon, Duration::from_secs(6));
+    for n in 4..65_536 / 3 / 2 {
         daemon.send(n, &effect("test", &(n % 50).to_string(), n));
     }
-    until(&mut daemon, Duration::from_millis(3500));
-    daemon.send(100_001, &effect("test", "s", 1));
-    daemon.expect_failed(100_001, "lane_full: too many effects wait");
-    daemon.expect_failed(0, "throttled: ");
-    daemon.expect_failed(1, "throttled: ");
-    daemon.send(100_002, &effect("test", "s", 2));
-    daemon.expect_failed(100_002, "lane_full: too many effects wait");
-    for n in 1..=2 {
-        daemon.send(100_000 + n, &effect("test", "s", n));
+    // One after the other finds no room, until the first are given up.
+    let (mut given_up, mut refused) = (Vec::new(), 100_000);
+    loop {
+        daemon.send(refused + 1, &effect("test", &(refused + 1).to_string(), 1));
+        let failed = another_goes_on(&mut daemon).into_iter();
+        let (full, others): (Vec<_>, Vec<_>) =
+            failed.partition(|(acked, _)| *acked == id(refused + 1));
+        given_up.extend(others);
+        let [(_, error)] = &full[..] else { break };
+        assert!(error.starts_with("lane_full: too many effects wait"));
+        refused += 1;
+        std::thread::sleep(Duration::from_millis(20));
     }
+    while given_up.len() < 4 {
+        given_up.extend(another_goes_on(&mut daemon));
+    }
+    for (n, (acked, error)) in (0..).zip(&given_up) {
+        assert_eq!(*acked, id(n), "{error}");
+        assert!(error.starts_with("throttled: "), "{error}");
+    }
+    let lane = refused.to_string();
+    daemon.send(200_002, &effect("test", &lane, 2));
+    daemon.expect_failed(200_002, "lane_full: too many effects wait");
+    daemon.send(refused, &effect("test", &lane, 1));
+    daemon.send(200_002, &effect("test", &lane, 2));
     let mut test = chain.transport("test").accept();
-    let mut of_s = Vec::new();
-    while of_s.len() < 2 {
+    let mut came = Vec::new();
+    while came.len() < 2 {
         let request = test.read();
         test.accept(&request);
-        if request_lane(&request) == Some("s") {
-            of_s.extend(payloads(&request));
+        if request_lane(&request) == Some(&*lane) {
+            came.extend(payloads(&request));
         }
     }
-    assert_eq!(of_s, ["1", "2"]);
+    assert_eq!(came, ["1", "2"]);
 }
 
 /// The channel it goes to, which has the name of its lane.

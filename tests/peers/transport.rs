@@ -2,16 +2,18 @@
 //! a transport needs. What it does is up to the test.
 
 use std::io::{BufRead, BufReader, Write};
+use std::os::fd::AsFd;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::PathBuf;
 use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use serde_json::{Value, json};
 
 /// How long anything may take on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The socket, before anybody connects.
 pub struct Transport {
@@ -31,16 +33,21 @@ impl Transport {
         Self { path, listener }
     }
 
-    /// Listens, and takes falco's connection and its greeting.
+    /// Listens, and takes falco's connection and its greeting. A falco that ended
+    /// before it was met may have left a connection; that is none.
     pub fn meet(&mut self) -> Peer {
         let listener = self.listener.get_or_insert_with(|| {
             _ = std::fs::remove_file(&self.path);
             UnixListener::bind(&self.path).expect("binds")
         });
-        let (stream, _) = listener.accept().expect("falco connects");
-        stream.set_read_timeout(Some(PATIENCE)).expect("timeout");
-        let lines = BufReader::new(stream.try_clone().expect("clones"));
-        let mut peer = Peer { stream, lines };
+        let mut peer = loop {
+            let (stream, _) = listener.accept().expect("falco connects");
+            stream.set_read_timeout(Some(PATIENCE)).expect("timeout");
+            if !is_left(&stream) {
+                let lines = BufReader::new(stream.try_clone().expect("clones"));
+                break Peer { stream, lines };
+            }
+        };
         assert_eq!(peer.line()["op"], "hello.v1");
         peer
     }
@@ -75,6 +82,14 @@ impl Peer {
         let id = &request["request_id"];
         self.write(&json!({"op": "publish.ack.v1", "request_id": id, "ok": true}));
     }
+}
+
+/// Whether nobody is at the other end any more.
+fn is_left(stream: &UnixStream) -> bool {
+    let mut stream = [PollFd::new(stream.as_fd(), PollFlags::POLLIN)];
+    poll(&mut stream, PollTimeout::ZERO).expect("polls");
+    let seen = stream[0].revents();
+    seen.is_some_and(|seen| seen.contains(PollFlags::POLLHUP))
 }
 
 /// The messages a request carries; one that is no batch is its only one.
