@@ -192,16 +192,16 @@ async fn a_member_whose_socket_is_lost_stays_for_its_grace_and_is_kept_by_a_resu
     let emulator = Emulator::start(&[]);
     let mut bob = emulator.connect("").await;
     bob.attach(json!({"channel": "c"})).await;
-    let mut ann = emulator.connect("clientId=ann&remainPresentFor=1000").await;
+    let mut ann = emulator.connect("clientId=ann&remainPresentFor=3000").await;
     ann.send(json!({"action": 14, "msgSerial": 0, "channel": "c", "presence": [{"action": 2}]}))
         .await;
     assert_eq!(bob.expect(14).await["presence"][0]["action"], 2);
     let key = ann.key().to_owned();
     drop(ann);
     let ann = emulator
-        .connect(&format!("clientId=ann&remainPresentFor=1000&resume={key}"))
+        .connect(&format!("clientId=ann&remainPresentFor=3000&resume={key}"))
         .await;
-    tokio::time::sleep(std::time::Duration::from_millis(2500)).await;
+    tokio::time::sleep(std::time::Duration::from_millis(4500)).await;
     bob.expect_nothing().await;
     drop(ann);
     assert_eq!(bob.expect(14).await["presence"][0]["action"], 3);

@@ -14,6 +14,9 @@ use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::Message as Frame;
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 
+/// How long anything may take on a busy machine.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
 /// What the wire calls things.
 pub const RESUMED: u64 = 1 << 2;
 pub const HAS_BACKLOG: u64 = 1 << 1;
@@ -163,7 +166,7 @@ impl Client {
             return Some(frame);
         }
         loop {
-            let frame = tokio::time::timeout(Duration::from_secs(10), self.socket.next());
+            let frame = tokio::time::timeout(PATIENCE, self.socket.next());
             match frame.await.expect("a frame within 10 s") {
                 Some(Ok(Frame::Text(text))) => return Some(serde_json::from_str(&text).unwrap()),
                 Some(Ok(Frame::Close(_)) | Err(_)) | None => return None,

@@ -78,7 +78,7 @@ async fn a_stranger_is_refused_before_the_body_is_read() {
     socket.write_all(head.as_bytes()).await.unwrap();
     let mut answer = [0; 12];
     let read = socket.read_exact(&mut answer);
-    let read = tokio::time::timeout(std::time::Duration::from_secs(5), read);
+    let read = tokio::time::timeout(crate::client::PATIENCE, read);
     read.await.expect("an answer without the body").unwrap();
     assert_eq!(&answer, b"HTTP/1.1 401");
 }

@@ -92,7 +92,7 @@ fn a_lane_that_stands_still_keeps_no_other_of_its_connection_waiting() {
     }
     daemon.expect_success(5000);
     // Its first attempt is not over yet.
-    assert!(sent.elapsed() < Duration::from_secs(4));
+    assert!(sent.elapsed() < Duration::from_secs(50));
 }
 
 #[test]
@@ -181,7 +181,7 @@ fn a_definite_rejection_is_not_retried_and_costs_only_its_own_effect() {
 
 #[test]
 fn a_transport_that_never_answers_costs_three_timeouts_and_a_late_answer_still_counts() {
-    let falco = Falco::start();
+    let falco = Falco::start_impatient();
     let mut daemon = falco.daemon();
     let mut peer = falco.transport().accept_ours();
     daemon.send(1, &publish("a", 1));
@@ -203,7 +203,7 @@ fn a_transport_that_never_answers_costs_three_timeouts_and_a_late_answer_still_c
 
 #[test]
 fn a_lost_connection_burns_no_attempt_and_the_same_request_comes_again() {
-    let falco = Falco::start_with(&[]);
+    let falco = Falco::start();
     let mut daemon = falco.daemon();
     let mut transport = falco.transport();
     let mut peer = transport.accept_ours();
@@ -254,7 +254,7 @@ fn an_effect_that_kills_the_transport_fails_and_harms_nobody_else() {
 
 #[test]
 fn without_a_transport_the_answer_comes_at_the_deadline() {
-    let falco = Falco::start();
+    let falco = Falco::start_impatient();
     let mut daemon = falco.daemon();
     let sent = Instant::now();
     daemon.send(1, &publish("s", 1));

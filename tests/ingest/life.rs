@@ -4,7 +4,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 use std::time::Duration;
 
-use crate::falco::Falco;
+use crate::falco::{Falco, PATIENCE};
 
 #[test]
 fn the_socket_is_private_accepts_before_the_transport_is_there_and_goes_at_the_end() {
@@ -43,16 +43,16 @@ fn stopping_answers_what_is_on_its_way_and_refuses_the_rest() {
 
 #[test]
 fn a_transport_that_does_not_answer_delays_a_stop_only_so_long() {
-    let falco = Falco::start_with(&[]);
+    let falco = Falco::start();
     let mut daemon = falco.daemon();
     let mut peer = falco.transport().accept_ours();
     daemon.send(1, r#"{"type":"t"}"#);
     let request = peer.read();
-    assert_eq!(request.0["timeout_ms"], 5000);
+    assert_eq!(request.0["timeout_ms"], 60_000);
     let asked = std::time::Instant::now();
     falco.terminate();
     daemon.expect_failed(1, "shutting_down", "not answered");
-    assert!(asked.elapsed() < Duration::from_secs(4));
+    assert!(asked.elapsed() < Duration::from_secs(50));
     assert_eq!(falco.wait().0.code(), Some(0));
 }
 
@@ -104,7 +104,7 @@ fn a_daemon_that_closes_its_connection_is_forgotten_at_once() {
     for n in 0..100 {
         falco.daemon().send(n, r#"{"type":"t"}"#);
     }
-    let deadline = std::time::Instant::now() + Duration::from_secs(2);
+    let deadline = std::time::Instant::now() + PATIENCE;
     while open() > before {
         assert!(std::time::Instant::now() < deadline, "sessions linger");
         std::thread::sleep(Duration::from_millis(10));
@@ -114,18 +114,22 @@ fn a_daemon_that_closes_its_connection_is_forgotten_at_once() {
 #[cfg(target_os = "linux")]
 #[test]
 fn an_idle_falco_does_not_wake_up() {
-    let falco = Falco::start();
+    let falco = Falco::start_impatient();
     let mut daemon = falco.daemon();
     let mut peer = falco.transport().accept_ours();
     daemon.send(1, r#"{"type":"t"}"#);
     let request = peer.read();
     peer.accept(&request);
     daemon.expect_success(1);
-    // The last timer of that effect rings within its deadline.
+    // The last timer of that effect rings within its deadline, or a while later
+    // where others have the processor.
     std::thread::sleep(Duration::from_millis(4700));
-    let before = switches(falco.pid());
-    std::thread::sleep(Duration::from_millis(1500));
-    assert_eq!(switches(falco.pid()) - before, 0);
+    let sleeps = || {
+        let before = switches(falco.pid());
+        std::thread::sleep(Duration::from_millis(1500));
+        switches(falco.pid()) == before
+    };
+    assert!((0..5).any(|_| sleeps()));
 }
 
 /// How often the process gave up the processor by itself.

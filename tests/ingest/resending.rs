@@ -63,7 +63,7 @@ fn an_id_used_for_something_else_is_refused() {
 
 #[test]
 fn a_cursor_cannot_jump_over_a_message_that_failed() {
-    let falco = Falco::start();
+    let falco = Falco::start_impatient();
     let mut daemon = falco.daemon();
     daemon.send(1, &message(1, 1));
     daemon.expect_failed(1, "throttled", "transport not available");
@@ -87,9 +87,6 @@ fn everything() -> Vec<u8> {
     all.collect::<Vec<_>>().concat()
 }
 
-/// Attempts that take longer than any test.
-const ENDLESS: (&str, &str) = ("FALCO_PUBLISH_TIMEOUT", "60");
-
 /// Has an effect of another session published.
 fn publish_live(daemon: &mut Daemon, peer: &mut Peer, n: u32) {
     let json = r#"{"type":"t","session_id":"live","channel":"c","payload":"live"}"#;
@@ -105,7 +102,7 @@ fn publish_live(daemon: &mut Daemon, peer: &mut Peer, n: u32) {
 
 #[test]
 fn a_daemon_that_comes_back_again_and_again_leaves_nothing_behind_and_delays_nobody() {
-    let falco = Falco::start_with(&[ENDLESS]);
+    let falco = Falco::start();
     let everything = everything();
     let mut peer = falco.transport().accept_ours();
     let (mut first, mut other) = (falco.daemon(), falco.daemon());
@@ -135,7 +132,7 @@ fn a_daemon_that_comes_back_again_and_again_leaves_nothing_behind_and_delays_nob
 
 #[test]
 fn who_left_while_it_was_not_read_makes_room_for_others() {
-    let falco = Falco::start_with(&[ENDLESS]);
+    let falco = Falco::start();
     let everything = everything();
     let mut peer = falco.transport().accept_ours();
     // As many as may wait for the outcome of others, and more.

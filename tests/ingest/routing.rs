@@ -14,7 +14,7 @@ fn a_publish_carries_the_payload_byte_for_byte_and_is_acked_once_accepted() {
     assert_eq!(request.text("channel"), "device-events:dev-1");
     assert_eq!(request.text("event"), "t");
     assert_eq!(request.payload(), "{ \"a\" : [1,\t2.0e1] }");
-    assert_eq!(request.0["timeout_ms"], 1000);
+    assert_eq!(request.0["timeout_ms"], 60_000);
     let key = "01000000-eeee-eeee-eeee-eeeeeeeeeeee";
     assert_eq!(request.text("message_id"), key);
     assert_eq!(request.text("idempotency_key"), key);

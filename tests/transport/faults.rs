@@ -8,7 +8,7 @@ use serde_json::json;
 
 use crate::broker::Minting;
 use crate::client::publish;
-use crate::rig::{Rig, Setup};
+use crate::rig::{PATIENCE, Rig, Setup};
 
 #[test]
 fn requests_are_taken_and_answered_before_ably_can_be_reached() {
@@ -27,7 +27,7 @@ fn requests_are_taken_and_answered_before_ably_can_be_reached() {
         "{answer}"
     );
     request["request_id"] = json!("2");
-    request["timeout_ms"] = json!(15_000);
+    request["timeout_ms"] = json!(60_000);
     client.send(&request);
     rig.restart_emulator();
     let answer = client.answer();
@@ -48,7 +48,7 @@ fn every_request_is_answered_once_while_the_server_is_killed_and_restarted() {
         for n in 0..500 {
             let id = format!("{round}-{n}");
             let mut request = publish("c", &id, b"x");
-            request["timeout_ms"] = json!(15_000);
+            request["timeout_ms"] = json!(60_000);
             client.send(&request);
             ids.insert(id);
         }
@@ -75,7 +75,7 @@ fn a_subscription_survives_a_restart_and_says_that_messages_may_be_missing() {
     client.answer();
     rig.kill_emulator();
     rig.restart_emulator();
-    let deadline = Instant::now() + Duration::from_secs(15);
+    let deadline = Instant::now() + PATIENCE;
     let mut n = 0;
     let message = loop {
         n += 1;
@@ -97,13 +97,13 @@ fn tokens_that_live_for_seconds_cost_no_publish() {
     let rig = Rig::start_with(Setup {
         minting: Minting {
             capability: r#"{"*":["*"]}"#.to_owned(),
-            lifetime_secs: 3,
+            lifetime_secs: 8,
         },
         ..Setup::default()
     });
     let mut client = rig.client();
     client.subscribe("c");
-    let end = Instant::now() + Duration::from_secs(8);
+    let end = Instant::now() + Duration::from_secs(15);
     let mut n = 0;
     while Instant::now() < end {
         let id = format!("m{n}");
@@ -117,7 +117,7 @@ fn tokens_that_live_for_seconds_cost_no_publish() {
         thread::sleep(Duration::from_millis(20));
     }
     let fetches = rig.broker.fetches();
-    assert!((4..=20).contains(&fetches), "{fetches} tokens in 8 s");
+    assert!((3..=40).contains(&fetches), "{fetches} tokens in 15 s");
 }
 
 #[test]
@@ -133,7 +133,7 @@ fn a_lost_capability_ends_in_a_refusal_and_a_regained_one_heals() {
     client.send(&publish("c", "1", b"x"));
     assert_eq!(client.answer()["code"], 40_160);
     rig.broker.minting.lock().expect("not poisoned").capability = r#"{"*":["*"]}"#.to_owned();
-    let deadline = Instant::now() + Duration::from_secs(15);
+    let deadline = Instant::now() + PATIENCE;
     loop {
         client.send(&publish("c", "2", b"x"));
         if client.answer()["ok"] == true {

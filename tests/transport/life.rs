@@ -2,16 +2,20 @@
 
 use std::os::unix::process::ExitStatusExt;
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use serde_json::json;
 
 use crate::client::publish;
-use crate::rig::Rig;
+use crate::rig::{PATIENCE, Rig, Setup};
 
 #[test]
 fn a_stop_answers_open_requests_says_goodbye_and_leaves_no_socket() {
-    let mut rig = Rig::start();
+    // It takes no longer than it has to.
+    let mut rig = Rig::start_with(Setup {
+        env: vec![("DAEMON_ABLY_SHUTDOWN_TIMEOUT", "600".to_owned())],
+        ..Setup::default()
+    });
     let mut watcher = rig.client();
     watcher.subscribe("presence:u-1");
     let mut client = rig.client();
@@ -26,7 +30,7 @@ fn a_stop_answers_open_requests_says_goodbye_and_leaves_no_socket() {
     }
     let status = rig.transport.wait();
     assert!(status.success(), "{status}");
-    assert!(start.elapsed() < Duration::from_secs(2));
+    assert!(start.elapsed() < PATIENCE);
     assert!(!rig.socket().exists());
     let log = rig.transport.log();
     assert!(!log.contains("WARN") && !log.contains("ERROR"), "{log}");
@@ -38,25 +42,24 @@ fn a_stop_takes_no_longer_than_told_when_ably_is_gone() {
     rig.await_state("connected");
     rig.kill_emulator();
     let mut client = rig.client();
-    client.send(&publish("c", "1", b"x"));
+    let mut request = publish("c", "1", b"x");
+    request["timeout_ms"] = json!(600_000);
+    client.send(&request);
     // Its answer says that the request before it has been read.
     assert_eq!(client.ask(json!({"op": "hello.v1"}))["ok"], true);
     let start = Instant::now();
     rig.transport.terminate();
     assert_eq!(client.answer()["ok"], false);
     assert!(rig.transport.wait().success());
-    assert!(
-        start.elapsed() < Duration::from_millis(2500),
-        "{:?}",
-        start.elapsed()
-    );
+    // Two seconds, and what a busy machine adds.
+    assert!(start.elapsed() < PATIENCE, "{:?}", start.elapsed());
 }
 
 #[test]
 fn heartbeats_say_online_at_once_and_again() {
-    let rig = Rig::start_with(crate::rig::Setup {
+    let rig = Rig::start_with(Setup {
         env: vec![("DAEMON_ABLY_HEARTBEAT_INTERVAL", "1".to_owned())],
-        ..crate::rig::Setup::default()
+        ..Setup::default()
     });
     let mut watcher = rig.client();
     assert_eq!(watcher.subscribe("presence:u-1")["ok"], true);

@@ -1,7 +1,6 @@
 //! The programs under test.
 
 use std::io::{BufRead, BufReader};
-use std::net::TcpListener;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
@@ -12,7 +11,7 @@ use crate::broker::{Broker, Minting};
 use crate::client::Client;
 
 /// Longer than anything here takes on a busy machine.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+pub const PATIENCE: Duration = Duration::from_secs(90);
 
 pub const DEVICE: &str = "8c0e3d0c-9f6b-4a52-9c15-2d7f1f0a7c11";
 
@@ -60,8 +59,7 @@ impl Rig {
 
     pub fn start_with(setup: Setup) -> Self {
         let dir = tempfile::tempdir().expect("a directory");
-        let address = free_address();
-        let emulator = emulator(&dir, &address);
+        let (emulator, address) = emulator(&dir, "127.0.0.1:0");
         let key = std::fs::read_to_string(dir.path().join("emulator/key")).expect("a key");
         let broker = Broker::start(&dir.path().join("auth.sock"), key.trim(), setup.minting);
         let emulator = setup.reachable.then_some(emulator);
@@ -92,7 +90,8 @@ impl Rig {
 
     /// Starts it again where it was.
     pub fn restart_emulator(&mut self) {
-        self.emulator = Some(emulator(&self.dir, &self.address));
+        let (emulator, _) = emulator(&self.dir, &self.address);
+        self.emulator = Some(emulator);
     }
 
     /// Waits until the transport says that `state` is what it is in.
@@ -118,20 +117,18 @@ impl Rig {
     }
 }
 
-fn free_address() -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("binds");
-    listener.local_addr().expect("an address").to_string()
-}
-
-fn emulator(dir: &tempfile::TempDir, address: &str) -> Process {
+/// An emulator that listens, and where.
+fn emulator(dir: &tempfile::TempDir, listen: &str) -> (Process, String) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_falco"));
     let home = dir.path().join("emulator");
     command
-        .args(["emulator", "--listen", address, "--dir"])
+        .args(["emulator", "--listen", listen, "--dir"])
         .arg(home);
     let mut process = Process::spawn(command.env_clear());
-    process.await_log("listens on");
-    process
+    let line = process.await_log("listens on ");
+    let (_, address) = line.split_once("listens on ").expect("it does");
+    let address = address.split(';').next().expect("an address");
+    (process, address.to_owned())
 }
 
 fn transport(dir: &tempfile::TempDir, address: &str, env: &[(&str, String)]) -> Process {
@@ -168,8 +165,8 @@ impl Process {
         self.log = Some(thread::spawn(move || collect(stderr)));
     }
 
-    /// Waits for a line with `text`; the rest is collected.
-    fn await_log(&mut self, text: &str) {
+    /// Waits for a line with `text`, which is returned; the rest is collected.
+    fn await_log(&mut self, text: &str) -> String {
         let mut stderr = BufReader::new(self.child.stderr.take().expect("piped"));
         let mut line = String::new();
         while !line.contains(text) {
@@ -178,6 +175,7 @@ impl Process {
             assert!(read > 0, "ended without saying {text:?}");
         }
         self.log = Some(thread::spawn(move || collect(stderr)));
+        line
     }
 
     pub fn terminate(&self) {

@@ -48,27 +48,30 @@ fn an_unsubscribed_client_gets_nothing_more() {
 }
 
 #[test]
-fn a_subscriber_that_never_reads_delays_nobody_and_is_told_of_its_loss() {
+fn a_subscriber_that_hardly_reads_delays_nobody_and_is_told_of_its_loss() {
     let rig = Rig::start();
     let (mut slow, mut quick) = (rig.client(), rig.client());
     slow.subscribe("c");
     quick.subscribe("c");
     let mut publisher = rig.client();
     let body = vec![b'x'; 16_000];
+    let mut seen = 0;
     for n in 0..1400 {
+        // One that reads nothing at all is hung up on after a while, and a busy
+        // machine may take as long for this.
+        if n % 100 == 99 {
+            slow.message();
+            seen += 1;
+        }
         publisher.send(&publish("c", &format!("m{n}"), &body));
         assert_eq!(publisher.answer()["ok"], true);
         assert_eq!(quick.message()["message_id"], format!("m{n}"));
     }
-    let mut seen = 0;
     let lost = loop {
         let message = slow.message();
         seen += 1;
         if message["continuity_lost"] == true {
             break message;
-        }
-        if seen == 1 {
-            continue;
         }
         if slow.is_silent(Duration::from_millis(100)) {
             publisher.send(&publish("c", "after", b"x"));
