@@ -53,6 +53,11 @@ impl Played {
         self.core.close(now).is_ok() && !self.core.owes()
     }
 
+    /// Whether all that was asked for, and written, is there for good.
+    pub(crate) fn has_all(&self) -> bool {
+        self.core.is_durable() && !self.core.owes() && !self.core.has_failed()
+    }
+
     /// When it has something to do by itself.
     pub(crate) fn due(&self, (at, ms): (Instant, u64)) -> Instant {
         self.core.due(Now { at, ms })

@@ -26,10 +26,12 @@
 
 mod daemon;
 mod falco;
+mod known;
 mod options;
 mod program;
 mod random;
 mod record;
+mod requests;
 mod server;
 mod traffic;
 
@@ -45,6 +47,7 @@ use std::thread::available_parallelism;
 use super::super::*;
 use daemon::{Daemon, Habit};
 use falco::Falco;
+use known::Known;
 use options::{Memory, Options};
 use program::Program;
 use random::Random;
@@ -196,11 +199,6 @@ impl World {
         self.next += 1;
     }
 
-    /// A little while, as things take on one machine.
-    fn soon(&mut self) -> Time {
-        self.random.between(10, 3000)
-    }
-
     fn run(&mut self) {
         while let Some(((at, _), event)) = self.queue.pop_first() {
             if self.is_troubled && at >= TROUBLE {
@@ -219,6 +217,8 @@ impl World {
             self.handle(event);
         }
         assert!(self.daemon.is_done(), "lost: {:?}", self.daemon.open());
+        let owed = &self.falco.owed;
+        assert!(owed.is_empty(), "never answered: {owed:?}");
         self.record.check(&self.daemon, self.options);
         self.check_kept();
     }

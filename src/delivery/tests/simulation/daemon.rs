@@ -73,6 +73,12 @@ impl Daemon {
         sessions.flat_map(|(at, s)| s.open.iter().map(move |number| (at, *number)))
     }
 
+    /// All that were committed.
+    pub(super) fn messages(&self) -> impl Iterator<Item = Message> {
+        let sessions = (0..).zip(&self.sessions);
+        sessions.flat_map(|(at, s)| (1..=s.committed).map(move |number| (at, number)))
+    }
+
     /// The messages of a session that have to be published. Of what is refused
     /// from an outbox, no daemon hears.
     pub(super) fn published(&self, number: u8, is_kept: bool) -> Vec<u32> {

@@ -1,6 +1,10 @@
 //! The lives of Falco: how each begins, what it is connected to, how it ends.
 
 use super::*;
+use requests::Sent;
+
+/// How long a stop waits for what is on its way, and for nothing else.
+const GRACE: Time = 2 * SECOND;
 
 pub(super) struct Falco {
     pub program: Program,
@@ -9,6 +13,8 @@ pub(super) struct Falco {
     /// Its connections to the transports, one on each way.
     links: Vec<Link>,
     pub is_stopping: bool,
+    /// Since when, if it is.
+    stops_since: Time,
     /// It dies as soon as it writes to its memo.
     pub dies_writing: bool,
     before: Option<Before>,
@@ -47,6 +53,7 @@ impl Falco {
             life: 0,
             links: vec![Link::default(); options.ways()],
             is_stopping: false,
+            stops_since: 0,
             dies_writing: false,
             before: None,
             first_connection: 0,
@@ -133,9 +140,6 @@ impl World {
         if !self.falco.program.is_running() {
             return;
         }
-        if self.options.forgets() {
-            self.record.forgot(self.daemon.open_messages());
-        }
         self.falco.end(self.daemon.connection);
         self.crash_program();
     }
@@ -171,13 +175,18 @@ impl World {
         let record = &mut self.record;
         self.queue.retain(|(_, number), event| match event {
             Event::Request(request) if before.events <= *number => {
-                record.not_sent(request.number);
+                record.requests.not_sent(request.number);
                 false
             }
             _ => true,
         });
         if let Some(answered) = before.answered {
-            let messages = self.record.messages(answered);
+            let Record {
+                requests, known, ..
+            } = &mut self.record;
+            let Sent { messages, ids, .. } = requests.get(answered);
+            let messages = messages.clone();
+            known.forget(&messages, ids);
             self.record.forgot(messages.into_iter());
         }
         self.crash_falco();
@@ -189,6 +198,7 @@ impl World {
         let falco = &mut self.falco;
         if falco.program.is_running() && !std::mem::replace(&mut falco.is_stopping, true) {
             // It knows itself how long to wait.
+            falco.stops_since = self.now;
             falco.program.stop();
         }
     }
@@ -200,10 +210,9 @@ impl World {
             return;
         }
         assert!(falco.owed.is_empty(), "not answered: {:?}", falco.owed);
-        if self.options.forgets() {
-            // A daemon that died may not have had its last acks.
-            self.record.forgot(self.daemon.open_messages());
-        }
+        let is_soon = self.now < falco.stops_since + GRACE;
+        let has_waited = is_soon || self.record.requests.are_open(falco.life);
+        assert!(has_waited, "a stop has waited for nothing");
         let connection = self.daemon.connection;
         falco.end(connection);
         // Behind the last acks.

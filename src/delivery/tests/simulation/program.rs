@@ -235,14 +235,22 @@ impl Program {
         life.is_some_and(|life| life.falco.is_done())
     }
 
-    /// The last thing it does; whether nothing of it is owed to the disk.
+    /// The last thing it does; whether the disk has taken all it was given.
     fn close_in_peace(&mut self) -> bool {
         self.life.take().is_some_and(|life| {
-            let is_written = life.falco.is_written();
             drop(life.falco);
             let held = life.held;
-            held.is_none_or(|held| held.writer.close(self.time.now())) && is_written
+            held.is_none_or(|held| held.writer.close(self.time.now()))
         })
+    }
+
+    /// Whether all that was published from the outbox is noted, for good.
+    fn has_noted_all(&self) -> bool {
+        let noted = |life: &Life| {
+            let held = life.held.as_ref();
+            life.falco.is_written() && held.is_some_and(|held| held.writer.has_all())
+        };
+        self.life.as_ref().is_some_and(noted)
     }
 
     /// Nothing is left of a life but its disk, and of that what a power cut

@@ -8,52 +8,19 @@ use super::*;
 use crate::journal::Recovered;
 use crate::protocol::envelope::SideEffect;
 use crate::protocol::id::{EffectId, IdempotencyKey};
-
-#[derive(Debug)]
-struct Sent {
-    messages: Vec<Message>,
-    /// Whoever sent it waits for an answer until then.
-    until: Time,
-    fate: Fate,
-}
-
-/// What whoever sent a request was told of it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Fate {
-    /// Nothing yet.
-    Open,
-    Certain,
-    /// Nothing for certain before one of its messages was sent again, or was
-    /// given up.
-    Unknown,
-}
-
-/// A request that its lane waits for.
-#[derive(Debug)]
-struct InFlight {
-    number: usize,
-    /// Of which life and connection.
-    link: (u32, u32),
-    until: Time,
-}
+use requests::Requests;
 
 #[derive(Debug, Default)]
 pub(super) struct Record {
-    sent: Vec<Sent>,
-    /// Those of which nothing is known.
-    open: BTreeSet<usize>,
+    pub requests: Requests,
+    pub known: Known,
     /// First publications, in order.
     first: Vec<Message>,
     copies: BTreeMap<Message, usize>,
-    /// How often Falco died before the daemon had its ack.
+    /// How often nobody was left who knew what had become of it.
     forgotten: BTreeMap<Message, usize>,
-    /// How often Falco died with an outbox, and may not have noted what was
-    /// published.
-    deaths: usize,
     /// What came under which id.
     named: BTreeMap<EffectId, (Message, SideEffect)>,
-    /// What a lane waits for, by way and session.
-    in_flight: BTreeMap<(usize, u8), InFlight>,
     /// Answered with FAILED, at least once.
     given_up: BTreeSet<Message>,
     /// Answered with SUCCESS.
@@ -62,54 +29,12 @@ pub(super) struct Record {
     dropped: BTreeSet<Message>,
     /// What lanes were parked for, and somebody let them go on without.
     let_go: BTreeSet<Message>,
+    /// What each object was set to last: in which life that was sent, and whether
+    /// a transport that died with it has done it late.
+    set: BTreeMap<u8, (Message, u32, bool)>,
 }
 
 impl Record {
-    /// A request goes out, to be answered until then; returns its number.
-    pub(super) fn sent(&mut self, messages: &[Message], until: Time) -> usize {
-        for message in messages {
-            self.doubt(*message, Time::MAX);
-        }
-        let number = self.sent.len();
-        self.sent.push(Sent {
-            messages: messages.to_vec(),
-            until,
-            fate: Fate::Open,
-        });
-        self.open.insert(number);
-        number
-    }
-
-    /// Of what was sent of this, and was to be answered until then, nothing is
-    /// known for certain.
-    fn doubt(&mut self, message: Message, until: Time) {
-        let sent = &mut self.sent;
-        self.open.retain(|number| {
-            let sent = &mut sent[*number];
-            let is_open = until < sent.until || !sent.messages.contains(&message);
-            if !is_open {
-                sent.fate = Fate::Unknown;
-            }
-            is_open
-        });
-    }
-
-    /// It went out like this; its lane had nothing else on its way.
-    pub(super) fn on_its_way(&mut self, request: &server::Request, now: Time) {
-        let lane = (request.way, request.messages[0].0);
-        let number = request.number;
-        let until = self.sent[number].until;
-        let link = (request.life, request.link);
-        let flight = InFlight {
-            number,
-            link,
-            until,
-        };
-        let before = self.in_flight.insert(lane, flight);
-        let is_over = before.is_none_or(|before| before.link != link || before.until <= now);
-        assert!(is_over, "two requests of {lane:?} are on their way");
-    }
-
     /// What goes out is, to the last byte, what came.
     pub(super) fn check_effect(&self, effect: &Effect) {
         let (_, came) = &self.named[&effect.id];
@@ -117,37 +42,6 @@ impl Record {
             (&effect.operation, &effect.key),
             (&came.operation, &came.key)
         );
-    }
-
-    /// An answer is read. Of an attempt whose time is over, a Falco that stops
-    /// waits for none any more: what was kept of it is given up by then.
-    pub(super) fn answered(&mut self, answer: &server::Answer, now: Time, is_stopping: bool) {
-        let answered = &self.sent[answer.number].messages;
-        let lane = (answer.way, answered[0].0);
-        if let Some(flight) = self.in_flight.get(&lane) {
-            let messages = &self.sent[flight.number].messages;
-            // A late acceptance settles what was sent again meanwhile.
-            let is_same = messages.iter().any(|message| answered.contains(message));
-            if flight.number == answer.number || answer.refusal.is_none() && is_same {
-                self.in_flight.remove(&lane);
-            }
-        }
-        let sent = &mut self.sent[answer.number];
-        let is_waited_for = !is_stopping || now < sent.until;
-        if answer.is_certain() && is_waited_for && self.open.remove(&answer.number) {
-            sent.fate = Fate::Certain;
-        }
-    }
-
-    /// Falco died before this went out.
-    pub(super) fn not_sent(&mut self, number: usize) {
-        self.open.remove(&number);
-        self.sent[number].fate = Fate::Certain;
-    }
-
-    /// What a request was made of.
-    pub(super) fn messages(&self, number: usize) -> Vec<Message> {
-        self.sent[number].messages.clone()
     }
 
     pub(super) fn published(&mut self, messages: &[Message]) {
@@ -160,17 +54,22 @@ impl Record {
         }
     }
 
-    /// Falco died, and with it what it knew of these.
+    /// A life is over, and with it what only that knew of these.
     pub(super) fn forgot(&mut self, messages: impl Iterator<Item = Message>) {
-        for message in messages {
+        for message in messages.filter(|message| !self.known.is_noted(*message)) {
             *self.forgotten.entry(message).or_default() += 1;
         }
     }
 
-    /// Falco died with an outbox; what an operator wanted to drop may be gone.
-    pub(super) fn died(&mut self, dropped: &[EffectId]) {
-        self.deaths += 1;
-        self.dropped(dropped);
+    /// An object is set. Of what one life sends, nothing sets it back but what a
+    /// transport that died with it does late: nobody can call that back.
+    pub(super) fn was_set(&mut self, request: &server::Request) {
+        let message = request.messages[0];
+        let new = (message, request.life, request.was_late);
+        let before = self.set.insert(message.0, new);
+        let is_back = |(last, life, _)| life == request.life && message < last;
+        let is_set_back = !request.was_late && before.is_some_and(is_back);
+        assert!(!is_set_back, "{message:?} sets back {before:?}");
     }
 
     pub(super) fn dropped(&mut self, ids: &[EffectId]) {
@@ -198,6 +97,13 @@ impl Record {
         self.named.insert(effect.id, (message, effect.clone()));
     }
 
+    /// One came to a journal, which may not know any more that it is published.
+    pub(super) fn came_to_journal(&mut self, message: Message, now: Time) {
+        if self.known.comes_again(message, now) {
+            self.forgot(std::iter::once(message));
+        }
+    }
+
     /// SUCCESS was said.
     pub(super) fn promised(&mut self, message: Message) {
         self.promised.insert(message);
@@ -214,7 +120,7 @@ impl Record {
     /// whose outcome nobody knew: what its answer says later helps no one.
     pub(super) fn given_up(&mut self, message: Message, now: Time) {
         self.given_up.insert(message);
-        self.doubt(message, now);
+        self.requests.doubt(message, now);
     }
 
     /// Whether FAILED was ever said of it. An answer that comes after that is
@@ -268,7 +174,8 @@ impl Record {
     /// Nothing is lost, nothing is out of order, nothing was published that
     /// was refused, and copies are where the outcome was unknown: one for each
     /// attempt that was not answered before it was given up or made again, and
-    /// for each life that ended before it had noted what was published.
+    /// for each life that ended before it had noted what was published. An object
+    /// has the last value in the end, but for what a dead transport did late.
     pub(super) fn check(&self, daemon: &Daemon, options: Options) {
         for session in 0..daemon.sessions() {
             let first = self.first.iter().filter(|(of, _)| *of == session);
@@ -278,16 +185,16 @@ impl Record {
             }
             let expected = daemon.published(session, options.outbox.is_some());
             assert_eq!(first, expected, "session {session}");
+            let is_ordered = options.habit(session) != Habit::Carelessness;
+            if let Some((last, _, false)) = self.set.get(&session).filter(|_| is_ordered) {
+                assert_eq!(Some(&last.1), expected.last(), "object {session}");
+            }
         }
-        let mut unknown = BTreeMap::<Message, usize>::new();
-        let doubtful = self.sent.iter().filter(|sent| sent.fate != Fate::Certain);
-        for message in doubtful.flat_map(|sent| &sent.messages) {
-            *unknown.entry(*message).or_default() += 1;
-        }
+        let unknown = self.requests.unknown();
         for (message, copies) in &self.copies {
             let forgotten = self.forgotten.get(message).unwrap_or(&0);
             let unknown = unknown.get(message).unwrap_or(&0);
-            let bound = 1 + forgotten + self.deaths + unknown;
+            let bound = 1 + forgotten + unknown;
             assert!(
                 *copies <= bound,
                 "{message:?}: {copies} copies, at most {bound}"

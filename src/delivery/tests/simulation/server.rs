@@ -70,9 +70,10 @@ impl Server {
         message.1 % 29 == 11
     }
 
-    /// Nothing is taken on this route before that.
+    /// Nothing is taken on this route before that; what came first is first then.
     pub(super) fn hang(&mut self, route: usize, until: Time) {
-        self.hung_until[route] = until;
+        let hung_until = &mut self.hung_until[route];
+        *hung_until = until.max(*hung_until);
     }
 
     /// Whether this is no copy of what was taken a short while ago.
@@ -122,6 +123,11 @@ impl World {
         };
         if is_published && self.server.is_new(&request, self.now) {
             self.record.published(&request.messages);
+            let (session, _) = request.messages[0];
+            let is_ordered = self.options.habit(session) != Habit::Carelessness;
+            if self.options.sets_objects(session) && is_ordered {
+                self.record.was_set(&request);
+            }
             if self.options.parks_for_good(request.messages[0].0) {
                 self.record.check_parked(&request.messages);
             }

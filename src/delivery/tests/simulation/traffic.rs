@@ -6,6 +6,7 @@ use uuid::Uuid;
 use super::*;
 use crate::protocol::envelope::{Operation, SideEffect};
 use crate::protocol::id::{EffectId, IdempotencyKey, LaneKey};
+use requests::{Meaning, Sent};
 
 /// Frames that come soon after one another are read together.
 const READ_EVERY: Time = 3 * MS;
@@ -16,10 +17,8 @@ const DEADLINE: Time = 16_500 * MS;
 /// What the disk may take before it goes around that.
 const ON_DISK: Time = 500 * MS;
 
-/// The message an effect stands for.
-fn message(effect: &Effect) -> Message {
-    message_with(&effect.key)
-}
+/// How much longer Falco waits than it lets the transport take.
+const MARGIN: Time = 150 * MS;
 
 impl Options {
     /// The effect a submission stands for.
@@ -84,6 +83,9 @@ impl World {
         falco.owed.insert(submission.attempt, owed);
         if !submission.is_imposter {
             self.record.came(&effect, submission.message);
+            if self.options.outbox.is_some() {
+                self.record.came_to_journal(submission.message, self.now);
+            }
         }
         if falco.program.read(submission, effect) {
             let takes = self.random.between(0, READ_EVERY);
@@ -98,7 +100,7 @@ impl World {
             return;
         }
         let is_stopping = falco.is_stopping;
-        self.record.answered(answer, self.now, is_stopping);
+        self.learn(answer, is_stopping);
         let refusal = answer.refusal.map(|(code, retryable)| Refusal {
             error: "refused",
             code,
@@ -106,6 +108,30 @@ impl World {
         });
         let to = (answer.way, answer.id);
         self.falco.program.answer(to, refusal.as_ref());
+    }
+
+    /// What Falco knows by an answer, and notes for the lives to come.
+    fn learn(&mut self, answer: &server::Answer, is_stopping: bool) {
+        let Record {
+            requests, known, ..
+        } = &mut self.record;
+        let meaning = requests.answered(answer, self.now, is_stopping);
+        let Sent { messages, ids, .. } = requests.get(answer.number);
+        let remembers = !self.options.forgets();
+        match meaning {
+            Meaning::Published => {
+                let is_kept = self.options.routes <= answer.way;
+                known.published(messages, self.now, remembers || is_kept);
+            }
+            // A memo has nothing of object sets but what is settled.
+            Meaning::PublishedLate if remembers && !self.options.sets_objects(messages[0].0) => {
+                known.published_late(ids);
+            }
+            Meaning::PublishedLate | Meaning::Other => {}
+        }
+        if remembers {
+            known.all_is_noted();
+        }
     }
 
     pub(super) fn wake(&mut self) {
@@ -155,14 +181,20 @@ impl World {
         for effect in &request.effects {
             self.record.check_effect(effect);
         }
-        let messages: Vec<_> = request.effects.iter().map(|e| message(e)).collect();
+        let record = &mut self.record;
+        let timeout = u64::try_from(request.timeout.as_micros()).unwrap();
+        // Its own verdict comes before that of whoever waits for it.
+        let number = record
+            .requests
+            .sent(&request.effects, self.now + timeout + MARGIN);
+        let Sent { messages, ids, .. } = record.requests.get(number);
+        record.known.check(messages, ids);
+        let messages = messages.clone();
         if !self.options.forgets() {
-            self.record.check_not_acked(&messages);
+            record.check_not_acked(&messages);
         }
         let keys = request.effects.iter().map(|e| e.key.clone()).collect();
         let (id, base) = (request.id, request.base());
-        let timeout = u64::try_from(request.timeout.as_micros()).unwrap();
-        let number = self.record.sent(&messages, self.now + timeout);
         let takes = self.random.between(10, 2000);
         let falco = &mut self.falco;
         falco.last_request = falco.last_request.max(self.now + takes);
@@ -179,13 +211,18 @@ impl World {
             was_late: false,
         };
         let takes = falco.last_request - self.now;
-        self.record.on_its_way(&request, self.now);
+        self.record.requests.on_its_way(&request, self.now);
         self.after(takes, Event::Request(request));
         true
     }
 
     fn give_ack(&mut self, submission: Submission, outcome: Result<(), Class>) {
+        // Closed connections are owed nothing, and have nowhere to be told.
         let owed = self.falco.owed.remove(&submission.attempt);
+        assert!(
+            owed.is_some(),
+            "{submission:?} was not asked, or was answered"
+        );
         if submission.is_imposter {
             // An outbox is asked last, behind the gates and what a disk refuses.
             let is_kept = self.options.outbox.is_some();
@@ -198,20 +235,22 @@ impl World {
             Ok(()) => self.record.promised(submission.message),
             Err(_) => self.record.given_up(submission.message, self.now),
         }
-        // A connection that is closed is owed nothing.
-        if owed.is_some() {
-            let takes = self.soon();
-            self.after(takes, Event::Ack(submission, outcome));
-        }
+        // A daemon may be slow to read it, and Falco dies before.
+        let is_slow = self.is_troubled && self.random.chance(150);
+        let longest = if is_slow { SECOND } else { 3 * MS };
+        let takes = self.random.between(10, longest);
+        self.after(takes, Event::Ack(submission, outcome));
     }
 
-    /// Every submission is answered in bounded time from when it was read.
+    /// Every submission is answered in bounded time from when it was read. With an
+    /// outbox that is never gone around, nobody waits for a transport.
     fn check_patience(&self) {
-        let on_disk = self.options.outbox.map_or(0, |_| ON_DISK);
+        let is_kept = self.options.outbox.is_some_and(program::Options::keeps_all);
+        let deadline = if is_kept { ON_DISK } else { DEADLINE };
         for (submission, since) in self.falco.owed.values() {
             let waited = self.now - since;
             assert!(
-                waited <= READ_EVERY + DEADLINE + on_disk,
+                waited <= READ_EVERY + deadline,
                 "{submission:?} waits for {waited} µs"
             );
         }

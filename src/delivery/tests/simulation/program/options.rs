@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::super::Random;
+use super::super::known::HORIZON;
 use crate::journal::{self, OnFailure, Sync};
 
 /// See the module.
@@ -56,7 +57,7 @@ impl Options {
             },
             bytes_max: self.bytes_max,
             segment_bytes_max: 2500,
-            dedupe_horizon: Duration::from_secs(20),
+            dedupe_horizon: Duration::from_micros(HORIZON),
             low_water_bytes: 0,
             low_water_percent: 0,
             reserve_bytes: 4096,

@@ -8,6 +8,9 @@ impl World {
         let program = &mut self.falco.program;
         if program.turn_at.is_some_and(|at| at <= self.now) {
             program.turn();
+            if program.has_noted_all() {
+                self.record.known.all_is_noted();
+            }
         }
     }
 
@@ -47,10 +50,12 @@ impl World {
         let is_cut = self.options.outbox.map_or(0, |outbox| outbox.power_cuts);
         let is_cut = self.random.chance(is_cut);
         let program = &mut self.falco.program;
-        self.record.died(&program.undecided());
+        // What an operator wanted to drop may be gone.
+        self.record.dropped(&program.undecided());
         program.life = None;
         self.trace.add_files(&program.files());
         program.end(is_cut);
+        self.forget_life(true);
         let pause = self.random.between(0, SECOND);
         self.after(pause, Event::Start);
     }
@@ -60,17 +65,30 @@ impl World {
         let is_cut = self.options.outbox.is_some() && self.random.chance(500);
         let program = &mut self.falco.program;
         let undecided = program.undecided();
+        // A disk that takes nothing more has not what was published last.
         let in_peace = program.close_in_peace();
-        // Else it may not have noted what was published.
-        if in_peace {
-            self.record.dropped(&undecided);
-        } else {
-            self.record.died(&undecided);
-        }
+        self.record.dropped(&undecided);
         self.trace.add_files(&program.files());
         program.end(is_cut && in_peace);
+        if in_peace {
+            self.record.known.all_is_noted();
+        }
+        self.forget_life(!in_peace);
         let pause = self.random.between(0, SECOND);
         self.after(pause, Event::Start);
+    }
+
+    /// What only the life knew that is over, nobody does.
+    fn forget_life(&mut self, has_died: bool) {
+        let is_kept = self.options.outbox.is_some();
+        if is_kept && has_died {
+            // Also what its daemon has been told of may go out again.
+            self.record.forgot(self.daemon.messages());
+        } else if self.options.forgets() {
+            // A daemon that died may not have had its last acks.
+            self.record.forgot(self.daemon.open_messages());
+        }
+        self.record.known.end_life();
     }
 
     pub(in super::super) fn break_disk(&mut self) {
