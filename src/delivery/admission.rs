@@ -18,8 +18,8 @@
 //! it came with; and that nothing overtakes what was refused for now, before
 //! its daemon was told: whoever hands out the answers says so
 //! ([`Admission::handle_told`]), and until then the rest of its lane is refused
-//! for the same reason. What found no room in a lane that is empty is not
-//! overtaken for a little longer ([`shut`]).
+//! for the same reason. What found no room is not overtaken for a little longer,
+//! counted from when its lane is empty ([`shut`]).
 //!
 //! Nobody waits over a connection that is closed: its submissions are forgotten,
 //! but for those by which an effect is on its way

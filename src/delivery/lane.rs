@@ -153,6 +153,11 @@ impl<T> Lane<T> {
         self.full = true;
     }
 
+    /// Whether none is let in before it is empty.
+    pub(super) fn is_full(&self) -> bool {
+        self.full
+    }
+
     /// Whether nobody should wait for it.
     pub(super) fn stands_still(&self) -> bool {
         let wait = match self.state {

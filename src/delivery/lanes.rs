@@ -98,6 +98,8 @@ pub(crate) struct Lanes<T> {
     quiet: Quiet,
     /// Lanes that stand still, or go on, and nobody knows it yet.
     moved: VecDeque<(LaneKey, bool)>,
+    /// Lanes that were full and are empty, and nobody knows it yet.
+    emptied: VecDeque<LaneKey>,
 }
 
 impl<T> Lanes<T> {
@@ -136,6 +138,7 @@ impl<T> Lanes<T> {
             next_jitter: 0,
             quiet: Quiet::No,
             moved: VecDeque::new(),
+            emptied: VecDeque::new(),
         }
     }
 

@@ -120,6 +120,8 @@ impl<T> Admission<T> {
         };
         self.gaps.pass(&stream, &effect.operation, now);
         self.fences.pass(&stream, effect.id);
+        // If it was waited for here too, it is so no more.
+        _ = self.shut.arrive(&effect, producer, Some(arrival), now);
         let waiter = (submitter, origin);
         let ticket = self.dedupe.begin(&effect, Some(arrival), waiter);
         let (route, lane) = (effect.route.as_deref(), &effect.lane);

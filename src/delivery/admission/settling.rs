@@ -1,14 +1,15 @@
 //! What becomes of effects that were let through, and what it means for those
 //! that come behind them.
 
+use super::shut::Refused;
 use super::{Admission, Admitted, LaneChange, conflict};
 use crate::clock::BootTime;
 use crate::delivery::dedupe::{Done, Ticket};
-use crate::delivery::effect::{Place, Settled};
-use crate::delivery::failure::Failure;
+use crate::delivery::effect::Settled;
+use crate::delivery::failure::{Class, Failure};
 use crate::delivery::gaps::Stream;
 use crate::delivery::parks::{Parked, Path};
-use crate::protocol::id::EffectId;
+use crate::protocol::id::{EffectId, LaneKey};
 
 impl<T> Admission<T> {
     /// What was let through has its outcome.
@@ -26,6 +27,7 @@ impl<T> Admission<T> {
             let parked = Parked::new(settled.id, known_by, &failure.to_string(), now);
             self.park((route.clone(), lane.clone()), settled.id, parked);
         }
+        let known_by = self.dedupe.known(ticket).known_by;
         let waiters = if failure.class.is_untried() {
             self.dedupe.turned_away(ticket, now)
         } else {
@@ -42,9 +44,25 @@ impl<T> Admission<T> {
                 if submitter.is_ordered {
                     self.fences.fail(&stream, id, arrival, now);
                 }
+                if failure.class == Class::LaneFull {
+                    let refused = Refused {
+                        id,
+                        known_by,
+                        arrival,
+                    };
+                    self.shut.refuse(&stream, refused, now);
+                }
             }
             self.answer(origin, id, Err(failure.clone()));
         }
+    }
+
+    /// A lane that was full holds nothing any more.
+    pub(crate) fn handle_emptied(&mut self, route: Option<&str>, lane: &LaneKey, now: BootTime) {
+        let text = "one before it in its lane found no room, and has not come again";
+        let why = Failure::new(Class::LaneFull, text);
+        let path = (route.map(Into::into), lane.clone());
+        self.shut.handle_emptied(path, &why, now);
     }
 
     /// The lane of an effect that was settled waits for it from now on.
@@ -62,14 +80,14 @@ impl<T> Admission<T> {
 
     /// What was let through found no room, and its lane holds nothing.
     pub(crate) fn handle_shut_out(&mut self, admitted: Admitted, failure: Failure, now: BootTime) {
-        let Place { arrival, producer } = admitted.place;
-        let from = (producer, arrival);
+        let path = (admitted.effect.route.clone(), admitted.effect.lane.clone());
         let why = failure.clone();
-        self.shut.refuse(&admitted.effect, from, why, now);
         self.handle_refused(admitted, failure, now);
+        self.shut.handle_emptied(path, &why, now);
     }
 
-    /// What was let through found no room.
+    /// What was let through found no room. If that is because its lane is full,
+    /// it is told [when the lane is empty](Self::handle_emptied).
     pub(crate) fn handle_refused(&mut self, admitted: Admitted, failure: Failure, now: BootTime) {
         let Admitted {
             effect,

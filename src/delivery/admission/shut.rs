@@ -1,29 +1,37 @@
-//! Lanes that hold nothing, and of which an effect found no room.
+//! Lanes that found no room for an effect, and refuse what comes behind it.
 //!
-//! A lane that holds effects and is full takes no other before it is empty. One
-//! that holds none has nothing to wait for: what comes next for it may find the
-//! room that was missing a moment before, and would overtake what was refused.
-//! A daemon that does not wait for its answers has the next ones on their way by
-//! then. So they are refused, too: for two seconds, or until the refused one
-//! comes again, under its id or its key, or another that failed before it.
+//! A lane that is full takes no other effect before it is empty. From then on,
+//! as in a lane that held nothing when there was no room, what comes next may
+//! find the room that was missing a moment before, and would overtake what was
+//! refused. A daemon that does not wait for its answers has the next ones on their
+//! way by then. So they are refused, too: for two seconds, or until the first that
+//! was refused comes again, under its id or its key. What failed before that one
+//! goes before it, and opens nothing.
 //!
 //! ```text
-//!        no room                it comes again; 2 s
-//! open ──────────▶ shut to all behind it ──────────▶ open
-//!                   ▲ │
-//!                   └─┴── no room, again
+//!        no room in a full lane           it is empty         the first comes again; 2 s
+//! open ──────────────────────────▶ Full ──────────────▶ Empty ───────────────────────────▶ open
+//!  │                               ▲ │ ▲                ▲ │
+//!  │                no room, again └─┘ └─ no room, again ┼─┘
+//!  └─────── no room, though its lane holds nothing ──────┘
 //! ```
+//!
+//! While it is full the lane itself refuses whatever comes, the first too, which
+//! is waited for all the same. The two seconds begin when it is empty: what is on
+//! its way then may have been sent long after the first was refused.
 //!
 //! A lane is shut to the connection that was refused, and to no other. That is
 //! all that can be done for daemons that say nothing of their order; a flag or
-//! sequence numbers keep it for longer ([`Fences`], [`Gaps`]).
+//! sequence numbers keep it for longer, and also among all that were refused behind
+//! the first ([`Fences`], [`Gaps`]).
 //!
 //! Holds 16 384 lanes at most, about 4 MiB; beyond, no more are shut.
 //!
 //! [`Fences`]: crate::delivery::fences::Fences
 //! [`Gaps`]: crate::delivery::gaps::Gaps
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::time::Duration;
 
 use uuid::Uuid;
@@ -32,6 +40,7 @@ use crate::clock::BootTime;
 use crate::delivery::dedupe::known_by;
 use crate::delivery::effect::Producer;
 use crate::delivery::failure::Failure;
+use crate::delivery::gaps::Stream;
 use crate::delivery::parks::Path;
 use crate::protocol::envelope::SideEffect;
 use crate::protocol::id::EffectId;
@@ -43,46 +52,75 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// Lanes that may be shut at once.
 const LANES_MAX: usize = 16_384;
 
-/// Why a lane is shut.
-#[derive(Debug)]
-struct Refused {
-    id: EffectId,
+/// An effect that was refused.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Refused {
+    pub id: EffectId,
     /// What makes a copy of it recognisable.
-    known_by: Uuid,
+    pub known_by: Uuid,
     /// Its place.
-    arrival: u64,
-    why: Failure,
-    until: BootTime,
+    pub arrival: u64,
+}
+
+#[derive(Debug)]
+struct Lane {
+    first: Refused,
+    state: State,
+}
+
+#[derive(Debug)]
+enum State {
+    /// It holds effects, and refuses by itself what comes.
+    Full,
+    /// It holds none of those any more, and what comes is told this.
+    Empty { why: Failure, until: BootTime },
+}
+
+impl State {
+    fn is_over(&self, now: BootTime) -> bool {
+        matches!(self, Self::Empty { until, .. } if *until <= now)
+    }
 }
 
 /// See the module.
 #[derive(Debug, Default)]
 pub(super) struct Shut {
-    lanes: HashMap<(Producer, Path), Refused>,
+    lanes: BTreeMap<(Path, Producer), Lane>,
     swept_at: BootTime,
 }
 
 impl Shut {
-    /// An effect of a lane that holds none found no room.
-    pub(super) fn refuse(
-        &mut self,
-        effect: &SideEffect,
-        (producer, arrival): (Producer, u64),
-        why: Failure,
-        now: BootTime,
-    ) {
-        let lane = (producer, path(effect));
-        if self.lanes.len() >= LANES_MAX && !self.lanes.contains_key(&lane) {
+    /// A lane had no room for an effect, and has none until it is empty.
+    pub(super) fn refuse(&mut self, stream: &Stream<'_>, refused: Refused, now: BootTime) {
+        let is_full = self.lanes.len() >= LANES_MAX;
+        let path = (stream.route.map(Into::into), stream.lane.clone());
+        match self.lanes.entry((path, stream.producer)) {
+            Entry::Occupied(mut lane) => {
+                let lane = lane.get_mut();
+                if lane.state.is_over(now) || refused.arrival < lane.first.arrival {
+                    lane.first = refused;
+                }
+                lane.state = State::Full;
+            }
+            Entry::Vacant(_) if is_full => {}
+            Entry::Vacant(lane) => {
+                let (first, state) = (refused, State::Full);
+                lane.insert(Lane { first, state });
+            }
+        }
+    }
+
+    /// A lane holds nothing any more; why it stays shut for now.
+    pub(super) fn handle_emptied(&mut self, path: Path, why: &Failure, now: BootTime) {
+        if self.lanes.is_empty() {
             return;
         }
-        let refused = Refused {
-            id: effect.id,
-            known_by: known_by(effect),
-            arrival,
-            why,
-            until: now.after(PATIENCE),
-        };
-        self.lanes.insert(lane, refused);
+        let last = (path.clone(), Producer(u64::MAX));
+        let lanes = self.lanes.range_mut((path, Producer(0))..=last);
+        for (_, lane) in lanes.filter(|(_, lane)| matches!(lane.state, State::Full)) {
+            let (why, until) = (why.clone(), now.after(PATIENCE));
+            lane.state = State::Empty { why, until };
+        }
     }
 
     /// An effect arrives that may have `failed_at` a place before; why it is
@@ -98,21 +136,25 @@ impl Shut {
             return None;
         }
         self.sweep(now);
-        let lane = (producer, path(effect));
-        let refused = self.lanes.get(&lane)?;
-        let is_again = refused.id == effect.id || refused.known_by == known_by(effect);
-        let was_before = failed_at.is_some_and(|failed_at| failed_at <= refused.arrival);
-        if is_again || was_before || refused.until <= now {
-            self.lanes.remove(&lane);
+        let at = (path(effect), producer);
+        let lane = self.lanes.get(&at)?;
+        let State::Empty { why, .. } = &lane.state else {
+            return None;
+        };
+        let first = &lane.first;
+        let is_first = first.id == effect.id || first.known_by == known_by(effect);
+        if is_first || lane.state.is_over(now) {
+            self.lanes.remove(&at);
             return None;
         }
-        Some(refused.why.clone())
+        let goes_before = failed_at.is_some_and(|failed_at| failed_at < first.arrival);
+        (!goes_before).then(|| why.clone())
     }
 
     fn sweep(&mut self, now: BootTime) {
         if now.since(self.swept_at) >= PATIENCE {
             self.swept_at = now;
-            self.lanes.retain(|_, refused| now < refused.until);
+            self.lanes.retain(|_, lane| !lane.state.is_over(now));
         }
     }
 }
@@ -128,14 +170,29 @@ mod tests {
 
     const A: Producer = Producer(1);
 
+    fn shut_out(shut: &mut Shut, lane: usize, now: BootTime) {
+        let effect = plain(&lane.to_string(), 1);
+        let refused = Refused {
+            id: effect.id,
+            known_by: known_by(&effect),
+            arrival: 1,
+        };
+        let stream = Stream {
+            lane: &effect.lane,
+            route: None,
+            producer: A,
+        };
+        shut.refuse(&stream, refused, now);
+        let why = Failure::new(crate::delivery::Class::LaneFull, "full");
+        shut.handle_emptied(path(&effect), &why, now);
+    }
+
     #[test]
     fn no_more_lanes_are_shut_than_the_bound_and_what_is_over_makes_room() {
         let mut shut = Shut::default();
-        let why = Failure::new(crate::delivery::Class::LaneFull, "full");
         let now = BootTime::default();
         for n in 0..LANES_MAX + 100 {
-            let effect = plain(&n.to_string(), 1);
-            shut.refuse(&effect, (A, 1), why.clone(), now);
+            shut_out(&mut shut, n, now);
         }
         assert_eq!(shut.lanes.len(), LANES_MAX);
         let mut arrive = |n: usize, now| shut.arrive(&plain(&n.to_string(), 2), A, None, now);

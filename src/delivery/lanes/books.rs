@@ -60,6 +60,9 @@ impl<T> Lanes<T> {
         if lane.is_empty() {
             self.by_key.remove(&lane.key);
             self.silences.note(&lane.key, lane.health);
+            if lane.is_full() && self.config.keeping == Keeping::Daemon {
+                self.emptied.push_back(lane.key);
+            }
             self.free.push(slot);
         } else {
             self.slots[slot as usize] = Some(lane);

@@ -83,6 +83,8 @@ pub(in crate::delivery) struct Model {
     settled: usize,
     /// Lanes that stand still, as far as one was told.
     still: BTreeSet<LaneKey>,
+    /// Lanes that refuse what comes, until one is told that they are empty.
+    full: BTreeSet<u8>,
 }
 
 fn number(id: EffectId) -> u32 {
@@ -105,6 +107,7 @@ impl Model {
             accepted: Vec::new(),
             settled: 0,
             still: BTreeSet::new(),
+            full: BTreeSet::new(),
         }
     }
 
@@ -130,10 +133,18 @@ impl Model {
                 self.lanes.handle_disconnected(self.now);
             }
             Step::Connect { .. } | Step::Disconnect => {}
-            Step::Full { lane } => self.lanes.handle_full(&LaneKey::new(lane.to_string())),
+            Step::Full { lane } => self.fill(lane),
             Step::Stop => self.lanes.handle_shutdown(),
         }
         self.settle();
+    }
+
+    fn fill(&mut self, lane: u8) {
+        let key = LaneKey::new(lane.to_string());
+        if self.lanes.holds(&key) {
+            self.full.insert(lane);
+        }
+        self.lanes.handle_full(&key);
     }
 
     fn submit(&mut self, lane: u8, channel: u8, object: bool, bytes: usize) {

@@ -55,6 +55,11 @@ impl<T> Lanes<T> {
         }
     }
 
+    /// The next lane that was full, and is empty.
+    pub(crate) fn poll_emptied(&mut self) -> Option<LaneKey> {
+        self.emptied.pop_front()
+    }
+
     /// Nothing is known of a transport nobody has used.
     pub(super) fn begin_use(&mut self, now: Instant) {
         if self.is_empty() {

@@ -47,7 +47,18 @@ impl Dispatcher {
                 }
             }
         }
+        self.settle_emptied(boot_time);
         has_settled
+    }
+
+    /// What came behind those that full lanes refused may not overtake them now.
+    fn settle_emptied(&mut self, now: BootTime) {
+        for route in self.ways.routes() {
+            while let Some(lane) = self.ways.direct(route).lanes.poll_emptied() {
+                let route = self.ways.name(route);
+                self.admission.handle_emptied(route, &lane, now);
+            }
+        }
     }
 
     /// Tells the sessions what of theirs stands still, and is not to be waited

@@ -2,6 +2,7 @@
 
 mod crash;
 mod failing;
+mod full;
 mod loading;
 mod story;
 

@@ -11,7 +11,7 @@ const FULL: &str = "lane_full: too many";
 
 impl Story {
     /// There is no room for this one now, and its daemon is told.
-    fn shut_out(&mut self, effect: SideEffect) {
+    pub(super) fn shut_out(&mut self, effect: SideEffect) {
         let now = self.boot_time;
         let admitted = self.admission.handle_submit(effect, A, 'a', now);
         let admitted = admitted.expect("let through");
@@ -75,6 +75,20 @@ fn what_failed_before_it_goes_before_it() {
     story.shut_out(plain("s", 2));
     assert!(story.fate(plain("s", 3), A).starts_with(FULL));
     for n in [1, 2, 3] {
+        assert_eq!(story.fate(plain("s", n), A), "ok");
+    }
+}
+
+#[test]
+fn what_failed_before_it_opens_nothing_to_what_came_behind_it() {
+    let mut story = Story::new();
+    story.submit(plain("s", 1), A, 'a');
+    story.pass(Duration::from_secs(17));
+    story.expect(&[('a', 1, "throttled")]);
+    story.shut_out(plain("s", 2));
+    assert_eq!(story.fate(plain("s", 1), A), "ok");
+    assert!(story.fate(plain("s", 3), A).starts_with(FULL));
+    for n in [2, 3] {
         assert_eq!(story.fate(plain("s", n), A), "ok");
     }
 }

@@ -68,6 +68,18 @@ fn behind_what_was_refused_for_good_everything_is_parked_until_it_comes_again() 
 }
 
 #[test]
+fn what_its_lane_waits_for_and_found_no_room_once_goes_before_the_others_the_next_time() {
+    let mut story = Story::parked();
+    story.shut_out(message(1, 1));
+    for n in 1..=3 {
+        story.submit(message(n, n.into()), A, 'a');
+    }
+    assert_eq!(story.publish(), [1, 2, 3]);
+    story.expect(&[('a', 1, "ok"), ('a', 2, "ok"), ('a', 3, "ok")]);
+    story.expect_open();
+}
+
+#[test]
 fn under_another_id_its_idempotency_key_is_enough() {
     let mut story = Story::parked();
     story.submit(message(9, 1), B, 'b');

@@ -22,7 +22,7 @@ impl Model {
                     assert_eq!(at, 0, "published in order");
                     assert!(self.accepted.contains(&effect), "published if accepted");
                 }
-                Err(failure) if failure.class == Class::LaneFull => {}
+                Err(failure) if failure.class == Class::LaneFull => _ = self.full.insert(lane),
                 Err(failure) if settled.parks => {
                     assert_eq!(at, 0, "refused for good in order");
                     assert!(self.config.on_rejected == OnRejected::Park, "{failure}");
@@ -49,9 +49,21 @@ impl Model {
                 "nothing overtakes a failure"
             );
         }
+        self.check_emptied();
         self.check_deadlines();
         self.check_sums();
         self.check_still();
+    }
+
+    /// Of a lane that was full one is told once that it is empty.
+    fn check_emptied(&mut self) {
+        while let Some(lane) = self.lanes.poll_emptied() {
+            let lane = lane.as_str().parse().expect("a number");
+            assert!(self.full.remove(&lane), "it was full");
+        }
+        for lane in &self.full {
+            assert!(!self.open[lane].is_empty(), "one is told");
+        }
     }
 
     /// What one was told of lanes that stand still is so, and was news.
