@@ -21,11 +21,13 @@
 //! for the same reason. What found no room is not overtaken for a little longer,
 //! counted from when its lane is empty ([`shut`]).
 //!
-//! Nobody waits over a connection that is closed: its submissions are forgotten,
-//! but for those by which an effect is on its way
+//! A connection that resends so much of what is on its way that it crowds out
+//! others has to wait ([`joins`]). Nobody waits over a connection that is closed:
+//! its submissions are forgotten, but for those by which an effect is on its way
 //! ([`Admission::handle_left`]).
 
 mod arriving;
+mod joins;
 mod settling;
 mod shut;
 
@@ -41,11 +43,8 @@ use super::parks::{Parked, Parks, Path};
 use crate::clock::BootTime;
 use crate::protocol::envelope::SideEffect;
 use crate::protocol::id::{EffectId, LaneKey};
+use joins::Joins;
 use shut::Shut;
-
-/// Submissions that may wait for the outcome of another, over all; at it no
-/// socket is read.
-const JOINED_MAX: usize = 65_536;
 
 /// Of so many submissions that wait one may be of a connection that is closed,
 /// before those are looked for: to look costs as much as there are.
@@ -76,6 +75,8 @@ struct Submitter {
     producer: Producer,
     /// Whether it asked for the order of its lane to be kept over failures.
     is_ordered: bool,
+    /// Another had submitted it before, and has no answer yet.
+    is_joined: bool,
     /// Its connection is closed.
     is_gone: bool,
 }
@@ -99,6 +100,7 @@ pub(crate) struct Admission<T> {
     /// Lanes of which an effect was refused for now, and nobody knows it yet.
     refused: HashMap<Path, Failure>,
     shut: Shut,
+    joins: Joins,
     gone: Gone,
     arrivals: u64,
     answers: VecDeque<Answer<T>>,
@@ -126,15 +128,17 @@ impl<T> Admission<T> {
             changes: VecDeque::new(),
             refused: HashMap::new(),
             shut: Shut::default(),
+            joins: Joins::default(),
             gone: Gone::default(),
             arrivals: 0,
             answers: VecDeque::new(),
         }
     }
 
-    /// Whether more effects may be submitted.
-    pub(crate) fn has_room(&self) -> bool {
-        self.dedupe.joined() < JOINED_MAX
+    /// The next connection that is not to be read, or is again: of all submissions
+    /// that wait for the outcome of another it has too many.
+    pub(crate) fn poll_crowding(&mut self) -> Option<(Producer, bool)> {
+        self.joins.poll_moved()
     }
 
     /// Whether `effect` is published, or durable.
@@ -172,7 +176,11 @@ impl<T> Admission<T> {
             submitter.is_gone |= gone.contains(&submitter.producer);
             !submitter.is_gone
         });
-        left.into_iter().map(|(_, origin)| origin).collect()
+        let left = left.into_iter().map(|(submitter, origin)| {
+            self.end_wait(submitter);
+            origin
+        });
+        left.collect()
     }
 
     /// The time [`poll_timeout`](Self::poll_timeout) asked for has come.
@@ -218,8 +226,16 @@ impl<T> Admission<T> {
     }
 
     fn answer_all(&mut self, waiters: Waiters<(Submitter, T)>, outcome: &Outcome) {
-        for (id, (_, origin)) in waiters.into_iter() {
+        for (id, (submitter, origin)) in waiters.into_iter() {
+            self.end_wait(submitter);
             self.answer(origin, id, outcome.clone());
+        }
+    }
+
+    /// A submission waits no longer.
+    fn end_wait(&mut self, submitter: Submitter) {
+        if submitter.is_joined {
+            self.joins.remove(submitter.producer);
         }
     }
 

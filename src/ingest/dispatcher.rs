@@ -46,15 +46,12 @@ use outboxes::Outboxes;
 use parking::Parking;
 use stopping::Stop;
 use submission::Origin;
-pub(super) use submission::{Ack, Piece, Refused, Routed, Submission, WayBack};
+pub(super) use submission::{Ack, News, Piece, Refused, Routed, Submission, WayBack};
 use sums::Sums;
 use ways::{WayId, Ways};
 
 /// How long the journal may take to mark its end.
 const CLOSE_PATIENCE: Duration = Duration::from_secs(1);
-
-/// How often is looked which sessions have ended, while no news of them is taken.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 #[derive(Debug)]
 pub(super) struct Dispatcher {
@@ -75,8 +72,6 @@ pub(super) struct Dispatcher {
     alarm: Alarm,
     sums: Sums,
     parking: Parking,
-    /// When it was last looked which sessions have ended.
-    looked: Instant,
 }
 
 enum Event {
@@ -145,7 +140,6 @@ impl Dispatcher {
             alarm: Alarm::default(),
             sums: Sums::new(),
             parking: Parking::new(config.life.clone()),
-            looked: Instant::now(),
         }
     }
 
@@ -299,8 +293,6 @@ impl Dispatcher {
             Stop::Draining { until } => Some(until),
         };
         let kept = self.kept_due();
-        let look = (!self.admission.has_room()).then(|| self.looked + LOOK_EVERY);
-        let kept = kept.into_iter().chain(look);
         let all = lanes.into_iter().chain(sweep).chain(until).chain(kept);
         all.min()
     }
@@ -315,7 +307,6 @@ impl Dispatcher {
     fn handle_due(&mut self) {
         let now = Instant::now();
         self.admission.handle_timeout(BootTime::now());
-        self.look(now);
         let is_over = matches!(self.stop, Stop::Draining { until } if until <= now);
         for way in self.ways.iter_mut() {
             way.handle_timeout(now.into_std());

@@ -10,9 +10,10 @@
 //! ```
 //!
 //! Stops reading while it owes too much: effects unanswered, but for those that
-//! stand still, effects not taken by the dispatcher, acks not taken by the
-//! daemon. When the daemon has sent its last byte, or sends what cannot be
-//! framed, the session reads no more, answers what it has, and ends.
+//! stand still, effects of which too many wait for the outcome of another, effects
+//! not taken by the dispatcher, acks not taken by the daemon. When the daemon has
+//! sent its last byte, or sends what cannot be framed, the session reads no more,
+//! answers what it has, and ends.
 //!
 //! Acks are written as soon as they are there: what was decided together goes
 //! out together, and nothing waits for company.
@@ -33,8 +34,8 @@ use tokio::time::Instant;
 use tracing::debug;
 
 use super::alarm::Alarm;
-use super::dispatcher::{Ack, Refused, Routed, Submission, WayBack};
-use crate::delivery::{Amount, Producer};
+use super::dispatcher::{Ack, News, Refused, Routed, Submission, WayBack};
+use crate::delivery::Producer;
 use crate::failpoint::{self, Point};
 use crate::protocol::envelope::Routing;
 use crate::report::Report;
@@ -96,14 +97,14 @@ pub(super) async fn run(id: SessionId, stream: UnixStream, shared: Shared) {
     // Each message holds at least one ack and the session owes no more acks
     // than this, so that the dispatcher never finds the channel full.
     let (acks, decided) = mpsc::channel(OWED_MAX.effects);
-    let (still, of_those) = watch::channel(Amount::default());
-    let back = WayBack { acks, still };
+    let (news, heard) = watch::channel(News::default());
+    let back = WayBack { acks, news };
     let opened = shared.submit.send(Submission::Open(id, back)).await;
     if opened.is_err() {
         return;
     }
     let submit = shared.submit.clone();
-    let mut session = Session::new(id, shared, decided, of_those);
+    let mut session = Session::new(id, shared, decided, heard);
     if let Err(error) = session.serve(stream).await {
         let unanswered = session.debts.len();
         debug!(session = id.0, unanswered, error = %Report(&error), "Session ended early.");
@@ -145,7 +146,7 @@ enum Event {
     Wrote(io::Result<usize>),
     Decided(Option<Vec<Ack>>),
     Submitted,
-    /// Other effects stand still than before.
+    /// It stands otherwise than before with what is owed.
     Moved,
     /// The dispatcher takes no more effects; it may still answer some.
     Closed,
@@ -159,7 +160,7 @@ impl Session {
         id: SessionId,
         shared: Shared,
         decided: mpsc::Receiver<Vec<Ack>>,
-        still: watch::Receiver<Amount>,
+        news: watch::Receiver<News>,
     ) -> Self {
         Self {
             id,
@@ -167,7 +168,7 @@ impl Session {
             intake: Intake::new(),
             routed: Routed::now(Vec::new()),
             refused: None,
-            debts: Debts::new(still),
+            debts: Debts::new(news),
             decided,
             is_orphan: false,
             outgo: Outgo::new(),
@@ -178,6 +179,7 @@ impl Session {
 
     async fn serve(&mut self, mut stream: UnixStream) -> Result<(), SessionError> {
         loop {
+            self.debts.look();
             self.decode();
             self.submit_now();
             if self.is_done() {

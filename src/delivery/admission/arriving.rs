@@ -19,15 +19,18 @@ impl<T> Admission<T> {
         origin: T,
         now: BootTime,
     ) -> Option<Admitted> {
+        let known = self.dedupe.look_up(&effect, now);
         let submitter = Submitter {
             producer,
             is_ordered: effect.is_ordered,
+            is_joined: matches!(known, Known::Open(_)),
             is_gone: false,
         };
-        let failed_at = match self.dedupe.look_up(&effect, now) {
+        let failed_at = match known {
             Known::Not { failed_at } => failed_at,
             Known::Open(ticket) => {
                 self.dedupe.join(ticket, effect.id, (submitter, origin));
+                self.joins.add(producer);
                 return None;
             }
             Known::Done => {

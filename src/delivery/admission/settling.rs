@@ -34,6 +34,7 @@ impl<T> Admission<T> {
             self.dedupe.failed(ticket, arrival, now)
         };
         for (id, (submitter, origin)) in waiters.into_iter() {
+            self.end_wait(submitter);
             let stream = Stream {
                 lane: &lane,
                 route: route.as_deref(),

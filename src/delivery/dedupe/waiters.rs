@@ -22,6 +22,7 @@ impl<T> Waiters<T> {
 
 impl<T> Dedupe<T> {
     /// Submissions that wait for the outcome of another.
+    #[cfg(test)]
     pub(in crate::delivery) fn joined(&self) -> usize {
         self.joined
     }

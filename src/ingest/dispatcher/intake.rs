@@ -29,7 +29,7 @@ impl Dispatcher {
 
     pub(super) fn has_room(&self) -> bool {
         let is_kept = self.keeper.as_ref().is_none_or(Keeper::has_room);
-        is_kept && self.ways.has_room() && self.admission.has_room()
+        is_kept && self.ways.has_room()
     }
 
     pub(super) fn take(&mut self, submission: Submission) {
@@ -56,17 +56,6 @@ impl Dispatcher {
                     self.submit(effect, session, arrived);
                 }
             }
-        }
-    }
-
-    /// While too many wait nothing is taken, and so nobody says that they are gone.
-    pub(super) fn look(&mut self, now: Instant) {
-        self.looked = now;
-        if self.admission.has_room() {
-            return;
-        }
-        for (session, unanswered) in self.outboxes.ended() {
-            self.leave(session, unanswered);
         }
     }
 

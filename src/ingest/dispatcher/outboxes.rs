@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use super::super::session::SessionId;
 use super::Ack;
-use super::submission::WayBack;
+use super::submission::{News, WayBack};
 use crate::delivery::Amount;
 
 /// The way back to every connected daemon.
@@ -45,15 +45,6 @@ impl Outboxes {
         closed.map_or(0, |closed| closed.unanswered)
     }
 
-    /// The sessions that have ended, though nobody could say so yet, and how many
-    /// of their effects have no ack; each is told once.
-    pub(super) fn ended(&mut self) -> Vec<(SessionId, usize)> {
-        let open = self.open.iter_mut();
-        let ended = open.filter(|(_, outbox)| outbox.back.acks.is_closed());
-        let told = ended.map(|(id, outbox)| (*id, std::mem::take(&mut outbox.unanswered)));
-        told.collect()
-    }
-
     /// So many effects of a session have come.
     pub(super) fn owe(&mut self, session: SessionId, effects: usize) {
         if let Some(outbox) = self.open.get_mut(&session) {
@@ -63,8 +54,17 @@ impl Outboxes {
 
     /// Tells a session how much of what it is owed stands still.
     pub(super) fn tell_still(&self, session: SessionId, still: Amount) {
+        self.tell(session, |news| news.still = still);
+    }
+
+    /// Tells a session whether it crowds out others.
+    pub(super) fn tell_crowding(&self, session: SessionId, crowds: bool) {
+        self.tell(session, |news| news.crowds = crowds);
+    }
+
+    fn tell(&self, session: SessionId, change: impl FnOnce(&mut News)) {
         if let Some(outbox) = self.open.get(&session) {
-            outbox.back.still.send_replace(still);
+            outbox.back.news.send_modify(change);
         }
     }
 

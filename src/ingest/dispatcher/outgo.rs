@@ -62,8 +62,8 @@ impl Dispatcher {
     }
 
     /// Tells the sessions what of theirs stands still, and is not to be waited
-    /// for.
-    fn tell_still(&mut self) {
+    /// for, and which of them have to wait.
+    fn tell_news(&mut self) {
         for route in self.ways.routes() {
             let lanes = &mut self.ways.direct(route).lanes;
             while let Some((lane, is_still)) = lanes.poll_still() {
@@ -73,6 +73,9 @@ impl Dispatcher {
         }
         while let Some((producer, still)) = self.owed.poll_change() {
             self.outboxes.tell_still(SessionId::of(producer), still);
+        }
+        while let Some((producer, crowds)) = self.admission.poll_crowding() {
+            self.outboxes.tell_crowding(SessionId::of(producer), crowds);
         }
     }
 
@@ -98,7 +101,7 @@ impl Dispatcher {
             };
             self.outboxes.push(session, ack);
         }
-        self.tell_still();
+        self.tell_news();
         self.outboxes.flush();
         self.admission.handle_told();
         self.tell_changes();

@@ -10,13 +10,13 @@ use std::time::{Duration, Instant};
 
 use futures_util::FutureExt as _;
 use tokio::runtime::{Builder, Runtime};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use super::super::session::SessionId;
 use super::super::{Config, MemoPlace, Outbox, Query};
 use super::keeper::{Event, Keeper};
 use super::link::Noting;
-use super::{Ack, Dispatcher, Routed, Stop, Submission, WayBack};
+use super::{Ack, Dispatcher, News, Routed, Stop, Submission, WayBack};
 use crate::clock::{self, BootTime};
 use crate::delivery::{self, Outcome, Peer, Refusal, Request, RequestId};
 use crate::journal::{self, Journal, Recovered};
@@ -101,6 +101,7 @@ impl Plan {
 pub(crate) struct Played {
     dispatcher: Dispatcher,
     acks: BTreeMap<u64, mpsc::Receiver<Vec<Ack>>>,
+    news: BTreeMap<u64, watch::Receiver<News>>,
     ends: (mpsc::Sender<Submission>, mpsc::Sender<Query>),
 }
 
@@ -114,6 +115,7 @@ impl Played {
         Self {
             dispatcher: Dispatcher::with(&config, None, submissions, queries),
             acks: BTreeMap::new(),
+            news: BTreeMap::new(),
             ends: (submit, query),
         }
     }
@@ -163,6 +165,7 @@ impl Played {
         let mut played = Self {
             dispatcher,
             acks: BTreeMap::new(),
+            news: BTreeMap::new(),
             ends: (submit, query),
         };
         let recovered = Event::Recovered(Box::new(recovered));
@@ -184,13 +187,22 @@ impl Played {
         }
         let (acks, decided) = mpsc::channel(4096);
         self.acks.insert(connection, decided);
-        let open = Submission::Open(SessionId(connection), WayBack::patient(acks));
+        let (news, heard) = watch::channel(News::default());
+        self.news.insert(connection, heard);
+        let open = Submission::Open(SessionId(connection), WayBack { acks, news });
         self.dispatcher.take(open);
+    }
+
+    /// Whether a connection is not read, because too much of what it sent waits for
+    /// the outcome of another.
+    pub(crate) fn crowds(&self, connection: u64) -> bool {
+        self.news[&connection].borrow().crowds
     }
 
     pub(crate) fn close(&mut self, time: &Time, connection: u64) {
         let _inside = time.runtime.enter();
         self.acks.remove(&connection);
+        self.news.remove(&connection);
         self.dispatcher
             .take(Submission::Close(SessionId(connection)));
         self.dispatcher.advance();

@@ -64,15 +64,25 @@ impl Routed {
 #[derive(Debug)]
 pub(in crate::ingest) struct WayBack {
     pub acks: mpsc::Sender<Vec<Ack>>,
-    /// How much of what it is owed stands still; told before the acks are.
-    pub still: watch::Sender<Amount>,
+    /// Told before the acks are.
+    pub news: watch::Sender<News>,
+}
+
+/// How it stands with what a session is owed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(in crate::ingest) struct News {
+    /// How much of it stands still.
+    pub still: Amount,
+    /// Whether so much of it waits for the outcome of another that nothing more is
+    /// taken for now.
+    pub crowds: bool,
 }
 
 impl WayBack {
     /// To somebody who waits for everything that is owed.
     pub(in crate::ingest) fn patient(acks: mpsc::Sender<Vec<Ack>>) -> Self {
-        let still = watch::Sender::new(Amount::default());
-        Self { acks, still }
+        let news = watch::Sender::new(News::default());
+        Self { acks, news }
     }
 }
 

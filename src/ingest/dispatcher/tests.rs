@@ -1,6 +1,7 @@
 //! The dispatcher with an outbox, on a disk that lies.
 
 mod crash;
+mod crowd;
 mod failing;
 mod full;
 mod loading;

@@ -1,10 +1,12 @@
 //! What a session owes its daemon an answer for, and whether that is too much.
 //!
 //! What stands still is not counted: it may do so for long, and other effects
-//! come behind it.
+//! come behind it. Nothing more is taken, however little is owed, while too much of
+//! it waits for the outcome of another.
 
 use tokio::sync::watch;
 
+use super::super::dispatcher::News;
 use crate::delivery::Amount;
 
 /// What a connection may have unanswered, without what stands still.
@@ -22,15 +24,25 @@ pub(super) const OWED_MAX: Amount = Amount {
 #[derive(Debug)]
 pub(super) struct Debts {
     owed: Amount,
-    /// How much of that stands still, as far as it was told.
-    still: watch::Receiver<Amount>,
+    /// How it stands with that.
+    news: watch::Receiver<News>,
+    /// As far as that was looked at: whether it has to wait.
+    crowds: bool,
 }
 
 impl Debts {
     /// None yet.
-    pub(super) fn new(still: watch::Receiver<Amount>) -> Self {
-        let owed = Amount::default();
-        Self { owed, still }
+    pub(super) fn new(news: watch::Receiver<News>) -> Self {
+        Self {
+            owed: Amount::default(),
+            news,
+            crowds: false,
+        }
+    }
+
+    /// Looks whether it has to wait; not for every frame.
+    pub(super) fn look(&mut self) {
+        self.crowds = self.news.borrow().crowds;
     }
 
     /// How many effects are not answered.
@@ -59,10 +71,13 @@ impl Debts {
 
     /// Whether more may be taken from the daemon.
     pub(super) fn are_few(&self) -> bool {
+        if self.crowds {
+            return false;
+        }
         if self.owed.is_below(GOING_MAX) {
             return true;
         }
-        let still = *self.still.borrow();
+        let still = self.news.borrow().still;
         let going = Amount {
             effects: self.owed.effects.saturating_sub(still.effects),
             bytes: self.owed.bytes.saturating_sub(still.bytes),
@@ -70,9 +85,9 @@ impl Debts {
         going.is_below(GOING_MAX) && self.owed.is_below(OWED_MAX)
     }
 
-    /// Waits until more stands still than before, or less. Cancel safe.
+    /// Waits until it stands otherwise than before. Cancel safe.
     pub(super) async fn moved(&mut self) {
-        if self.still.changed().await.is_err() {
+        if self.news.changed().await.is_err() {
             std::future::pending::<()>().await;
         }
     }
@@ -86,9 +101,16 @@ mod tests {
         Amount { effects, bytes: 0 }
     }
 
+    fn still(still: Amount) -> News {
+        News {
+            still,
+            ..News::default()
+        }
+    }
+
     fn owing(effects: usize, still: usize) -> bool {
-        let (_tell, still) = watch::channel(self::effects(still));
-        let mut debts = Debts::new(still);
+        let (_tell, news) = watch::channel(self::still(self::effects(still)));
+        let mut debts = Debts::new(news);
         for _ in 0..effects {
             debts.add(0);
         }
@@ -105,19 +127,30 @@ mod tests {
 
     #[test]
     fn bytes_count_like_effects() {
-        let (tell, still) = watch::channel(Amount::default());
-        let mut debts = Debts::new(still);
+        let (tell, news) = watch::channel(News::default());
+        let mut debts = Debts::new(news);
         debts.add(GOING_MAX.bytes);
         assert!(!debts.are_few());
-        tell.send_replace(Amount::one(GOING_MAX.bytes));
+        tell.send_replace(still(Amount::one(GOING_MAX.bytes)));
         assert!(debts.are_few());
         debts.add(OWED_MAX.bytes - GOING_MAX.bytes);
-        tell.send_replace(Amount {
+        tell.send_replace(still(Amount {
             effects: 2,
             bytes: OWED_MAX.bytes,
-        });
+        }));
         assert!(!debts.are_few(), "it is too much in all");
         debts.settle(GOING_MAX.bytes);
         assert!(debts.are_few());
+    }
+
+    #[test]
+    fn who_crowds_out_others_waits_however_little_is_owed() {
+        let (tell, news) = watch::channel(News::default());
+        let mut debts = Debts::new(news);
+        for crowds in [true, false] {
+            tell.send_modify(|news| news.crowds = crowds);
+            debts.look();
+            assert_eq!(debts.are_few(), !crowds);
+        }
     }
 }

@@ -8,17 +8,14 @@ use crate::protocol::id::EffectId;
 fn session() -> (Session, mpsc::Receiver<Submission>) {
     let (submit, submitted) = mpsc::channel(1);
     let (_, decided) = mpsc::channel(1);
-    let (_, still) = watch::channel(Amount::default());
+    let (_, news) = watch::channel(News::default());
     let shared = Shared {
         routing: Routing::for_device("d"),
         submit,
         large_frames: LargeFrames::new(0),
         shutdown: Shutdown::new(),
     };
-    (
-        Session::new(SessionId(1), shared, decided, still),
-        submitted,
-    )
+    (Session::new(SessionId(1), shared, decided, news), submitted)
 }
 
 fn reads(session: &mut Session, effect: u8) {
