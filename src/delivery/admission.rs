@@ -39,7 +39,8 @@ use super::effect::{Outcome, Place};
 use super::failure::{Class, Failure};
 use super::fences::Fences;
 use super::gaps::Gaps;
-use super::parks::{Parked, Parks, Path};
+use super::parks::{Parked, Parks};
+use super::path::Path;
 use crate::clock::BootTime;
 use crate::protocol::envelope::SideEffect;
 use crate::protocol::id::{EffectId, LaneKey};
@@ -212,7 +213,7 @@ impl<T> Admission<T> {
     /// The lanes that are parked here, and why.
     pub(crate) fn parked(&self) -> impl Iterator<Item = (Option<&str>, &LaneKey, &Parked)> {
         let parked = self.parks.iter();
-        parked.map(|((route, lane), parked)| (route.as_deref(), lane, parked))
+        parked.map(|(path, parked)| (path.route.as_deref(), &path.lane, parked))
     }
 
     /// The next lane that was parked, or is open again by itself.

@@ -69,6 +69,7 @@ mod outbox;
 mod owed;
 mod pace;
 mod parks;
+mod path;
 mod recall;
 mod request;
 mod turns;

@@ -30,6 +30,7 @@ use std::collections::HashMap;
 use uuid::Uuid;
 
 use super::dedupe::Ticket;
+use super::path::Path;
 use crate::clock::BootTime;
 use crate::protocol::id::{EffectId, LaneKey};
 
@@ -38,9 +39,6 @@ const LANES_MAX: usize = 16_384;
 
 /// What is kept of an error, in characters.
 const ERROR_CHARS_MAX: usize = 256;
-
-/// A lane of a route.
-pub(super) type Path = (Option<Box<str>>, LaneKey);
 
 /// Why a lane is parked.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -115,7 +113,7 @@ impl Parks {
         if self.lanes.is_empty() {
             return Found::Open;
         }
-        match self.lanes.get(&path(route, lane)) {
+        match self.lanes.get(&Path::new(route, lane)) {
             Some(Lane { is_tried: true, .. }) | None => Found::Open,
             Some(Lane { parked, .. }) if parked.by == id || parked.key == key() => Found::Awaited {
                 arrival: parked.arrival,
@@ -126,7 +124,7 @@ impl Parks {
 
     /// The effect a lane waits for is on its way again.
     pub(super) fn handle_tried(&mut self, route: Option<&str>, lane: &LaneKey, ticket: Ticket) {
-        let path = path(route, lane);
+        let path = Path::new(route, lane);
         if let Some(lane) = self.lanes.get_mut(&path) {
             lane.is_tried = true;
             self.tried.insert(ticket, path);
@@ -172,7 +170,7 @@ impl Parks {
 
     /// An operator lets a lane go on. Returns whether it was parked.
     pub(super) fn resume(&mut self, route: Option<&str>, lane: &LaneKey) -> bool {
-        self.lanes.remove(&path(route, lane)).is_some()
+        self.lanes.remove(&Path::new(route, lane)).is_some()
     }
 
     /// How many lanes wait.
@@ -189,8 +187,4 @@ impl Parks {
     pub(super) fn iter(&self) -> impl Iterator<Item = (&Path, &Parked)> {
         self.lanes.iter().map(|(path, lane)| (path, &lane.parked))
     }
-}
-
-fn path(route: Option<&str>, lane: &LaneKey) -> Path {
-    (route.map(Into::into), lane.clone())
 }

@@ -7,6 +7,7 @@ use crate::delivery::effect::{Place, Producer};
 use crate::delivery::failure::{Class, Failure};
 use crate::delivery::gaps::Stream;
 use crate::delivery::parks::Found;
+use crate::delivery::path::Path;
 use crate::protocol::envelope::SideEffect;
 use crate::protocol::id::EffectId;
 
@@ -156,8 +157,7 @@ impl<T> Admission<T> {
         if submitter.is_ordered {
             self.fences.hold(&stream, effect.id, arrival, now);
         }
-        let path = (effect.route.clone(), effect.lane.clone());
-        self.refused.insert(path, Failure::parked(by));
+        self.refused.insert(Path::of(effect), Failure::parked(by));
     }
 
     /// Why an effect of its lane was refused, if nobody knows it yet, or what came
@@ -169,11 +169,10 @@ impl<T> Admission<T> {
         failed_at: Option<u64>,
         now: BootTime,
     ) -> Option<Failure> {
-        if !self.refused.is_empty() {
-            let path = (effect.route.clone(), effect.lane.clone());
-            if let Some(failure) = self.refused.get(&path) {
-                return Some(failure.clone());
-            }
+        if !self.refused.is_empty()
+            && let Some(failure) = self.refused.get(&Path::of(effect))
+        {
+            return Some(failure.clone());
         }
         self.shut.arrive(effect, producer, failed_at, now)
     }

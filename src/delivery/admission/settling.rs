@@ -8,7 +8,8 @@ use crate::delivery::dedupe::{Done, Ticket};
 use crate::delivery::effect::Settled;
 use crate::delivery::failure::{Class, Failure};
 use crate::delivery::gaps::Stream;
-use crate::delivery::parks::{Parked, Path};
+use crate::delivery::parks::Parked;
+use crate::delivery::path::Path;
 use crate::protocol::id::{EffectId, LaneKey};
 
 impl<T> Admission<T> {
@@ -25,7 +26,7 @@ impl<T> Admission<T> {
         if settled.parks {
             let known_by = (self.dedupe.known(ticket).known_by, arrival);
             let parked = Parked::new(settled.id, known_by, &failure.to_string(), now);
-            self.park((route.clone(), lane.clone()), settled.id, parked);
+            self.park(Path::new(route.as_deref(), &lane), settled.id, parked);
         }
         let known_by = self.dedupe.known(ticket).known_by;
         let waiters = if failure.class.is_untried() {
@@ -62,14 +63,13 @@ impl<T> Admission<T> {
     pub(crate) fn handle_emptied(&mut self, route: Option<&str>, lane: &LaneKey, now: BootTime) {
         let text = "one before it in its lane found no room, and has not come again";
         let why = Failure::new(Class::LaneFull, text);
-        let path = (route.map(Into::into), lane.clone());
-        self.shut.handle_emptied(path, &why, now);
+        self.shut.handle_emptied(Path::new(route, lane), &why, now);
     }
 
     /// The lane of an effect that was settled waits for it from now on.
     fn park(&mut self, path: Path, by: EffectId, parked: Parked) {
         let error = parked.error.clone();
-        let (route, lane) = path.clone();
+        let Path { route, lane } = path.clone();
         if self.parks.park(path, parked) {
             self.changes.push_back(LaneChange {
                 route,
@@ -81,7 +81,7 @@ impl<T> Admission<T> {
 
     /// What was let through found no room, and its lane holds nothing.
     pub(crate) fn handle_shut_out(&mut self, admitted: Admitted, failure: Failure, now: BootTime) {
-        let path = (admitted.effect.route.clone(), admitted.effect.lane.clone());
+        let path = Path::of(&admitted.effect);
         let why = failure.clone();
         self.handle_refused(admitted, failure, now);
         self.shut.handle_emptied(path, &why, now);
@@ -96,8 +96,7 @@ impl<T> Admission<T> {
             ticket,
         } = admitted;
         if !failure.class.is_final() {
-            let path = (effect.route.clone(), effect.lane.clone());
-            self.refused.insert(path, failure.clone());
+            self.refused.insert(Path::of(&effect), failure.clone());
         }
         let settled = Settled {
             origin: ticket,
@@ -140,7 +139,7 @@ impl<T> Admission<T> {
 
     /// The lane that waits for it, if one does, goes on.
     fn open_lane(&mut self, ticket: Ticket) {
-        if let Some((route, lane)) = self.parks.handle_done(ticket) {
+        if let Some(Path { route, lane }) = self.parks.handle_done(ticket) {
             let parked = None;
             self.changes.push_back(LaneChange {
                 route,

@@ -41,7 +41,7 @@ use crate::delivery::dedupe::known_by;
 use crate::delivery::effect::Producer;
 use crate::delivery::failure::Failure;
 use crate::delivery::gaps::Stream;
-use crate::delivery::parks::Path;
+use crate::delivery::path::Path;
 use crate::protocol::envelope::SideEffect;
 use crate::protocol::id::EffectId;
 
@@ -93,7 +93,7 @@ impl Shut {
     /// A lane had no room for an effect, and has none until it is empty.
     pub(super) fn refuse(&mut self, stream: &Stream<'_>, refused: Refused, now: BootTime) {
         let is_full = self.lanes.len() >= LANES_MAX;
-        let path = (stream.route.map(Into::into), stream.lane.clone());
+        let path = Path::new(stream.route, stream.lane);
         match self.lanes.entry((path, stream.producer)) {
             Entry::Occupied(mut lane) => {
                 let lane = lane.get_mut();
@@ -136,7 +136,7 @@ impl Shut {
             return None;
         }
         self.sweep(now);
-        let at = (path(effect), producer);
+        let at = (Path::of(effect), producer);
         let lane = self.lanes.get(&at)?;
         let State::Empty { why, .. } = &lane.state else {
             return None;
@@ -157,10 +157,6 @@ impl Shut {
             self.lanes.retain(|_, lane| !lane.state.is_over(now));
         }
     }
-}
-
-fn path(effect: &SideEffect) -> Path {
-    (effect.route.clone(), effect.lane.clone())
 }
 
 #[cfg(test)]
@@ -184,7 +180,7 @@ mod tests {
         };
         shut.refuse(&stream, refused, now);
         let why = Failure::new(crate::delivery::Class::LaneFull, "full");
-        shut.handle_emptied(path(&effect), &why, now);
+        shut.handle_emptied(Path::of(&effect), &why, now);
     }
 
     #[test]
