@@ -48,7 +48,7 @@ impl<T> Lanes<T> {
     }
 
     /// An effect of this lane found no room. None that comes behind it overtakes
-    /// it by finding some, unless the lane was empty meanwhile.
+    /// it by finding some before the lane is empty.
     pub(crate) fn handle_full(&mut self, lane: &LaneKey) {
         if let Some(&slot) = self.by_key.get(lane) {
             self.update(slot, |_, lane| lane.fill());

@@ -53,3 +53,27 @@ async fn the_time_of_an_effect_does_not_begin_with_that_of_one_that_waited_for_r
         session.decode();
     }
 }
+
+#[tokio::test]
+async fn nothing_is_taken_from_a_daemon_that_crowds_out_others_until_it_does_not() {
+    let (mut session, mut submitted) = session();
+    let (_acks, decided) = mpsc::channel(1);
+    session.decided = decided;
+    let (tell, news) = watch::channel(News {
+        crowds: true,
+        ..News::default()
+    });
+    session.debts = Debts::new(news);
+    reads(&mut session, 1);
+    let (ours, _theirs) = UnixStream::pair().expect("a pair");
+    let served = tokio::spawn(async move { session.serve(ours).await });
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
+    assert!(submitted.try_recv().is_err() && !served.is_finished());
+
+    tell.send_modify(|news| news.crowds = false);
+    let taken = submitted.recv().await;
+    assert!(matches!(taken, Some(Submission::Effects(_, routed)) if routed.effects.len() == 1));
+    served.abort();
+}
