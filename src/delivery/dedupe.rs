@@ -29,19 +29,21 @@
 //! Holds 262 144 settled effects at most, about 20 MiB with both indexes; the
 //! oldest go first. Every open effect adds about 200 bytes.
 
+mod likeness;
+mod records;
 mod waiters;
 
 use std::collections::VecDeque;
-use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
 
-use hashbrown::HashTable;
 use slab::Slab;
 use uuid::Uuid;
 
 use crate::clock::BootTime;
-use crate::protocol::envelope::{Operation, SideEffect};
+use crate::protocol::envelope::SideEffect;
 use crate::protocol::id::EffectId;
+pub(crate) use likeness::{fingerprint, known_by};
+use records::{Record, Records, State};
 pub(super) use waiters::Waiters;
 
 /// How long a settled effect is remembered: well over the five minutes after
@@ -82,42 +84,10 @@ pub(crate) struct Done {
     pub fingerprint: u64,
 }
 
-#[derive(Debug)]
-struct Record {
-    id: EffectId,
-    /// The id itself, if nothing else makes copies recognisable.
-    key: Uuid,
-    /// 0 if its bytes are not known.
-    fingerprint: u64,
-    state: State,
-}
-
-#[derive(Debug, Clone, Copy)]
-enum State {
-    Open {
-        waiters: usize,
-    },
-    Done {
-        at: BootTime,
-    },
-    Failed {
-        at: BootTime,
-        arrival: u64,
-    },
-    /// A later attempt has its place; it only waits to be swept.
-    Replaced {
-        at: BootTime,
-    },
-}
-
 /// See the module.
 #[derive(Debug)]
 pub(super) struct Dedupe<T> {
-    records: Slab<Record>,
-    by_id: HashTable<usize>,
-    /// Without those whose key is their id.
-    by_key: HashTable<usize>,
-    hasher: RandomState,
+    records: Records,
     waiters: Slab<Waiters<T>>,
     joined: usize,
     /// The records of settled effects, in the order of their settling.
@@ -132,10 +102,7 @@ impl<T> Dedupe<T> {
 
     pub(super) fn with_settled_max(settled_max: usize) -> Self {
         Self {
-            records: Slab::new(),
-            by_id: HashTable::new(),
-            by_key: HashTable::new(),
-            hasher: RandomState::new(),
+            records: Records::new(),
             waiters: Slab::new(),
             joined: 0,
             settled: VecDeque::new(),
@@ -146,13 +113,13 @@ impl<T> Dedupe<T> {
     /// What is known of `effect`.
     pub(super) fn look_up(&mut self, effect: &SideEffect, now: BootTime) -> Known {
         self.sweep(now);
-        let same_id = self.find(effect.id.as_uuid());
+        let same_id = self.records.find(effect.id.as_uuid());
         if let Some(at) = same_id
             && self.records[at].is_other_than(effect)
         {
             return Known::Conflict;
         }
-        let same_key = self.find_key(known_by(effect));
+        let same_key = self.records.find_key(known_by(effect));
         let mut failed_at = None;
         for at in same_id.into_iter().chain(same_key) {
             match self.records[at].state {
@@ -180,7 +147,7 @@ impl<T> Dedupe<T> {
             first: (effect.id, origin),
             joined: Vec::new(),
         });
-        let record = self.insert(Record {
+        let record = self.records.insert(Record {
             id: effect.id,
             key: known_by(effect),
             fingerprint: fingerprint(effect),
@@ -212,7 +179,7 @@ impl<T> Dedupe<T> {
 
     /// What was settled elsewhere was done at `at`; told oldest first.
     pub(super) fn restore(&mut self, done: &Done, at: BootTime) {
-        let record = self.insert(Record {
+        let record = self.records.insert(Record {
             id: done.id,
             key: done.known_by,
             fingerprint: done.fingerprint,
@@ -228,46 +195,6 @@ impl<T> Dedupe<T> {
         self.leave(ticket)
     }
 
-    fn insert(&mut self, record: Record) -> usize {
-        let (id, key) = (record.id.as_uuid(), record.key);
-        let (id_hash, key_hash) = (self.hasher.hash_one(id), self.hasher.hash_one(key));
-        let at = self.records.insert(record);
-        let Self {
-            records,
-            by_id,
-            by_key,
-            hasher,
-            ..
-        } = self;
-        let hash_id = |&at: &usize| hasher.hash_one(records[at].id.as_uuid());
-        let hash_key = |&at: &usize| hasher.hash_one(records[at].key);
-        let same_id = |&at: &usize| records[at].id.as_uuid() == id;
-        let same_key = |&at: &usize| records[at].key == key;
-        let before = put(by_id, id_hash, at, same_id, hash_id);
-        if key != id {
-            put(by_key, key_hash, at, same_key, hash_key);
-        }
-        if let Some(before) = before {
-            let at = records[before].settled_at();
-            records[before].state = State::Replaced { at };
-        }
-        at
-    }
-
-    fn find(&self, id: Uuid) -> Option<usize> {
-        let hash = self.hasher.hash_one(id);
-        let found = self
-            .by_id
-            .find(hash, |&at| self.records[at].id.as_uuid() == id);
-        found.copied()
-    }
-
-    fn find_key(&self, key: Uuid) -> Option<usize> {
-        let hash = self.hasher.hash_one(key);
-        let found = self.by_key.find(hash, |&at| self.records[at].key == key);
-        found.copied()
-    }
-
     /// An open effect was turned away before anything was tried. The place of
     /// an earlier attempt stays: those that came after it keep theirs too.
     pub(super) fn turned_away(&mut self, ticket: Ticket, now: BootTime) -> Waiters<T> {
@@ -279,7 +206,7 @@ impl<T> Dedupe<T> {
 
     /// Somebody else knows of an open effect from now on.
     pub(super) fn forget(&mut self, ticket: Ticket) -> Waiters<T> {
-        self.remove(ticket.record);
+        self.records.remove(ticket.record);
         self.leave(ticket)
     }
 
@@ -291,12 +218,9 @@ impl<T> Dedupe<T> {
                 return;
             }
             self.settled.pop_front();
-            self.remove(at);
+            self.records.remove(at);
         }
-        if self.records.is_empty() && self.records.capacity() > 0 {
-            self.records = Slab::new();
-            self.by_id = HashTable::new();
-            self.by_key = HashTable::new();
+        if self.records.give_back() {
             self.settled = VecDeque::new();
         }
     }
@@ -306,79 +230,6 @@ impl<T> Dedupe<T> {
         let oldest = self.settled.front();
         oldest.map(|&at| self.records[at].settled_at().after(KEPT))
     }
-
-    fn remove(&mut self, at: usize) {
-        let record = self.records.remove(at);
-        let id = record.id.as_uuid();
-        let hash = self.hasher.hash_one(id);
-        if let Ok(found) = self.by_id.find_entry(hash, |&found| found == at) {
-            found.remove();
-        }
-        if record.key == id {
-            return;
-        }
-        let hash = self.hasher.hash_one(record.key);
-        if let Ok(found) = self.by_key.find_entry(hash, |&found| found == at) {
-            found.remove();
-        }
-    }
-}
-
-impl Record {
-    fn is_other_than(&self, effect: &SideEffect) -> bool {
-        self.fingerprint != 0 && self.fingerprint != fingerprint(effect)
-    }
-
-    /// When it was settled; an open one never is swept.
-    fn settled_at(&self) -> BootTime {
-        match self.state {
-            State::Done { at } | State::Failed { at, .. } | State::Replaced { at } => at,
-            State::Open { .. } => BootTime::default(),
-        }
-    }
-}
-
-/// Lets a name stand for the record `at`; returns for which it stood before.
-fn put(
-    table: &mut HashTable<usize>,
-    hash: u64,
-    at: usize,
-    is_same: impl FnMut(&usize) -> bool,
-    rehash: impl Fn(&usize) -> u64,
-) -> Option<usize> {
-    if let Some(place) = table.find_mut(hash, is_same) {
-        return Some(std::mem::replace(place, at));
-    }
-    table.insert_unique(hash, at, rehash);
-    None
-}
-
-/// What `effect` can be recognised by under another id; else its own id.
-pub(crate) fn known_by(effect: &SideEffect) -> Uuid {
-    match &effect.operation {
-        Operation::Publish { channel, .. } => {
-            effect.key.comparable(effect.route.as_deref(), channel)
-        }
-        Operation::ObjectSet { .. } => effect.id.as_uuid(),
-    }
-}
-
-/// Tells what an effect does from what another does, also after an update; never
-/// 0. One in four thousand million others looks the same: enough to catch a
-/// mistake with.
-pub(crate) fn fingerprint(effect: &SideEffect) -> u64 {
-    let operation = &effect.operation;
-    let kind = match operation {
-        Operation::Publish { .. } => 1,
-        Operation::ObjectSet { .. } => 2,
-    };
-    let route = effect.route.as_deref().unwrap_or_default();
-    let texts = [operation.channel(), operation.name(), route];
-    let names = texts.iter().fold(kind, |names, text| {
-        crc32c::crc32c_append(names, text.as_bytes())
-    });
-    let body = crc32c::crc32c(operation.body());
-    (u64::from(names) << 32 | u64::from(body)).max(1)
 }
 
 #[cfg(test)]

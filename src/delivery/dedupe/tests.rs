@@ -3,6 +3,7 @@ mod model;
 use bytes::Bytes;
 
 use super::*;
+use crate::protocol::envelope::Operation;
 use crate::protocol::id::{IdempotencyKey, LaneKey};
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -53,7 +54,7 @@ fn an_effect_is_open_then_done_and_at_last_unknown() {
     let unknown = Known::Not { failed_at: None };
     assert_eq!(dedupe.look_up(&effect(1, "a"), now.after(KEPT)), unknown);
     assert_eq!(dedupe.sweep_at(), None);
-    assert_eq!(dedupe.records.capacity(), 0, "memory is given back");
+    assert_eq!(dedupe.records.all.capacity(), 0, "memory is given back");
 }
 
 #[test]
@@ -153,7 +154,11 @@ fn what_was_turned_away_is_forgotten_at_once() {
         let known = dedupe.look_up(&given(n, "k", "a"), BootTime::default());
         assert_eq!(known, unknown);
     }
-    assert!(dedupe.records.is_empty() && dedupe.by_id.is_empty() && dedupe.by_key.is_empty());
+    assert!(
+        dedupe.records.all.is_empty()
+            && dedupe.records.by_id.is_empty()
+            && dedupe.records.by_key.is_empty()
+    );
 }
 
 #[test]
@@ -169,8 +174,11 @@ fn the_oldest_are_forgotten_first_and_open_ones_never() {
     let unknown = Known::Not { failed_at: None };
     assert_eq!(dedupe.look_up(&given(900, "900", "a"), now), unknown);
     assert_eq!(dedupe.look_up(&given(901, "901", "a"), now), Known::Done);
-    assert_eq!((dedupe.records.len(), dedupe.by_id.len()), (101, 101));
-    assert_eq!(dedupe.by_key.len(), 100);
+    assert_eq!(
+        (dedupe.records.all.len(), dedupe.records.by_id.len()),
+        (101, 101)
+    );
+    assert_eq!(dedupe.records.by_key.len(), 100);
 }
 
 #[test]

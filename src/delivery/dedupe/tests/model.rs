@@ -165,6 +165,6 @@ proptest! {
             model.step(step);
         }
         let ids: HashMap<u8, usize> = model.begun.iter().map(|b| (b.id, 1)).collect();
-        assert!(model.dedupe.by_id.len() <= ids.len());
+        assert!(model.dedupe.records.by_id.len() <= ids.len());
     }
 }
