@@ -137,6 +137,8 @@ pub(super) struct Memo {
 struct Unaccepted {
     at: BootTime,
     record: Vec<u8>,
+    /// By which sending it went out last; unless that was in an earlier life.
+    by: Option<RequestId>,
 }
 
 impl Memo {
@@ -158,7 +160,8 @@ impl Memo {
         batches.retain(|(_, batch)| now.since(batch.at) < KEPT);
         for (name, batch) in batches.iter().filter(|(_, batch)| !batch.is_accepted) {
             let (at, record) = (batch.at, sent(*name, batch.at, &batch.entries));
-            memo.unaccepted.insert(*name, Unaccepted { at, record });
+            let by = None;
+            memo.unaccepted.insert(*name, Unaccepted { at, record, by });
         }
         if !memo.files.is_open() {
             memo.turn();
@@ -191,12 +194,14 @@ impl Memo {
         // Two ways may carry the same effects.
         let name = digest(&(way, &entries));
         self.open.insert((way, request.id), name);
-        if self.unaccepted.contains_key(&name) {
+        let by = Some(request.id);
+        if let Some(unaccepted) = self.unaccepted.get_mut(&name) {
+            unaccepted.by = by;
             return;
         }
-        let record = sent(name, now, &entries);
+        let (at, record) = (now, sent(name, now, &entries));
         self.buffer.extend(&record);
-        self.unaccepted.insert(name, Unaccepted { at: now, record });
+        self.unaccepted.insert(name, Unaccepted { at, record, by });
     }
 
     /// Whether there is a file to write to; begins one if it is time to try.
@@ -219,9 +224,14 @@ impl Memo {
         }
     }
 
-    /// A request was refused. If it goes out again, it is noted again.
+    /// A request was refused. If it goes out again, it is noted again; if it has
+    /// by now, the refusal is late and says nothing of that.
     pub(super) fn handle_refused(&mut self, way: usize, id: RequestId) {
-        if let Some(name) = self.open.remove(&(way, id)) {
+        let Some(name) = self.open.remove(&(way, id)) else {
+            return;
+        };
+        let sent = self.unaccepted.get(&name);
+        if sent.is_some_and(|sent| sent.by == Some(id)) {
             self.unaccepted.remove(&name);
         }
     }

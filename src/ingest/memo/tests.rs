@@ -67,6 +67,24 @@ impl Story {
         request.id
     }
 
+    /// The lanes lose their connection, and have another.
+    fn connect_again(&mut self) {
+        self.lanes.handle_disconnected(self.now);
+        self.lanes.handle_connected(Peer {
+            batches: true,
+            window: 1000,
+        });
+    }
+
+    /// Sends what was sent and not answered once more, under a new id.
+    fn send_again(&mut self) -> RequestId {
+        self.connect_again();
+        let request = self.lanes.poll_request(self.now).expect("again");
+        self.memo.handle_sent(0, &request, at());
+        self.memo.flush();
+        request.id
+    }
+
     fn accept(&mut self, id: RequestId) {
         self.memo.handle_accepted(0, id, at());
         self.memo.flush();
@@ -299,14 +317,22 @@ fn batches_that_are_refused_again_and_again_are_not_carried_on() {
 }
 
 #[test]
+fn a_late_refusal_does_not_take_back_that_a_batch_went_out_again() {
+    let mut story = Story::new();
+    let first = story.send(&[1, 2]);
+    let again = story.send_again();
+    story.memo.handle_refused(0, first);
+    assert_eq!(story.memo.unaccepted.len(), 1, "it is carried on");
+
+    story.accept(again);
+    assert_eq!(story.left(), [(vec![1, 2], true)]);
+}
+
+#[test]
 fn requests_that_nobody_answers_are_not_counted_for_ever() {
     let mut story = Story::new();
     story.send(&[1, 2]);
-    story.lanes.handle_disconnected(story.now);
-    story.lanes.handle_connected(Peer {
-        batches: true,
-        window: 1000,
-    });
+    story.connect_again();
     let mut request = story.lanes.poll_request(story.now).expect("again");
     for seconds in 0..2000 {
         request.id = format!("0.1.{seconds}").parse().expect("an id");
