@@ -21,8 +21,9 @@
 //! is stopped in peace; then nothing does any more, and everything has to come
 //! to its end in bounded time. What the server took and what the daemon
 //! committed is compared by the [`record`]; so is, all the time, what goes out
-//! with what came, how many requests of a lane are on their way, and how long
-//! anybody waits for an answer.
+//! with what came and with what is [`known`] to be published, how many
+//! [`requests`] of a lane are on their way, and how long anybody waits for an
+//! answer.
 
 mod daemon;
 mod falco;

@@ -16,9 +16,11 @@ pub(super) enum Memory {
 impl Memory {
     fn of(random: &mut Random, has_outbox: bool) -> Self {
         // An outbox notes in its journal what it has published of its own.
-        let nothing = if has_outbox { 700 } else { 500 };
+        let nothing = if has_outbox { 700 } else { 300 };
+        // Only one that holds all is held to everything.
+        let some = if has_outbox { 500 } else { 300 };
         let bytes = usize::from(random.small(4, 100)) * 128;
-        match (random.chance(nothing), random.chance(500)) {
+        match (random.chance(nothing), random.chance(some)) {
             (true, _) => Self::Nothing,
             (_, true) => Self::Bytes(bytes),
             _ => Self::All,

@@ -31,7 +31,7 @@ enum Fate {
 pub(super) enum Meaning {
     /// It was published, and is waited for.
     Published,
-    /// It was published, and was sent again or given up meanwhile.
+    /// It was published, and was given up meanwhile.
     PublishedLate,
     /// Something else.
     Other,
@@ -41,6 +41,7 @@ pub(super) enum Meaning {
 #[derive(Debug)]
 struct InFlight {
     number: usize,
+    id: RequestId,
     /// Of which life and connection.
     link: (u32, u32),
     until: Time,
@@ -101,6 +102,7 @@ impl Requests {
         let link = (request.life, request.link);
         let flight = InFlight {
             number,
+            id: request.id,
             link,
             until,
         };
@@ -120,21 +122,24 @@ impl Requests {
         let answered = &self.sent[answer.number].messages;
         let lane = (answer.way, answered[0].0);
         let is_accepted = answer.refusal.is_none();
+        let is_waited_for = !is_stopping || now < self.sent[answer.number].until;
+        let mut settles = false;
         if let Some(flight) = self.in_flight.get(&lane) {
             let messages = &self.sent[flight.number].messages;
             // A late acceptance settles what was sent again meanwhile.
             let is_same = messages.iter().any(|message| answered.contains(message));
+            let is_front = flight.link == (answer.life, answer.link)
+                && flight.id.generation == answer.id.generation;
+            settles = is_front && is_waited_for && self.open.contains(&flight.number);
             if flight.number == answer.number || is_accepted && is_same {
                 self.in_flight.remove(&lane);
             }
         }
-        let sent = &mut self.sent[answer.number];
-        let is_waited_for = !is_stopping || now < sent.until;
         let is_news = answer.is_certain() && is_waited_for && self.open.remove(&answer.number);
         if is_news {
-            sent.fate = Fate::Certain;
+            self.sent[answer.number].fate = Fate::Certain;
         }
-        match (is_accepted, is_news) {
+        match (is_accepted, is_news || settles) {
             (true, true) => Meaning::Published,
             (true, false) => Meaning::PublishedLate,
             (false, _) => Meaning::Other,

@@ -14,8 +14,9 @@ const READ_EVERY: Time = 3 * MS;
 /// How long an effect may wait for its answer, whatever holds it up.
 const DEADLINE: Time = 16_500 * MS;
 
-/// What the disk may take before it goes around that.
-const ON_DISK: Time = 500 * MS;
+/// How long one may wait for a disk, which works or fails at once: until the
+/// journal's thread has come a few times, milliseconds apart.
+const ON_DISK: Time = 100 * MS;
 
 /// How much longer Falco waits than it lets the transport take.
 const MARGIN: Time = 150 * MS;
