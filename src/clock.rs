@@ -192,10 +192,14 @@ mod tests {
 
     #[test]
     fn the_clock_of_timers_is_the_one_of_instant() {
-        let (instant, number) = (std::time::Instant::now(), monotonic());
-        std::thread::sleep(Duration::from_millis(20));
-        let (instant, number) = (instant.elapsed(), monotonic().saturating_sub(number));
-        assert!(instant.abs_diff(number) < Duration::from_millis(10));
+        // Read one after the other, which a busy machine may do in two goes.
+        let agree = || {
+            let (instant, number) = (std::time::Instant::now(), monotonic());
+            std::thread::sleep(Duration::from_millis(20));
+            let (instant, number) = (instant.elapsed(), monotonic().saturating_sub(number));
+            instant.abs_diff(number) < Duration::from_millis(10)
+        };
+        assert!((0..10).any(|_| agree()));
     }
 
     #[test]

@@ -49,6 +49,8 @@ impl Chain {
         let mut command = Command::new(env!("CARGO_BIN_EXE_falco"));
         command.args(args).env_clear();
         command.env("UNBOUND_BASE_DIR", self.base());
+        // A machine that is busy keeps no effect from being published in time.
+        command.env("FALCO_PUBLISH_TIMEOUT", "60");
         command.stdin(Stdio::null());
         command
     }
@@ -97,10 +99,18 @@ impl Chain {
         assert!(killed.expect("kill runs").success());
     }
 
+    /// How the chain is. A Falco that the machine keeps from answering in time is
+    /// asked again.
     pub fn status(&self) -> Value {
-        let output = self.command(&["status", "--json"]).output();
-        let output = output.expect("falco runs");
-        serde_json::from_slice(&output.stdout).expect("JSON")
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let output = self.command(&["status", "--json"]).output();
+            let output = output.expect("falco runs");
+            let status: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+            if status["state"] != "unknown" || deadline < Instant::now() {
+                return status;
+            }
+        }
     }
 
     /// Waits until the status is as `holds` says.

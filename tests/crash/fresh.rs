@@ -5,6 +5,7 @@ use std::collections::{HashMap, HashSet};
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
+use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -14,11 +15,15 @@ use crate::checker::{Sent, check_copies, check_seen};
 use crate::rig::{Death, PATIENCE, Rig, channel, wait_until};
 use crate::{DIRECT, EFFECTS, FALCO, JOURNAL, OUTBOX, TRANSPORT, deaths, survive};
 
-/// Effects spread over `lanes`, each with a key and its number in its lane.
-fn effects(lanes: usize) -> (Sent, Vec<String>) {
+/// As many as there is patience for, beyond those that are handed over at once.
+const MORE_MAX: usize = 120;
+
+/// So many effects spread over `lanes`, each with a key and its number in its
+/// lane.
+fn effects(lanes: usize, count: usize) -> (Sent, Vec<String>) {
     let mut sent = Sent::new();
     let mut effects = Vec::new();
-    for n in 0..EFFECTS {
+    for n in 0..count {
         let lane = format!("lane{}", n % lanes);
         let number = n / lanes + 1;
         let payload = format!(r#"{{"n":{n},"sequence_number":{number}}}"#);
@@ -84,12 +89,22 @@ fn attempt(
 async fn crash(death: Death, lanes: usize, settings: &str) {
     let rig = Rig::new(settings);
     rig.up(Some(death));
-    let (sent, effects) = effects(lanes);
+    let (_, all) = effects(lanes, EFFECTS + MORE_MAX);
     let socket = rig.base().join("falco.sock");
-    let daemon = thread::spawn(move || hand_over(&socket, &effects));
-    survive(&rig, death).await;
+    let (wants_more, more) = mpsc::channel();
+    let daemon = thread::spawn(move || {
+        hand_over(&socket, &all[..EFFECTS]);
+        let more = more.into_iter().zip(&all[EFFECTS..]);
+        EFFECTS
+            + more
+                .map(|((), one)| hand_over(&socket, std::slice::from_ref(one)))
+                .count()
+    });
+    survive(&rig, death, async || _ = wants_more.send(())).await;
+    drop(wants_more);
     wait_until("all is acked", || daemon.is_finished()).await;
-    daemon.join().expect("all is acked");
+    let count = daemon.join().expect("all is acked");
+    let (sent, _) = effects(lanes, count);
     wait_until("all is published", || rig.is_published()).await;
     check_seen(&sent, &rig.seen(&sent));
     check_copies(&sent, &rig.published(), death.times);

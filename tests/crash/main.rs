@@ -20,8 +20,10 @@ mod falco {
     pub use crate::rig::PATIENCE;
 }
 
+use std::time::{Duration, Instant};
+
 use crate::checker::{check_copies, check_seen};
-use crate::rig::{Death, Rig, hand_over, wait_until};
+use crate::rig::{Death, HandedOver, PATIENCE, Rig, hand_over, wait_until};
 
 /// Points in the transport, which the supervisor starts again.
 const TRANSPORT: [&str; 4] = ["RequestRead", "PublishFed", "AckRead", "AnswersWritten"];
@@ -48,8 +50,9 @@ async fn crash(death: Death, lanes: usize, settings: &str) {
     let rig = Rig::new(settings);
     rig.up(Some(death));
     let client = rig.client();
-    let (sent, acks) = hand_over(&client, lanes, EFFECTS).await;
-    survive(&rig, death).await;
+    let mut handed = hand_over(&client, lanes, EFFECTS).await;
+    survive(&rig, death, async || handed.add(&client, lanes).await).await;
+    let HandedOver { sent, acks } = handed;
     for ack in acks {
         assert_eq!(ack.await, Ok(()), "{death:?}");
     }
@@ -58,10 +61,23 @@ async fn crash(death: Death, lanes: usize, settings: &str) {
     check_copies(&sent, &rig.published(), death.times);
 }
 
-/// Waits for a death, and brings up again what nobody else does.
-async fn survive(rig: &Rig, death: Death) {
-    let came = format!("the first of {death:?} has come");
-    wait_until(&came, || rig.deaths_left() < death.times).await;
+/// How long a chain may have to do with what it has before it is given more.
+const MORE_AFTER: Duration = Duration::from_secs(1);
+
+/// Waits for a death, and brings up again what nobody else does. A chain may do
+/// so much at once that it is a few turns short of its death: `more` has it do
+/// another one.
+async fn survive(rig: &Rig, death: Death, mut more: impl AsyncFnMut()) {
+    let deadline = Instant::now() + PATIENCE;
+    let mut more_at = Instant::now() + MORE_AFTER;
+    while rig.deaths_left() == death.times {
+        assert!(Instant::now() < deadline, "never came: {death:?}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+        if more_at < Instant::now() {
+            more().await;
+            more_at = Instant::now() + MORE_AFTER;
+        }
+    }
     if death.is_of_falco() {
         wait_until("the supervisor is gone", || !rig.is_up()).await;
         rig.up(None);

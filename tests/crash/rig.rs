@@ -1,7 +1,6 @@
 //! A chain in front of a server of its own, whose processes die where a test
 //! wants it.
 
-use std::collections::HashMap;
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -74,6 +73,8 @@ impl Rig {
         let endpoint = format!("http://{}", self.recorder.address);
         command.env("DAEMON_ABLY_ENDPOINT", endpoint);
         command.env("DAEMON_ABLY_FORMAT", "json");
+        // A busy machine makes no copy: only a death does.
+        command.env("FALCO_PUBLISH_TIMEOUT", "60");
         command
     }
 
@@ -188,21 +189,36 @@ pub fn channel(lane: &str) -> String {
     format!("session:{lane}:conversation")
 }
 
-/// Hands over `count` effects, spread over `lanes`.
-pub async fn hand_over(client: &Client, lanes: usize, count: usize) -> (Sent, Vec<Ack>) {
-    let mut sent: Sent = HashMap::new();
-    let mut acks = Vec::new();
-    for n in 0..count {
+/// What a daemon has handed over.
+#[derive(Default)]
+pub struct HandedOver {
+    pub sent: Sent,
+    pub acks: Vec<Ack>,
+}
+
+impl HandedOver {
+    /// One more, of the lane whose turn it is.
+    pub async fn add(&mut self, client: &Client, lanes: usize) {
+        let n = self.acks.len();
         let lane = format!("lane{}", n % lanes);
         let payload = format!(r#"{{"n":{n}}}"#);
         let channel = channel(&lane);
         let effect = format!(
             r#"{{"type":"t","session_id":"{lane}","channel":"{channel}","payload":{payload}}}"#
         );
-        acks.push(client.deliver(effect).await.expect("a client"));
-        sent.entry(lane).or_default().push(payload);
+        self.acks
+            .push(client.deliver(effect).await.expect("a client"));
+        self.sent.entry(lane).or_default().push(payload);
     }
-    (sent, acks)
+}
+
+/// Hands over `count` effects, spread over `lanes`.
+pub async fn hand_over(client: &Client, lanes: usize, count: usize) -> HandedOver {
+    let mut handed = HandedOver::default();
+    for _ in 0..count {
+        handed.add(client, lanes).await;
+    }
+    handed
 }
 
 /// Waits until something is so, for a bounded time.

@@ -9,11 +9,17 @@ use crate::{DIRECT, EFFECTS, FALCO, JOURNAL, OUTBOX, deaths, survive};
 
 const LANES: usize = 10;
 
-/// Every other lane goes over the other route.
-async fn hand_over(client: &Client) -> ([Sent; 2], Vec<falco::client::Ack>) {
-    let mut sent = [Sent::new(), Sent::new()];
-    let mut acks = Vec::new();
-    for n in 0..EFFECTS {
+/// What a daemon has handed over, by the route it goes.
+#[derive(Default)]
+struct HandedOver {
+    sent: [Sent; 2],
+    acks: Vec<falco::client::Ack>,
+}
+
+impl HandedOver {
+    /// One more; every other lane goes over the other route.
+    async fn add(&mut self, client: &Client) {
+        let n = self.acks.len();
         let lane = n % LANES;
         let route = lane % 2;
         let named = ["", r#""route":"other","#][route];
@@ -23,10 +29,10 @@ async fn hand_over(client: &Client) -> ([Sent; 2], Vec<falco::client::Ack>) {
         let effect = format!(
             r#"{{"type":"t",{named}"session_id":"{lane}","channel":"{channel}","payload":{payload}}}"#
         );
-        acks.push(client.deliver(effect).await.expect("a client"));
-        sent[route].entry(lane).or_default().push(payload);
+        self.acks
+            .push(client.deliver(effect).await.expect("a client"));
+        self.sent[route].entry(lane).or_default().push(payload);
     }
-    (sent, acks)
 }
 
 #[tokio::main(flavor = "current_thread")]
@@ -39,8 +45,12 @@ async fn crash(death: Death, settings: &str) {
     let rig = Rig::new(&format!("{settings}{route}"));
     rig.up(Some(death));
     let client = rig.client();
-    let (sent, acks) = hand_over(&client).await;
-    survive(&rig, death).await;
+    let mut handed = HandedOver::default();
+    for _ in 0..EFFECTS {
+        handed.add(&client).await;
+    }
+    survive(&rig, death, async || handed.add(&client).await).await;
+    let HandedOver { sent, acks } = handed;
     for ack in acks {
         assert_eq!(ack.await, Ok(()), "{death:?}");
     }

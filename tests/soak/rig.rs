@@ -70,10 +70,17 @@ impl Rig {
         status.status.code() != Some(3)
     }
 
+    /// How the chain is. A Falco that the machine keeps from answering in time is
+    /// asked again.
     pub fn status(&self) -> Value {
-        let output = self.command(&["status", "--json"]).output();
-        let status = output.expect("falco runs").stdout;
-        serde_json::from_slice(&status).unwrap_or_default()
+        let mut status = Value::Null;
+        wait_until("falco answers", || {
+            let output = self.command(&["status", "--json"]).output();
+            let told = output.expect("falco runs").stdout;
+            status = serde_json::from_slice(&told).unwrap_or_default();
+            status["state"] != "unknown"
+        });
+        status
     }
 
     /// The part of that name, as status has it.
