@@ -25,6 +25,8 @@ pub(super) struct Falco {
     last_frame: Time,
     /// So do requests, at the transport.
     pub last_request: Time,
+    /// And acks, over a connection.
+    last_ack: (u32, Time),
     /// What it owes an answer, and since when.
     pub owed: BTreeMap<u32, (Submission, Time)>,
 }
@@ -60,6 +62,7 @@ impl Falco {
             wake_at: None,
             last_frame: 0,
             last_request: 0,
+            last_ack: (0, 0),
             owed: BTreeMap::new(),
         }
     }
@@ -67,6 +70,13 @@ impl Falco {
     pub(super) fn frame_arrives(&mut self, now: Time, takes: Time) -> Time {
         self.last_frame = self.last_frame.max(now + takes);
         self.last_frame
+    }
+
+    pub(super) fn ack_arrives(&mut self, connection: u32, at: Time) -> Time {
+        let (of, last) = self.last_ack;
+        let at = if of == connection { at.max(last) } else { at };
+        self.last_ack = (connection, at);
+        at
     }
 
     /// Its life is over, and all its connections end.

@@ -239,8 +239,9 @@ impl World {
         // A daemon may be slow to read it, and Falco dies before.
         let is_slow = self.is_troubled && self.random.chance(150);
         let longest = if is_slow { SECOND } else { 3 * MS };
-        let takes = self.random.between(10, longest);
-        self.after(takes, Event::Ack(submission, outcome));
+        let at = self.now + self.random.between(10, longest);
+        let arrives = self.falco.ack_arrives(submission.connection, at);
+        self.after(arrives - self.now, Event::Ack(submission, outcome));
     }
 
     /// Every submission is answered in bounded time from when it was read. With an
