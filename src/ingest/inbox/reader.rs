@@ -272,6 +272,10 @@ impl Reader {
 
     /// Takes what is new in a file.
     async fn take(&mut self, found: &Found) -> Result<Next, Halt> {
+        if let Some(bytes) = self.holds.waits_still(found) {
+            self.holds.wait(found, bytes, Instant::now());
+            return Ok(Next::Soon);
+        }
         for _ in 0..PIECES_MAX {
             match self.step(found).await? {
                 Step::Gone => return Ok(Next::Never),

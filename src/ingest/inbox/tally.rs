@@ -9,6 +9,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use tracing::warn;
 
+use super::calm::Shape;
 use super::folder::Found;
 use super::progress::Inode;
 use crate::clock;
@@ -73,9 +74,28 @@ struct Hold {
     why: Cow<'static, str>,
     /// How long the file was; longer, somebody is still at it.
     bytes: u64,
+    /// How it was read last, if nobody had changed it for a while.
+    calm: Option<Calm>,
     since: Instant,
     since_ms: u64,
     is_told: bool,
+}
+
+/// How a file looked for a while, and whether it may grow: then its last line
+/// is read in another way.
+#[derive(Debug, PartialEq, Eq)]
+struct Calm {
+    shape: Shape,
+    is_appended: bool,
+}
+
+impl Calm {
+    fn of(found: &Found) -> Option<Self> {
+        found.is_calm.then_some(Self {
+            shape: found.shape,
+            is_appended: found.is_appended(),
+        })
+    }
 }
 
 impl Hold {
@@ -84,6 +104,7 @@ impl Hold {
             file: String::new(),
             why,
             bytes: 0,
+            calm: None,
             since: now,
             since_ms: clock::now_ms(),
             is_told: false,
@@ -119,11 +140,21 @@ impl Holds {
             hold.bytes = bytes;
             hold.file = found.name.to_string_lossy().into_owned();
         }
+        hold.calm = Calm::of(found);
         let is_late = PATIENCE <= now.saturating_duration_since(hold.since);
         if is_late && !std::mem::replace(&mut hold.is_told, true) {
             let file = &hold.file;
             warn!(%file, bytes, "The last line of a file in the inbox has no newline; it waits for one.");
         }
+    }
+
+    /// How long a file was whose last line had no end, if it was read when nobody
+    /// had changed it for a while, and nobody has since: then there is nothing
+    /// else to be read in it, however long that line is.
+    pub(super) fn waits_still(&self, found: &Found) -> Option<u64> {
+        let hold = self.0.get(&found.inode)?;
+        let is_the_same = hold.calm.is_some() && hold.calm == Calm::of(found);
+        is_the_same.then_some(hold.bytes)
     }
 
     fn hold(&mut self, found: &Found, why: Cow<'static, str>, now: Instant) -> &mut Hold {
@@ -176,7 +207,6 @@ impl Holds {
 
 #[cfg(test)]
 mod tests {
-    use super::super::calm::Shape;
     use super::*;
 
     fn found(name: &str) -> Found {
@@ -202,6 +232,35 @@ mod tests {
         assert_eq!(holds.told()[0].file, "a.jsonl");
         holds.free(found("a.jsonl").inode);
         assert!(holds.told().is_empty());
+    }
+
+    #[test]
+    fn a_line_without_its_end_is_looked_for_again_only_in_a_file_that_has_changed() {
+        let (mut holds, now) = (Holds::default(), Instant::now());
+        let calm = Found {
+            is_calm: true,
+            ..found("external.jsonl")
+        };
+        assert_eq!(holds.waits_still(&calm), None, "it was never read");
+        holds.wait(&found("external.jsonl"), 9, now);
+        assert_eq!(
+            holds.waits_still(&calm),
+            None,
+            "it was not calm when it was read"
+        );
+        holds.wait(&calm, 9, now);
+        assert_eq!(holds.waits_still(&calm), Some(9));
+        let mut grown = calm.clone();
+        grown.shape.bytes = 10;
+        let renamed = Found {
+            name: "a.jsonl".into(),
+            ..calm.clone()
+        };
+        for changed in [grown, renamed, found("external.jsonl")] {
+            assert_eq!(holds.waits_still(&changed), None, "{changed:?}");
+        }
+        holds.fail(&calm, "no disk".to_owned());
+        assert_eq!(holds.waits_still(&calm), None, "it was not read to its end");
     }
 
     #[test]
