@@ -73,7 +73,16 @@ impl Progress {
     }
 
     pub(super) fn warn(&self, text: &str) {
-        self.say(&format!("  {} {text}", self.marks.warn));
+        if !self.quiet {
+            self.alert(text);
+        }
+    }
+
+    /// Warns also whoever wants to hear of nothing that goes well: something is
+    /// lost, or is not kept.
+    pub(super) fn alert(&self, text: &str) {
+        self.waits.clear();
+        output::message(&format!("  {} {text}", self.marks.warn));
     }
 
     /// Prints `event`, if it is one that a person wants to see.

@@ -10,7 +10,7 @@ mod warnings;
 
 use std::time::{Duration, Instant};
 
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 
 use super::config::{self, Loaded, UP_TIMEOUT};
 use super::daemon::{self, Setup, Supervisor};
@@ -28,7 +28,7 @@ use crate::supervisor::Until;
 use crate::supervisor::instance::{Asked, Holder, Lock, Phase};
 use attach::attach;
 use launch::Launch;
-use warnings::warn;
+use warnings::{warn, warn_of_outbox};
 
 /// How long to wait before looking at a busy lock again.
 ///
@@ -59,7 +59,7 @@ pub(super) struct Args {
     /// Print what is up as one JSON object on standard output
     #[arg(long)]
     json: bool,
-    /// Say nothing unless it fails
+    /// Say nothing unless it fails, or the outbox does not keep what it should
     #[arg(short, long)]
     quiet: bool,
 }
@@ -291,6 +291,7 @@ fn print_json(args: &Args, summary: &Summary) -> Result<(), Failure> {
 /// Runs the supervisor in this process.
 async fn stay(supervisor: Supervisor, progress: &Progress) -> Result<(), Failure> {
     let (events, mut news) = mpsc::channel(256);
+    let (paths, is_up) = (supervisor.paths.clone(), Notify::new());
     let show = async {
         while let Some(event) = news.recv().await {
             progress.show(&event);
@@ -303,9 +304,19 @@ async fn stay(supervisor: Supervisor, progress: &Progress) -> Result<(), Failure
                 for Missing { part, why } in &summary.missing {
                     progress.warn(&format!("without {part}: {why}"));
                 }
+                is_up.notify_one();
             }
         }
     };
-    let (result, ()) = tokio::join!(supervisor.run((Until::End, events)), show);
-    result
+    let warn = async {
+        loop {
+            is_up.notified().await;
+            warn_of_outbox(&paths, progress).await;
+        }
+    };
+    let chain = async { tokio::join!(supervisor.run((Until::End, events)), show) };
+    tokio::select! {
+        (result, ()) = chain => result,
+        never = warn => never,
+    }
 }

@@ -16,6 +16,7 @@ mod known;
 mod leaving;
 mod limits;
 mod metrics;
+mod missed;
 mod moved;
 mod odd_files;
 mod odd_journal;

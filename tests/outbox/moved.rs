@@ -5,11 +5,11 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::PathBuf;
 
 use crate::chain::{Chain, OUTBOX, eventually};
-use crate::daemon::{Daemon, effect, uuid};
+use crate::daemon::{Daemon, effect};
 use crate::transport::numbers;
 
 /// Three effects are kept, and nobody publishes them yet.
-fn up_with_three(toml: &str) -> (Chain, Daemon) {
+pub fn up_with_three(toml: &str) -> (Chain, Daemon) {
     let chain = Chain::up(toml);
     let mut daemon = chain.daemon();
     for n in 0..3 {
@@ -18,18 +18,18 @@ fn up_with_three(toml: &str) -> (Chain, Daemon) {
     (chain, daemon)
 }
 
-fn outbox(chain: &Chain) -> PathBuf {
+pub fn outbox(chain: &Chain) -> PathBuf {
     chain.base().join("outbox")
 }
 
 /// Moves it, right after the last effect was taken.
-fn move_it(chain: &Chain) -> PathBuf {
+pub fn move_it(chain: &Chain) -> PathBuf {
     let moved = chain.base().join("moved");
     fs::rename(outbox(chain), &moved).expect("moves");
     moved
 }
 
-fn put_back(chain: &Chain) {
+pub fn put_back(chain: &Chain) {
     fs::rename(chain.base().join("moved"), outbox(chain)).expect("moves back");
 }
 
@@ -155,86 +155,6 @@ fn an_inbox_in_the_place_of_one_that_was_moved_is_not_touched_and_ours_goes_on_o
     chain.stop();
 }
 
-/// The outbox is moved, and the supervisor killed: nobody stops any more.
-fn moved_and_killed(chain: &Chain) {
-    move_it(chain);
-    chain.kill();
-}
-
-#[test]
-fn a_start_without_the_outbox_of_a_killed_chain_says_so_until_it_is_back() {
-    let (chain, _daemon) = up_with_three(OUTBOX);
-    moved_and_killed(&chain);
-    let (code, text) = chain.run(&["up"]);
-    assert_eq!(code, 0, "what is there works: {text}");
-    assert!(text.contains("put it back"), "{text}");
-    assert_eq!(chain.run(&["status"]).0, 1);
-    for verb in ["status", "doctor", "events"] {
-        eventually(verb, || chain.run(&[verb]).1.contains("put it back"));
-    }
-    // The new one takes what comes, and is closed with it.
-    let mut daemon = chain.daemon();
-    daemon.publish(3, &effect("test", "s", 3));
-    chain.stop();
-
-    fs::rename(outbox(&chain), chain.base().join("new")).expect("moves");
-    put_back(&chain);
-    let (_, text) = chain.run(&["up"]);
-    assert!(
-        text.contains("put it back"),
-        "now the new one is missed: {text}"
-    );
-    let mut transport = chain.transport("test");
-    assert_eq!(transport.accept().accept_messages(3), numbers(3));
-    eventually("all is published", || chain.outbox()["depth"] == 0);
-    chain.stop();
-
-    fs::rename(outbox(&chain), chain.base().join("empty")).expect("moves");
-    fs::rename(chain.base().join("new"), outbox(&chain)).expect("moves");
-    let (_, text) = chain.run(&["up"]);
-    assert!(!text.contains("put it back"), "nothing is missed: {text}");
-    assert_eq!(transport.accept().accept_messages(1), ["3"]);
-    eventually("all is well", || chain.run(&["status"]).0 == 0);
-    chain.stop();
-}
-
-#[test]
-fn who_does_not_want_an_outbox_back_removes_its_mark() {
-    let (chain, _daemon) = up_with_three(OUTBOX);
-    chain.kill();
-    fs::remove_dir_all(outbox(&chain)).expect("removed");
-    chain.start();
-    let (code, text) = chain.run(&["status"]);
-    assert!(code == 1 && text.contains("or remove"), "{text}");
-    let entries = fs::read_dir(chain.base().join("run")).expect("lists");
-    let is_mark = |path: &PathBuf| text.contains(&format!("remove {} if", path.display()));
-    let paths = entries.map(|entry| entry.expect("lists").path());
-    let marks: Vec<_> = paths.filter(is_mark).collect();
-    assert_eq!(marks.len(), 1, "{text}");
-    fs::remove_file(&marks[0]).expect("removed");
-    eventually("all is well", || chain.run(&["status"]).0 == 0);
-    chain.stop();
-}
-
-#[test]
-fn an_outbox_that_was_closed_with_nothing_in_it_is_not_missed_and_no_other_mode_asks() {
-    let (chain, _daemon) = up_with_three(OUTBOX);
-    let mut peer = chain.transport("test").accept();
-    assert_eq!(peer.accept_messages(3), numbers(3));
-    eventually("all is published", || chain.outbox()["depth"] == 0);
-    chain.stop();
-    fs::remove_dir_all(outbox(&chain)).expect("removed");
-    let (_, text) = chain.run(&["up"]);
-    assert!(!text.contains("put it back"), "{text}");
-    chain.kill();
-
-    fs::remove_dir_all(outbox(&chain)).expect("removed");
-    chain.configure("");
-    let (_, text) = chain.run(&["up"]);
-    assert!(!text.contains("put it back"), "direct mode: {text}");
-    chain.stop();
-}
-
 #[test]
 fn with_leave_to_go_around_it_only_what_is_kept_waits_for_an_outbox_that_was_moved() {
     let toml = OUTBOX.replace("[outbox]", "[outbox]\non_journal_failure = \"bypass\"");
@@ -246,60 +166,4 @@ fn with_leave_to_go_around_it_only_what_is_kept_waits_for_an_outbox_that_was_mov
     // What goes around it has a connection of its own.
     assert_eq!(transport.accept().accept_messages(1), ["3"]);
     daemon.expect_success(3);
-}
-
-/// The numbers that the marks say.
-fn said(chain: &Chain) -> Vec<u64> {
-    let entries = fs::read_dir(chain.base().join("run")).expect("lists");
-    let names = entries.map(|entry| entry.expect("lists").path());
-    let marks = names.filter(|path| {
-        let name = path.file_name().expect("named").to_string_lossy();
-        name.starts_with("outbox-") && !name.ends_with(".tmp")
-    });
-    let said = marks.map(|path| fs::read(path).expect("reads"));
-    let said = said.map(|said| serde_json::from_slice(&said).expect("whole"));
-    said.map(|said: serde_json::Value| said["seq"].as_u64().expect("a number"))
-        .collect()
-}
-
-#[test]
-fn an_outbox_as_it_was_before_a_burst_is_told_from_what_a_kill_left() {
-    let (chain, mut daemon) = up_with_three(OUTBOX);
-    let copied = chain
-        .program("cp")
-        .args(["-a"])
-        .arg(outbox(&chain))
-        .arg(chain.base().join("copy"))
-        .status();
-    assert!(copied.expect("copies").success());
-    (3..30).for_each(|n| daemon.publish(n, &effect("test", "s", n)));
-    eventually("what was acknowledged is marked", || {
-        said(&chain).iter().any(|seq| 30 <= *seq)
-    });
-    chain.kill();
-    fs::remove_dir_all(outbox(&chain)).expect("removed");
-    fs::rename(chain.base().join("copy"), outbox(&chain)).expect("moves");
-    let (code, text) = chain.run(&["up"]);
-    assert_eq!(code, 0, "what is there works: {text}");
-    assert!(text.contains("put it back"), "{text}");
-    assert_eq!(chain.outbox()["depth"], 3);
-    assert_eq!(chain.run(&["status"]).0, 1);
-    chain.stop();
-}
-
-#[test]
-fn an_outbox_that_was_emptied_by_hand_while_nothing_ran_is_not_missed() {
-    let (chain, _daemon) = up_with_three(OUTBOX);
-    chain.run(&["stop"]);
-    assert_eq!(said(&chain).len(), 1);
-    let (_, text) = chain.run(&["outbox", "drop", &uuid(0)]);
-    assert_eq!(said(&chain).len(), 1, "two are left: {text}");
-    let (code, text) = chain.run(&["outbox", "drop", &uuid(1), &uuid(2)]);
-    assert_eq!(code, 0, "{text}");
-    assert!(said(&chain).is_empty());
-    fs::remove_dir_all(outbox(&chain)).expect("removed");
-    let (_, text) = chain.run(&["up"]);
-    assert!(!text.contains("put it back"), "{text}");
-    eventually("all is well", || chain.run(&["status"]).0 == 0);
-    chain.stop();
 }

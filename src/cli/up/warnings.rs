@@ -33,25 +33,26 @@ fn warn_of_long_path(paths: &Paths, progress: &Progress) {
     }
 }
 
-async fn warn_of_outbox(paths: &Paths, progress: &Progress) {
+/// Also whoever wants to hear of nothing that goes well.
+pub(super) async fn warn_of_outbox(paths: &Paths, progress: &Progress) {
     let deadline = Instant::now() + UPSTREAM_PATIENCE;
     while let Ok(status) = status::ask(paths).await {
         let Some(outbox) = status.ingest.and_then(|ingest| ingest.outbox) else {
             return;
         };
-        let is_read = outbox.state != "recovering";
+        if outbox.state == "recovering" && Instant::now() < deadline {
+            tokio::time::sleep(UPSTREAM_LOOK).await;
+            continue;
+        }
         let unrouted = outbox::unrouted(&outbox);
         if let Some(why) = outbox.why.filter(|_| outbox.state != "degraded") {
             let state = &outbox.state;
-            progress.warn(&format!("the outbox is {state}: {why}"));
+            progress.alert(&format!("the outbox is {state}: {why}"));
         }
         for told in outbox.missed.iter().chain(&unrouted) {
-            progress.warn(told);
+            progress.alert(told);
         }
-        if is_read || deadline <= Instant::now() {
-            return;
-        }
-        tokio::time::sleep(UPSTREAM_LOOK).await;
+        return;
     }
 }
 
