@@ -147,7 +147,8 @@ fn not_there(error: &ConnectError) -> Failure {
             Failure::of(Exit::NotRunning, error).hint("bring the chain up with: falco up")
         }
         ConnectError::TimedOut { .. } => Failure::of(Exit::TimedOut, error),
-        ConnectError::TooLong(_) | ConnectError::Io { .. } => Failure::of(Exit::Failed, error),
+        ConnectError::Io { source, .. } => Failure::of(Exit::of_call(source, Exit::Failed), error),
+        ConnectError::TooLong(_) => Failure::of(Exit::Failed, error),
     }
 }
 

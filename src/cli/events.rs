@@ -9,6 +9,7 @@
 
 mod tell;
 
+use std::io;
 use std::time::Duration;
 
 use super::exit::{Exit, Failure};
@@ -46,9 +47,17 @@ pub(super) struct Args {
 pub(super) fn run(args: Args) -> Result<(), Failure> {
     let local = Local::new();
     let path = args.instance.paths()?.events();
-    if !path.exists() && !args.past.follow {
-        let error = format!("there is no journal {}", path.display());
-        return Err(Failure::new(Exit::Failed, error).hint("falco up begins one"));
+    match path.metadata() {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            let exit = Exit::of_call(&error, Exit::Failed);
+            let error = format!("failed to read {}: {error}", path.display());
+            return Err(Failure::new(exit, error));
+        }
+        Err(_) if !args.past.follow => {
+            let error = format!("there is no journal {}", path.display());
+            return Err(Failure::new(Exit::Failed, error).hint("falco up begins one"));
+        }
+        _ => {}
     }
     let since = args.past.since(local)?;
     let count = args.past.count();

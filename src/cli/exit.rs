@@ -70,6 +70,14 @@ impl Exit {
         matches!(self, Self::Usage | Self::Permission | Self::Config)
     }
 
+    /// What a failed call means: that it is not allowed, or else.
+    pub(super) fn of_call(error: &io::Error, or_else: Self) -> Self {
+        match error.kind() {
+            io::ErrorKind::PermissionDenied => Self::Permission,
+            _ => or_else,
+        }
+    }
+
     /// The exit with this code; a code of another version is a plain failure.
     fn from_code(code: u8) -> Self {
         use Exit::{

@@ -10,6 +10,7 @@ pub(super) mod files;
 mod line;
 mod select;
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -236,14 +237,22 @@ fn list(directory: &Path) -> std::io::Result<Vec<Log>> {
     Ok(logs)
 }
 
+/// Nothing that could be told is there, or it cannot be read.
+fn no_logs(directory: &Path, error: &io::Error) -> Failure {
+    let directory = directory.display();
+    if error.kind() == io::ErrorKind::NotFound {
+        let error = format!("there are no logs: {directory}: {error}");
+        return Failure::new(Exit::Failed, error).hint("falco up writes some");
+    }
+    let exit = Exit::of_call(error, Exit::Failed);
+    Failure::new(exit, format!("failed to list {directory}: {error}"))
+}
+
 /// The logs that are asked for; one of a part that has not written anything
 /// has no file.
 fn logs(paths: &Paths, names: &[String]) -> Result<Vec<Log>, Failure> {
     let directory = paths.logs();
-    let mut logs = list(&directory).map_err(|e| {
-        let error = format!("there are no logs: {}: {e}", directory.display());
-        Failure::new(Exit::Failed, error).hint("falco up writes some")
-    })?;
+    let mut logs = list(&directory).map_err(|e| no_logs(&directory, &e))?;
     for name in names {
         if logs.iter().all(|log| log.name != *name) {
             let all: Vec<_> = logs.iter().map(|log| log.name.as_str()).collect();

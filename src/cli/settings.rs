@@ -68,14 +68,8 @@ fn default_base() -> Result<PathBuf, Failure> {
 /// Makes `dir` (0700) if it is missing; refuses one that others could change.
 pub(super) fn private_directory(dir: &Path) -> Result<(), Failure> {
     let cannot = |e: io::Error| {
-        let exit = match e.kind() {
-            io::ErrorKind::PermissionDenied => Exit::Permission,
-            _ => Exit::CannotCreate,
-        };
-        Failure::new(
-            exit,
-            format!("failed to make directory {}: {e}", dir.display()),
-        )
+        let error = format!("failed to make directory {}: {e}", dir.display());
+        Failure::new(Exit::of_call(&e, Exit::CannotCreate), error).hint("choose another --base-dir")
     };
     if let Ok(there) = fs::metadata(dir).or_else(|_| fs::symlink_metadata(dir))
         && !there.is_dir()

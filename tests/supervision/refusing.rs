@@ -221,3 +221,15 @@ fn wrong_usage_is_one_error_and_exit_code_2() {
         format!("falco {}\n", env!("CARGO_PKG_VERSION"))
     );
 }
+
+#[test]
+fn what_cannot_be_read_is_not_said_to_be_missing() {
+    let base = Base::new();
+    std::fs::write(base.dir(), "").unwrap();
+    for verb in ["logs", "events"] {
+        let said = base.run(&[verb]);
+        assert_eq!(said.code, 1, "{verb}: {}", said.stderr);
+        assert!(said.stderr.contains("Not a directory"), "{}", said.stderr);
+        assert!(!said.stderr.contains("falco up"), "{}", said.stderr);
+    }
+}

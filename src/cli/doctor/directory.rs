@@ -47,14 +47,22 @@ fn private(base: &Path, meta: &fs::Metadata, fix: bool) -> Finding {
         let text = format!("{place} belongs to user {}, not to us ({own})", meta.uid());
         return Finding::fail(NAME, text).fix("choose another --base-dir");
     }
+    let change = format!("chmod 700 {}", base.display());
+    let ours_only = || fix && fs::set_permissions(base, Permissions::from_mode(0o700)).is_ok();
+    if mode & 0o700 != 0o700 {
+        if ours_only() {
+            return Finding::ok(NAME, format!("{place}: made it ours (was {mode:04o})"));
+        }
+        let text = format!("{place} may not be used by its owner, us ({mode:04o})");
+        return Finding::fail(NAME, text).fix(change);
+    }
     let (others_look, others_write) = (mode & 0o055 != 0, mode & 0o022 != 0);
     if !others_look && !others_write {
         return Finding::ok(NAME, format!("{place} ({mode:04o}, ours)"));
     }
-    if fix && fs::set_permissions(base, Permissions::from_mode(0o700)).is_ok() {
+    if ours_only() {
         return Finding::ok(NAME, format!("{place}: made it ours only (was {mode:04o})"));
     }
-    let change = format!("chmod 700 {}", base.display());
     if !others_write {
         let text = format!("others can look into {place} ({mode:04o})");
         return Finding::warn(NAME, text).fix(change);

@@ -93,12 +93,8 @@ fn foreign(file: &Path) -> Failure {
 }
 
 fn cannot(doing: &str, file: &Path, error: &io::Error) -> Failure {
-    let exit = match error.kind() {
-        io::ErrorKind::PermissionDenied => Exit::Permission,
-        _ => Exit::CannotCreate,
-    };
     Failure::new(
-        exit,
+        Exit::of_call(error, Exit::CannotCreate),
         format!("failed to {doing} {}: {error}", file.display()),
     )
 }
