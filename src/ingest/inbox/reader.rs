@@ -1,27 +1,27 @@
 //! Looks at the directory whenever it changes, and takes what is new.
 
+mod known;
+mod record;
+
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
-use tracing::{debug, info, warn};
+use tracing::info;
 use uuid::Uuid;
 
-use super::super::dispatcher::Submission;
 use super::calm::Calm;
-use super::cut::{Cut, Reject};
 use super::file::Step;
-use super::folder::{Counted, Finish, Folder, FolderError, Found, Listing};
+use super::folder::{Finish, Folder, FolderError, Found, Listing};
 use super::offer::Offers;
-use super::progress::{Inode, Progress};
+use super::progress::Inode;
 use super::tally::{Holds, Tally};
 use super::{Stop, blocking};
-use crate::clock;
-use crate::journal::Note;
 use crate::net::directory::Directory;
 use crate::protocol::envelope::Routing;
-use crate::protocol::outbox::RejectedLine;
 use crate::report::Report;
+
+use known::Known;
 
 /// How soon a file is looked at that is not finished.
 const SOON: Duration = Duration::from_secs(1);
@@ -58,26 +58,6 @@ impl From<FolderError> for Halt {
     }
 }
 
-/// What is known of a file.
-#[derive(Debug)]
-struct Known {
-    progress: Progress,
-    /// Its lines, as far as they were counted.
-    counted: Counted,
-    /// It was not there when last looked for.
-    is_absent: bool,
-}
-
-impl Known {
-    fn new(progress: Progress) -> Self {
-        Self {
-            progress,
-            counted: Counted::default(),
-            is_absent: false,
-        }
-    }
-}
-
 /// See the module.
 pub(super) struct Reader {
     pub(super) folder: Folder,
@@ -105,23 +85,6 @@ impl Reader {
             holds: Holds::default(),
             calm: Calm::default(),
             older: Vec::new(),
-        }
-    }
-
-    /// Takes over what the journal remembers.
-    pub(super) fn remember(&mut self, notes: &[Note]) {
-        for note in notes {
-            let Some(progress) = Progress::read(note) else {
-                continue;
-            };
-            let inode = progress.file.inode;
-            if progress.has_note(note) {
-                self.known.insert(inode, Known::new(progress));
-            } else {
-                self.older.push((note.id, inode));
-                let known = || Known::new(progress);
-                self.known.entry(inode).or_insert_with(known);
-            }
         }
     }
 
@@ -202,59 +165,6 @@ impl Reader {
         self.tally.set_waiting(waiting.count(), self.holds.told());
     }
 
-    /// Writes notes of old again, under the ids they have now.
-    async fn renew(&mut self) -> Result<Next, Stop> {
-        while let Some((id, inode)) = self.older.last().copied() {
-            if let Some(known) = self.known.get(&inode) {
-                let note = known.progress.note();
-                if !self.offers.offer(&[], note).await?.is_noted {
-                    return Ok(Next::Soon);
-                }
-            }
-            let text = "".into();
-            if !self.offers.offer(&[], Note { id, text }).await?.is_noted {
-                return Ok(Next::Soon);
-            }
-            self.older.pop();
-        }
-        Ok(Next::Never)
-    }
-
-    /// Forgets files that are gone; only when they are missed twice, because one
-    /// that is being renamed may be in no listing.
-    async fn forget(&mut self, there: &HashSet<Inode>) -> Result<Next, Stop> {
-        let mut next = Next::Never;
-        let mut gone = Vec::new();
-        for (inode, known) in &mut self.known {
-            let was_absent = known.is_absent;
-            known.is_absent = !there.contains(inode);
-            if known.is_absent && was_absent {
-                gone.push(*inode);
-            } else if known.is_absent {
-                next = Next::Soon;
-            }
-        }
-        for inode in gone {
-            self.forget_one(inode).await?;
-        }
-        Ok(next)
-    }
-
-    async fn forget_one(&mut self, inode: Inode) -> Result<(), Stop> {
-        let Some(known) = self.known.remove(&inode) else {
-            return Ok(());
-        };
-        // Another file may have the inode, and the note.
-        if self.known.keys().any(|other| other.ino == inode.ino) {
-            return Ok(());
-        }
-        let offered = self.offers.offer(&[], known.progress.no_note()).await?;
-        if !offered.is_noted {
-            debug!("The journal still remembers a file that is gone.");
-        }
-        Ok(())
-    }
-
     /// Takes what is new in a file; one that fails holds nobody up.
     async fn attempt(&mut self, found: &Found) -> Result<Next, Stop> {
         match self.take(found).await {
@@ -322,75 +232,5 @@ impl Reader {
         }
         // By its other name it is not taken again; it is forgotten once it is missed.
         Ok(Next::Soon)
-    }
-
-    /// Has a piece recorded, however long that takes.
-    async fn record(
-        &mut self,
-        found: &Found,
-        mut cut: Cut,
-        progress: Progress,
-    ) -> Result<(), Halt> {
-        let mut refused = None;
-        let known = self.known.get(&found.inode);
-        let mut counted = known.map_or_else(Counted::default, |known| {
-            known.counted.up_to(known.progress.at)
-        });
-        loop {
-            let rejects = std::mem::take(&mut cut.rejects);
-            counted = self.reject(found, rejects, counted).await?;
-            if let Some(refused) = refused.take() {
-                self.offers.count(Submission::Refused(refused)).await?;
-            }
-            let offered = self.offers.offer(&cut.lines, progress.note()).await?;
-            if offered.is_noted {
-                let taken = Submission::Taken(cut.lines.len() as u64);
-                self.offers.count(taken).await?;
-                self.tally.count_taken(cut.lines.len());
-                self.tally.set_trouble(None);
-                let known = Known {
-                    counted,
-                    ..Known::new(progress)
-                };
-                self.known.insert(found.inode, known);
-                return Ok(());
-            }
-            if let Some(failure) = offered.trouble() {
-                self.tally.set_trouble(Some(failure.to_string()));
-            }
-            refused = offered.refused();
-            sleep(offered.sort_out(&mut cut)).await;
-        }
-    }
-
-    async fn reject(
-        &self,
-        found: &Found,
-        mut rejects: Vec<Reject>,
-        mut counted: Counted,
-    ) -> Result<Counted, FolderError> {
-        let count = rejects.len();
-        // Lines that nobody took come behind those that are none.
-        rejects.sort_unstable_by_key(|reject| reject.at);
-        let Some(last) = rejects.last().map(|reject| reject.reason.clone()) else {
-            return Ok(counted);
-        };
-        let (folder, file) = (self.folder.clone(), found.clone());
-        let write = move || {
-            let numbers = folder.reject(&file, &rejects, &mut counted)?;
-            Ok::<_, FolderError>((numbers, counted))
-        };
-        let (numbers, counted) = blocking(write).await?;
-        let file = found.name.to_string_lossy();
-        let (first, number) = (numbers.first().copied().flatten(), numbers.last().copied());
-        warn!(%file, line = first, count, "Lines of the inbox were rejected.");
-        let last = RejectedLine {
-            file: file.into_owned(),
-            number: number.flatten(),
-            reason: last,
-            at_ms: clock::now_ms(),
-        };
-        self.tally.count_rejected(count, last);
-        Ok(counted)
     }
 }
