@@ -171,9 +171,9 @@ fn a_flood_stays_under_the_cap_and_what_is_missing_is_counted() {
         let file = base.dir().join("logs").join(file);
         eventually("it is rotated", || file.exists());
     }
-    eventually("the end is in the log", || {
-        !records(&base, &["transport", "--grep", "^the end$"]).is_empty()
-    });
+    // Each look reads all that there is.
+    let looks = |_| !records(&base, &["transport", "--grep", "^the end$"]).is_empty();
+    assert!((0..100).any(looks), "the end is in the log");
     let files = log_files(&base, "transport");
     assert_eq!(files.len(), 5);
     let bytes: u64 = files.iter().map(|f| fs::metadata(f).unwrap().len()).sum();
