@@ -130,7 +130,7 @@ impl Requests {
             let is_same = messages.iter().any(|message| answered.contains(message));
             let is_front = flight.link == (answer.life, answer.link)
                 && flight.id.generation == answer.id.generation;
-            settles = is_front && is_waited_for && self.open.contains(&flight.number);
+            settles = is_front && now < flight.until && self.open.contains(&flight.number);
             if flight.number == answer.number || is_accepted && is_same {
                 self.in_flight.remove(&lane);
             }
@@ -139,7 +139,9 @@ impl Requests {
         if is_news {
             self.sent[answer.number].fate = Fate::Certain;
         }
-        match (is_accepted, is_news || settles) {
+        // After its time it may have been given up, and nobody was there to be told.
+        let is_timely = is_news && now < self.sent[answer.number].until;
+        match (is_accepted, is_timely || settles) {
             (true, true) => Meaning::Published,
             (true, false) => Meaning::PublishedLate,
             (false, _) => Meaning::Other,
