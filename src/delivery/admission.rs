@@ -80,6 +80,8 @@ struct Submitter {
     is_joined: bool,
     /// Its connection is closed.
     is_gone: bool,
+    /// Where its fence had it, if that let it pass to wait for another.
+    fenced_at: Option<u64>,
 }
 
 /// Connections that are closed, and whose submissions are still to be looked for.
@@ -142,6 +144,12 @@ impl<T> Admission<T> {
         self.joins.poll_moved()
     }
 
+    /// Whether there is room for more that wait for the outcome of another, also of
+    /// connections that do not know yet that they have to wait.
+    pub(crate) fn has_room(&self) -> bool {
+        self.joins.len() < joins::STOP_AT
+    }
+
     /// Whether `effect` is published, or durable.
     pub(crate) fn is_done(&mut self, effect: &SideEffect, now: BootTime) -> bool {
         self.dedupe.look_up(effect, now) == Known::Done
@@ -156,6 +164,7 @@ impl<T> Admission<T> {
     pub(crate) fn handle_closed(&mut self, producer: Producer) {
         self.gaps.close(producer);
         self.fences.close(producer);
+        self.shut.close(producer);
     }
 
     /// A connection is closed that was not answered so much. Returns with what

@@ -22,8 +22,9 @@ use std::time::Duration;
 
 use super::effect::Producer;
 use super::gaps::Stream;
+use super::path::Path;
 use crate::clock::BootTime;
-use crate::protocol::id::{EffectId, LaneKey};
+use crate::protocol::id::EffectId;
 
 /// How long an effect that failed is waited for; longer than the longest pause
 /// of our own client.
@@ -32,21 +33,11 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// Effects held over all fences.
 const EFFECTS_MAX: usize = 65_536;
 
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-struct Path {
-    producer: Producer,
-    route: Option<Box<str>>,
-    lane: LaneKey,
-}
+/// Whose, and where.
+type Whose = (Producer, Path);
 
-impl Path {
-    fn of(stream: &Stream<'_>) -> Self {
-        Self {
-            producer: stream.producer,
-            route: stream.route.map(Into::into),
-            lane: stream.lane.clone(),
-        }
-    }
+fn whose(stream: &Stream<'_>) -> Whose {
+    (stream.producer, Path::new(stream.route, stream.lane))
 }
 
 #[derive(Debug)]
@@ -73,10 +64,10 @@ impl Fence {
 /// See the module.
 #[derive(Debug, Default)]
 pub(super) struct Fences {
-    standing: HashMap<Path, Fence>,
+    standing: HashMap<Whose, Fence>,
     effects: usize,
     /// Until when each stands, the one that is over first in front.
-    ends: BTreeSet<(BootTime, Path)>,
+    ends: BTreeSet<(BootTime, Whose)>,
 }
 
 impl Fences {
@@ -92,7 +83,7 @@ impl Fences {
         if self.standing.is_empty() {
             return None;
         }
-        let path = Path::of(stream);
+        let path = whose(stream);
         let fence = self.standing.get_mut(&path)?;
         let first = *fence.failed.first_key_value()?.1;
         if fence.until <= now {
@@ -120,7 +111,7 @@ impl Fences {
         if self.standing.is_empty() {
             return None;
         }
-        let fence = self.standing.get(&Path::of(stream))?;
+        let fence = self.standing.get(&whose(stream))?;
         let (place, first) = fence.failed.first_key_value()?;
         (*first == id).then_some(*place)
     }
@@ -131,7 +122,7 @@ impl Fences {
         if self.effects >= EFFECTS_MAX {
             return;
         }
-        let path = Path::of(stream);
+        let path = whose(stream);
         let fence = self.standing.entry(path.clone()).or_insert(Fence {
             until: now,
             failed: BTreeMap::new(),
@@ -143,7 +134,7 @@ impl Fences {
 
     /// The same of an effect that may have failed before, and keeps its place.
     pub(super) fn hold(&mut self, stream: &Stream<'_>, id: EffectId, arrival: u64, now: BootTime) {
-        let path = Path::of(stream);
+        let path = whose(stream);
         let fence = self.standing.get(&path);
         match fence.filter(|fence| fence.ids.contains(&id)) {
             Some(_) => self.prolong(path, now),
@@ -152,7 +143,7 @@ impl Fences {
     }
 
     /// It stands for its whole time from now on.
-    fn prolong(&mut self, path: Path, now: BootTime) {
+    fn prolong(&mut self, path: Whose, now: BootTime) {
         let Some(fence) = self.standing.get_mut(&path) else {
             return;
         };
@@ -165,33 +156,43 @@ impl Fences {
         self.ends.insert((until, path));
     }
 
-    /// An effect comes whatever the fence says, and is waited for no more.
-    pub(super) fn pass(&mut self, stream: &Stream<'_>, id: EffectId) {
-        let path = Path::of(stream);
-        let Some(fence) = self.standing.get_mut(&path) else {
-            return;
-        };
+    /// An effect comes whatever the fence says, and is waited for no more. Returns
+    /// the place it had there.
+    pub(super) fn pass(&mut self, stream: &Stream<'_>, id: EffectId) -> Option<u64> {
+        if self.standing.is_empty() {
+            return None;
+        }
+        let path = whose(stream);
+        let fence = self.standing.get_mut(&path)?;
+        if !fence.ids.remove(&id) {
+            return None;
+        }
         let before = fence.failed.len();
-        if fence.ids.remove(&id) {
+        // What comes again in its order stands in front.
+        let mut places = fence.failed.iter();
+        let place = places.find_map(|(place, failed)| (*failed == id).then_some(*place))?;
+        fence.failed.remove(&place);
+        if fence.failed.len() > fence.ids.len() {
             fence.failed.retain(|_, failed| *failed != id);
         }
         self.effects -= before - fence.failed.len();
         if fence.failed.is_empty() {
             self.drop_fence(&path);
         }
+        Some(place)
     }
 
     /// A connection is closed; its daemon will begin anew.
     pub(super) fn close(&mut self, producer: Producer) {
         let paths = self.standing.keys();
-        let closed = paths.filter(|path| path.producer == producer);
+        let closed = paths.filter(|(whose, _)| *whose == producer);
         let closed: Vec<_> = closed.cloned().collect();
         for path in closed {
             self.drop_fence(&path);
         }
     }
 
-    fn drop_fence(&mut self, path: &Path) {
+    fn drop_fence(&mut self, path: &Whose) {
         if let Some(fence) = self.standing.remove(path) {
             self.effects -= fence.failed.len();
             self.ends.remove(&(fence.until, path.clone()));
@@ -213,6 +214,7 @@ impl Fences {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::protocol::id::LaneKey;
 
     struct Story {
         fences: Fences,

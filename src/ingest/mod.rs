@@ -26,8 +26,8 @@
 //! | 16 384 effects or 64 MiB of it that stand still, or half of what their route may hold | those of lanes in trouble: FAILED `lane_full` |
 //! | 1 MiB of acks not taken by the daemon | that socket is not read; after 30 s without progress it is closed |
 //! | 64 MiB of frames over 128 KiB that are not finished | such a frame waits; one that stands still for 30 s ends its connection |
-//! | 4096 effects or 16 MiB in a lane | FAILED `lane_full` |
-//! | 65 536 submissions that wait for the outcome of another of the same | a connection that has as many of them as there is room left is not read; those of one that is closed are taken off |
+//! | 4096 effects or 16 MiB in a lane | FAILED `lane_full`; once it is empty, up to 2 s more for a daemon that does not resend the first |
+//! | 65 536 submissions that wait for the outcome of another of the same | a connection that has as many of them as there is room left is not read; those of one that is closed are taken off; at 262 144, since what was sent before is taken: no socket is read |
 //! | 65 536 effects or 256 MiB in all | no socket is read; with several routes each has its share, and one that is full answers FAILED `lane_full` |
 //!
 //! All sessions of a daemon share its connection. A lane that is not answered for

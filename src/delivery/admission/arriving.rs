@@ -21,20 +21,23 @@ impl<T> Admission<T> {
         now: BootTime,
     ) -> Option<Admitted> {
         let known = self.dedupe.look_up(&effect, now);
-        let submitter = Submitter {
+        let mut submitter = Submitter {
             producer,
             is_ordered: effect.is_ordered,
             is_joined: matches!(known, Known::Open(_)),
             is_gone: false,
+            fenced_at: None,
         };
         let failed_at = match known {
             Known::Not { failed_at } => failed_at,
             Known::Open(ticket) => {
+                submitter.fenced_at = self.pass(&effect, producer, now);
                 self.dedupe.join(ticket, effect.id, (submitter, origin));
                 self.joins.add(producer);
                 return None;
             }
             Known::Done => {
+                self.pass(&effect, producer, now);
                 self.answer(origin, effect.id, Ok(()));
                 return None;
             }
@@ -83,7 +86,8 @@ impl<T> Admission<T> {
             self.answer(origin, effect.id, Err(failure));
             return None;
         }
-        if let Some(failure) = self.refused_before(&effect, producer, failed_at, now) {
+        let before = failed_at.or(fenced_at);
+        if let Some(failure) = self.refused_before(&effect, producer, before, now) {
             self.gaps.fail(&stream, &effect.operation, now);
             if effect.is_ordered {
                 self.fences.fail(&stream, effect.id, arrival, now);
@@ -106,6 +110,20 @@ impl<T> Admission<T> {
         self.arrivals
     }
 
+    /// An effect came again, and nothing stands in its way: if anything waits for it
+    /// over this connection, that does so no more, or until it fails once more.
+    /// Returns the place its fence had it at.
+    fn pass(&mut self, effect: &SideEffect, producer: Producer, now: BootTime) -> Option<u64> {
+        let stream = Stream {
+            lane: &effect.lane,
+            route: effect.route.as_deref(),
+            producer,
+        };
+        self.gaps.pass(&stream, &effect.operation, now);
+        self.shut.pass(effect, producer, now);
+        self.fences.pass(&stream, effect.id)
+    }
+
     /// The effect its lane waits for goes first, past every gate: those wait for
     /// what waits for it.
     fn try_again(
@@ -117,15 +135,7 @@ impl<T> Admission<T> {
         now: BootTime,
     ) -> Admitted {
         let producer = submitter.producer;
-        let stream = Stream {
-            lane: &effect.lane,
-            route: effect.route.as_deref(),
-            producer,
-        };
-        self.gaps.pass(&stream, &effect.operation, now);
-        self.fences.pass(&stream, effect.id);
-        // If it was waited for here too, it is so no more.
-        _ = self.shut.arrive(&effect, producer, Some(arrival), now);
+        self.pass(&effect, producer, now);
         let waiter = (submitter, origin);
         let ticket = self.dedupe.begin(&effect, Some(arrival), waiter);
         let (route, lane) = (effect.route.as_deref(), &effect.lane);

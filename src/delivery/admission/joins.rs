@@ -15,8 +15,9 @@
 //! send it again at once, for nothing. To wait costs no order, and no other
 //! connection anything; it lasts no longer than what is waited for.
 //!
-//! What a connection has sent by the time it is told is taken all the same: what
-//! one read brings, which its session holds in any case.
+//! What a connection has sent by the time it is told is taken all the same: of
+//! each up to three reads, with 1600 of the smallest effects each. Should so many
+//! come at once that 262 144 wait, no session is read until there are fewer.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -24,6 +25,9 @@ use crate::delivery::effect::Producer;
 
 /// Over all connections.
 const JOINED_MAX: usize = 65_536;
+
+/// With what has come of connections that were not told in time; under 64 MiB.
+pub(super) const STOP_AT: usize = 4 * JOINED_MAX;
 
 /// See the module.
 #[derive(Debug, Default)]
@@ -57,6 +61,11 @@ impl Joins {
         }
         self.total -= 1;
         self.has_changed = true;
+    }
+
+    /// How many submissions wait.
+    pub(super) fn len(&self) -> usize {
+        self.total
     }
 
     /// The next connection that has to wait, or need not any more.

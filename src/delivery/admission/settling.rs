@@ -22,13 +22,13 @@ impl<T> Admission<T> {
         };
         let (lane, route) = (settled.lane, settled.route);
         let arrival = settled.place.arrival;
+        let known_by = self.dedupe.known(ticket).known_by;
         self.parks.handle_failed(ticket);
         if settled.parks {
-            let known_by = (self.dedupe.known(ticket).known_by, arrival);
-            let parked = Parked::new(settled.id, known_by, &failure.to_string(), now);
+            let place = (known_by, arrival);
+            let parked = Parked::new(settled.id, place, &failure.to_string(), now);
             self.park(Path::new(route.as_deref(), &lane), settled.id, parked);
         }
-        let known_by = self.dedupe.known(ticket).known_by;
         let waiters = if failure.class.is_untried() {
             self.dedupe.turned_away(ticket, now)
         } else {
@@ -44,15 +44,18 @@ impl<T> Admission<T> {
             if !failure.class.is_final() && !submitter.is_gone {
                 self.gaps.fail(&stream, &settled.operation, now);
                 if submitter.is_ordered {
-                    self.fences.fail(&stream, id, arrival, now);
+                    let place = submitter.fenced_at.unwrap_or(arrival);
+                    self.fences.fail(&stream, id, place, now);
                 }
+                let refused = Refused {
+                    id,
+                    known_by,
+                    arrival,
+                };
                 if failure.class == Class::LaneFull {
-                    let refused = Refused {
-                        id,
-                        known_by,
-                        arrival,
-                    };
                     self.shut.refuse(&stream, refused, now);
+                } else {
+                    self.shut.fail(&stream, refused, &failure, now);
                 }
             }
             self.answer(origin, id, Err(failure.clone()));

@@ -9,23 +9,31 @@
 //! goes before it, and opens nothing.
 //!
 //! ```text
-//!        no room in a full lane           it is empty         the first comes again; 2 s
-//! open ──────────────────────────▶ Full ──────────────▶ Empty ───────────────────────────▶ open
-//!  │                               ▲ │ ▲                ▲ │
-//!  │                no room, again └─┘ └─ no room, again ┼─┘
-//!  └─────── no room, though its lane holds nothing ──────┘
+//!        no room in a full lane          it is empty         the first comes again
+//! open ──────────────────────────▶ Full ─────────────▶ Empty ──────────────────────▶ Again
+//!  │ ▲                             ▲ ▲                ▲ │ ▲                           │ │
+//!  │ └── 2 s ──────────────────────┼─┼────────────────┼─┘ └──── it fails, for now ────┘ │
+//!  │                               │ └─ no room, again ─┴───────────────────────────────┤
+//!  └── no room, though its lane holds nothing ────────┘                    open ◀── 2 s ┘
 //! ```
 //!
 //! While it is full the lane itself refuses whatever comes, the first too, which
 //! is waited for all the same. The two seconds begin when it is empty: what is on
-//! its way then may have been sent long after the first was refused.
+//! its way then may have been sent long after the first was refused. What the lane
+//! held may fail, too, and be forgotten because nothing was tried of it: then that
+//! is the first, for it came before. Once the first came again everything passes;
+//! if it fails for now within two seconds, whatever the reason, it is waited for
+//! as long again.
 //!
-//! A lane is shut to the connection that was refused, and to no other. That is
-//! all that can be done for daemons that say nothing of their order; a flag or
-//! sequence numbers keep it for longer, and also among all that were refused behind
-//! the first ([`Fences`], [`Gaps`]).
+//! A lane is shut to the connection that was refused, and to no other, until that
+//! is closed. That is all that can be done for daemons that say nothing of their
+//! order; a flag or sequence numbers keep it for longer, and also among all that
+//! were refused behind the first ([`Fences`], [`Gaps`]). What counts is when an
+//! effect is taken: one that waits for longer than the two seconds, because its
+//! connection is not read, or nothing is, may overtake.
 //!
-//! Holds 16 384 lanes at most, about 4 MiB; beyond, no more are shut.
+//! Holds 16 384 lanes at most, about 4 MiB, one that is shut to two connections
+//! twice; beyond, no more are shut.
 //!
 //! [`Fences`]: crate::delivery::fences::Fences
 //! [`Gaps`]: crate::delivery::gaps::Gaps
@@ -49,7 +57,7 @@ use crate::protocol::id::EffectId;
 /// that again has lost no more.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// Lanes that may be shut at once.
+/// Lanes that may be shut at once, counted for each connection.
 const LANES_MAX: usize = 16_384;
 
 /// An effect that was refused.
@@ -60,6 +68,13 @@ pub(super) struct Refused {
     pub known_by: Uuid,
     /// Its place.
     pub arrival: u64,
+}
+
+impl Refused {
+    /// Whether this is the same, come again.
+    fn is(&self, id: EffectId, known_by: impl FnOnce() -> Uuid) -> bool {
+        self.id == id || self.known_by == known_by()
+    }
 }
 
 #[derive(Debug)]
@@ -74,11 +89,21 @@ enum State {
     Full,
     /// It holds none of those any more, and what comes is told this.
     Empty { why: Failure, until: BootTime },
+    /// The first came again, and may fail again.
+    Again { until: BootTime },
 }
 
 impl State {
     fn is_over(&self, now: BootTime) -> bool {
-        matches!(self, Self::Empty { until, .. } if *until <= now)
+        match self {
+            Self::Full => false,
+            Self::Empty { until, .. } | Self::Again { until } => *until <= now,
+        }
+    }
+
+    /// Whether the first is not waited for any more.
+    fn is_open(&self, now: BootTime) -> bool {
+        matches!(self, Self::Again { .. }) || self.is_over(now)
     }
 }
 
@@ -92,12 +117,13 @@ pub(super) struct Shut {
 impl Shut {
     /// A lane had no room for an effect, and has none until it is empty.
     pub(super) fn refuse(&mut self, stream: &Stream<'_>, refused: Refused, now: BootTime) {
+        self.sweep(now);
         let is_full = self.lanes.len() >= LANES_MAX;
         let path = Path::new(stream.route, stream.lane);
         match self.lanes.entry((path, stream.producer)) {
             Entry::Occupied(mut lane) => {
                 let lane = lane.get_mut();
-                if lane.state.is_over(now) || refused.arrival < lane.first.arrival {
+                if lane.state.is_open(now) || refused.arrival < lane.first.arrival {
                     lane.first = refused;
                 }
                 lane.state = State::Full;
@@ -107,6 +133,36 @@ impl Shut {
                 let (first, state) = (refused, State::Full);
                 lane.insert(Lane { first, state });
             }
+        }
+    }
+
+    /// An effect that was let through fails for now, and not because its lane is
+    /// full. If it was the first it is so again; if nothing is known of it any more
+    /// and it came before that, it is the first.
+    pub(super) fn fail(
+        &mut self,
+        stream: &Stream<'_>,
+        failed: Refused,
+        why: &Failure,
+        now: BootTime,
+    ) {
+        if self.lanes.is_empty() {
+            return;
+        }
+        let path = Path::new(stream.route, stream.lane);
+        let Some(lane) = self.lanes.get_mut(&(path, stream.producer)) else {
+            return;
+        };
+        if lane.state.is_over(now) {
+            return;
+        }
+        if !lane.state.is_open(now) {
+            if why.class.is_untried() && failed.arrival < lane.first.arrival {
+                lane.first = failed;
+            }
+        } else if lane.first.is(failed.id, || failed.known_by) {
+            let (why, until) = (why.clone(), now.after(PATIENCE));
+            lane.state = State::Empty { why, until };
         }
     }
 
@@ -137,18 +193,43 @@ impl Shut {
         }
         self.sweep(now);
         let at = (Path::of(effect), producer);
-        let lane = self.lanes.get(&at)?;
+        let lane = self.lanes.get_mut(&at)?;
+        if lane.state.is_over(now) {
+            self.lanes.remove(&at);
+            return None;
+        }
         let State::Empty { why, .. } = &lane.state else {
             return None;
         };
         let first = &lane.first;
-        let is_first = first.id == effect.id || first.known_by == known_by(effect);
-        if is_first || lane.state.is_over(now) {
-            self.lanes.remove(&at);
+        if first.is(effect.id, || known_by(effect)) {
+            let until = now.after(PATIENCE);
+            lane.state = State::Again { until };
             return None;
         }
         let goes_before = failed_at.is_some_and(|failed_at| failed_at < first.arrival);
         (!goes_before).then(|| why.clone())
+    }
+
+    /// An effect comes again that is let through whatever stands in its way, is
+    /// published, or waits for the outcome of another.
+    pub(super) fn pass(&mut self, effect: &SideEffect, producer: Producer, now: BootTime) {
+        if self.lanes.is_empty() {
+            return;
+        }
+        let lane = self.lanes.get_mut(&(Path::of(effect), producer));
+        let lane = lane.filter(|lane| !lane.state.is_open(now));
+        if let Some(lane) = lane
+            && lane.first.is(effect.id, || known_by(effect))
+        {
+            let until = now.after(PATIENCE);
+            lane.state = State::Again { until };
+        }
+    }
+
+    /// A connection is closed; its daemon will begin anew.
+    pub(super) fn close(&mut self, producer: Producer) {
+        self.lanes.retain(|(_, whose), _| *whose != producer);
     }
 
     fn sweep(&mut self, now: BootTime) {
@@ -195,6 +276,29 @@ mod tests {
         assert!(arrive(0, now).is_some());
         assert!(arrive(LANES_MAX, now).is_none());
         assert!(arrive(0, now.after(PATIENCE)).is_none());
+        assert!(shut.lanes.is_empty());
+    }
+
+    #[test]
+    fn nothing_is_kept_for_a_connection_that_is_closed() {
+        let mut shut = Shut::default();
+        let now = BootTime::default();
+        shut_out(&mut shut, 1, now);
+        let effect = plain("2", 1);
+        let stream = Stream {
+            lane: &effect.lane,
+            route: None,
+            producer: A,
+        };
+        let refused = Refused {
+            id: effect.id,
+            known_by: known_by(&effect),
+            arrival: 1,
+        };
+        shut.refuse(&stream, refused, now);
+        shut.close(Producer(2));
+        assert_eq!(shut.lanes.len(), 2);
+        shut.close(A);
         assert!(shut.lanes.is_empty());
     }
 }

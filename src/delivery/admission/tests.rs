@@ -1,3 +1,4 @@
+mod elsewhere;
 mod full;
 mod left;
 mod parked;

@@ -63,13 +63,13 @@ fn everybody_who_joined_is_named_with_the_id_they_gave() {
     let ticket = begin(&mut dedupe, &given(1, "k", "a"));
     dedupe.join(ticket, id(1), 7);
     dedupe.join(ticket, id(2), 8);
-    assert_eq!(dedupe.joined(), 2);
+    assert_eq!(dedupe.joined, 2);
     let waiters: Vec<_> = dedupe
         .done(ticket, BootTime::default())
         .into_iter()
         .collect();
     assert_eq!(waiters, [(id(1), 0), (id(1), 7), (id(2), 8)]);
-    assert_eq!(dedupe.joined(), 0);
+    assert_eq!(dedupe.joined, 0);
 }
 
 #[test]

@@ -21,12 +21,6 @@ impl<T> Waiters<T> {
 }
 
 impl<T> Dedupe<T> {
-    /// Submissions that wait for the outcome of another.
-    #[cfg(test)]
-    pub(in crate::delivery) fn joined(&self) -> usize {
-        self.joined
-    }
-
     /// Submissions that wait for an outcome.
     pub(in crate::delivery) fn waiting(&self) -> usize {
         self.waiters.len() + self.joined

@@ -29,7 +29,7 @@ impl Dispatcher {
 
     pub(super) fn has_room(&self) -> bool {
         let is_kept = self.keeper.as_ref().is_none_or(Keeper::has_room);
-        is_kept && self.ways.has_room()
+        is_kept && self.ways.has_room() && self.admission.has_room()
     }
 
     pub(super) fn take(&mut self, submission: Submission) {

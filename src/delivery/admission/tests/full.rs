@@ -1,4 +1,5 @@
-//! What comes behind an effect that found no room, of a lane that holds none.
+//! What comes behind an effect that found no room, of a lane that holds none, and
+//! what becomes of that when it comes again.
 
 use super::*;
 
@@ -109,4 +110,85 @@ fn a_daemon_that_never_sends_it_again_is_held_up_for_two_seconds() {
     assert!(story.fate(plain("s", 2), A).starts_with(FULL));
     story.pass(Duration::from_millis(1));
     assert_eq!(story.fate(plain("s", 3), A), "ok");
+}
+
+/// It comes again, is let through, and fails for this reason then.
+fn fail_again(story: &mut Story, effect: SideEffect, class: Class) {
+    let now = story.boot_time;
+    let admitted = story.admission.handle_submit(effect, A, 'a', now);
+    let admitted = admitted.expect("let through");
+    let failure = Failure::new(class, "not now");
+    story.admission.handle_refused(admitted, failure, now);
+    assert_eq!(story.answers().len(), 1);
+}
+
+#[test]
+fn refused_for_another_reason_when_it_comes_again_it_is_waited_for_as_long_again() {
+    for class in [Class::Unrecorded, Class::Throttled, Class::Parked] {
+        let mut story = Story::new();
+        story.shut_out(plain("s", 1));
+        story.pass(Duration::from_millis(1900));
+        fail_again(&mut story, plain("s", 1), class);
+        story.pass(Duration::from_millis(1999));
+        assert_ne!(story.fate(plain("s", 2), A), "ok");
+        story.pass(Duration::from_millis(1));
+        assert_eq!(story.fate(plain("s", 3), A), "ok", "it never came");
+    }
+}
+
+#[test]
+fn refused_for_another_reason_it_opens_its_lane_when_it_comes_again() {
+    let mut story = Story::new();
+    story.shut_out(plain("s", 1));
+    fail_again(&mut story, plain("s", 1), Class::Unrecorded);
+    for n in [1, 2] {
+        assert_eq!(story.fate(plain("s", n), A), "ok");
+    }
+}
+
+#[test]
+fn refused_for_good_when_it_comes_again_it_is_waited_for_no_more() {
+    let mut story = Story::new();
+    story.shut_out(plain("s", 1));
+    fail_again(&mut story, plain("s", 1), Class::Rejected);
+    assert_eq!(story.fate(plain("s", 2), A), "ok");
+}
+
+#[test]
+fn what_fails_long_after_it_came_again_shuts_nothing() {
+    let mut story = Story::new();
+    story.shut_out(plain("s", 1));
+    story.submit(plain("s", 1), A, 'a');
+    story.pass(Duration::from_secs(17));
+    story.expect(&[('a', 1, "throttled")]);
+    assert_eq!(story.fate(plain("s", 2), A), "ok");
+}
+
+#[test]
+fn behind_what_joined_another_its_lane_is_open_until_that_fails() {
+    let mut story = Story::new();
+    let now = story.boot_time;
+    story.shut_out(plain("s", 1));
+    let same = story.admission.handle_submit(plain("s", 1), B, 'b', now);
+    let same = same.expect("B was told of no room");
+    story.submit(plain("s", 1), A, 'a');
+    let behind = story.admission.handle_submit(plain("s", 2), A, 'a', now);
+    let behind = behind.expect("it comes behind the first");
+    for admitted in [same, behind] {
+        let failure = Failure::new(Class::Throttled, "not now");
+        story.admission.handle_refused(admitted, failure, now);
+    }
+    assert_eq!(story.answers().len(), 3);
+    assert_ne!(story.fate(plain("s", 3), A), "ok");
+    for n in [1, 2, 3] {
+        assert_eq!(story.fate(plain("s", n), A), "ok");
+    }
+}
+
+#[test]
+fn to_a_connection_that_is_closed_no_lane_is_shut() {
+    let mut story = Story::new();
+    story.shut_out(plain("s", 1));
+    story.admission.handle_closed(A);
+    assert_eq!(story.fate(plain("s", 2), A), "ok");
 }

@@ -66,7 +66,7 @@ impl Model {
             Step::Pass { seconds } => self.now = self.now.after(Duration::from_secs(seconds)),
         }
         let joined: usize = self.open().map(|at| self.begun[at].waiters - 1).sum();
-        assert_eq!(self.dedupe.joined(), joined);
+        assert_eq!(self.dedupe.joined, joined);
     }
 
     fn open(&self) -> impl Iterator<Item = usize> + '_ {

@@ -75,3 +75,28 @@ fn those_that_resend_a_lane_too_often_wait_for_it_and_nobody_else_does() {
     assert_eq!(falco.acks().len(), 4096 + 1 + sent, "each has its own");
     assert!(!resenders.clone().any(|who| falco.crowds(who)));
 }
+
+#[test]
+fn no_session_is_read_while_so_many_wait_that_came_before_they_were_told_to() {
+    const MOST: usize = 4 * 65_536;
+    let time = Time::new();
+    let mut falco = Played::direct(&time, &Plan::default());
+    let all: Vec<_> = (0..LANE).map(numbered).collect();
+    falco.open(1);
+    falco.submit(&time, 1, all.clone());
+    let mut sent = 0;
+    for connection in 2.. {
+        assert_eq!(falco.has_room(), sent < MOST);
+        if !falco.has_room() {
+            break;
+        }
+        falco.open(connection);
+        falco.submit(&time, connection, all.clone());
+        sent += all.len();
+    }
+    assert_eq!(sent, MOST);
+    let (batches, window) = (false, 8);
+    falco.link(0, Peer { batches, window });
+    publish(&mut falco, &time);
+    assert!(falco.has_room());
+}

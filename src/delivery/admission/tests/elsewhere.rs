@@ -1,0 +1,99 @@
+//! What failed over one connection and comes again over another.
+
+use super::*;
+
+impl Story {
+    /// These failed for now over connection A, in this order.
+    fn failed(effects: impl IntoIterator<Item = SideEffect>) -> Self {
+        let mut story = Self::new();
+        let count = effects.into_iter().fold(0, |count, effect| {
+            story.submit(effect, A, 'a');
+            count + 1
+        });
+        story.pass(Duration::from_secs(17));
+        assert_eq!(story.answers().len(), count);
+        story
+    }
+}
+
+#[test]
+fn a_gate_opens_when_what_it_waits_for_comes_again_though_it_is_published() {
+    let mut story = Story::failed([message(1, 1)]);
+    story.submit(message(1, 1), B, 'b');
+    story.publish();
+    story.expect(&[('b', 1, "ok")]);
+    story.submit(message(1, 1), A, 'a');
+    story.submit(message(2, 2), A, 'a');
+    assert_eq!(story.publish(), [2]);
+    story.expect(&[('a', 1, "ok"), ('a', 2, "ok")]);
+}
+
+#[test]
+fn a_fence_falls_when_what_it_waits_for_comes_again_though_it_is_published() {
+    let mut story = Story::failed([ordered(1)]);
+    story.submit(ordered(1), B, 'b');
+    story.publish();
+    story.expect(&[('b', 1, "ok")]);
+    story.submit(ordered(1), A, 'a');
+    story.submit(ordered(2), A, 'a');
+    story.publish();
+    story.expect(&[('a', 1, "ok"), ('a', 2, "ok")]);
+}
+
+#[test]
+fn behind_what_is_on_its_way_for_another_connection_the_next_may_follow() {
+    let orders: [fn(u8) -> SideEffect; 2] = [ordered, |n| message(n, n.into())];
+    for effect in orders {
+        let mut story = Story::failed([effect(1)]);
+        story.submit(effect(1), B, 'b');
+        story.submit(effect(1), A, 'a');
+        story.submit(effect(2), A, 'a');
+        story.publish();
+        story.expect(&[('b', 1, "ok"), ('a', 1, "ok"), ('a', 2, "ok")]);
+    }
+}
+
+#[test]
+fn what_joined_and_failed_is_waited_for_again_before_those_behind_it() {
+    for class in [Class::Unrecorded, Class::LaneFull] {
+        let mut story = Story::new();
+        let now = story.boot_time;
+        let admit = |story: &mut Story, n, producer| {
+            story
+                .admission
+                .handle_submit(ordered(n), producer, 'x', now)
+        };
+        let fail = |story: &mut Story, admitted: Option<Admitted>| {
+            let admitted = admitted.expect("let through");
+            let failure = Failure::new(class, "not now");
+            story.admission.handle_refused(admitted, failure, now);
+            story.admission.handle_told();
+        };
+        let all = [1, 2, 3].map(|n| admit(&mut story, n, A));
+        for admitted in all {
+            fail(&mut story, admitted);
+        }
+        let others = admit(&mut story, 1, B);
+        assert!(admit(&mut story, 1, A).is_none(), "it is joined");
+        let second = admit(&mut story, 2, A);
+        fail(&mut story, others);
+        fail(&mut story, second);
+        for n in [2, 3] {
+            assert!(admit(&mut story, n, A).is_none(), "the first is before it");
+        }
+        for n in 1..=3 {
+            assert!(admit(&mut story, n, A).is_some(), "{n} is next");
+        }
+    }
+}
+
+#[test]
+fn a_gate_is_shut_again_when_what_joined_fails() {
+    let mut story = Story::failed([message(1, 1)]);
+    story.submit(message(1, 1), B, 'b');
+    story.submit(message(1, 1), A, 'a');
+    story.pass(Duration::from_secs(17));
+    story.expect(&[('b', 1, "throttled"), ('a', 1, "throttled")]);
+    story.submit(message(2, 2), A, 'a');
+    story.expect(&[('a', 2, "gap: expected 1")]);
+}
