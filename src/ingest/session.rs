@@ -110,7 +110,7 @@ pub(super) async fn run(id: SessionId, stream: UnixStream, shared: Shared) {
         debug!(session = id.0, unanswered, error = %Report(&error), "Session ended early.");
     }
     let refused = session.refused.take();
-    // A dispatcher that has no room for news sees by this that nobody waits.
+    // A dispatcher that has no room may take long; others want the memory.
     drop(session);
     if let Some(refused) = refused {
         _ = submit.send(Submission::Refused(refused)).await;
