@@ -167,7 +167,7 @@ impl Client {
         }
         loop {
             let frame = tokio::time::timeout(PATIENCE, self.socket.next());
-            match frame.await.expect("a frame within 10 s") {
+            match frame.await.expect("a frame within a minute") {
                 Some(Ok(Frame::Text(text))) => return Some(serde_json::from_str(&text).unwrap()),
                 Some(Ok(Frame::Close(_)) | Err(_)) | None => return None,
                 Some(Ok(_)) => {}
@@ -177,8 +177,14 @@ impl Client {
 
     /// The next frame, which has this action.
     pub async fn expect(&mut self, action: u64) -> Value {
+        self.expect_one_of(&[action]).await
+    }
+
+    /// The next frame, which has one of these actions.
+    pub async fn expect_one_of(&mut self, actions: &[u64]) -> Value {
         let frame = self.next().await.expect("a frame, not the end");
-        assert_eq!(frame["action"], action, "{frame}");
+        let action = frame["action"].as_u64().unwrap();
+        assert!(actions.contains(&action), "not one of {actions:?}: {frame}");
         frame
     }
 

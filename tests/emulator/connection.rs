@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::client::{Emulator, PATIENCE, RESUMED};
+use crate::client::{Client, Emulator, PATIENCE, RESUMED};
 
 fn everything() -> Value {
     json!({"*": ["*"]})
@@ -173,12 +173,25 @@ async fn after_a_restart_the_id_is_kept_and_continuity_is_lost() {
     assert_eq!(attached["error"]["code"], 90003);
 }
 
+/// A client that is connected by a token of a few seconds, or of more where it
+/// takes that long until it is.
+async fn short_lived(emulator: &Emulator) -> Client {
+    for seconds in [5, 15, 45] {
+        let token = emulator.jwt(seconds, &everything(), None);
+        let mut client = emulator.open(&format!("accessToken={token}")).await;
+        let first = client.next().await.expect("an answer");
+        if first["action"] == 4 {
+            return client;
+        }
+        assert_eq!(first["error"]["code"], 40142, "{first}");
+    }
+    panic!("each token was too old before it was looked at");
+}
+
 #[tokio::test]
 async fn a_token_that_expires_ends_the_connection() {
     let emulator = Emulator::start(&[]);
-    let token = emulator.jwt(5, &everything(), None);
-    let mut client = emulator.open(&format!("accessToken={token}")).await;
-    client.expect(4).await;
+    let mut client = short_lived(&emulator).await;
     let error = client.expect(6).await["error"].clone();
     assert_eq!(
         (&error["code"], &error["statusCode"]),
@@ -187,15 +200,26 @@ async fn a_token_that_expires_ends_the_connection() {
     assert_eq!(client.next().await, None);
 }
 
+/// A client that was asked for a new token, which happens 30 s before the old one
+/// expires; and its CONNECTED. Nobody is asked who is not connected by then.
+async fn asked_for_a_token(emulator: &Emulator) -> (Client, Value) {
+    for seconds in [33, 60] {
+        let token = emulator.jwt(seconds, &everything(), Some("ann"));
+        let mut client = emulator.open(&format!("accessToken={token}")).await;
+        let connected = client.expect(4).await;
+        if client.expect_one_of(&[17, 6]).await["action"] == 17 {
+            return (client, connected);
+        }
+    }
+    panic!("it was never asked");
+}
+
 #[tokio::test]
 async fn a_client_is_asked_for_a_new_token_before_the_old_one_expires() {
     let emulator = Emulator::start(&[]);
-    let token = emulator.jwt(31, &everything(), Some("ann"));
-    let mut client = emulator.open(&format!("accessToken={token}")).await;
-    let connected = client.expect(4).await;
+    let (mut client, connected) = asked_for_a_token(&emulator).await;
     client.attach(json!({"channel": "a"})).await;
     client.attach(json!({"channel": "b"})).await;
-    client.expect(17).await;
     let less = emulator.jwt(3600, &json!({"a": ["*"]}), Some("ann"));
     client
         .send(json!({"action": 17, "auth": {"accessToken": less}}))
@@ -236,9 +260,7 @@ async fn close_is_answered_and_then_the_socket_closes() {
 #[tokio::test]
 async fn a_token_expires_also_while_its_client_never_stops_publishing() {
     let emulator = Emulator::start(&[]);
-    let token = emulator.jwt(5, &everything(), None);
-    let mut client = emulator.open(&format!("accessToken={token}")).await;
-    client.expect(4).await;
+    let mut client = short_lived(&emulator).await;
     let started = std::time::Instant::now();
     let mut serials = 0..;
     let error = 'ended: loop {

@@ -152,8 +152,8 @@ fn monotonic() -> u128 {
 fn the_watchdog_hears_a_supervisor_that_turns_and_none_that_hangs() {
     let base = Base::new();
     let mut manager = Manager::at_path(&base);
-    let mut child = manager.start(&base, &[("WATCHDOG_USEC", "400000")]);
     let began = Instant::now();
+    let mut child = manager.start(&base, &[("WATCHDOG_USEC", "400000")]);
     for _ in 0..10 {
         manager.hear("WATCHDOG=1");
     }

@@ -28,16 +28,25 @@ fn begin(base: &Base, args: &[&str]) -> Child {
     command.stderr(Stdio::piped()).spawn().unwrap()
 }
 
-/// Reads what `child` says until a line contains `word`.
-fn read_until(child: &mut Child, word: &str) -> String {
-    let mut reader = BufReader::new(child.stderr.as_mut().unwrap());
-    let mut line = String::new();
-    while !line.contains(word) {
-        line.clear();
-        let read = reader.read_line(&mut line).unwrap();
-        assert_ne!(read, 0, "it ended without {word:?}");
+/// Reads what `child` says until a line contains `word`, unless it ends before.
+/// Nothing behind that line is read.
+fn hear(child: &mut Child, word: &str) -> Option<String> {
+    let mut reader = BufReader::with_capacity(1, child.stderr.as_mut().unwrap());
+    loop {
+        let mut line = String::new();
+        if reader.read_line(&mut line).unwrap() == 0 {
+            return None;
+        }
+        if line.contains(word) {
+            return Some(line);
+        }
     }
-    line
+}
+
+/// The same of one that does not end before.
+fn read_until(child: &mut Child, word: &str) -> String {
+    let line = hear(child, word);
+    line.unwrap_or_else(|| panic!("it ended without {word:?}"))
 }
 
 #[test]
@@ -48,7 +57,11 @@ fn a_stop_names_whom_it_waits_for_and_keeps_the_bound_it_tells() {
         let pid = base.pid_of("deaf");
         let began = Instant::now();
         let mut stop = begin(&base, &["stop"]);
-        let line = read_until(&mut stop, "waiting for");
+        let Some(line) = hear(&mut stop, "waiting for") else {
+            // It was held up until all was gone.
+            stop.wait().unwrap();
+            return Duration::MAX;
+        };
         let named = format!("waiting for deaf (pid {pid}");
         assert!(line.contains(&named), "{line}");
         let asked = line.contains(", SIGTERM ") && line.contains(" s ago, SIGKILL in ");

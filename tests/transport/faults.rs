@@ -103,9 +103,9 @@ fn tokens_that_live_for_seconds_cost_no_publish() {
     });
     let mut client = rig.client();
     client.subscribe("c");
-    let end = Instant::now() + Duration::from_secs(15);
-    let mut n = 0;
-    while Instant::now() < end {
+    let (began, mut n) = (Instant::now(), 0);
+    while began.elapsed() < Duration::from_secs(15) || rig.broker.fetches() < 3 {
+        assert!(began.elapsed() < PATIENCE, "the token is never renewed");
         let id = format!("m{n}");
         client.send(&publish("c", &id, b"x"));
         let answer = client.answer();
@@ -117,7 +117,8 @@ fn tokens_that_live_for_seconds_cost_no_publish() {
         thread::sleep(Duration::from_millis(20));
     }
     let fetches = rig.broker.fetches();
-    assert!((3..=40).contains(&fetches), "{fetches} tokens in 15 s");
+    let took = began.elapsed();
+    assert!(fetches <= 40, "{fetches} tokens in {took:?}");
 }
 
 #[test]
