@@ -22,6 +22,8 @@ mod odd_files;
 mod odd_journal;
 mod operator;
 mod parking;
+#[path = "../busy/quick.rs"]
+mod quick;
 mod recovery;
 mod routes;
 mod unanswered;

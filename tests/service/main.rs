@@ -14,5 +14,7 @@ mod env;
 mod launchd;
 mod manuals;
 mod notify;
+#[path = "../busy/quick.rs"]
+mod quick;
 mod systemd;
 mod version;

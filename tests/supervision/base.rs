@@ -12,6 +12,8 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use tempfile::TempDir;
 
+pub use super::quick::assert_quick;
+
 /// How long anything may take on a busy machine.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -209,18 +211,4 @@ pub fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
         assert!(Instant::now() < deadline, "never: {what}");
         sleep(Duration::from_millis(10));
     }
-}
-
-/// Asserts that `tried` takes less than `bound`, as it says itself. A busy machine
-/// may hold up any one try: the best of several counts.
-pub fn assert_quick(bound: Duration, mut tried: impl FnMut() -> Duration) {
-    let mut all = Vec::new();
-    while all.len() < 5 {
-        let took = tried();
-        if took < bound {
-            return;
-        }
-        all.push(took);
-    }
-    panic!("each of these is {bound:?} or more: {all:?}");
 }

@@ -17,6 +17,8 @@ mod logging;
 mod losing;
 mod outliving;
 mod posing;
+#[path = "../busy/quick.rs"]
+mod quick;
 mod refusing;
 #[path = "../sidecars/mod.rs"]
 mod sidecars;
