@@ -96,12 +96,6 @@ fn deaths(points: &[&'static str], passes: &[u32], times: usize) -> Vec<Death> {
     points.iter().flat_map(with).collect()
 }
 
-/// However fast a chain is, it notes so many effects as done in two turns at
-/// least.
-fn deaths_with_an_outbox() -> Vec<Death> {
-    [deaths(&FALCO, &[1, 3], 1), deaths(&JOURNAL, &[1, 2], 1)].concat()
-}
-
 #[test]
 fn a_transport_that_dies_anywhere_costs_one_lane_nothing() {
     for death in deaths(&TRANSPORT, &[1, 4], 2) {
@@ -139,14 +133,14 @@ fn a_transport_that_dies_anywhere_costs_an_outbox_of_many_lanes_nothing() {
 
 #[test]
 fn a_falco_that_dies_anywhere_costs_an_outbox_of_one_lane_nothing() {
-    for death in deaths_with_an_outbox() {
+    for death in deaths(&[&FALCO[..], &JOURNAL].concat(), &[1, 3], 1) {
         crash(death, 1, OUTBOX);
     }
 }
 
 #[test]
 fn a_falco_that_dies_anywhere_costs_an_outbox_of_many_lanes_nothing() {
-    for death in deaths_with_an_outbox() {
+    for death in deaths(&[&FALCO[..], &JOURNAL].concat(), &[1, 3], 1) {
         crash(death, 100, OUTBOX);
     }
 }

@@ -1,6 +1,7 @@
 //! Dead letters, and what an operator does about them.
 
 use std::process::Stdio;
+use std::time::Duration;
 
 use serde_json::json;
 
@@ -89,15 +90,17 @@ fn an_effect_that_ably_keeps_refusing_for_now_can_be_dropped_to_free_its_lane() 
     peer.refuse(&refused, 50_000, true);
     daemon.publish(2, &effect("test", "s", 2));
     // Refused if it is on its way again by then.
-    chain.run(&["outbox", "drop", &uuid(1)]);
+    let is_dropped = || chain.run(&["outbox", "drop", &uuid(1)]).0 == 0;
+    let mut dropped = is_dropped();
     let next = loop {
         let request = peer.read();
         if payloads(&request) == ["2"] {
             break request;
         }
         peer.refuse(&request, 50_000, true);
-        chain.run(&["outbox", "drop", &uuid(1)]);
+        dropped |= is_dropped();
     };
+    assert!(dropped);
     peer.accept(&next);
 }
 
@@ -213,27 +216,40 @@ fn compacting_a_stopped_outbox_without_a_gain_changes_nothing() {
     assert_eq!(segments(&chain), before);
 }
 
-#[test]
-fn two_who_change_a_stopped_outbox_wait_for_each_other() {
-    let chain = stopped_with(16);
+/// Four who find a stopped outbox locked each drop one effect, from `first` on;
+/// returns how many did. Any other found it locked for as long as it waits.
+fn drop_four(chain: &Chain, first: u32) -> usize {
+    let lock = std::fs::File::open(chain.base().join("outbox/LOCK")).expect("a lock");
+    lock.try_lock().expect("nobody has it");
     let drop_one = |n| {
         let mut command = chain.command(&["outbox", "drop", &uuid(n)]);
-        command.stdout(Stdio::null()).spawn()
+        command.stdout(Stdio::null()).spawn().expect("runs")
     };
-    let drops: Vec<_> = (0..16).map(drop_one).collect();
-    let mut late = 0;
-    for (n, drop) in (0..).zip(drops) {
-        let ended = drop.expect("runs").wait().expect("ends");
-        // A busy machine may take longer for all of them than one waits.
-        if ended.code() == Some(75) {
-            late += 1;
-            assert_eq!(chain.run(&["outbox", "drop", &uuid(n)]).0, 0);
-            continue;
-        }
-        assert!(ended.success(), "{ended}");
-    }
-    assert!(late < 12, "they wait for each other");
-    assert!(chain.json(&["outbox", "list", "--json"]).is_empty());
+    let drops: Vec<_> = (first..first + 4).map(drop_one).collect();
+    // Longer than it takes to find it locked.
+    std::thread::sleep(Duration::from_millis(500));
+    drop(lock);
+    let ends = drops.into_iter().map(|mut drop| drop.wait().expect("ends"));
+    let codes: Vec<_> = ends.map(|end| end.code()).collect();
+    let in_time_or_late = |code: &Option<i32>| matches!(code, Some(0 | 75));
+    assert!(codes.iter().all(in_time_or_late), "{codes:?}");
+    codes.iter().filter(|code| **code == Some(0)).count()
+}
+
+#[test]
+fn those_who_change_a_stopped_outbox_wait_for_each_other() {
+    const TRIES: u32 = 5;
+    let chain = stopped_with(4 * TRIES);
+    // A busy machine may hold up any one of them: the best of several tries counts.
+    let mut dropped = 0;
+    let all_did = (0..TRIES).any(|n| {
+        let four = drop_four(&chain, 4 * n);
+        dropped += four;
+        four == 4
+    });
+    assert!(all_did, "only {dropped} of {} did", 4 * TRIES);
+    let left = chain.json(&["outbox", "list", "--json"]).len();
+    assert_eq!(left + dropped, 20);
 }
 
 #[test]

@@ -173,8 +173,9 @@ fn a_socket_that_is_taken_away_is_noticed_and_bound_again_where_the_path_is_free
     let before = lives();
     let (free, taken) = (base.socket("falco.sock"), base.socket("ably-auth.sock"));
     fs::remove_file(&free).unwrap();
-    fs::remove_file(&taken).unwrap();
-    fs::write(&taken, "somebody's").unwrap();
+    let theirs = base.home().join("theirs");
+    fs::write(&theirs, "somebody's").unwrap();
+    fs::rename(&theirs, &taken).unwrap();
     let lost = |path: &std::path::Path| {
         let path = path.display().to_string();
         has(

@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::os::unix::net::UnixListener;
 
-use super::base::{Base, PATIENCE};
+use super::base::{Base, PATIENCE, eventually};
 
 /// A base directory that exists before falco does.
 fn made() -> Base {
@@ -141,39 +141,53 @@ fn a_peer_of_another_user_is_refused_on_every_socket() {
     }
     let base = Base::new();
     base.up();
-    let names = [
-        "falco.sock",
-        "ably.sock",
-        "ably-auth.sock",
-        "falco-control.sock",
+    // Each of them is one that is answered.
+    let requests: [(&str, &[u8]); 4] = [
+        (
+            "falco.sock",
+            b"\x1a\0\0\0\x03\0\0\0an id of 16 bytes\x02\0\0\0{}",
+        ),
+        (
+            "ably.sock",
+            b"{\"op\":\"status.v1\",\"request_id\":\"1\"}\n",
+        ),
+        ("ably-auth.sock", b"{}"),
+        ("falco-control.sock", b"{\"op\":\"status.v1\"}\n"),
     ];
     let open = |path: &std::path::Path| {
         fs::set_permissions(path, fs::Permissions::from_mode(0o777)).unwrap();
     };
     open(base.home());
     open(base.dir());
-    for name in names {
+    for (name, request) in requests {
         let path = base.socket(name);
         open(&path);
-        let moment = std::time::Duration::from_millis(500);
-        assert!(!is_closed_within(moment, &path), "{name} closes on us");
+        eventually(name, || is_answered(&path, request));
         // The user of one thread only.
         let stranger = std::thread::spawn(move || {
             // SAFETY: a plain system call; it changes this thread, which ends.
             let done = unsafe { syscall(SYS_setresuid, NOBODY, NOBODY, NOBODY) };
             assert_eq!(done, 0);
-            is_closed_within(PATIENCE, &path)
+            is_answered(&path, request)
         });
-        assert!(stranger.join().unwrap(), "{name} took a stranger");
+        assert!(!stranger.join().unwrap(), "{name} answered a stranger");
     }
     base.emit();
 }
 
-fn is_closed_within(patience: std::time::Duration, path: &std::path::Path) -> bool {
-    use std::io::Read;
+/// Whether a request is answered; else the connection is closed.
+fn is_answered(path: &std::path::Path, request: &[u8]) -> bool {
+    use std::io::{ErrorKind, Read, Write};
     let mut stream = std::os::unix::net::UnixStream::connect(path).unwrap();
-    stream.set_read_timeout(Some(patience)).unwrap();
-    matches!(stream.read(&mut [0; 1]), Ok(0))
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    // Whoever is refused may find it closed already.
+    _ = stream.write_all(request);
+    _ = stream.shutdown(std::net::Shutdown::Write);
+    match stream.read(&mut [0; 1]) {
+        Ok(read) => 0 < read,
+        Err(error) if error.kind() == ErrorKind::ConnectionReset => false,
+        Err(error) => panic!("neither answered nor closed: {error}"),
+    }
 }
 
 #[test]
