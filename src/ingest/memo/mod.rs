@@ -40,11 +40,15 @@ use files::Files;
 use record::sent;
 
 /// One of them holds what can be unanswered at once, 65 536 effects, in batches
-/// of two and more; in any case the last 47 000.
+/// of two and more; in any case the last 47 000, if none had to go out again.
 pub(super) const FILE_BYTES_MAX: usize = 8 * 1024 * 1024;
 
 /// How long a batch matters: as long as Ably knows it, and a little.
 const KEPT: Duration = Duration::from_secs(150);
+
+/// A batch that still goes out when it was noted so long ago is noted anew: what
+/// is left of [`KEPT`] is as long as Ably knows what went out last.
+const NOTED_FOR: Duration = Duration::from_secs(30);
 
 /// How long a disk that took nothing is left alone.
 const AGAIN_AFTER: Duration = Duration::from_secs(10);
@@ -59,6 +63,7 @@ pub(super) struct Entry {
 /// A batch an earlier life has sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Batch {
+    /// When it went out last, or less than [`NOTED_FOR`] before that.
     pub at: BootTime,
     pub entries: Vec<Entry>,
     pub is_accepted: bool,
@@ -122,8 +127,8 @@ pub(super) struct Memo {
     buffer: Vec<u8>,
     /// What was published since, and will be a record then.
     done: Vec<Done>,
-    /// Sendings that were not answered, with their batch.
-    open: HashMap<Sending, Uuid>,
+    /// Sendings that were not answered, with their batch, and since when.
+    open: HashMap<Sending, (Uuid, BootTime)>,
     /// Batches that may be on their way, for the next file.
     unaccepted: HashMap<Uuid, Unaccepted>,
     /// When something was noted last.
@@ -158,6 +163,8 @@ impl Memo {
         };
         let mut batches = noted.batches;
         batches.retain(|(_, batch)| now.since(batch.at) < KEPT);
+        // Where it went out again does not show in where it was noted first.
+        batches.sort_by_key(|(_, batch)| batch.at);
         for (name, batch) in batches.iter().filter(|(_, batch)| !batch.is_accepted) {
             let (at, record) = (batch.at, sent(*name, batch.at, &batch.entries));
             let by = None;
@@ -193,9 +200,11 @@ impl Memo {
             .collect();
         // Two ways may carry the same effects.
         let name = digest(&(way, &entries));
-        self.open.insert((way, request.id), name);
+        self.open.insert((way, request.id), (name, now));
         let by = Some(request.id);
-        if let Some(unaccepted) = self.unaccepted.get_mut(&name) {
+        if let Some(unaccepted) = self.unaccepted.get_mut(&name)
+            && now.since(unaccepted.at) < NOTED_FOR
+        {
             unaccepted.by = by;
             return;
         }
@@ -216,7 +225,7 @@ impl Memo {
 
     /// A request was accepted.
     pub(super) fn handle_accepted(&mut self, way: usize, id: RequestId, now: BootTime) {
-        let Some(name) = self.open.remove(&(way, id)) else {
+        let Some((name, _)) = self.open.remove(&(way, id)) else {
             return;
         };
         if self.unaccepted.remove(&name).is_some() {
@@ -227,7 +236,7 @@ impl Memo {
     /// A request was refused. If it goes out again, it is noted again; if it has
     /// by now, the refusal is late and says nothing of that.
     pub(super) fn handle_refused(&mut self, way: usize, id: RequestId) {
-        let Some(name) = self.open.remove(&(way, id)) else {
+        let Some((name, _)) = self.open.remove(&(way, id)) else {
             return;
         };
         let sent = self.unaccepted.get(&name);
@@ -299,8 +308,9 @@ impl Memo {
             }
             kept /= 2;
         }
-        let known = &self.unaccepted;
-        self.open.retain(|_, name| known.contains_key(name));
+        let (now, known) = (self.now, &self.unaccepted);
+        self.open
+            .retain(|_, (name, at)| now.since(*at) < KEPT && known.contains_key(name));
     }
 
     /// Without it Falco delivers as well, with more copies after a crash.

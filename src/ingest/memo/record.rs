@@ -11,7 +11,7 @@
 //!
 //! | kind | says | name | entries |
 //! |---|---|---|---|
-//! | 1 | a batch is about to be sent | the batch | 32 bytes each: effect id, key as it is listed |
+//! | 1 | a batch is about to be sent, perhaps again | the batch | 32 bytes each: effect id, key as it is listed |
 //! | 2 | it was accepted; no daemon was told | the batch | |
 //! | 3 | effects are published; no daemon was told | zeros | 40 bytes each: effect id, the UUID it is known by, fingerprint (u64) |
 //! | 4 | a file begins | the file's number | |
@@ -113,7 +113,7 @@ fn record<E>(
     out[start + 4..body].copy_from_slice(&crc.to_le_bytes());
 }
 
-/// What files tell of, in their order.
+/// What files tell of, in the order in which they first do.
 #[derive(Debug, Default)]
 pub(super) struct Noted {
     pub batches: Vec<(Uuid, Batch)>,
@@ -141,6 +141,10 @@ impl Noted {
         let Parsed { name, at, .. } = *parsed;
         match (parsed.kind, self.places.get(&name)) {
             (ACCEPTED, Some(&place)) => self.batches[place].1.is_accepted = true,
+            // It went out again.
+            (SENT, Some(&place)) if !self.batches[place].1.is_accepted => {
+                self.batches[place].1.at = at;
+            }
             (SENT, None) => {
                 self.places.insert(name, self.batches.len());
                 let entries = parsed.entries.chunks_exact(ENTRY_BYTES);

@@ -78,9 +78,13 @@ impl Story {
 
     /// Sends what was sent and not answered once more, under a new id.
     fn send_again(&mut self) -> RequestId {
+        self.send_again_at(at())
+    }
+
+    fn send_again_at(&mut self, at: BootTime) -> RequestId {
         self.connect_again();
         let request = self.lanes.poll_request(self.now).expect("again");
-        self.memo.handle_sent(0, &request, at());
+        self.memo.handle_sent(0, &request, at);
         self.memo.flush();
         request.id
     }
@@ -94,7 +98,11 @@ impl Story {
     /// What the next life finds: the numbers of each batch, and whether it was
     /// accepted.
     fn left(&self) -> Vec<(Vec<u8>, bool)> {
-        let (_, left) = open(&self.dir);
+        self.left_at(at())
+    }
+
+    fn left_at(&self, at: BootTime) -> Vec<(Vec<u8>, bool)> {
+        let (_, left) = Memo::open(&place(self.dir.path(), "boot"), at);
         let numbers = |batch: &Batch| batch.entries.iter().map(|e| e.id.as_bytes()[0]).collect();
         let batches = left.batches.iter();
         let told = batches.map(|batch| (numbers(batch), batch.is_accepted));
@@ -175,6 +183,10 @@ fn place(dir: &Path, boot_id: &str) -> MemoPlace {
 
 fn at() -> BootTime {
     BootTime::from_ms(1_000_000)
+}
+
+fn after(seconds: u64) -> BootTime {
+    at().after(Duration::from_secs(seconds))
 }
 
 #[test]
@@ -329,6 +341,62 @@ fn a_late_refusal_does_not_take_back_that_a_batch_went_out_again() {
 }
 
 #[test]
+fn a_batch_that_goes_out_again_is_kept_for_as_long_as_it_is_known_from_then() {
+    for is_refused in [true, false] {
+        let mut story = Story::new();
+        let first = story.send(&[1, 2]);
+        story.send(&[3]);
+        if is_refused {
+            story.memo.handle_refused(0, first);
+        }
+        story.send_again_at(after(149));
+        let expected = [(vec![1, 2], false)];
+        assert_eq!(story.left_at(after(151)), expected, "{is_refused}");
+        assert_eq!(story.left_at(after(298)), expected, "and the life after it");
+        assert_eq!(story.left_at(after(299)), []);
+    }
+}
+
+#[test]
+fn the_batch_that_went_out_last_is_the_newest() {
+    let story = Story::new();
+    let entry = |n| Entry {
+        id: EffectId::from_bytes([n; 16]),
+        key: Uuid::from_bytes([n; 16]),
+    };
+    let sends = [(1, 0), (2, 40), (1, 80)];
+    let records = sends.map(|(n, seconds)| {
+        let name = Uuid::from_u128(n.into());
+        sent(name, after(seconds), &[entry(n)])
+    });
+    let path = story.memo.files.newest();
+    let whole = [fs::read(path).expect("reads"), records.concat()].concat();
+    fs::write(path, whole).expect("writes");
+    assert_eq!(
+        story.left_at(after(81)),
+        [(vec![2], false), (vec![1], false)]
+    );
+}
+
+#[test]
+fn a_batch_that_goes_out_again_and_again_is_not_noted_each_time() {
+    let mut story = Story::new();
+    story.send(&[1, 2]);
+    let once = story.memo.files.with(0);
+    story.connect_again();
+    let mut request = story.lanes.poll_request(story.now).expect("again");
+    for seconds in 1..=30 {
+        assert_eq!(story.memo.files.with(0), once, "until {seconds} s");
+        request.id = format!("0.1.{seconds}").parse().expect("an id");
+        story.memo.handle_sent(0, &request, after(seconds));
+        story.memo.flush();
+    }
+    assert!(once < story.memo.files.with(0));
+    // What went out at 29 s is known until 149 s.
+    assert_eq!(story.left_at(after(149)), [(vec![1, 2], false)]);
+}
+
+#[test]
 fn requests_that_nobody_answers_are_not_counted_for_ever() {
     let mut story = Story::new();
     story.send(&[1, 2]);
@@ -336,8 +404,7 @@ fn requests_that_nobody_answers_are_not_counted_for_ever() {
     let mut request = story.lanes.poll_request(story.now).expect("again");
     for seconds in 0..2000 {
         request.id = format!("0.1.{seconds}").parse().expect("an id");
-        let now = at().after(Duration::from_secs(seconds));
-        story.memo.handle_sent(0, &request, now);
+        story.memo.handle_sent(0, &request, after(seconds));
         story.memo.flush();
         let open = story.memo.open.len();
         assert!(open <= 2 * 150 + 1, "{open} after {seconds} s");
