@@ -27,12 +27,27 @@ pub(super) fn bytes(data: &[u8]) -> Result<(), Failure> {
 }
 
 /// Waits for `pause`; false at once if the reader of standard output has gone.
+///
+/// Where terminals and other devices cannot be asked, they count as read.
 pub(super) fn is_read_within(pause: Duration) -> bool {
     let stdout = io::stdout();
     // With nothing asked for, only a closed other end is reported.
     let mut fds = [PollFd::new(stdout.as_fd(), PollFlags::empty())];
     let timeout = PollTimeout::try_from(pause).unwrap_or(PollTimeout::MAX);
-    !matches!(poll(&mut fds, timeout), Ok(1..))
+    if !matches!(poll(&mut fds, timeout), Ok(1..)) {
+        return true;
+    }
+    if fds[0].revents().is_some_and(is_reader_gone) {
+        return false;
+    }
+    std::thread::sleep(pause);
+    true
+}
+
+/// Whether this was reported of a closed other end: Darwin reports of a device
+/// that it cannot be asked.
+fn is_reader_gone(reported: PollFlags) -> bool {
+    reported.intersects(PollFlags::POLLHUP | PollFlags::POLLERR)
 }
 
 /// Resolves once the reader of standard output has gone; cancel safe.
@@ -107,6 +122,13 @@ pub(super) fn report_panics_in_one_line() {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_cannot_be_asked_whether_it_is_read_counts_as_read() {
+        assert!(!is_reader_gone(PollFlags::POLLNVAL));
+        assert!(is_reader_gone(PollFlags::POLLHUP));
+        assert!(is_reader_gone(PollFlags::POLLERR | PollFlags::POLLOUT));
+    }
 
     #[test]
     fn foreign_text_moves_no_cursor_and_stays_readable() {
