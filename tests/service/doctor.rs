@@ -179,18 +179,15 @@ fn a_process_that_outlived_its_supervisor_is_named_and_ended_when_asked_to() {
 }
 
 #[test]
-fn a_directory_that_others_can_write_to_or_we_cannot_is_a_failure_and_is_mended() {
+fn a_directory_that_others_can_write_to_is_a_failure_and_is_mended() {
     let base = Base::new();
     fs::create_dir(base.dir()).unwrap();
     let mode = || base.dir().metadata().unwrap().permissions().mode() & 0o777;
-    for (wrong, why) in [
-        (0o777, "others can write"),
-        (0o500, "may not be used by its owner"),
-    ] {
+    for wrong in [0o777, 0o577] {
         fs::set_permissions(base.dir(), Permissions::from_mode(wrong)).unwrap();
         let said = doctor(&base, &["--json"], &[]);
         assert_eq!((said.code, mode()), (1, wrong));
-        assert_found(&said, "base dir", "fail", why);
+        assert_found(&said, "base dir", "fail", "others can write");
         let said = doctor(&base, &["--json", "--fix"], &[]);
         assert_eq!((said.code, mode()), (0, 0o700), "{}", said.stdout);
     }

@@ -47,27 +47,28 @@ fn private(base: &Path, meta: &fs::Metadata, fix: bool) -> Finding {
         let text = format!("{place} belongs to user {}, not to us ({own})", meta.uid());
         return Finding::fail(NAME, text).fix("choose another --base-dir");
     }
-    let change = format!("chmod 700 {}", base.display());
-    let ours_only = || fix && fs::set_permissions(base, Permissions::from_mode(0o700)).is_ok();
-    if mode & 0o700 != 0o700 {
-        if ours_only() {
-            return Finding::ok(NAME, format!("{place}: made it ours (was {mode:04o})"));
-        }
-        let text = format!("{place} may not be used by its owner, us ({mode:04o})");
-        return Finding::fail(NAME, text).fix(change);
-    }
-    let (others_look, others_write) = (mode & 0o055 != 0, mode & 0o022 != 0);
-    if !others_look && !others_write {
+    let Some(wrong) = wrong(&place, mode, own) else {
         return Finding::ok(NAME, format!("{place} ({mode:04o}, ours)"));
-    }
-    if ours_only() {
+    };
+    if fix && fs::set_permissions(base, Permissions::from_mode(0o700)).is_ok() {
         return Finding::ok(NAME, format!("{place}: made it ours only (was {mode:04o})"));
     }
-    if !others_write {
-        let text = format!("others can look into {place} ({mode:04o})");
-        return Finding::warn(NAME, text).fix(change);
+    wrong.fix(format!("chmod 700 {}", base.display()))
+}
+
+/// What is wrong with the mode of a directory of ours, the worst first.
+fn wrong(place: &str, mode: u32, own: u32) -> Option<Finding> {
+    if mode & 0o022 != 0 {
+        let text = format!("others can write to {place} ({mode:04o})");
+        return Some(Finding::fail(NAME, text));
     }
-    Finding::fail(NAME, format!("others can write to {place} ({mode:04o})")).fix(change)
+    // Root may whatever the mode says.
+    if own != 0 && mode & 0o700 != 0o700 {
+        let text = format!("{place} may not be used by its owner, us ({mode:04o})");
+        return Some(Finding::fail(NAME, text));
+    }
+    let text = format!("others can look into {place} ({mode:04o})");
+    (mode & 0o055 != 0).then(|| Finding::warn(NAME, text))
 }
 
 /// A disk without room; how little is too little for an outbox it says itself.
@@ -161,4 +162,26 @@ fn sockets(paths: &Paths) -> Finding {
         return Finding::warn("socket path", text).fix(fix);
     }
     Finding::fail("socket path", text).fix(fix)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::finding::Level;
+    use super::wrong;
+
+    #[test]
+    fn who_else_can_write_is_told_before_all_and_root_may_in_any_case() {
+        let told = |mode, own| wrong("it", mode, own).map(|found| (found.level, found.text));
+        let fail = |text: &str| Some((Level::Fail, text.to_owned()));
+        for own in [0, 1000] {
+            assert_eq!(told(0o700, own), None);
+            assert_eq!(told(0o577, own), fail("others can write to it (0577)"));
+            assert_eq!(told(0o022, own), fail("others can write to it (0022)"));
+            let look = Some((Level::Warn, "others can look into it (0755)".to_owned()));
+            assert_eq!(told(0o755, own), look);
+        }
+        assert_eq!(told(0o500, 0), None);
+        let unusable = "it may not be used by its owner, us (0500)";
+        assert_eq!(told(0o500, 1000), fail(unusable));
+    }
 }
