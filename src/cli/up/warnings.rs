@@ -136,15 +136,15 @@ mod tests {
         }
     }
 
-    fn answer(outbox: Option<OutboxStatus>) -> Answer {
+    fn answer(outbox: Option<OutboxStatus>) -> Box<Status> {
         let ingest = Some(IngestStatus {
             outbox,
             ..IngestStatus::default()
         });
-        Ok(Box::new(Status {
+        Box::new(Status {
             ingest,
             ..Status::default()
-        }))
+        })
     }
 
     fn none() -> Answer {
@@ -159,17 +159,21 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn who_stays_hears_of_an_outbox_however_long_it_is_read() {
-        let reading = (0..1000).map(|_| answer(Some(outbox("recovering"))));
+        let reading = (0..1000).map(|_| Ok(answer(Some(outbox("recovering")))));
         let busy = [none(), Ok(Box::default()), none()];
-        let read = answer(Some(outbox("ok")));
+        let read = Ok(answer(Some(outbox("ok"))));
         let heard = read_of(reading.chain(busy).chain([read])).await;
         assert_eq!(heard, Some(outbox("ok")));
-        assert_eq!(read_of([none(), answer(None)]).await, None, "there is none");
+        assert_eq!(
+            read_of([none(), Ok(answer(None))]).await,
+            None,
+            "there is none"
+        );
     }
 
     #[tokio::test]
     async fn who_goes_hears_how_the_outbox_is_by_then() {
-        let ask = async || answer(Some(outbox("recovering")));
+        let ask = async || Ok(answer(Some(outbox("recovering"))));
         let heard = looked_at(ask, Instant::now()).await;
         assert_eq!(heard, Some(outbox("recovering")));
         assert_eq!(looked_at(async || none(), Instant::now()).await, None);
