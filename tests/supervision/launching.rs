@@ -61,7 +61,8 @@ impl Launch {
     }
 
     fn end(mut self) {
-        assert_eq!(self.base.run(&["stop", "--now"]).code, 0);
+        let said = self.base.run(&["stop", "--now"]);
+        assert_eq!(said.code, 0, "{}", said.stderr);
         self.up.wait().unwrap();
     }
 }
