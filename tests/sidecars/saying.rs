@@ -26,7 +26,7 @@ const NOTIFY: &str = "readiness = { notify = true, within = \"20s\" }";
 
 /// Within how many seconds it has to say its first word, and how long it pauses
 /// after each: both pauses take longer. A busy machine may need more.
-const UNTIL_THE_FIRST_WORD: [(u32, u32); 2] = [(5, 4), (30, 20)];
+const UNTIL_THE_FIRST_WORD: [(u32, u32); 2] = [(5, 4), (15, 10)];
 
 /// Twice has more time to itself, and takes `pause` seconds of it.
 fn extend_twice(pause: u32) -> String {
