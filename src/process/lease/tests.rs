@@ -27,17 +27,11 @@ mod told {
 
     use super::*;
 
-    /// A `sleep` that inherited the lease.
+    /// A `sleep` that inherited the lease; nobody else who is started meanwhile has.
     fn child_with(lease: &Lease) -> Child {
-        use std::os::fd::AsRawFd;
-        let shared = lease.share().unwrap();
-        let line = format!("exec sleep 1000 <&{}", shared.as_raw_fd());
-        nix::fcntl::fcntl(
-            &shared,
-            nix::fcntl::FcntlArg::F_SETFD(nix::fcntl::FdFlag::empty()),
-        )
-        .unwrap();
-        let child = Command::new("sh").args(["-c", &line]).spawn().unwrap();
+        let mut command = Command::new("sleep");
+        let shared = Stdio::from(lease.share().unwrap());
+        let child = command.arg("1000").stdin(shared).spawn().unwrap();
         let mark = lease.mark();
         while !mark.is_held_by(child.id()) {
             std::thread::sleep(LOOK);
