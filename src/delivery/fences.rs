@@ -116,6 +116,16 @@ impl Fences {
         (*first == id).then_some(*place)
     }
 
+    /// Where an effect stands that has to come again.
+    pub(super) fn standing_at(&self, stream: &Stream<'_>, id: EffectId) -> Option<u64> {
+        if self.standing.is_empty() {
+            return None;
+        }
+        let fence = self.standing.get(&whose(stream))?;
+        let mut places = fence.failed.iter().filter(|_| fence.ids.contains(&id));
+        places.find_map(|(place, failed)| (*failed == id).then_some(*place))
+    }
+
     /// An effect failed and may come again.
     pub(super) fn fail(&mut self, stream: &Stream<'_>, id: EffectId, arrival: u64, now: BootTime) {
         self.make_room(now);

@@ -2,7 +2,7 @@
 
 use super::{Admission, Admitted, Submitter, conflict};
 use crate::clock::BootTime;
-use crate::delivery::dedupe::{Known, known_by};
+use crate::delivery::dedupe::{Known, Ticket, known_by};
 use crate::delivery::effect::{Place, Producer};
 use crate::delivery::failure::{Class, Failure};
 use crate::delivery::gaps::Stream;
@@ -31,7 +31,7 @@ impl<T> Admission<T> {
         let failed_at = match known {
             Known::Not { failed_at } => failed_at,
             Known::Open(ticket) => {
-                submitter.fenced_at = self.pass(&effect, producer, now);
+                submitter.fenced_at = self.pass_joined(ticket, &effect, producer, now);
                 self.dedupe.join(ticket, effect.id, (submitter, origin));
                 self.joins.add(producer);
                 return None;
@@ -122,6 +122,29 @@ impl<T> Admission<T> {
         self.gaps.pass(&stream, &effect.operation, now);
         self.shut.pass(effect, producer, now);
         self.fences.pass(&stream, effect.id)
+    }
+
+    /// The same, if it joins what is on its way. What has none of its places from
+    /// before goes out behind all that came since: its fence stands until it is
+    /// published and comes again, or what stands behind it there would overtake it.
+    fn pass_joined(
+        &mut self,
+        ticket: Ticket,
+        effect: &SideEffect,
+        producer: Producer,
+        now: BootTime,
+    ) -> Option<u64> {
+        if self.dedupe.has_place(ticket) {
+            return self.pass(effect, producer, now);
+        }
+        let stream = Stream {
+            lane: &effect.lane,
+            route: effect.route.as_deref(),
+            producer,
+        };
+        self.gaps.pass(&stream, &effect.operation, now);
+        self.shut.pass(effect, producer, now);
+        self.fences.standing_at(&stream, effect.id)
     }
 
     /// The effect its lane waits for goes first, past every gate: those wait for

@@ -31,6 +31,11 @@ impl<T> Dedupe<T> {
         &self.waiters[ticket.waiters].first.1
     }
 
+    /// Whether an open effect has the place of an attempt that failed.
+    pub(in crate::delivery) fn has_place(&self, ticket: Ticket) -> bool {
+        self.waiters[ticket.waiters].failed_at.is_some()
+    }
+
     /// One more waits for an effect that is open.
     pub(in crate::delivery) fn join(&mut self, ticket: Ticket, id: EffectId, origin: T) {
         self.waiters[ticket.waiters].joined.push((id, origin));
