@@ -62,11 +62,7 @@ impl<T> Admission<T> {
                 return None;
             }
         }
-        let stream = Stream {
-            lane: &effect.lane,
-            route: effect.route.as_deref(),
-            producer,
-        };
+        let stream = stream(&effect, producer);
         if let Some(expected) = self.gaps.arrive(&stream, &effect.operation, now) {
             let failure = Failure::new(Class::Gap, format!("expected {expected}"));
             self.answer(origin, effect.id, Err(failure));
@@ -114,14 +110,8 @@ impl<T> Admission<T> {
     /// over this connection, that does so no more, or until it fails once more.
     /// Returns the place its fence had it at.
     fn pass(&mut self, effect: &SideEffect, producer: Producer, now: BootTime) -> Option<u64> {
-        let stream = Stream {
-            lane: &effect.lane,
-            route: effect.route.as_deref(),
-            producer,
-        };
-        self.gaps.pass(&stream, &effect.operation, now);
-        self.shut.pass(effect, producer, now);
-        self.fences.pass(&stream, effect.id)
+        self.pass_gates(effect, producer, now);
+        self.fences.pass(&stream(effect, producer), effect.id)
     }
 
     /// The same, if it joins what is on its way. What has none of its places from
@@ -137,14 +127,16 @@ impl<T> Admission<T> {
         if self.dedupe.has_place(ticket) {
             return self.pass(effect, producer, now);
         }
-        let stream = Stream {
-            lane: &effect.lane,
-            route: effect.route.as_deref(),
-            producer,
-        };
+        self.pass_gates(effect, producer, now);
+        let stream = stream(effect, producer);
+        self.fences.standing_at(&stream, effect.id)
+    }
+
+    /// It passes all but its fence.
+    fn pass_gates(&mut self, effect: &SideEffect, producer: Producer, now: BootTime) {
+        let stream = stream(effect, producer);
         self.gaps.pass(&stream, &effect.operation, now);
         self.shut.pass(effect, producer, now);
-        self.fences.standing_at(&stream, effect.id)
     }
 
     /// The effect its lane waits for goes first, past every gate: those wait for
@@ -208,5 +200,13 @@ impl<T> Admission<T> {
             return Some(failure.clone());
         }
         self.shut.arrive(effect, producer, failed_at, now)
+    }
+}
+
+fn stream(effect: &SideEffect, producer: Producer) -> Stream<'_> {
+    Stream {
+        lane: &effect.lane,
+        route: effect.route.as_deref(),
+        producer,
     }
 }
