@@ -8,6 +8,10 @@
 //! lane fail with `gap: resend <effect id>`, until what failed, and what was
 //! refused because of it, came again under their ids, in their order.
 //!
+//! An effect stands in a fence once, wherever it was put first, however often it
+//! was submitted. Several may have one place, where others went out before what
+//! was to come before them: those are waited for in the order they failed.
+//!
 //! A fence belongs to the connection that was told of the failure. It is gone
 //! when the connection closes, since a daemon that comes back begins with what
 //! is not acked; or 30 s after the last failure, since then the effect is not
@@ -17,7 +21,8 @@
 //!
 //! [`FLAG_ORDERED`]: crate::protocol::frame::FLAG_ORDERED
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
 use super::effect::Producer;
@@ -40,24 +45,52 @@ fn whose(stream: &Stream<'_>) -> Whose {
     (stream.producer, Path::new(stream.route, stream.lane))
 }
 
+/// Where an effect stands: by its place, and by when it came among those that
+/// have the same.
+type Spot = (u64, u64);
+
 #[derive(Debug)]
 struct Fence {
     until: BootTime,
-    /// What has to come again, by its place; never empty.
-    failed: BTreeMap<u64, EffectId>,
+    /// What has to come again; never empty.
+    failed: BTreeMap<Spot, EffectId>,
     /// The same, to be asked for: behind a failure thousands may be refused.
-    ids: HashSet<EffectId>,
+    spots: HashMap<EffectId, Spot>,
+    /// How many there were so far.
+    count: u64,
 }
 
 impl Fence {
-    /// Returns whether one more has to come again.
-    fn insert(&mut self, arrival: u64, id: EffectId) -> bool {
-        let before = self.failed.insert(arrival, id);
-        if let Some(before) = before {
-            self.ids.remove(&before);
+    fn new(until: BootTime) -> Self {
+        Self {
+            until,
+            failed: BTreeMap::new(),
+            spots: HashMap::new(),
+            count: 0,
         }
-        self.ids.insert(id);
-        before.is_none()
+    }
+
+    /// What has to come next.
+    fn first(&self) -> Option<EffectId> {
+        self.failed.first_key_value().map(|(_, id)| *id)
+    }
+
+    /// Returns whether one more has to come again; who stands there stays.
+    fn insert(&mut self, arrival: u64, id: EffectId) -> bool {
+        let Entry::Vacant(spot) = self.spots.entry(id) else {
+            return false;
+        };
+        let at = *spot.insert((arrival, self.count));
+        self.failed.insert(at, id);
+        self.count += 1;
+        true
+    }
+
+    /// It is waited for no more. Returns the place it had.
+    fn remove(&mut self, id: EffectId) -> Option<u64> {
+        let spot = self.spots.remove(&id)?;
+        self.failed.remove(&spot);
+        Some(spot.0)
     }
 }
 
@@ -85,23 +118,18 @@ impl Fences {
         }
         let path = whose(stream);
         let fence = self.standing.get_mut(&path)?;
-        let first = *fence.failed.first_key_value()?.1;
+        let first = fence.first()?;
         if fence.until <= now {
             self.drop_fence(&path);
             return None;
         }
         if first != id {
-            if !fence.ids.contains(&id) && self.effects < EFFECTS_MAX {
+            if self.effects < EFFECTS_MAX {
                 self.effects += usize::from(fence.insert(arrival, id));
             }
             return Some(first);
         }
-        fence.failed.pop_first();
-        fence.ids.remove(&id);
-        self.effects -= 1;
-        if fence.failed.is_empty() {
-            self.drop_fence(&path);
-        }
+        self.take_out(&path, id);
         None
     }
 
@@ -112,7 +140,7 @@ impl Fences {
             return None;
         }
         let fence = self.standing.get(&whose(stream))?;
-        let (place, first) = fence.failed.first_key_value()?;
+        let ((place, _), first) = fence.failed.first_key_value()?;
         (*first == id).then_some(*place)
     }
 
@@ -122,34 +150,23 @@ impl Fences {
             return None;
         }
         let fence = self.standing.get(&whose(stream))?;
-        let mut places = fence.failed.iter().filter(|_| fence.ids.contains(&id));
-        places.find_map(|(place, failed)| (*failed == id).then_some(*place))
+        fence.spots.get(&id).map(|(place, _)| *place)
     }
 
-    /// An effect failed and may come again.
+    /// An effect failed and may come again. If it has to already, it keeps its place.
     pub(super) fn fail(&mut self, stream: &Stream<'_>, id: EffectId, arrival: u64, now: BootTime) {
-        self.make_room(now);
-        if self.effects >= EFFECTS_MAX {
-            return;
-        }
-        let path = whose(stream);
-        let fence = self.standing.entry(path.clone()).or_insert(Fence {
-            until: now,
-            failed: BTreeMap::new(),
-            ids: HashSet::new(),
-        });
-        self.effects += usize::from(fence.insert(arrival, id));
-        self.prolong(path, now);
-    }
-
-    /// The same of an effect that may have failed before, and keeps its place.
-    pub(super) fn hold(&mut self, stream: &Stream<'_>, id: EffectId, arrival: u64, now: BootTime) {
         let path = whose(stream);
         let fence = self.standing.get(&path);
-        match fence.filter(|fence| fence.ids.contains(&id)) {
-            Some(_) => self.prolong(path, now),
-            None => self.fail(stream, id, arrival, now),
+        if fence.is_none_or(|fence| !fence.spots.contains_key(&id)) {
+            self.make_room(now);
+            if self.effects >= EFFECTS_MAX {
+                return;
+            }
+            let fence = self.standing.entry(path.clone());
+            let fence = fence.or_insert_with(|| Fence::new(now));
+            self.effects += usize::from(fence.insert(arrival, id));
         }
+        self.prolong(path, now);
     }
 
     /// It stands for its whole time from now on.
@@ -172,22 +189,16 @@ impl Fences {
         if self.standing.is_empty() {
             return None;
         }
-        let path = whose(stream);
-        let fence = self.standing.get_mut(&path)?;
-        if !fence.ids.remove(&id) {
-            return None;
-        }
-        let before = fence.failed.len();
-        // What comes again in its order stands in front.
-        let mut places = fence.failed.iter();
-        let place = places.find_map(|(place, failed)| (*failed == id).then_some(*place))?;
-        fence.failed.remove(&place);
-        if fence.failed.len() > fence.ids.len() {
-            fence.failed.retain(|_, failed| *failed != id);
-        }
-        self.effects -= before - fence.failed.len();
-        if fence.failed.is_empty() {
-            self.drop_fence(&path);
+        self.take_out(&whose(stream), id)
+    }
+
+    fn take_out(&mut self, path: &Whose, id: EffectId) -> Option<u64> {
+        let fence = self.standing.get_mut(path)?;
+        let place = fence.remove(id)?;
+        let is_over = fence.failed.is_empty();
+        self.effects -= 1;
+        if is_over {
+            self.drop_fence(path);
         }
         Some(place)
     }
@@ -222,127 +233,4 @@ impl Fences {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::protocol::id::LaneKey;
-
-    struct Story {
-        fences: Fences,
-        now: BootTime,
-        arrivals: u64,
-    }
-
-    fn id(n: u8) -> EffectId {
-        EffectId::from_bytes([n; 16])
-    }
-
-    fn stream(lane: &LaneKey, producer: u64) -> Stream<'_> {
-        Stream {
-            lane,
-            route: None,
-            producer: Producer(producer),
-        }
-    }
-
-    impl Story {
-        fn with_failed(failed: &[u8]) -> Self {
-            let mut story = Self {
-                fences: Fences::default(),
-                now: BootTime::default(),
-                arrivals: 100,
-            };
-            for n in failed {
-                let lane = LaneKey::new("s");
-                let stream = stream(&lane, 1);
-                story.fences.fail(&stream, id(*n), u64::from(*n), story.now);
-            }
-            story
-        }
-
-        /// Which effect has to come before this one.
-        fn arrive(&mut self, lane: &str, producer: u64, n: u8) -> Option<EffectId> {
-            let lane = LaneKey::new(lane);
-            let stream = stream(&lane, producer);
-            self.arrivals += 1;
-            self.fences.arrive(&stream, id(n), self.arrivals, self.now)
-        }
-
-        fn expect_nothing_held(&self) {
-            assert!(self.fences.standing.is_empty());
-            assert!(self.fences.ends.is_empty());
-            assert_eq!(self.fences.effects, 0);
-        }
-    }
-
-    #[test]
-    fn what_was_on_its_way_behind_a_failure_waits_until_all_before_it_came_again() {
-        let mut story = Story::with_failed(&[5, 6]);
-        assert_eq!(story.arrive("s", 1, 7), Some(id(5)));
-        assert_eq!(story.arrive("s", 1, 8), Some(id(5)));
-        assert_eq!(story.arrive("s", 1, 6), Some(id(5)), "out of its order");
-        for n in [5, 6] {
-            assert_eq!(story.arrive("s", 1, n), None);
-        }
-        assert_eq!(story.arrive("s", 1, 8), Some(id(7)));
-        for n in [7, 8, 9] {
-            assert_eq!(story.arrive("s", 1, n), None);
-        }
-        story.expect_nothing_held();
-    }
-
-    #[test]
-    fn other_lanes_and_other_connections_pass() {
-        let mut story = Story::with_failed(&[5]);
-        assert_eq!(story.arrive("other", 1, 7), None);
-        assert_eq!(story.arrive("s", 2, 7), None);
-        assert_eq!(story.arrive("s", 1, 7), Some(id(5)));
-    }
-
-    #[test]
-    fn a_fence_is_gone_with_its_connection_and_after_thirty_seconds() {
-        let mut story = Story::with_failed(&[5]);
-        story.fences.close(Producer(1));
-        story.expect_nothing_held();
-
-        let mut story = Story::with_failed(&[5]);
-        story.now = story.now.after(PATIENCE);
-        assert_eq!(story.arrive("s", 1, 7), None);
-        story.expect_nothing_held();
-    }
-
-    #[test]
-    fn no_more_effects_are_held_than_the_bound() {
-        let mut fences = Fences::default();
-        let lane = LaneKey::new("s");
-        for n in 0..70_000 {
-            fences.fail(&stream(&lane, n), id(1), n, BootTime::default());
-        }
-        assert_eq!(fences.effects, EFFECTS_MAX);
-    }
-
-    #[test]
-    fn whatever_is_over_makes_room_at_once() {
-        let mut fences = Fences::default();
-        let lane = LaneKey::new("s");
-        let began = BootTime::default();
-        for n in 0..EFFECTS_MAX as u64 {
-            fences.fail(
-                &stream(&lane, n),
-                id(1),
-                n,
-                began.after(Duration::from_millis(n % 2)),
-            );
-        }
-        let over = began.after(PATIENCE);
-        for (n, now) in [
-            (70_000, over.before(Duration::from_millis(1))),
-            (70_001, over),
-        ] {
-            fences.fail(&stream(&lane, n), id(2), n, now);
-            let is_held = fences
-                .arrive(&stream(&lane, n), id(3), n + 1, now)
-                .is_some();
-            assert_eq!(is_held, now == over);
-        }
-    }
-}
+mod tests;

@@ -180,7 +180,7 @@ impl<T> Admission<T> {
         };
         self.gaps.fail(&stream, &effect.operation, now);
         if submitter.is_ordered {
-            self.fences.hold(&stream, effect.id, arrival, now);
+            self.fences.fail(&stream, effect.id, arrival, now);
         }
         self.refused.insert(Path::of(effect), Failure::parked(by));
     }

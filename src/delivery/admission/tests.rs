@@ -1,4 +1,5 @@
 mod elsewhere;
+mod fenced;
 mod full;
 mod left;
 mod parked;
