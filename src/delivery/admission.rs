@@ -78,7 +78,7 @@ struct Submitter {
     is_ordered: bool,
     /// Another had submitted it before, and has no answer yet.
     is_joined: bool,
-    /// Its connection is closed.
+    /// Its connection is closed, and was looked for.
     is_gone: bool,
     /// Where its fence had it, if that let it pass to wait for another.
     fenced_at: Option<u64>,
@@ -233,6 +233,11 @@ impl<T> Admission<T> {
     /// The next answer to give.
     pub(crate) fn poll_answer(&mut self) -> Option<Answer<T>> {
         self.answers.pop_front()
+    }
+
+    /// Whether whoever submitted it waits for no answer any more.
+    fn is_gone(&self, submitter: Submitter) -> bool {
+        submitter.is_gone || self.gone.producers.contains(&submitter.producer)
     }
 
     fn answer_all(&mut self, waiters: Waiters<(Submitter, T)>, outcome: &Outcome) {

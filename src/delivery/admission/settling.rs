@@ -41,7 +41,7 @@ impl<T> Admission<T> {
                 route: route.as_deref(),
                 producer: submitter.producer,
             };
-            if !failure.class.is_final() && !submitter.is_gone {
+            if !failure.class.is_final() && !self.is_gone(submitter) {
                 self.gaps.fail(&stream, &settled.operation, now);
                 if submitter.is_ordered {
                     let place = submitter.fenced_at.unwrap_or(arrival);

@@ -49,6 +49,22 @@ fn what_fails_when_its_connection_is_gone_shuts_no_gate() {
 }
 
 #[test]
+fn the_same_holds_if_it_was_owed_so_little_that_it_was_not_looked_for() {
+    let mut story = Story::new();
+    story.lanes.handle_disconnected(story.now);
+    story.submit(ordered(1), A, 'a');
+    for n in 100..200 {
+        story.submit(plain("other", n), B, 'b');
+    }
+    story.leave(A, 1);
+    story.pass(Duration::from_secs(17));
+    assert_eq!(story.answers().len(), 101);
+    story.submit(ordered(2), A, 'a');
+    story.submit(message(3, 3), A, 'a');
+    assert_eq!(story.answers(), [], "they wait for the transport");
+}
+
+#[test]
 fn a_hundred_connections_that_resend_everything_leave_nothing_behind() {
     let mut story = Story::new();
     let count = 200;
