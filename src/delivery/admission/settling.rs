@@ -55,7 +55,7 @@ impl<T> Admission<T> {
                 if failure.class == Class::LaneFull {
                     self.shut.refuse(&stream, refused, now);
                 } else {
-                    self.shut.fail(&stream, refused, &failure, now);
+                    self.shut.fail(&stream, refused, failure.class, now);
                 }
             }
             self.answer(origin, id, Err(failure.clone()));
@@ -64,9 +64,7 @@ impl<T> Admission<T> {
 
     /// A lane that was full holds nothing any more.
     pub(crate) fn handle_emptied(&mut self, route: Option<&str>, lane: &LaneKey, now: BootTime) {
-        let text = "one before it in its lane found no room, and has not come again";
-        let why = Failure::new(Class::LaneFull, text);
-        self.shut.handle_emptied(Path::new(route, lane), &why, now);
+        self.shut.handle_emptied(Path::new(route, lane), now);
     }
 
     /// The lane of an effect that was settled waits for it from now on.
@@ -85,9 +83,8 @@ impl<T> Admission<T> {
     /// What was let through found no room, and its lane holds nothing.
     pub(crate) fn handle_shut_out(&mut self, admitted: Admitted, failure: Failure, now: BootTime) {
         let path = Path::of(&admitted.effect);
-        let why = failure.clone();
         self.handle_refused(admitted, failure, now);
-        self.shut.handle_emptied(path, &why, now);
+        self.shut.handle_emptied(path, now);
     }
 
     /// What was let through found no room. If that is because its lane is full,

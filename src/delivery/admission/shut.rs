@@ -6,7 +6,8 @@
 //! refused. A daemon that does not wait for its answers has the next ones on their
 //! way by then. So they are refused, too: for two seconds, or until the first that
 //! was refused comes again, under its id or its key. What failed before that one
-//! goes before it, and opens nothing.
+//! goes before it, and opens nothing. They are told which they wait for, and nothing
+//! else of how that one failed: nothing was tried of them.
 //!
 //! ```text
 //!        no room in a full lane          it is empty         the first comes again
@@ -47,7 +48,7 @@ use uuid::Uuid;
 use crate::clock::BootTime;
 use crate::delivery::dedupe::known_by;
 use crate::delivery::effect::Producer;
-use crate::delivery::failure::Failure;
+use crate::delivery::failure::{Class, Failure};
 use crate::delivery::gaps::Stream;
 use crate::delivery::path::Path;
 use crate::protocol::envelope::SideEffect;
@@ -87,10 +88,31 @@ struct Lane {
 enum State {
     /// It holds effects, and refuses by itself what comes.
     Full,
-    /// It holds none of those any more, and what comes is told this.
-    Empty { why: Failure, until: BootTime },
+    /// It holds none of those any more, and refuses what comes.
+    Empty { lost: Lost, until: BootTime },
     /// The first came again, and may fail again.
     Again { until: BootTime },
+}
+
+/// How the first was refused.
+#[derive(Debug, Clone, Copy)]
+enum Lost {
+    /// There was no room for it.
+    NoRoom,
+    /// It came again, and failed for another reason.
+    Failed,
+}
+
+impl Lost {
+    /// What those behind it are told.
+    fn behind(self, first: EffectId) -> Failure {
+        let (class, how) = match self {
+            Self::NoRoom => (Class::LaneFull, "was turned away"),
+            Self::Failed => (Class::Throttled, "failed"),
+        };
+        let text = format!("not sent, because {first} before it {how} and has not come again");
+        Failure::new(class, text)
+    }
 }
 
 impl State {
@@ -143,7 +165,7 @@ impl Shut {
         &mut self,
         stream: &Stream<'_>,
         failed: Refused,
-        why: &Failure,
+        class: Class,
         now: BootTime,
     ) {
         if self.lanes.is_empty() {
@@ -157,25 +179,25 @@ impl Shut {
             return;
         }
         if !lane.state.is_open(now) {
-            if why.class.is_untried() && failed.arrival < lane.first.arrival {
+            if class.is_untried() && failed.arrival < lane.first.arrival {
                 lane.first = failed;
             }
         } else if lane.first.is(failed.id, || failed.known_by) {
-            let (why, until) = (why.clone(), now.after(PATIENCE));
-            lane.state = State::Empty { why, until };
+            let (lost, until) = (Lost::Failed, now.after(PATIENCE));
+            lane.state = State::Empty { lost, until };
         }
     }
 
-    /// A lane holds nothing any more; why it stays shut for now.
-    pub(super) fn handle_emptied(&mut self, path: Path, why: &Failure, now: BootTime) {
+    /// A lane holds nothing any more; it stays shut for now.
+    pub(super) fn handle_emptied(&mut self, path: Path, now: BootTime) {
         if self.lanes.is_empty() {
             return;
         }
         let last = (path.clone(), Producer(u64::MAX));
         let lanes = self.lanes.range_mut((path, Producer(0))..=last);
         for (_, lane) in lanes.filter(|(_, lane)| matches!(lane.state, State::Full)) {
-            let (why, until) = (why.clone(), now.after(PATIENCE));
-            lane.state = State::Empty { why, until };
+            let (lost, until) = (Lost::NoRoom, now.after(PATIENCE));
+            lane.state = State::Empty { lost, until };
         }
     }
 
@@ -198,17 +220,17 @@ impl Shut {
             self.lanes.remove(&at);
             return None;
         }
-        let State::Empty { why, .. } = &lane.state else {
+        let State::Empty { lost, .. } = lane.state else {
             return None;
         };
-        let first = &lane.first;
+        let first = lane.first;
         if first.is(effect.id, || known_by(effect)) {
             let until = now.after(PATIENCE);
             lane.state = State::Again { until };
             return None;
         }
         let goes_before = failed_at.is_some_and(|failed_at| failed_at < first.arrival);
-        (!goes_before).then(|| why.clone())
+        (!goes_before).then(|| lost.behind(first.id))
     }
 
     /// An effect comes again that is let through whatever stands in its way, is
@@ -260,8 +282,7 @@ mod tests {
             producer: A,
         };
         shut.refuse(&stream, refused, now);
-        let why = Failure::new(crate::delivery::Class::LaneFull, "full");
-        shut.handle_emptied(Path::of(&effect), &why, now);
+        shut.handle_emptied(Path::of(&effect), now);
     }
 
     #[test]
