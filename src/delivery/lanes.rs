@@ -10,8 +10,10 @@ mod sending;
 mod signs;
 mod still;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
+
+use hashbrown::HashMap;
 
 use super::config::{Config, OnRejected};
 use super::effect::{BatchNumber, Entry, Settled, Submitted};

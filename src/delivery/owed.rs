@@ -25,9 +25,10 @@
 //! Counts every submission from its arrival to its answer, those that wait for
 //! the outcome of another included. Never refuses, sends, or reads a clock.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::ops::{AddAssign, SubAssign};
 
+use hashbrown::HashMap;
 use slab::Slab;
 
 use super::effect::Producer;

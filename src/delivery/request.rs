@@ -7,7 +7,7 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use super::effect::Effect;
-use crate::protocol::id::IdempotencyKey;
+use crate::protocol::id::{IdempotencyKey, named};
 
 /// The namespace of batch ids; never changes, or a batch sent again after an
 /// update would not be recognised.
@@ -80,7 +80,7 @@ impl Request<'_> {
                 }
             }
         }
-        Uuid::new_v5(&BATCH_NAMESPACE, &name)
+        named(&BATCH_NAMESPACE, &[&name])
     }
 }
 

@@ -5,7 +5,19 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use uuid::Uuid;
+use sha1::{Digest as _, Sha1};
+use uuid::{Builder, Uuid};
+
+/// The UUID of a name (version 5, RFC 9562 section 5.5): of `parts`, one behind the
+/// other, in `namespace`.
+pub(crate) fn named(namespace: &Uuid, parts: &[&[u8]]) -> Uuid {
+    let mut name = Sha1::new_with_prefix(namespace.as_bytes());
+    for part in parts {
+        name.update(part);
+    }
+    let [first @ .., _, _, _, _] = name.finalize().0;
+    Builder::from_sha1_bytes(first).into_uuid()
+}
 
 /// One attempt of a daemon to hand over one side effect; sixteen raw bytes on
 /// the wire.
@@ -116,8 +128,8 @@ impl IdempotencyKey {
             (Self::Uuid(id), Some(_)) => Cow::from(id.to_string()),
             (Self::Given(text), _) => Cow::from(&**text),
         };
-        let name = [route.unwrap_or_default(), channel, &text].join("\0");
-        Uuid::new_v5(&GIVEN_NAMESPACE, name.as_bytes())
+        let [route, channel, text] = [route.unwrap_or_default(), channel, &text].map(str::as_bytes);
+        named(&GIVEN_NAMESPACE, &[route, b"\0", channel, b"\0", text])
     }
 
     /// Its length as text.
@@ -143,6 +155,16 @@ impl fmt::Display for IdempotencyKey {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// The example of RFC 9562, appendix A.4.
+    #[test]
+    fn a_name_has_the_uuid_that_it_has_everywhere_in_however_many_parts_it_comes() {
+        let known: Uuid = "2ed6657d-e927-568b-95e1-2665a8aea6a2".parse().unwrap();
+        let parts: [&[&[u8]]; 2] = [&[b"www.example.com"], &[b"www.", b"example.com"]];
+        for parts in parts {
+            assert_eq!(named(&Uuid::NAMESPACE_DNS, parts), known);
+        }
+    }
 
     #[test]
     fn an_effect_id_keeps_the_byte_order_of_the_wire() {

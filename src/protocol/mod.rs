@@ -10,6 +10,7 @@
 //! small multiple of the input.
 
 pub mod ably;
+mod base64;
 pub mod control;
 pub mod envelope;
 pub mod frame;

@@ -8,6 +8,7 @@ use uuid::Uuid;
 use super::file::is_ours;
 use crate::cli::exit::{Exit, Failure};
 use crate::paths::Paths;
+use crate::protocol::id::named;
 
 /// A program that runs services.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -109,7 +110,7 @@ fn stem(base: &Path) -> String {
 }
 
 fn marked(base: &Path) -> String {
-    let mark = Uuid::new_v5(&Uuid::NAMESPACE_URL, base.as_os_str().as_encoded_bytes());
+    let mark = named(&Uuid::NAMESPACE_URL, &[base.as_os_str().as_encoded_bytes()]);
     format!("falco-{:08x}", mark.as_fields().0)
 }
 

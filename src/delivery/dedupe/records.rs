@@ -1,9 +1,9 @@
 //! Records of effects, found by id and by key.
 
-use std::hash::{BuildHasher, RandomState};
+use std::hash::BuildHasher;
 use std::ops::{Index, IndexMut};
 
-use hashbrown::HashTable;
+use hashbrown::{DefaultHashBuilder, HashTable};
 use slab::Slab;
 use uuid::Uuid;
 
@@ -54,14 +54,39 @@ impl Record {
     }
 }
 
+/// What a record is called by, and where it is. A table grows, and finds what is
+/// to be removed, without a look at the records themselves.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Name {
+    tag: u32,
+    at: u32,
+}
+
+impl Name {
+    /// Within bounds: a record has more than 64 bytes.
+    fn new(tag: u32, at: usize) -> Self {
+        let at = u32::try_from(at).unwrap_or(u32::MAX);
+        Self { tag, at }
+    }
+
+    fn at(self) -> usize {
+        self.at as usize
+    }
+
+    /// A table takes the upper and the lower bits of a hash.
+    fn hash(self) -> u64 {
+        u64::from(self.tag) << 32 | u64::from(self.tag)
+    }
+}
+
 /// All of them.
 #[derive(Debug)]
 pub(super) struct Records {
     pub(super) all: Slab<Record>,
-    pub(super) by_id: HashTable<usize>,
+    pub(super) by_id: HashTable<Name>,
     /// Without those whose key is their id.
-    pub(super) by_key: HashTable<usize>,
-    hasher: RandomState,
+    pub(super) by_key: HashTable<Name>,
+    hasher: DefaultHashBuilder,
 }
 
 impl Records {
@@ -70,28 +95,23 @@ impl Records {
             all: Slab::new(),
             by_id: HashTable::new(),
             by_key: HashTable::new(),
-            hasher: RandomState::new(),
+            hasher: DefaultHashBuilder::default(),
         }
     }
 
     /// A new record; it takes the place of an earlier one with its id.
     pub(super) fn insert(&mut self, record: Record) -> usize {
         let (id, key) = (record.id.as_uuid(), record.key);
-        let (id_hash, key_hash) = (self.hasher.hash_one(id), self.hasher.hash_one(key));
+        let tags = (self.tag(id), self.tag(key));
         let at = self.all.insert(record);
         let Self {
-            all,
-            by_id,
-            by_key,
-            hasher,
+            all, by_id, by_key, ..
         } = self;
-        let hash_id = |&at: &usize| hasher.hash_one(all[at].id.as_uuid());
-        let hash_key = |&at: &usize| hasher.hash_one(all[at].key);
-        let same_id = |&at: &usize| all[at].id.as_uuid() == id;
-        let same_key = |&at: &usize| all[at].key == key;
-        let before = put(by_id, id_hash, at, same_id, hash_id);
+        let before = put(by_id, Name::new(tags.0, at), |at| {
+            all[at].id.as_uuid() == id
+        });
         if key != id {
-            put(by_key, key_hash, at, same_key, hash_key);
+            put(by_key, Name::new(tags.1, at), |at| all[at].key == key);
         }
         if let Some(before) = before {
             let at = all[before].settled_at();
@@ -102,32 +122,29 @@ impl Records {
 
     /// The last with this id.
     pub(super) fn find(&self, id: Uuid) -> Option<usize> {
-        let hash = self.hasher.hash_one(id);
-        let found = self.by_id.find(hash, |&at| self.all[at].id.as_uuid() == id);
-        found.copied()
+        let is_it = |at: usize| self.all[at].id.as_uuid() == id;
+        find(&self.by_id, self.tag(id), is_it)
     }
 
     /// The last with this key.
     pub(super) fn find_key(&self, key: Uuid) -> Option<usize> {
-        let hash = self.hasher.hash_one(key);
-        let found = self.by_key.find(hash, |&at| self.all[at].key == key);
-        found.copied()
+        find(&self.by_key, self.tag(key), |at| self.all[at].key == key)
     }
 
     pub(super) fn remove(&mut self, at: usize) {
         let record = self.all.remove(at);
         let id = record.id.as_uuid();
-        let hash = self.hasher.hash_one(id);
-        if let Ok(found) = self.by_id.find_entry(hash, |&found| found == at) {
-            found.remove();
+        let tag = self.tag(id);
+        take(&mut self.by_id, Name::new(tag, at));
+        if record.key != id {
+            let tag = self.tag(record.key);
+            take(&mut self.by_key, Name::new(tag, at));
         }
-        if record.key == id {
-            return;
-        }
-        let hash = self.hasher.hash_one(record.key);
-        if let Ok(found) = self.by_key.find_entry(hash, |&found| found == at) {
-            found.remove();
-        }
+    }
+
+    fn tag(&self, name: Uuid) -> u32 {
+        // Of the two halves one is as good as the other.
+        (self.hasher.hash_one(name) >> 32) as u32
     }
 
     /// Gives their memory back, once there are none; returns whether it did.
@@ -154,17 +171,25 @@ impl IndexMut<usize> for Records {
     }
 }
 
-/// Lets a name stand for the record `at`; returns for which it stood before.
-fn put(
-    table: &mut HashTable<usize>,
-    hash: u64,
-    at: usize,
-    is_same: impl FnMut(&usize) -> bool,
-    rehash: impl Fn(&usize) -> u64,
-) -> Option<usize> {
-    if let Some(place) = table.find_mut(hash, is_same) {
-        return Some(std::mem::replace(place, at));
+fn find(table: &HashTable<Name>, tag: u32, is_it: impl Fn(usize) -> bool) -> Option<usize> {
+    let name = Name { tag, at: 0 };
+    let found = table.find(name.hash(), |other| other.tag == tag && is_it(other.at()));
+    found.map(|found| found.at())
+}
+
+/// Lets a name stand for a record; returns for which it stood before.
+fn put(table: &mut HashTable<Name>, name: Name, is_same: impl Fn(usize) -> bool) -> Option<usize> {
+    let is_same = |other: &Name| other.tag == name.tag && is_same(other.at());
+    if let Some(before) = table.find_mut(name.hash(), is_same) {
+        return Some(std::mem::replace(before, name).at());
     }
-    table.insert_unique(hash, at, rehash);
+    table.insert_unique(name.hash(), name, |other| other.hash());
     None
+}
+
+/// Takes a name from a record, unless it stands for another by now.
+fn take(table: &mut HashTable<Name>, name: Name) {
+    if let Ok(found) = table.find_entry(name.hash(), |other| other.at == name.at) {
+        found.remove();
+    }
 }

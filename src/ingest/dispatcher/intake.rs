@@ -109,9 +109,11 @@ impl Dispatcher {
         let Some(admitted) = admitted else {
             return false;
         };
-        let follows = self.ways.direct(route).holds(&admitted.effect.lane);
         let offer = match &mut self.keeper {
-            Some(keeper) => keeper.offer(admitted, route, follows),
+            Some(keeper) => {
+                let follows = self.ways.direct(route).holds(&admitted.effect.lane);
+                keeper.offer(admitted, route, follows)
+            }
             None => Offer::Direct(admitted),
         };
         let is_kept = matches!(offer, Offer::Taken | Offer::Kept(_));
@@ -148,7 +150,7 @@ impl Dispatcher {
         } = admitted;
         let arrived = self.admission.origin(ticket).arrived.into_std();
         let submitted = Submitted::new(effect, place, Some(ticket), arrived);
-        way.submit(submitted, Instant::now().into_std());
+        way.submit(submitted);
     }
 
     /// An effect finds no room, and none that comes behind it may find some.

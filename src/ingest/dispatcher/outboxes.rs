@@ -1,6 +1,6 @@
 //! Acks by session, sent in batches.
 
-use std::collections::HashMap;
+use hashbrown::HashMap;
 
 use super::super::session::SessionId;
 use super::Ack;

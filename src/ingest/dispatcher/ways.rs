@@ -79,17 +79,16 @@ impl Way {
             arrival: order + 1,
             producer: Producer(0),
         };
-        let now = now();
-        self.submit(Submitted::new(effect, place, None, now), now);
+        self.submit(Submitted::new(effect, place, None, now()));
     }
 
     /// Takes an effect to its lane, together with those it was in a batch with.
-    pub(super) fn submit(&mut self, submitted: Submitted<Waiter>, now: Instant) {
+    pub(super) fn submit(&mut self, submitted: Submitted<Waiter>) {
         if self.recall.is_idle() {
             self.lanes.handle_submit(submitted);
             return;
         }
-        self.recall.handle(submitted, now);
+        self.recall.handle(submitted, now());
         self.pass_on();
     }
 

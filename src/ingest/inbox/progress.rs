@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::journal::Note;
-use crate::protocol::id::EffectId;
+use crate::protocol::id::{EffectId, named};
 
 /// Bytes that tell a file from another that has its inode.
 pub(super) const HEAD_BYTES: usize = 64;
@@ -59,7 +59,7 @@ pub(super) struct Tail(Uuid);
 impl Tail {
     /// Of at most [`TAIL_BYTES`].
     pub(super) fn of(bytes: &[u8]) -> Self {
-        Self(Uuid::new_v5(&NAMESPACE, bytes))
+        Self(named(&NAMESPACE, &[bytes]))
     }
 }
 
@@ -77,7 +77,7 @@ impl Identity {
 
     fn of(inode: Inode, head: &[u8]) -> Self {
         let head = &head[..head.len().min(HEAD_BYTES)];
-        let head = Uuid::new_v5(&NAMESPACE, head);
+        let head = named(&NAMESPACE, &[head]);
         Self { inode, head }
     }
 
@@ -95,7 +95,7 @@ impl Identity {
         }
         name.extend(self.head.as_bytes());
         name.extend(line);
-        Uuid::new_v5(&NAMESPACE, &name).into()
+        named(&NAMESPACE, &[&name]).into()
     }
 }
 
@@ -126,7 +126,7 @@ impl Progress {
 
     fn note_id(&self) -> Uuid {
         let ino = self.file.inode.ino;
-        Uuid::new_v5(&NAMESPACE, ino.to_string().as_bytes())
+        named(&NAMESPACE, &[ino.to_string().as_bytes()])
     }
 }
 
@@ -171,7 +171,7 @@ mod tests {
         let progress = Progress { file, at, tail };
         let note = progress.note();
         let text = note.text.replacen('{', r#"{"dev":7,"#, 1).into();
-        let id = Uuid::new_v5(&NAMESPACE, b"7:2");
+        let id = named(&NAMESPACE, &[b"7:2"]);
         let older = Note { id, text };
         assert_eq!(Progress::read(&older), Some(progress));
         assert!(progress.has_note(&note) && !progress.has_note(&older));

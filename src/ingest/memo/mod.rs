@@ -23,10 +23,10 @@ mod files;
 pub mod fuzz;
 mod record;
 
-use std::collections::{HashMap, HashSet};
 use std::io;
 use std::time::Duration;
 
+use hashbrown::{HashMap, HashSet};
 use tracing::warn;
 use uuid::Uuid;
 
@@ -42,6 +42,9 @@ use record::sent;
 /// One of them holds what can be unanswered at once, 65 536 effects, in batches
 /// of two and more; in any case the last 47 000, if none had to go out again.
 pub(super) const FILE_BYTES_MAX: usize = 8 * 1024 * 1024;
+
+/// Memory that is kept for what is written next.
+const READY_BYTES: usize = 64 * 1024;
 
 /// How long a batch matters: as long as Ably knows it, and a little.
 const KEPT: Duration = Duration::from_secs(150);
@@ -125,6 +128,8 @@ pub(super) struct Memo {
     failed_at: Option<BootTime>,
     /// Records that wait for [`flush`](Self::flush).
     buffer: Vec<u8>,
+    /// What is written then; between two of them it is empty.
+    records: Vec<u8>,
     /// What was published since, and will be a record then.
     done: Vec<Done>,
     /// Sendings that were not answered, with their batch, and since when.
@@ -155,6 +160,7 @@ impl Memo {
             file_bytes_max: place.file_bytes_max,
             failed_at: None,
             buffer: Vec::new(),
+            records: Vec::new(),
             done: Vec::new(),
             open: HashMap::new(),
             unaccepted: HashMap::new(),
@@ -263,20 +269,23 @@ impl Memo {
     pub(super) fn flush(&mut self) {
         // Of a batch that was accepted only the ids are known: if this is cut
         // short, what tells more of them is there.
-        let mut records = Vec::new();
-        record::done(&mut records, self.now, &self.done);
-        self.done.clear();
-        records.append(&mut self.buffer);
-        if records.is_empty() {
+        record::done(&mut self.records, self.now, &self.done);
+        self.records.extend_from_slice(&self.buffer);
+        if self.records.is_empty() {
             return;
         }
-        if self.files.with(records.len()) > self.file_bytes_max {
+        if self.files.with(self.records.len()) > self.file_bytes_max {
             self.turn();
         }
-        let result = self.files.append(&records);
+        let result = self.files.append(&self.records);
         failpoint::reach(Point::MemoWritten);
         if let Err(error) = result {
             self.give_up(&error);
+        }
+        self.done.clear();
+        for bytes in [&mut self.buffer, &mut self.records] {
+            bytes.clear();
+            bytes.shrink_to(READY_BYTES);
         }
     }
 

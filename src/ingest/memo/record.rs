@@ -50,8 +50,8 @@ pub(super) fn sent(name: Uuid, at: BootTime, entries: &[Entry]) -> Vec<u8> {
     let mut out = Vec::new();
     let entries = entries.iter().map(|entry| (entry.id, entry.key));
     record(&mut out, (SENT, at, name), entries, |body, (id, key)| {
-        body.extend(id.as_bytes());
-        body.extend(key.as_bytes());
+        body.extend_from_slice(id.as_bytes());
+        body.extend_from_slice(key.as_bytes());
     });
     out
 }
@@ -63,9 +63,9 @@ pub(super) fn accepted(out: &mut Vec<u8>, name: Uuid, at: BootTime) {
 pub(super) fn done(out: &mut Vec<u8>, at: BootTime, done: &[Done]) {
     for some in done.chunks(COUNT_MAX) {
         record(out, (DONE, at, Uuid::nil()), some.iter(), |body, done| {
-            body.extend(done.id.as_bytes());
-            body.extend(done.known_by.as_bytes());
-            body.extend(done.fingerprint.to_le_bytes());
+            body.extend_from_slice(done.id.as_bytes());
+            body.extend_from_slice(done.known_by.as_bytes());
+            body.extend_from_slice(&done.fingerprint.to_le_bytes());
         });
     }
 }
@@ -98,6 +98,7 @@ fn record<E>(
 ) {
     let start = out.len();
     let body = start + HEAD_BYTES;
+    out.reserve(HEAD_BYTES + FIXED_BYTES + entries.len() * DONE_BYTES);
     out.resize(body, 0);
     out.push(kind);
     out.extend(at.to_ms().to_le_bytes());

@@ -13,18 +13,10 @@
 //! Data is binary: msgpack `bin`; in JSON base64 text, `encoding: "base64"`.
 
 use base64::Engine as _;
-use base64::alphabet;
-use base64::engine::general_purpose::{GeneralPurpose, PAD};
 use bytes::{BufMut, Bytes, BytesMut};
 
 use super::codec::Format;
-
-/// Standard base64 as the predecessor took it: padded, and not minding what
-/// the last character's unused bits say.
-const BASE64: GeneralPurpose = GeneralPurpose::new(
-    &alphabet::STANDARD,
-    PAD.with_decode_allow_trailing_bits(true),
-);
+use crate::protocol::base64::PAYLOAD;
 
 /// Where a receiver finds the idempotency key: `extras.headers`.
 pub const IDEMPOTENCY_HEADER: &str = "idempotency-key";
@@ -136,7 +128,7 @@ impl Messages {
 
 /// Appends one message; returns its size (TM6).
 fn put_json(out: &mut BytesMut, draft: &Draft) -> Result<usize, BadBase64> {
-    let payload_len = BASE64
+    let payload_len = PAYLOAD
         .decode(draft.payload_b64)
         .map_err(|_| BadBase64)?
         .len();
@@ -193,7 +185,7 @@ fn put_decoded(out: &mut BytesMut, text: &str) -> Result<usize, BadBase64> {
     msgpack::put_bin_len(out, len);
     let start = out.len();
     out.resize(start + len, 0);
-    match BASE64.decode_slice(text, &mut out[start..]) {
+    match PAYLOAD.decode_slice(text, &mut out[start..]) {
         Ok(written) if written == len => Ok(len),
         _ => Err(BadBase64),
     }
@@ -292,7 +284,7 @@ mod tests {
 
     #[test]
     fn what_is_sent_is_what_was_drafted_in_both_formats() {
-        let payload = BASE64.encode(b"{\"a\":\"\\u00e9\"}\n");
+        let payload = PAYLOAD.encode(b"{\"a\":\"\\u00e9\"}\n");
         let draft = Draft {
             id: "id-1:0",
             name: "conversation.\"message\"",
@@ -338,7 +330,7 @@ mod tests {
     #[test]
     fn every_width_of_serial_text_payload_and_count_decodes() {
         for len in [0, 1, 2, 31, 32, 255, 256, 65_535, 65_536] {
-            let (name, payload) = ("n".repeat(len), BASE64.encode(vec![7; len]));
+            let (name, payload) = ("n".repeat(len), PAYLOAD.encode(vec![7; len]));
             let draft = Draft {
                 name: &name,
                 payload_b64: &payload,

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use uuid::Uuid;
 
 use super::{Operation, json, non_empty};
+use crate::protocol::id::named;
 
 /// The namespace of keys derived from a message's identity; never changes, or
 /// a resend after an update would not be recognised.
@@ -50,7 +51,9 @@ fn is_number(value: &str) -> bool {
 /// whatever else changes between attempts.
 pub(super) fn content_key(operation: &Operation, message_id: &str, number: &str) -> Uuid {
     let parts = [operation.channel(), operation.name(), message_id, number];
-    Uuid::new_v5(&IDENTITY_NAMESPACE, parts.join("\0").as_bytes())
+    let [channel, event, message, number] = parts.map(str::as_bytes);
+    let name = [channel, b"\0", event, b"\0", message, b"\0", number];
+    named(&IDENTITY_NAMESPACE, &name)
 }
 
 /// The session a channel `session:<id>:…` belongs to.

@@ -5,8 +5,9 @@ use std::fmt::{Display, Write as _};
 use std::time::Duration;
 
 use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use bytes::{BufMut, BytesMut};
+
+use crate::protocol::base64::PAYLOAD;
 
 /// A message of a publish or of a batch.
 #[derive(Debug, Clone, Copy)]
@@ -145,7 +146,7 @@ impl<'a> Line<'a> {
         self.out.put_u8(b'"');
         let start = self.out.len();
         self.out.resize(start + bytes.len().div_ceil(3) * 4, 0);
-        STANDARD
+        PAYLOAD
             .encode_slice(bytes, &mut self.out[start..])
             .expect("base64 is four bytes for every three begun");
         self.out.put_u8(b'"');
@@ -257,7 +258,7 @@ mod tests {
         let value: serde_json::Value = serde_json::from_str(&line).unwrap();
         assert_eq!(value["channel"], "\u{1f600}");
         assert_eq!(value["idempotency_key"], "\\");
-        let decoded = STANDARD.decode(value["payload_b64"].as_str().unwrap());
+        let decoded = PAYLOAD.decode(value["payload_b64"].as_str().unwrap());
         assert_eq!(decoded.unwrap(), payload);
     }
 }

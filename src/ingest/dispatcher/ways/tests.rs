@@ -38,7 +38,7 @@ fn what_is_held_back_for_its_batch_is_answered_no_later_for_that() {
         arrival: 1,
         producer: Producer(1),
     };
-    way.submit(Submitted::new(effect(1), place, None, begun), begun);
+    way.submit(Submitted::new(effect(1), place, None, begun));
     let mut now = begun;
     while way.lanes.poll_settled().is_none() {
         now = way.poll_timeout().expect("it waits");
