@@ -9,9 +9,12 @@
 
 mod tell;
 
+use std::collections::BTreeSet;
 use std::io;
+use std::path::Path;
 use std::time::Duration;
 
+use super::config;
 use super::exit::{Exit, Failure};
 use super::logs::files::Follower;
 use super::moment::Local;
@@ -46,7 +49,8 @@ pub(super) struct Args {
 
 pub(super) fn run(args: Args) -> Result<(), Failure> {
     let local = Local::new();
-    let path = args.instance.paths()?.events();
+    let paths = args.instance.paths()?;
+    let path = paths.events();
     match path.metadata() {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
             let exit = Exit::of_call(&error, Exit::Failed);
@@ -59,6 +63,7 @@ pub(super) fn run(args: Args) -> Result<(), Failure> {
         }
         _ => {}
     }
+    check(&args.names, &paths, &path)?;
     let since = args.past.since(local)?;
     let count = args.past.count();
     let (mut journal, before) = Follower::open(&path);
@@ -78,6 +83,24 @@ pub(super) fn run(args: Args) -> Result<(), Failure> {
         }
     }
     Ok(())
+}
+
+/// Nothing ever happens to a part that there is not and was not.
+fn check(names: &[String], paths: &Paths, journal: &Path) -> Result<(), Failure> {
+    let mut parts: BTreeSet<String> = config::part_names(paths).into_iter().collect();
+    if names.iter().all(|name| parts.contains(name)) {
+        return Ok(());
+    }
+    // Those that are gone, too.
+    let events = Follower::open(journal).1;
+    let events = events.filter_map(|raw| Happened::read(&raw));
+    parts.extend(events.map(|event| event.subject().to_owned()));
+    let Some(unknown) = names.iter().find(|name| !parts.contains(*name)) else {
+        return Ok(());
+    };
+    let all: Vec<_> = parts.iter().map(String::as_str).collect();
+    let error = format!("there is no part {unknown:?}; there are {}", all.join(", "));
+    Err(Failure::new(Exit::Usage, error))
 }
 
 /// An entry of the journal, as it is there and as it is understood.

@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use regex_automata::meta::Regex;
 
-use super::config::{self, BROKER, BUILT_IN, Given};
+use super::config::{self, BROKER};
 use super::exit::{Exit, Failure};
 use super::moment::Local;
 use super::output;
@@ -274,11 +274,7 @@ fn check_silent(paths: &Paths, name: &str, all: &[&str]) -> Result<(), Failure> 
         let error = "the broker has no log of its own: it runs inside the supervisor";
         return Err(Failure::new(Exit::Usage, error).hint("falco logs falco"));
     }
-    let given = Given::new(config::variables());
-    let config = config::load(paths, &given).map(|loaded| loaded.config);
-    let sidecars = config.map(|config| config.sidecars).unwrap_or_default();
-    let mut parts = sidecars.iter().map(|s| s.name.as_str()).chain(BUILT_IN);
-    if parts.any(|part| part == name) {
+    if config::part_names(paths).iter().any(|part| part == name) {
         return Ok(());
     }
     let error = format!("there is no log {name:?}; there are {}", all.join(", "));

@@ -1,6 +1,7 @@
 //! `falco events`: what happened, by whom, also when nothing runs.
 
 use std::fs;
+use std::os::unix::fs::DirBuilderExt;
 use std::process::Stdio;
 
 use serde_json::Value;
@@ -92,6 +93,27 @@ fn the_journal_tells_every_life_from_its_start_to_its_end_and_who_asked() {
     let people = base.run(&["events", "transport"]).stdout;
     assert!(people.contains("ended: signal KILL after"), "{people}");
     assert!(!people.contains("supervisor started"), "of one part only");
+}
+
+#[test]
+fn who_asks_for_a_part_that_there_never_was_hears_which_there_are() {
+    let base = Base::new();
+    let mut private = fs::DirBuilder::new();
+    private.mode(0o700).create(base.dir()).unwrap();
+    let config = base.dir().join("falco.toml");
+    fs::write(&config, "[[sidecar]]\nname = \"web\"\ncommand = \"true\"\n").unwrap();
+    base.run(&["up"]);
+    fs::remove_file(&config).unwrap();
+    assert_eq!(base.run(&["reload"]).code, 0);
+    for name in ["broker", "falco", "web"] {
+        let told = base.run(&["events", name]);
+        assert!(told.code == 0 && told.stdout.contains(name), "{name}");
+    }
+    let told = base.run(&["events", "transport", "nobody"]);
+    assert_eq!(told.code, 2, "{}", told.stdout);
+    let all = "there are broker, emulator, falco, transport, web";
+    assert!(told.stderr.contains("\"nobody\""), "{}", told.stderr);
+    assert!(told.stderr.contains(all), "{}", told.stderr);
 }
 
 #[test]

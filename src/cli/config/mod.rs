@@ -47,7 +47,8 @@ pub(super) use origin::{Origin, Row};
 pub(super) use outbox::{Delivery, OnJournalFailure, OnRejected, Outbox, Route, Sync};
 pub(super) use outside::Outside;
 pub(super) use reader::Given;
-pub(super) use sidecar::{BROKER, BUILT_IN};
+pub(super) use sidecar::BROKER;
+use sidecar::BUILT_IN;
 pub(super) use transport::Transport;
 
 use file::Text;
@@ -211,6 +212,16 @@ fn read<'a>(reader: &mut Reader<'a>, table: &'a Table) -> Config {
         credentials,
         sidecars,
     }
+}
+
+/// What the parts of the instance at `paths` are called. A file that cannot be
+/// read or trusted names none besides the built-in ones.
+pub(super) fn part_names(paths: &Paths) -> Vec<String> {
+    let config = load(paths, &Given::new(variables())).map(|loaded| loaded.config);
+    let sidecars = config.map(|config| config.sidecars).unwrap_or_default();
+    let sidecars = sidecars.iter().map(|sidecar| sidecar.name.as_str());
+    let all = BUILT_IN.into_iter().chain(sidecars);
+    all.map(str::to_owned).collect()
 }
 
 /// The environment, as it is.
