@@ -32,6 +32,7 @@ use crate::paths::Paths;
 use crate::process::capture::Journal;
 use crate::process::spawn::Spawner;
 use crate::protocol::control::Refusal;
+use crate::protocol::outbox::OutboxStatus;
 use crate::supervisor::chain::Plan;
 use crate::supervisor::sidecar::RestartPolicy;
 use crate::supervisor::task::{AskIngest, AskLanes, AskLeft, AskOutbox, Composition};
@@ -86,6 +87,13 @@ impl Handles {
             let handle = falco.borrow().clone();
             Box::pin(async move { Some(handle?.status().await) })
         })
+    }
+
+    /// How the outbox is, if there is one, once it is read.
+    pub(super) async fn outbox_once_read(&self) -> Option<OutboxStatus> {
+        let handle = self.falco.borrow().clone()?;
+        handle.has_read().await;
+        handle.status().await.outbox
     }
 
     /// Asks Falco about what it keeps on disk.

@@ -108,6 +108,8 @@ pub(super) struct Supervisor {
     pub(super) paths: Paths,
     pub(super) lock: Lock,
     pub(super) setup: Setup,
+    /// Where the parts inside this process leave their handles.
+    pub(super) handles: Handles,
     pub(super) began: Instant,
     /// Who started us as its service.
     pub(super) manager: Manager,
@@ -125,6 +127,7 @@ pub(super) fn run(args: Args, inherited: Inherited) -> Result<(), Failure> {
     let lock =
         Lock::inherited(lock, &paths.lock_file()).map_err(|e| Failure::of(Exit::Internal, &e))?;
     let supervisor = Supervisor {
+        handles: Handles::new(&paths),
         paths,
         lock,
         setup: args.setup,
@@ -232,7 +235,7 @@ impl Supervisor {
         let falco_socket = leftovers.bind(&paths.falco_socket())?;
         leftovers.clear(&paths.ably_socket())?;
         leftovers.refuse_the_rest();
-        let handles = Handles::new(paths);
+        let handles = self.handles;
         let ask_ingest = handles.ask_ingest();
         let ask_outbox = handles.ask_outbox();
         let ask_lanes = handles.ask_lanes();

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{Notify, mpsc};
 
+use super::chain::Handles;
 use super::config::{self, Loaded, UP_TIMEOUT};
 use super::daemon::{self, Setup, Supervisor};
 use super::exit::{Exit, Failure};
@@ -28,7 +29,7 @@ use crate::supervisor::Until;
 use crate::supervisor::instance::{Asked, Holder, Lock, Phase};
 use attach::attach;
 use launch::Launch;
-use warnings::{warn, warn_of_outbox};
+use warnings::{Told, warn};
 
 /// How long to wait before looking at a busy lock again.
 ///
@@ -107,6 +108,7 @@ fn bring_up(args: Args, inherited: Inherited) -> Result<(), Failure> {
             match asked {
                 Asked::Ours(lock) if args.foreground => {
                     let supervisor = Supervisor {
+                        handles: Handles::new(&paths),
                         paths,
                         lock,
                         setup: args.setup,
@@ -291,7 +293,7 @@ fn print_json(args: &Args, summary: &Summary) -> Result<(), Failure> {
 /// Runs the supervisor in this process.
 async fn stay(supervisor: Supervisor, progress: &Progress) -> Result<(), Failure> {
     let (events, mut news) = mpsc::channel(256);
-    let (paths, is_up) = (supervisor.paths.clone(), Notify::new());
+    let (handles, is_up) = (supervisor.handles.clone(), Notify::new());
     let show = async {
         while let Some(event) = news.recv().await {
             progress.show(&event);
@@ -309,9 +311,12 @@ async fn stay(supervisor: Supervisor, progress: &Progress) -> Result<(), Failure
         }
     };
     let warn = async {
+        let mut told = Told::default();
         loop {
             is_up.notified().await;
-            warn_of_outbox(&paths, progress).await;
+            if let Some(outbox) = handles.outbox_once_read().await {
+                told.tell(outbox, progress);
+            }
         }
     };
     let chain = async { tokio::join!(supervisor.run((Until::End, events)), show) };

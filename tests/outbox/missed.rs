@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::PathBuf;
+use std::process::Child;
 
 use crate::chain::{Chain, OUTBOX, eventually};
 use crate::daemon::{effect, uuid};
@@ -154,13 +155,33 @@ fn whoever_wants_to_hear_of_no_success_hears_of_an_outbox_that_is_missed() {
     assert!(text.contains(MISSED), "{text}");
     chain.stop();
 
-    let said = chain.base().join("said");
-    let file = fs::File::create(&said).expect("made");
-    let mut command = chain.command(&["up", "--foreground", "--quiet"]);
-    let mut service = command.stderr(file).spawn().expect("starts");
-    eventually("it says so", || {
-        fs::read_to_string(&said).expect("reads").contains(MISSED)
-    });
+    let (mut service, said) = in_foreground(&chain, &["--quiet"]);
+    eventually("it says so", || said().contains(MISSED));
     chain.stop();
     assert!(service.wait().expect("ends").success());
+}
+
+#[test]
+fn who_stays_hears_once_of_an_outbox_that_is_missed_however_often_the_chain_is_ready() {
+    let (chain, _daemon) = up_with_three(OUTBOX);
+    moved_and_killed(&chain);
+    let (mut service, said) = in_foreground(&chain, &[]);
+    eventually("it says so", || said().contains(MISSED));
+    assert_eq!(chain.run(&["restart", "falco"]).0, 0);
+    let ready = || said().matches("ready in").count();
+    eventually("it is ready again", || 1 < ready());
+    chain.stop();
+    assert!(service.wait().expect("ends").success());
+    let said = said();
+    assert_eq!(said.matches(MISSED).count(), 1, "{said}");
+}
+
+/// A chain in the foreground, and what it has said.
+fn in_foreground(chain: &Chain, flags: &[&str]) -> (Child, impl Fn() -> String) {
+    let path = chain.base().join("said");
+    let file = fs::File::create(&path).expect("made");
+    let mut command = chain.command(&[&["up", "--foreground"], flags].concat());
+    let service = command.stderr(file).spawn().expect("starts");
+    let said = move || fs::read_to_string(&path).expect("reads");
+    (service, said)
 }

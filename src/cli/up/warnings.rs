@@ -14,9 +14,6 @@ use crate::protocol::outbox::OutboxStatus;
 const UPSTREAM_PATIENCE: Duration = Duration::from_secs(1);
 const UPSTREAM_LOOK: Duration = Duration::from_millis(25);
 
-/// The same of an outbox, by who stays in any case.
-const OUTBOX_LOOK: Duration = Duration::from_millis(250);
-
 /// The audience that effects are published for.
 const FALCO: &str = "daemon_falco";
 
@@ -26,7 +23,7 @@ pub(super) async fn warn(paths: &Paths, progress: &Progress) {
     warn_of_long_path(paths, progress);
     let until = Instant::now() + UPSTREAM_PATIENCE;
     if let Some(outbox) = looked_at(async || status::ask(paths).await, until).await {
-        tell_of_outbox(outbox, progress);
+        Told::default().tell(outbox, progress);
     }
     warn_of_upstream(paths, progress).await;
 }
@@ -38,13 +35,6 @@ fn warn_of_long_path(paths: &Paths, progress: &Progress) {
         progress.warn(&format!(
             "the path of falco.sock has {bytes} bytes: programs that know no way around {SOCKET_PATH_MAX} cannot connect to it; choose a shorter --base-dir"
         ));
-    }
-}
-
-/// The same of the outbox, however long it is read; for who stays meanwhile.
-pub(super) async fn warn_of_outbox(paths: &Paths, progress: &Progress) {
-    if let Some(outbox) = read(async || status::ask(paths).await).await {
-        tell_of_outbox(outbox, progress);
     }
 }
 
@@ -63,42 +53,45 @@ async fn looked_at(
     None
 }
 
-/// How the outbox is, if there is one, once it is read. A chain that is asked
-/// and does not answer may be busy with just that.
-async fn read(ask: impl AsyncFn() -> Result<Box<Status>, Failure>) -> Option<OutboxStatus> {
-    loop {
-        let ingest = ask().await.ok().and_then(|status| status.ingest);
-        if let Some(ingest) = ingest {
-            let outbox = ingest.outbox?;
-            if is_read(&outbox) {
-                return Some(outbox);
-            }
-        }
-        tokio::time::sleep(OUTBOX_LOOK).await;
-    }
-}
-
 fn is_read(outbox: &OutboxStatus) -> bool {
     outbox.state != "recovering"
 }
 
-/// Tells also whoever wants to hear of nothing that goes well.
-fn tell_of_outbox(outbox: OutboxStatus, progress: &Progress) {
+/// What was told of the outbox.
+#[derive(Debug, Default)]
+pub(super) struct Told(Vec<String>);
+
+impl Told {
+    /// Tells what is new; also whoever wants to hear of nothing that goes well.
+    pub(super) fn tell(&mut self, outbox: OutboxStatus, progress: &Progress) {
+        for text in self.news(troubles(outbox)) {
+            progress.alert(text);
+        }
+    }
+
+    /// What of `troubles` was not so the last time.
+    fn news(&mut self, troubles: Vec<String>) -> impl Iterator<Item = &String> {
+        let before = std::mem::replace(&mut self.0, troubles);
+        self.0.iter().filter(move |text| !before.contains(text))
+    }
+}
+
+/// What the outbox misses, and what it does not keep.
+fn troubles(outbox: OutboxStatus) -> Vec<String> {
     let unrouted = outbox::unrouted(&outbox);
-    if let Some(why) = outbox.why.filter(|_| outbox.state != "degraded") {
-        let state = &outbox.state;
-        progress.alert(&format!("the outbox is {state}: {why}"));
-    }
-    for told in outbox.missed.iter().chain(&unrouted) {
-        progress.alert(told);
-    }
+    let why = outbox.why.filter(|_| outbox.state != "degraded");
+    let why = why.map(|why| format!("the outbox is {}: {why}", outbox.state));
+    [why, outbox.missed, unrouted]
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 async fn warn_of_upstream(paths: &Paths, progress: &Progress) {
     let deadline = Instant::now() + UPSTREAM_PATIENCE;
     while let Ok(status) = status::ask(paths).await {
         if status.login.state == LoginState::LoggedOut {
-            return progress.warn("nobody is logged in: every effect is refused; falco login");
+            return progress.warn("nobody is logged in: nothing is published; falco login");
         }
         let connections = status.transport.iter().flat_map(|t| &t.connections);
         let Some(up) = connections.into_iter().find(|c| c.audience == FALCO) else {
@@ -121,13 +114,9 @@ async fn warn_of_upstream(paths: &Paths, progress: &Progress) {
 
 #[cfg(test)]
 mod tests {
-    use std::cell::RefCell;
-
     use super::*;
     use crate::cli::exit::Exit;
     use crate::protocol::control::IngestStatus;
-
-    type Answer = Result<Box<Status>, Failure>;
 
     fn outbox(state: &str) -> OutboxStatus {
         OutboxStatus {
@@ -147,28 +136,31 @@ mod tests {
         })
     }
 
-    fn none() -> Answer {
+    fn none() -> Result<Box<Status>, Failure> {
         Err(Failure::new(Exit::Unknown, "no answer"))
     }
 
-    /// What who stays hears after these answers.
-    async fn read_of(answers: impl IntoIterator<Item = Answer>) -> Option<OutboxStatus> {
-        let answers = RefCell::new(answers.into_iter());
-        read(async || answers.borrow_mut().next().expect("asked no more")).await
+    fn missing(what: &str) -> OutboxStatus {
+        OutboxStatus {
+            missed: Some(what.to_owned()),
+            ..outbox("ok")
+        }
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn who_stays_hears_of_an_outbox_however_long_it_is_read() {
-        let reading = (0..1000).map(|_| Ok(answer(Some(outbox("recovering")))));
-        let busy = [none(), Ok(Box::default()), none()];
-        let read = Ok(answer(Some(outbox("ok"))));
-        let heard = read_of(reading.chain(busy).chain([read])).await;
-        assert_eq!(heard, Some(outbox("ok")));
-        assert_eq!(
-            read_of([none(), Ok(answer(None))]).await,
-            None,
-            "there is none"
-        );
+    #[test]
+    fn what_is_so_still_is_told_once_and_what_comes_back_again() {
+        let mut told = Told::default();
+        let mut news = |outbox| told.news(troubles(outbox)).cloned().collect::<Vec<_>>();
+        assert_eq!(news(missing("a")), ["a"]);
+        assert!(news(missing("a")).is_empty());
+        let full = OutboxStatus {
+            state: "full".to_owned(),
+            why: Some("no room".to_owned()),
+            ..missing("a")
+        };
+        assert_eq!(news(full), ["the outbox is full: no room"]);
+        assert!(news(outbox("ok")).is_empty());
+        assert_eq!(news(missing("a")), ["a"]);
     }
 
     #[tokio::test]
