@@ -7,37 +7,37 @@
 
 mod commands;
 mod config;
+mod ending;
 mod lives;
 mod made_socket;
 mod manager;
 mod metrics;
 mod notes;
 mod reload;
+mod reports;
 mod requests;
 mod sockets;
 mod telling;
 mod waiting;
+mod wake;
 
 use std::collections::BTreeMap;
 use std::io;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 
 use super::chain::{Chain, Outlook, PartId};
-use super::incarnation::{News, Report};
+use super::incarnation::Report;
 use super::instance::Phase;
-use super::part::{Facts, Run};
+use super::part::Facts;
 use super::sleep::Sleep;
-use super::view::ms;
 use super::watchers::Watchers;
 use crate::clock;
 use crate::control::server::{self, Command};
 use crate::process::capture::Journal;
-use crate::process::family;
-use crate::protocol::control::{Event, Login, StartFailure};
+use crate::protocol::control::{Login, StartFailure};
 use crate::protocol::life::Asker;
 use crate::shutdown::Shutdown;
 use lives::Member;
@@ -51,33 +51,13 @@ pub use config::{
 };
 use notes::Noted;
 use sockets::Lost;
+use wake::{Inbox, Signals, Wake};
 
 /// Reports that may wait for the supervisor; each life sends three.
 const REPORTS_MAX: usize = 64;
 
 /// Requests that may wait for the supervisor.
 const COMMANDS_MAX: usize = 32;
-
-/// How long the last answers may take to leave.
-const FAREWELL_PATIENCE: Duration = Duration::from_millis(500);
-
-/// What is left to do once every part is gone takes no longer: logs are written
-/// out, strangers ended, last words said.
-const FINISH_PATIENCE: Duration = Duration::from_secs(3);
-
-/// How long descendants that got away from their part may take to vanish.
-const STRANGERS_PATIENCE: Duration = Duration::from_secs(2);
-
-enum Wake {
-    Report(Report),
-    Command(Command),
-    Composed(Composed),
-    Stop(&'static str),
-    Hangup,
-    /// Names in the base directory have changed.
-    Names,
-    Timeout,
-}
 
 struct Supervisor {
     config: Config,
@@ -129,6 +109,7 @@ pub async fn run(mut config: Config) -> io::Result<Outcome> {
     let listener = config.control.listener().map_err(io::Error::other)?;
     server::start(listener, commands.clone(), &shutdown);
     config.enter(Phase::Up);
+    let names = sockets::watch(config.base_dir.clone(), &shutdown);
     let mut metrics = Serving::Off;
     metrics.change(config.composition.metrics, &commands, &shutdown);
     let (lifeline, lifeline_end) = io::pipe()?;
@@ -171,38 +152,14 @@ pub async fn run(mut config: Config) -> io::Result<Outcome> {
         reports: inbox,
         requests,
         compositions,
+        names,
         signals: Signals::install()?,
     };
     supervisor.run(inbox).await
 }
 
-/// Everything that the supervisor waits for, but for its own timers.
-struct Inbox {
-    reports: mpsc::Receiver<Report>,
-    requests: mpsc::Receiver<Command>,
-    compositions: mpsc::Receiver<Composed>,
-    signals: Signals,
-}
-
-struct Signals {
-    terminate: Signal,
-    interrupt: Signal,
-    hangup: Signal,
-}
-
-impl Signals {
-    fn install() -> io::Result<Self> {
-        Ok(Self {
-            terminate: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
-            hangup: signal(SignalKind::hangup())?,
-        })
-    }
-}
-
 impl Supervisor {
     async fn run(mut self, mut inbox: Inbox) -> io::Result<Outcome> {
-        let mut names = sockets::watch(self.config.base_dir.clone(), &self.shutdown);
         loop {
             self.carry_out();
             self.tell_manager();
@@ -211,19 +168,10 @@ impl Supervisor {
             }
             if self.is_going() {
                 // Nothing is mended any more, and to end the watch takes a while.
-                names.close();
+                inbox.names.close();
             }
             let due = self.due();
-            let wake = tokio::select! {
-                Some(report) = inbox.reports.recv() => Wake::Report(report),
-                Some(command) = inbox.requests.recv() => Wake::Command(command),
-                Some(composed) = inbox.compositions.recv() => Wake::Composed(composed),
-                _ = inbox.signals.terminate.recv() => Wake::Stop("SIGTERM"),
-                _ = inbox.signals.interrupt.recv() => Wake::Stop("SIGINT"),
-                _ = inbox.signals.hangup.recv() => Wake::Hangup,
-                Some(()) = names.recv() => Wake::Names,
-                () = sleep_until(due) => Wake::Timeout,
-            };
+            let wake = inbox.wait(due).await;
             self.notice_sleep(due);
             self.handle(wake);
         }
@@ -285,84 +233,6 @@ impl Supervisor {
         }
     }
 
-    fn handle_report(&mut self, report: Report, now: Instant) {
-        let Report {
-            part,
-            incarnation,
-            news,
-        } = report;
-        match news {
-            News::Started { pid } => {
-                if let Some(life) = self.life(part, incarnation) {
-                    life.pid = Some(pid);
-                }
-            }
-            News::Busy { what } => {
-                self.chain.handle_busy(part, incarnation, now);
-                let part = self.name(part).to_owned();
-                self.watchers.tell(&Event::PartBusy { part, what });
-            }
-            News::Ready { fact } => {
-                let Some(name) = self.members.get(&part).map(|m| &m.spec.plan.name) else {
-                    return;
-                };
-                let changed = self.facts.note(name, &fact);
-                self.chain.handle_ready(part, incarnation, now);
-                self.note_made_socket(part, incarnation, now);
-                if changed {
-                    self.restart_those_after(part, now);
-                }
-            }
-            News::Pulse { answer } => self.chain.handle_pulse(part, incarnation, answer, now),
-            News::Extends { by } => self.chain.handle_extension(part, incarnation, by, now),
-            News::Distress => self.chain.handle_distress(part, incarnation, now),
-            News::Ended { ending, left } => {
-                if self.life(part, incarnation).is_some()
-                    && let Some(member) = self.members.get_mut(&part)
-                {
-                    member.life = None;
-                }
-                if !left.is_empty() {
-                    let name = self.name(part).to_owned();
-                    tracing::error!(part = name, ?left, "Processes of a part would not die.");
-                    self.watchers.tell(&Event::PartStuck {
-                        part: name,
-                        pids: left,
-                    });
-                }
-                let was = self.chain.part(part).map(|part| part.state.clone());
-                self.chain
-                    .handle_end(part, incarnation, ending, now, rand::random());
-                if let Some(was) = was {
-                    self.note_end(part, incarnation, &was);
-                }
-            }
-        }
-    }
-
-    /// A part said something new of itself (another port, another token):
-    /// those that were started with the old word start again.
-    fn restart_those_after(&mut self, part: PartId, now: Instant) {
-        let followers: Vec<PartId> = self.chain.followers(part).collect();
-        for other in followers {
-            let has_life = self.members.get(&other).is_some_and(|m| m.life.is_some());
-            if has_life && self.heeds_facts(other) {
-                tracing::info!(
-                    part = self.name(other),
-                    after = self.name(part),
-                    "A part it depends on has changed; restarting."
-                );
-                // One that is being stopped is started with the new word.
-                _ = self.chain.restart(other, now);
-            }
-        }
-    }
-
-    fn heeds_facts(&self, part: PartId) -> bool {
-        let run = self.members.get(&part).map(|member| &member.spec.run);
-        matches!(run, Some(Run::Process(process)) if process.heeds_facts)
-    }
-
     fn stop(&mut self, at_once: bool, now: Instant) {
         self.stopping_since.get_or_insert(now);
         if at_once {
@@ -371,57 +241,11 @@ impl Supervisor {
             self.chain.stop(now);
         }
     }
-
-    /// Ends whoever got away from the part it came from.
-    async fn end_strangers(&mut self) {
-        let left = family::end_strangers(STRANGERS_PATIENCE).await;
-        if !left.is_empty() {
-            tracing::error!(?left, "Processes below us would not die.");
-            self.watchers.tell(&Event::PartStuck {
-                part: "(no part)".to_owned(),
-                pids: left,
-            });
-        }
-    }
-
-    /// Everything is gone but the control socket: says so, and takes it away.
-    async fn finish(mut self) -> Outcome {
-        let after_ms = self.stopping_since.map_or(0, |since| ms(since.elapsed()));
-        self.note_stopped(after_ms);
-        self.config.logs.flush().await;
-        self.end_strangers().await;
-        if let Some(failure) = &self.failure {
-            self.watchers.tell(&Event::Failed(failure.clone()));
-        }
-        // Told before nobody can be asked any more.
-        self.config.enter(Phase::Stopping);
-        let left = (self.config.ask_left)();
-        if let Some(left) = &left {
-            tracing::error!(left, "The chain has stopped, and something is left undone.");
-        }
-        self.watchers.tell(&Event::Stopped { after_ms, left });
-        tracing::info!(after_ms, "Everything is stopped.");
-        drop(self.watchers);
-        self.config.sockets.clear();
-        self.members.clear();
-        self.shutdown.drain(FAREWELL_PATIENCE).await;
-        match self.failure {
-            Some(failure) => Outcome::StartFailed(failure),
-            None => Outcome::Stopped,
-        }
-    }
 }
 
 fn by_signal(signal: &str) -> Asker {
     Asker {
         signal: Some(signal.to_owned()),
         ..Asker::default()
-    }
-}
-
-async fn sleep_until(due: Option<Instant>) {
-    match due {
-        Some(due) => tokio::time::sleep_until(due.into()).await,
-        None => std::future::pending().await,
     }
 }

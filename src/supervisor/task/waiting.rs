@@ -6,7 +6,8 @@ use super::super::chain::{PartId, Wait};
 use super::super::incarnation;
 use super::super::part::Run;
 use super::super::view::ms;
-use super::{FINISH_PATIENCE, Supervisor};
+use super::Supervisor;
+use super::ending::FINISH_PATIENCE;
 use crate::process::group;
 use crate::protocol::control::{Event, PartWaiting};
 
