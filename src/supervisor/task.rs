@@ -185,6 +185,7 @@ impl Supervisor {
             self.manager_due(),
             self.rebind_due(),
             self.waiting_due(),
+            self.metrics.due(),
         ];
         all.into_iter().flatten().min()
     }
@@ -229,6 +230,7 @@ impl Supervisor {
                 self.chain.handle_timeout(now);
                 self.tell_waiting(now);
                 self.rebind(now);
+                self.metrics.try_again(&self.commands, &self.shutdown, now);
             }
         }
     }

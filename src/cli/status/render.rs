@@ -200,7 +200,9 @@ impl Render {
         let Some(trouble) = &metrics.trouble else {
             return format!("metrics   http://{}/metrics\n", metrics.address);
         };
-        let line = format!("! metrics {trouble}; free it or name another, then falco reload");
+        let line = format!(
+            "! metrics {trouble}; it is tried again every few seconds; free it, or name another and falco reload"
+        );
         self.paint.with(Color::Red, &line) + "\n"
     }
 

@@ -1,6 +1,7 @@
 //! Where metrics are served: never a reason for the chain not to run.
 
 use std::net::SocketAddr;
+use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
 
@@ -9,6 +10,9 @@ use crate::control::server::Command;
 use crate::protocol::control::MetricsPlace;
 use crate::report::Report;
 use crate::shutdown::Shutdown;
+
+/// How long whoever has the address has to leave it, before it is tried again.
+const AGAIN_AFTER: Duration = Duration::from_secs(5);
 
 /// Whether metrics are served.
 pub(super) enum Serving {
@@ -24,6 +28,7 @@ pub(super) enum Serving {
     Failed {
         wanted: SocketAddr,
         error: EndpointError,
+        again_at: Instant,
     },
 }
 
@@ -49,17 +54,47 @@ impl Serving {
                 Self::On { wanted, endpoint }
             }
             Err(error) => {
-                tracing::warn!(error = %Report(&error), "Metrics cannot be served.");
-                Self::Failed { wanted, error }
+                if !matches!(self, Self::Failed { wanted: told, .. } if *told == wanted) {
+                    tracing::warn!(error = %Report(&error), "Metrics cannot be served.");
+                }
+                Self::Failed {
+                    wanted,
+                    error,
+                    again_at: Instant::now() + AGAIN_AFTER,
+                }
             }
         };
+    }
+
+    /// When to try again, if they should be served and are not.
+    pub(super) fn due(&self) -> Option<Instant> {
+        match self {
+            Self::Failed { again_at, .. } => Some(*again_at),
+            Self::Off | Self::On { .. } => None,
+        }
+    }
+
+    /// Tries again, if it is time.
+    pub(super) fn try_again(
+        &mut self,
+        commands: &mpsc::Sender<Command>,
+        shutdown: &Shutdown,
+        now: Instant,
+    ) {
+        if let Self::Failed {
+            wanted, again_at, ..
+        } = *self
+            && again_at <= now
+        {
+            self.change(Some(wanted), commands, shutdown);
+        }
     }
 
     pub(super) fn place(&self) -> Option<MetricsPlace> {
         let (address, trouble) = match self {
             Self::Off => return None,
             Self::On { endpoint, .. } => (endpoint.address(), None),
-            Self::Failed { wanted, error } => (*wanted, Some(Report(error).to_string())),
+            Self::Failed { wanted, error, .. } => (*wanted, Some(Report(error).to_string())),
         };
         Some(MetricsPlace {
             address: address.to_string(),
