@@ -58,6 +58,17 @@ impl Watchers {
         self.of_parts.push(OfParts { parts, aim, events });
     }
 
+    /// Whoever waits for `part` to be ready waits for `other` too: it starts again
+    /// with what `part` said.
+    pub(super) fn wait_also(&mut self, part: PartId, other: PartId) {
+        for waiting in &mut self.of_parts {
+            let parts = &mut waiting.parts;
+            if waiting.aim == Aim::Up && parts.contains(&part) && !parts.contains(&other) {
+                parts.push(other);
+            }
+        }
+    }
+
     /// Lets go with a last event whoever waits for parts that `end` has one
     /// for.
     pub(super) fn settle(&mut self, end: impl Fn(&[PartId], Aim) -> Option<Event>) {
@@ -140,5 +151,22 @@ mod tests {
         assert!(matches!(events.try_recv(), Ok(Event::PartFinished { .. })));
         assert!(matches!(events.try_recv(), Ok(Event::Done { .. })));
         assert!(watchers.of_parts.is_empty());
+    }
+
+    #[test]
+    fn who_waits_for_a_part_to_be_ready_waits_for_those_that_start_again_with_it() {
+        let mut watchers = Watchers::default();
+        let (sender, _events) = mpsc::channel(4);
+        watchers.add_for(vec![1], Aim::Up, sender.clone());
+        watchers.add_for(vec![3], Aim::Up, sender.clone());
+        watchers.add_for(vec![1], Aim::Down(Instant::now()), sender);
+        watchers.wait_also(1, 2);
+        watchers.wait_also(1, 2);
+        let parts: Vec<_> = watchers
+            .of_parts
+            .iter()
+            .map(|w| w.parts.as_slice())
+            .collect();
+        assert_eq!(parts, [&[1, 2][..], &[3], &[1]]);
     }
 }

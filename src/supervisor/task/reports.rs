@@ -80,6 +80,7 @@ impl Supervisor {
                 );
                 // One that is being stopped is started with the new word.
                 _ = self.chain.restart(other, now);
+                self.watchers.wait_also(part, other);
             }
         }
     }
