@@ -203,6 +203,19 @@ pub(super) fn show_last(paths: &Paths, part: &str, since: &str, progress: &Progr
     }
 }
 
+/// What a part said last in its latest life; what it advised is not meant.
+pub(super) fn last_word(paths: &Paths, part: &str) -> Option<String> {
+    let wanted = Wanted {
+        stream: Some(Stream::Err),
+        incarnation: Some(-1),
+        ..Wanted::default()
+    };
+    let path = paths.logs().join(format!("{part}.log"));
+    let last = wanted.last(part, Follower::open(&path).1, LAST_LINES);
+    let mut said = last.iter().map(Line::text);
+    said.find(|text| !text.trim().is_empty() && !text.starts_with("hint: "))
+}
+
 /// A log by name.
 struct Log {
     name: String,

@@ -15,14 +15,16 @@ use super::holder::{self, Tried};
 use super::moment::Local;
 use super::runtime::block_on;
 use super::settings::Instance;
-use super::{events, output, progress};
+use super::{events, logs, output, progress};
 use crate::control::client::{self, ControlError};
 use crate::net::unix::ConnectError;
 use crate::paths::Paths;
-use crate::protocol::control::{ChainState, Event, PartStatus, Request, STATUS_SCHEMA, Status};
+use crate::protocol::control::{
+    ChainState, Event, PartState, PartStatus, Request, STATUS_SCHEMA, Status,
+};
 use crate::supervisor::instance::{Asked, Lock};
 use paint::{Paint, When};
-use render::Render;
+use render::{LastWords, Render};
 use watch::Goal;
 
 /// How long the supervisor may take to answer.
@@ -164,8 +166,14 @@ impl Show {
         }
         let place = progress::tilde(paths.base());
         match seen {
-            Seen::Up(status) if self.names.is_empty() => self.render.whole(status),
-            Seen::Up(status) => self.render.parts(&status.parts).trim_end().to_owned(),
+            Seen::Up(status) => {
+                let last_words = last_words(paths, &status.parts);
+                if self.names.is_empty() {
+                    return self.render.whole(status, &last_words);
+                }
+                let parts = self.render.parts(&status.parts, &last_words);
+                parts.trim_end().to_owned()
+            }
             Seen::Passing(state) => {
                 let dot = self.render.dot(*state);
                 format!("{dot} falco {place}   {}", state.as_str())
@@ -179,6 +187,15 @@ impl Show {
             Seen::Unknown(failure) => format!("? falco {place}   unknown: {failure}"),
         }
     }
+}
+
+/// What each part that fails said last, by its name.
+fn last_words(paths: &Paths, parts: &[PartStatus]) -> LastWords {
+    use PartState::{Backoff, CrashLoop, Failed};
+    let fails = |part: &&PartStatus| matches!(part.state, Backoff | CrashLoop | Failed);
+    let failing = parts.iter().filter(fails);
+    let said = failing.filter_map(|p| Some((p.name.clone(), logs::last_word(paths, &p.name)?)));
+    said.collect()
 }
 
 fn is_well(status: &Status) -> bool {

@@ -131,6 +131,9 @@ impl EmulatorFact {
     ///
     /// When it said something else.
     pub fn parse(fact: &str) -> Result<Self, String> {
+        if fact.is_empty() {
+            return Err("it did not say where it listens".to_owned());
+        }
         serde_json::from_str(fact).map_err(|e| format!("the emulator's ready line: {e}"))
     }
 }

@@ -1,9 +1,11 @@
 //! What a chain needs is taken away from it while it runs.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::net::TcpListener;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -149,4 +151,32 @@ fn a_configuration_in_whose_place_a_pipe_stands_keeps_nobody_waiting_and_changes
     base.emit();
     assert_eq!(base.run(&["stop"]).code, 0);
     base.assert_nothing_left();
+}
+
+#[test]
+fn an_emulator_whose_port_a_stranger_has_says_so_and_comes_back_once_it_is_free() {
+    let free = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = free.local_addr().unwrap();
+    drop(free);
+    let base = Base::new();
+    let mut private = fs::DirBuilder::new();
+    private.mode(0o700).create(base.dir()).unwrap();
+    let config = format!("[emulator]\nlisten = \"{address}\"\n");
+    fs::write(base.dir().join("falco.toml"), config).unwrap();
+    base.up();
+    assert_eq!(base.run(&["stop", "emulator"]).code, 0);
+    let stranger = TcpListener::bind(address).unwrap();
+    let mut restart = base.falco(&["restart", "emulator"]);
+    let mut restart = restart.stderr(Stdio::null()).spawn().unwrap();
+    let why = format!(
+        "emulator said last: error: the emulator cannot listen: failed to listen on {address}"
+    );
+    eventually("status says why", || {
+        let said = base.run(&["status"]);
+        said.code == 1 && said.stdout.contains(&why)
+    });
+    drop(stranger);
+    restart.wait().unwrap();
+    base.wait_ready();
+    base.emit();
 }

@@ -6,6 +6,7 @@
 //! transport  running  yes    8812  2h14m   1 (2h ago)  signal SEGV, 09:13:58  0.3%  21.0 MB  …
 //! ```
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::Path;
 use std::time::Duration;
@@ -26,6 +27,9 @@ use crate::protocol::outbox::OutboxStatus;
 
 const COLUMNS: usize = 10;
 
+/// What parts that fail said last, by their names.
+pub(super) type LastWords = BTreeMap<String, String>;
+
 /// How statuses are written.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Render {
@@ -37,9 +41,9 @@ pub(super) struct Render {
 
 impl Render {
     /// Everything there is to say.
-    pub(super) fn whole(self, status: &Status) -> String {
+    pub(super) fn whole(self, status: &Status, last_words: &LastWords) -> String {
         let mut text = self.headline(status);
-        text.push_str(&self.parts(&status.parts));
+        text.push_str(&self.parts(&status.parts, last_words));
         if let Some(transport) = &status.transport {
             text.push_str(&self.upstream(transport));
         }
@@ -64,14 +68,18 @@ impl Render {
     }
 
     /// These parts, and what is wrong with them.
-    pub(super) fn parts(self, parts: &[PartStatus]) -> String {
+    pub(super) fn parts(self, parts: &[PartStatus], last_words: &LastWords) -> String {
         let mut text = self.table(parts);
         for part in parts {
             if let Some(says) = &part.says {
                 _ = writeln!(text, "says      {}: {says}", part.name);
             }
+            let name = &part.name;
+            if let Some(said) = last_words.get(name) {
+                let line = format!("! {name} said last: {said}; falco logs {name}");
+                _ = writeln!(text, "{}", self.paint.with(Color::Red, &line));
+            }
             if let Some(trouble) = &part.trouble {
-                let name = &part.name;
                 let line = format!("! {name}: {trouble}; falco restart {name}");
                 _ = writeln!(text, "{}", self.paint.with(Color::Red, &line));
             }
@@ -277,7 +285,7 @@ fn login(status: &Status) -> String {
             format!("login     {how} · as user {user} · {until}; its tokens are renewed\n")
         }
         LoginState::LoggedOut => {
-            "login     none; every effect is refused until falco login\n".to_owned()
+            "login     none; nothing is published until falco login\n".to_owned()
         }
     }
 }
@@ -383,7 +391,10 @@ mod tests {
             }),
             ..PartStatus::default()
         };
-        let text = render().parts(&[part]);
+        let said = "error: failed to listen".to_owned();
+        let text = render().parts(&[part], &[("transport".to_owned(), said)].into());
+        let last = "! transport said last: error: failed to listen; falco logs transport\n";
+        assert!(text.ends_with(last), "{text}");
         let row = text.lines().nth(1).unwrap();
         assert!(
             row.starts_with("transport  crash-loop  no     —    —       7 (4 s ago)  exit 1, ")
