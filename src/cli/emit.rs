@@ -12,7 +12,7 @@ use tokio::sync::mpsc;
 
 use super::exit::{Exit, Failure};
 use super::runtime;
-use super::settings::Instance;
+use super::settings::{Instance, path_or_nothing};
 use crate::client::{Ack, Client, PublishError};
 use crate::net::unix::{self, ConnectError};
 
@@ -43,7 +43,7 @@ pub(super) struct Args {
     #[arg(long)]
     json: bool,
     /// Falco's socket [default: falco.sock in the base directory]
-    #[arg(long, env = "FALCO_SOCKET", value_name = "PATH")]
+    #[arg(long, env = "FALCO_SOCKET", value_name = "PATH", value_parser = path_or_nothing())]
     socket: Option<PathBuf>,
     #[command(flatten)]
     instance: Instance,

@@ -7,16 +7,23 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
+use clap::builder::{OsStringValueParser, TypedValueParser};
+
 use super::above::refuse_replaceable;
 use super::exit::{Exit, Failure};
 use crate::paths::Paths;
 use crate::telemetry::Verbosity;
 
+/// Reads a path; an empty one, which means that none is set, is no mistake.
+pub(super) fn path_or_nothing() -> impl TypedValueParser<Value = PathBuf> {
+    OsStringValueParser::new().map(PathBuf::from)
+}
+
 /// Which instance is meant.
 #[derive(Debug, Clone, clap::Args)]
 pub(super) struct Instance {
     /// The base directory: one directory is one instance [default: ~/.unbound]
-    #[arg(long, env = "UNBOUND_BASE_DIR", value_name = "DIR", global = true)]
+    #[arg(long, env = "UNBOUND_BASE_DIR", value_name = "DIR", global = true, value_parser = path_or_nothing())]
     base_dir: Option<PathBuf>,
 }
 

@@ -18,7 +18,7 @@ use tokio::net::UnixStream;
 use super::exit::{Exit, Failure};
 use super::output;
 use super::runtime;
-use super::settings::Instance;
+use super::settings::{Instance, path_or_nothing};
 use crate::net::lines::LineBuffer;
 use crate::net::unix::{self, ConnectError};
 use crate::protocol::ipc::{self, Incoming};
@@ -50,7 +50,7 @@ pub(super) struct Args {
     #[arg(long)]
     json: bool,
     /// The transport's socket [default: ably.sock in the base directory]
-    #[arg(long, env = "UNBOUND_ABLY_SOCKET", value_name = "PATH")]
+    #[arg(long, env = "UNBOUND_ABLY_SOCKET", value_name = "PATH", value_parser = path_or_nothing())]
     socket: Option<PathBuf>,
     #[command(flatten)]
     instance: Instance,

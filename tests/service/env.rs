@@ -52,3 +52,30 @@ fn the_json_says_the_same() {
         socket.to_str().unwrap()
     );
 }
+
+#[test]
+fn a_variable_that_is_empty_is_none() {
+    let base = Base::new();
+    let run = |args: &[&str]| {
+        let mut falco = std::process::Command::new(env!("CARGO_BIN_EXE_falco"));
+        falco.args(args).env_clear().env("HOME", base.home());
+        for name in ["UNBOUND_BASE_DIR", "FALCO_SOCKET", "UNBOUND_ABLY_SOCKET"] {
+            falco.env(name, "");
+        }
+        said(&falco.output().unwrap())
+    };
+    let place = base.home().join(".unbound");
+    let told = run(&["env"]).stdout;
+    assert!(told.contains(place.to_str().unwrap()), "{told}");
+    let socket = place.join("falco.sock").display().to_string();
+    for verb in [
+        &["status"][..],
+        &["lane", "list"],
+        &["outbox", "list"],
+        &["emit", "--event", "e"],
+    ] {
+        let told = run(verb);
+        assert_eq!(told.code, 3, "{verb:?} {}", told.stderr);
+    }
+    assert!(run(&["emit", "--event", "e"]).stderr.contains(&socket));
+}
