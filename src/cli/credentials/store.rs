@@ -133,7 +133,7 @@ fn check_private(path: &Path, file: &File) -> Result<(), Failure> {
 
 fn cannot(doing: &str, path: &Path, error: &io::Error) -> Failure {
     let text = format!("failed to {doing} {}: {error}", path.display());
-    Failure::new(Exit::CannotCreate, text)
+    Failure::new(Exit::of_call(error, Exit::CannotCreate), text)
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@
 //! under a question is asked again in its next life by what only looks.
 
 use std::io;
+use std::path::Path;
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
@@ -175,7 +176,7 @@ impl<'a> Oracle<'a> {
             return Err(silence.adding(none));
         }
         let directory = self.paths.outbox();
-        if !directory.exists() {
+        if !is_there(&directory)? {
             return Err(Q::without_outbox(self.paths, silence));
         }
         if runs && self.silence.is_none() {
@@ -195,6 +196,15 @@ pub(super) async fn stats(oracle: &mut Oracle<'_>) -> Result<OutboxStatus, Failu
     let answer = oracle.ask(&of(OutboxVerb::Stats, Vec::new())).await?;
     let none = || Failure::new(Exit::Unknown, "Falco said no numbers");
     answer.stats.ok_or_else(none)
+}
+
+/// Whether there is an outbox, as far as we may look.
+pub(super) fn is_there(directory: &Path) -> Result<bool, Failure> {
+    directory.try_exists().map_err(|error| {
+        let exit = Exit::of_call(&error, Exit::Failed);
+        let text = format!("failed to look for {}: {error}", directory.display());
+        Failure::new(exit, text)
+    })
 }
 
 pub(super) fn no_outbox(paths: &Paths) -> Failure {
@@ -246,6 +256,9 @@ pub(super) fn cannot_open(error: &OpenError) -> Failure {
             Failure::of(Exit::Config, error).hint("use that version, or a later one")
         }
         OpenError::Read { .. } => Failure::of(Exit::Disk, error),
-        OpenError::Io { .. } | OpenError::Thread(_) => Failure::of(Exit::CannotCreate, error),
+        OpenError::Io { source, .. } => {
+            Failure::of(Exit::of_call(source, Exit::CannotCreate), error)
+        }
+        OpenError::Thread(_) => Failure::of(Exit::CannotCreate, error),
     }
 }

@@ -1,6 +1,6 @@
 //! `falco outbox verify`: reads every record, and says what is wrong where.
 
-use super::ask::{is_gone, no_outbox};
+use super::ask::{is_gone, is_there, no_outbox};
 use super::{cannot_open, tell};
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::output;
@@ -17,7 +17,7 @@ const LISTED_MAX: usize = 10;
 
 pub(super) fn run(paths: &Paths, json: bool) -> Result<(), Failure> {
     let directory = paths.outbox();
-    if !directory.exists() {
+    if !is_there(&directory)? {
         return Err(no_outbox(paths));
     }
     let config = journal::Config::default();
