@@ -15,6 +15,7 @@
 //! | a stale answer moves no lane | `answers_of_a_lost_connection_mean_nothing_on_the_next`, `a_late_refusal_means_nothing` |
 //! | copies only where the outcome was unknown, none after a stop in peace, and none after a death that left a whole memo | stories |
 //! | one id twice is one publish and two answers | dedupe; `two_submissions_of_one_effect_are_one_publish_and_two_answers` |
+//! | a stop in peace waits for the journal, which marks its end | stories |
 //! | what goes out is what came, byte for byte, under its key and by its route | stories; `journal`: `any_effect_comes_back_as_it_was` |
 //! | an id that means something else is refused | stories; dedupe; `an_id_that_means_something_else_is_refused_and_harms_nothing` |
 //! | no attempt is burnt while the transport is away | `attempts_are_not_burnt_while_the_transport_is_away` |

@@ -28,8 +28,7 @@ mod ways;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::time::{Instant, timeout};
-use tracing::info;
+use tokio::time::Instant;
 
 use super::alarm::Alarm;
 use super::memo::{Left, Memo};
@@ -49,9 +48,6 @@ use submission::Origin;
 pub(super) use submission::{Ack, News, Piece, Refused, Routed, Submission, WayBack};
 use sums::Sums;
 use ways::{WayId, Ways};
-
-/// How long the journal may take to mark its end.
-const CLOSE_PATIENCE: Duration = Duration::from_secs(1);
 
 #[derive(Debug)]
 pub(super) struct Dispatcher {
@@ -179,14 +175,7 @@ impl Dispatcher {
             }
             self.advance();
         }
-        if let Some(keeper) = self.keeper {
-            _ = timeout(CLOSE_PATIENCE, keeper.close()).await;
-        }
-        info!(
-            succeeded = self.sums.succeeded,
-            failed = self.sums.failed,
-            "Falco has stopped."
-        );
+        self.end().await;
     }
 
     async fn event(&mut self, shutdown: &Shutdown) -> Event {

@@ -1,5 +1,6 @@
 //! The journal with its thread played, on a disk that lies: for simulations.
 
+use std::ops::ControlFlow;
 use std::sync::mpsc;
 use std::time::Instant;
 
@@ -7,7 +8,7 @@ use tokio::sync::watch;
 
 pub(crate) use super::storage::lying::{Dice, Fault, Lying, Op};
 use super::writer::{self, Core, Ends, Now};
-use super::{Config, Home, Journal, OpenError, Reading, Recovered, handle, open_on};
+use super::{Config, Home, Journal, OpenError, Reading, Recovered, Unrecorded, handle, open_on};
 
 /// What the thread has; it works when it is told to.
 pub(crate) struct Played {
@@ -45,12 +46,19 @@ impl Played {
         _ = writer::play(&mut self.core, &mut self.ends, Now { at, ms });
     }
 
-    /// Does what was asked for, and ends. Whether it ended in peace: the disk
-    /// has all that was asked for.
-    pub(crate) fn close(mut self, (at, ms): (Instant, u64)) -> bool {
+    /// Works as long as it is asked to, and ends if somebody waits for that.
+    /// Returns what they are told, or `None`.
+    pub(crate) fn close(mut self, (at, ms): (Instant, u64)) -> Option<Result<(), Unrecorded>> {
         let now = Now { at, ms };
-        while writer::play(&mut self.core, &mut self.ends, now) {}
-        self.core.close(now).is_ok() && !self.core.owes()
+        loop {
+            match writer::play(&mut self.core, &mut self.ends, now) {
+                ControlFlow::Continue(true) => {}
+                ControlFlow::Continue(false) => return None,
+                ControlFlow::Break(closing) => {
+                    return Some(writer::end(self.core, self.ends, closing, now));
+                }
+            }
+        }
     }
 
     /// Whether all that was asked for, and written, is there for good.

@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::pin::pin;
 use std::time::{Duration, Instant};
 
 use futures_util::FutureExt as _;
@@ -261,6 +262,26 @@ impl Played {
     /// Whether it has stopped.
     pub(crate) fn is_done(&self) -> bool {
         self.dispatcher.is_done()
+    }
+
+    /// The last thing it does. Whether it waits for its journal: then `work` is
+    /// what that does meanwhile, and the end of both.
+    pub(crate) fn end(self, time: &Time, work: impl FnOnce()) -> bool {
+        let _inside = time.runtime.enter();
+        let mut ending = pin!(self.dispatcher.end());
+        let waits = ending.as_mut().now_or_never().is_none();
+        if waits {
+            work();
+            let has_ended = ending.now_or_never().is_some();
+            assert!(has_ended, "the journal has ended, and Falco waits for it");
+        }
+        waits
+    }
+
+    /// The same, and it waits in vain for what its journal may not do any more.
+    pub(crate) fn end_unheard(self, time: &Time) {
+        let _inside = time.runtime.enter();
+        _ = self.dispatcher.end().now_or_never();
     }
 
     /// Whether the journal knows all it is to know.

@@ -1,10 +1,15 @@
 //! How it ends: what is on its way gets a grace, the rest an answer.
 
-use tokio::time::Instant;
+use std::time::Duration;
+
+use tokio::time::{Instant, timeout};
 use tracing::info;
 
 use super::Dispatcher;
 use super::keeper::Keeper;
+
+/// How long the journal may take to mark its end.
+const CLOSE_PATIENCE: Duration = Duration::from_secs(1);
 
 /// How far a shutdown has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,5 +51,17 @@ impl Dispatcher {
             Stop::Draining { .. } => self.ways.are_empty() && is_written,
             Stop::Over => true,
         }
+    }
+
+    /// The last thing: waits for the journal to mark its end.
+    pub(super) async fn end(self) {
+        if let Some(keeper) = self.keeper {
+            _ = timeout(CLOSE_PATIENCE, keeper.close()).await;
+        }
+        info!(
+            succeeded = self.sums.succeeded,
+            failed = self.sums.failed,
+            "Falco has stopped."
+        );
     }
 }

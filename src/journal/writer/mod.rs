@@ -59,7 +59,7 @@ struct Turn {
 }
 
 /// Who waits for the end.
-type Closing = oneshot::Sender<Result<(), Unrecorded>>;
+pub(super) type Closing = oneshot::Sender<Result<(), Unrecorded>>;
 
 /// What comes after the jobs.
 enum Then {
@@ -81,7 +81,17 @@ pub(super) fn run<S: Storage>(mut core: Core<S>, mut ends: Ends) {
             break end;
         }
     };
-    let closed = core.close(Now::read());
+    _ = end(core, ends, closing, Now::read());
+}
+
+/// The last of its work, told to whoever waits for it.
+pub(super) fn end<S: Storage>(
+    mut core: Core<S>,
+    mut ends: Ends,
+    closing: Option<Closing>,
+    now: Now,
+) -> Result<(), Unrecorded> {
+    let closed = core.close(now);
     publish(&mut core, &mut ends);
     if let Some(mark) = ends.mark.take() {
         mark.close(core.stats().live, core.progress().durable);
@@ -89,8 +99,9 @@ pub(super) fn run<S: Storage>(mut core: Core<S>, mut ends: Ends) {
     // Its lock is gone before anybody hears of it.
     drop(core);
     if let Some(answer) = closing {
-        _ = answer.send(closed);
+        _ = answer.send(closed.clone());
     }
+    closed
 }
 
 fn publish<S: Storage>(core: &mut Core<S>, ends: &mut Ends) {
@@ -112,14 +123,19 @@ fn publish<S: Storage>(core: &mut Core<S>, ends: &mut Ends) {
 }
 
 /// One turn of the loop that does not wait; whether anything was asked for.
+/// Breaks with whoever waits for the end.
 #[cfg(test)]
-pub(super) fn play<S: Storage>(core: &mut Core<S>, ends: &mut Ends, now: Now) -> bool {
+pub(super) fn play<S: Storage>(
+    core: &mut Core<S>,
+    ends: &mut Ends,
+    now: Now,
+) -> ControlFlow<Option<Closing>, bool> {
     let mut turn = Turn::default();
     turn.drain(&ends.commands);
     let was_asked = !turn.rooms.is_empty();
-    _ = turn.work(core, now);
+    turn.work(core, now)?;
     publish(core, ends);
-    was_asked
+    ControlFlow::Continue(was_asked)
 }
 
 impl Turn {

@@ -13,8 +13,8 @@ use std::time::Duration;
 
 use super::*;
 use crate::ingest::played::{self, Plan, Played};
-use crate::journal::Journal;
 use crate::journal::played::{Dice, Lying, Played as Writer};
+use crate::journal::{Health, Journal};
 use crate::protocol::envelope::SideEffect;
 use crate::protocol::id::EffectId;
 pub(super) use memo::Files;
@@ -54,6 +54,8 @@ pub(super) struct Program {
     /// It may have something to do.
     wants_turn: bool,
     asked: Option<Asked>,
+    /// The journal ends with the mark of a stop in peace.
+    is_marked: bool,
     /// What an operator was refused to drop: the record of it may stand in a
     /// segment that could not be synced, and counts if Falco dies before the
     /// next segment says that it does not.
@@ -79,6 +81,7 @@ impl Program {
             turn_at: None,
             wants_turn: true,
             asked: None,
+            is_marked: false,
             undecided: BTreeSet::new(),
         };
         program.limit_writes();
@@ -98,10 +101,14 @@ impl Program {
         };
         let config = options.journal();
         let now = self.time.now();
+        // Whoever tries to read it may have begun to write.
+        let is_marked = std::mem::take(&mut self.is_marked);
         let Ok((writer, journal, recovered)) = Writer::open(&self.disk, &config, now) else {
             return false;
         };
-        assert!(!recovered.report.is_corrupt(), "{:?}", recovered.report);
+        let report = &recovered.report;
+        assert!(!report.is_corrupt(), "{report:?}");
+        assert!(!is_marked || report.clean, "stopped in peace: {report:?}");
         record.check_recovered(&recovered);
         let records = !(may_switch && options.switches && self.dice.below(4) == 0);
         let opened = (journal.clone(), recovered);
@@ -235,13 +242,25 @@ impl Program {
         life.is_some_and(|life| life.falco.is_done())
     }
 
-    /// The last thing it does; whether the disk has taken all it was given.
+    /// The last thing it does: it waits for its journal's end, though not for a
+    /// disk that takes too long. Whether that has taken all it was given.
     fn close_in_peace(&mut self) -> bool {
-        self.life.take().is_some_and(|life| {
-            drop(life.falco);
-            let held = life.held;
-            held.is_none_or(|held| held.writer.close(self.time.now()))
-        })
+        let Some(Life { falco, held }) = self.life.take() else {
+            return false;
+        };
+        let Some(Held { writer, journal }) = held else {
+            return !falco.end(&self.time, || {});
+        };
+        if self.dice.below(8) == 0 {
+            falco.end_unheard(&self.time);
+            return false;
+        }
+        let (now, mut closed) = (self.time.now(), None);
+        falco.end(&self.time, || closed = writer.close(now));
+        let closed = closed.expect("Falco waits for the end of its journal");
+        let has_all = closed.is_ok() && journal.stats().owed == 0;
+        self.is_marked = has_all && *journal.health().borrow() == Health::Ok;
+        has_all
     }
 
     /// Whether all that was published from the outbox is noted, for good.
