@@ -24,9 +24,12 @@
 //! with what came and with what is [`known`] to be published, how many
 //! [`requests`] of a lane are on their way, and how long anybody waits for an
 //! answer.
+//!
+//! That the checks can fail is shown by stories with [`flaws`].
 
 mod daemon;
 mod falco;
+mod flaws;
 mod known;
 mod options;
 mod program;
@@ -48,6 +51,7 @@ use std::thread::available_parallelism;
 use super::super::*;
 use daemon::{Daemon, Habit};
 use falco::Falco;
+use flaws::Flaw;
 use known::Known;
 use options::{Memory, Options};
 use program::Program;
@@ -164,9 +168,12 @@ struct World {
 }
 
 impl World {
-    fn new(seed: u64, has_outbox: bool) -> Self {
+    fn new(seed: u64, has_outbox: bool, flaw: Option<Flaw>) -> Self {
         let mut random = Random::new(seed);
-        let options = Options::of(&mut random, has_outbox);
+        let options = Options {
+            flaw,
+            ..Options::of(&mut random, has_outbox)
+        };
         let mut world = Self {
             now: 0,
             queue: BTreeMap::new(),
@@ -269,6 +276,7 @@ impl World {
             6 => self.falco.dies_writing = self.options.memo != Memory::Nothing,
             1 => self.crash_daemon(),
             2 | 3 => self.unlink(way),
+            4 if self.random.chance(500) => self.falco.stops_unread = true,
             4 => self.stop_falco(),
             _ => {
                 let until = self.now + self.random.between(0, 8 * SECOND);
@@ -282,7 +290,7 @@ impl World {
 
 /// Plays the story of one seed to its end; returns its trace.
 fn play(seed: u64, has_outbox: bool) -> u64 {
-    let mut world = World::new(seed, has_outbox);
+    let mut world = World::new(seed, has_outbox, None);
     let options = world.options;
     let played = catch_unwind(AssertUnwindSafe(|| world.run()));
     assert!(played.is_ok(), "seed {seed} went wrong: {options:?}");

@@ -17,6 +17,8 @@ pub(super) struct Falco {
     stops_since: Time,
     /// It dies as soon as it writes to its memo.
     pub dies_writing: bool,
+    /// It is asked to stop as soon as a frame has come, which it has not read then.
+    pub stops_unread: bool,
     before: Option<Before>,
     /// Connections before this one ended with an earlier life.
     pub first_connection: u32,
@@ -57,6 +59,7 @@ impl Falco {
             is_stopping: false,
             stops_since: 0,
             dies_writing: false,
+            stops_unread: false,
             before: None,
             first_connection: 0,
             wake_at: None,
@@ -86,6 +89,7 @@ impl Falco {
         self.wake_at = None;
         self.is_stopping = false;
         self.dies_writing = false;
+        self.stops_unread = false;
         self.before = None;
         for link in &mut self.links {
             link.is_up = false;

@@ -55,6 +55,8 @@ pub(super) struct Options {
     /// Sessions whose effects are object sets, a bit each.
     pub objects: u8,
     pub memo: Memory,
+    /// What is wrong with it on purpose.
+    pub flaw: Option<Flaw>,
     /// For what nobody else has to decide.
     pub dice: u64,
 }
@@ -82,6 +84,7 @@ impl Options {
             parks: random.chance(300),
             objects: random.small(0, u8::MAX) & random.small(0, u8::MAX),
             memo: Memory::of(random, has_outbox),
+            flaw: None,
             dice: random.between(0, u64::MAX - 1),
         }
     }
@@ -139,6 +142,13 @@ impl Options {
             _ if self.sets_objects(session) => Habit::Carelessness,
             _ => Habit::Numbers,
         }
+    }
+
+    /// Whether every message of a session goes out by itself: with batches, if no
+    /// lane ever has two of them.
+    pub(super) fn goes_alone(self, session: u8) -> bool {
+        let is_alone = self.outbox.is_none() && self.habit(session) == Habit::Patience;
+        !self.batches || is_alone
     }
 
     /// Which route the effects of a session name.

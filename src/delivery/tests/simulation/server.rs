@@ -49,6 +49,8 @@ pub(super) struct Server {
     hung_until: [Time; 2],
     /// When an id was taken.
     seen: BTreeMap<(u8, String), Time>,
+    /// What an object was set to first.
+    pub first_sets: BTreeMap<u8, Request>,
 }
 
 impl Server {
@@ -57,6 +59,7 @@ impl Server {
             options,
             hung_until: [0; 2],
             seen: BTreeMap::new(),
+            first_sets: BTreeMap::new(),
         }
     }
 
@@ -87,7 +90,8 @@ impl Server {
             _ => request.base.to_string(),
         };
         let before = self.seen.insert((session, id), now);
-        before.is_none_or(|before| now - before >= WINDOW)
+        let forgets = self.options.flaw == Some(Flaw::ForgetsIds);
+        before.is_none_or(|before| now - before >= WINDOW || forgets)
     }
 }
 
@@ -122,17 +126,22 @@ impl World {
             Some(_) => false,
         };
         if is_published && self.server.is_new(&request, self.now) {
-            self.record.published(&request.messages);
-            let (session, _) = request.messages[0];
-            let is_ordered = self.options.habit(session) != Habit::Carelessness;
-            if self.options.sets_objects(session) && is_ordered {
-                self.record.was_set(&request);
-            }
-            if self.options.parks_for_good(request.messages[0].0) {
-                self.record.check_parked(&request.messages);
-            }
+            self.publish(&request);
         }
         self.answer(&request, refusal);
+    }
+
+    fn publish(&mut self, request: &Request) {
+        self.record.published(&self.taken(request));
+        let (session, _) = request.messages[0];
+        let is_ordered = self.options.habit(session) != Habit::Carelessness;
+        if self.options.sets_objects(session) && is_ordered {
+            self.record.was_set(request);
+            self.set_back(request);
+        }
+        if self.options.parks_for_good(session) {
+            self.record.check_parked(&request.messages);
+        }
     }
 
     fn refusal(&mut self, request: &Request) -> Option<(Option<u32>, Option<bool>)> {

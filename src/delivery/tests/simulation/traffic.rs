@@ -92,6 +92,9 @@ impl World {
             let takes = self.random.between(0, READ_EVERY);
             self.after(takes, Event::Read);
         }
+        if self.is_troubled && std::mem::take(&mut self.falco.stops_unread) {
+            self.stop_falco();
+        }
     }
 
     pub(super) fn take_answer(&mut self, answer: &server::Answer) {
@@ -149,7 +152,8 @@ impl World {
         if self.dies_writing() {
             return;
         }
-        for (submission, outcome) in self.falco.program.answers() {
+        let answers = self.falco.program.answers();
+        for (submission, outcome) in self.told(answers) {
             let outcome = outcome.map_err(|failure| failure.class);
             self.give_ack(submission, outcome);
         }
