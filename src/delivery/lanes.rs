@@ -14,6 +14,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
 use hashbrown::HashMap;
+use uuid::Uuid;
 
 use super::config::{Config, OnRejected};
 use super::effect::{BatchNumber, Entry, Settled, Submitted};
@@ -81,6 +82,8 @@ pub(crate) struct Lanes<T> {
     pace: Pace,
     timers: BTreeSet<(Instant, u32)>,
     settled: VecDeque<Settled<T>>,
+    /// What was given up and may have been published, as it went out.
+    forsaken: VecDeque<Vec<Uuid>>,
     peer: Option<Peer>,
     shutting_down: bool,
     next_generation: u64,
@@ -125,6 +128,7 @@ impl<T> Lanes<T> {
             pace: Pace::new(1),
             timers: BTreeSet::new(),
             settled: VecDeque::new(),
+            forsaken: VecDeque::new(),
             peer: None,
             shutting_down: false,
             next_generation: 1,
@@ -263,6 +267,12 @@ impl<T> Lanes<T> {
     /// The next effect that has its outcome.
     pub(crate) fn poll_settled(&mut self) -> Option<Settled<T>> {
         self.settled.pop_front()
+    }
+
+    /// The next list of what went out together, may have been published, and was
+    /// given up: told before its effects are.
+    pub(crate) fn poll_forsaken(&mut self) -> Option<Vec<Uuid>> {
+        self.forsaken.pop_front()
     }
 
     /// When [`handle_timeout`](Self::handle_timeout) wants to be called.

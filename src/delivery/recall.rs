@@ -1,11 +1,13 @@
-//! Batches that an earlier life of Falco sent, made up again as they were.
+//! Batches of which nobody knows whether they were published, made up again as
+//! they were.
 //!
 //! Ably knows a batch by one id for the whole list. When Falco died with a
 //! batch on its way, the daemon or the outbox hands the same effects over
 //! again; in another batch Ably could not recognise them, and every subscriber
 //! would see them twice. So whoever keeps the lists of sent batches tells them
 //! here at start, and effects that begin such a list are held back until the
-//! list is whole.
+//! list is whole. The same is done for what a lane has given up while it may
+//! have been published: its daemon was told to send it again.
 //!
 //! ```text
 //!            first of a list           the next of it
@@ -16,7 +18,7 @@
 //!
 //! A list that is not made up in time costs copies, never loss or order. What is
 //! held back is waited for all the while: its deadline begins as it arrives.
-//! Lists are forgotten two minutes after the start: so is the batch at Ably.
+//! Lists are forgotten two minutes after they were told: so is the batch at Ably.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::hash::{DefaultHasher, Hash, Hasher as _};
@@ -34,6 +36,9 @@ const PATIENCE: Duration = Duration::from_secs(1);
 
 /// How long Ably knows a batch.
 const KNOWN: Duration = Duration::from_secs(120);
+
+/// Lists that may be told of while Falco runs: one for each lane that gives up.
+const LISTS_MAX: usize = 10_000;
 
 /// How an effect stands in a list: a server knows a key only together with its
 /// channel, and an object set is never part of a batch.
@@ -61,6 +66,13 @@ pub(crate) enum Passed<T> {
     Batch(Vec<Submitted<T>>),
 }
 
+/// The keys of a batch, and how long they matter.
+#[derive(Debug)]
+struct List {
+    keys: Vec<Uuid>,
+    until: Instant,
+}
+
 #[derive(Debug)]
 struct Held<T> {
     list: Vec<Uuid>,
@@ -72,23 +84,43 @@ struct Held<T> {
 #[derive(Debug)]
 pub(crate) struct Recall<T> {
     /// By their first key.
-    lists: HashMap<Uuid, Vec<Uuid>>,
+    lists: HashMap<Uuid, List>,
     /// In an order that is the same in every run of a story.
     held: BTreeMap<LaneKey, Held<T>>,
     passed: VecDeque<Passed<T>>,
+    /// When what is old is forgotten next.
     forget_at: Instant,
+    /// Nothing more is held.
+    is_over: bool,
 }
 
 impl<T> Recall<T> {
     /// Knows these lists, each of the keys of a batch in their order.
     pub(crate) fn new(lists: impl IntoIterator<Item = Vec<Uuid>>, now: Instant) -> Self {
+        let until = now + KNOWN;
         let lists = lists.into_iter();
-        let by_first = lists.filter_map(|list| Some((*list.first()?, list)));
+        let by_first = lists.filter_map(|keys| Some((*keys.first()?, List { keys, until })));
         Self {
             lists: by_first.collect(),
             held: BTreeMap::new(),
             passed: VecDeque::new(),
-            forget_at: now + KNOWN,
+            forget_at: until,
+            is_over: false,
+        }
+    }
+
+    /// What has these keys may have been published, was given up, and may come
+    /// again. If there is too much of it, that costs copies.
+    pub(crate) fn remember(&mut self, keys: Vec<Uuid>, now: Instant) {
+        if self.is_over || LISTS_MAX <= self.lists.len() {
+            return;
+        }
+        let until = now + KNOWN;
+        if self.lists.is_empty() {
+            self.forget_at = until;
+        }
+        if let Some(first) = keys.first() {
+            self.lists.insert(*first, List { keys, until });
         }
     }
 
@@ -114,8 +146,9 @@ impl<T> Recall<T> {
             }
             self.let_go(held);
         }
-        match self.lists.remove(&key) {
-            Some(list) => {
+        let known = self.lists.remove(&key);
+        match known.filter(|list| now < list.until) {
+            Some(List { keys: list, .. }) => {
                 let effects = vec![submitted];
                 let until = now + PATIENCE;
                 self.hold(
@@ -146,12 +179,15 @@ impl<T> Recall<T> {
             }
         }
         if self.forget_at <= now {
-            self.lists = HashMap::new();
+            self.lists.retain(|_, list| now < list.until);
+            self.lists.shrink_to_fit();
+            self.forget_at = now + KNOWN;
         }
     }
 
     /// Nothing more comes; what is held goes on.
     pub(crate) fn handle_shutdown(&mut self) {
+        self.is_over = true;
         self.lists = HashMap::new();
         for held in std::mem::take(&mut self.held).into_values() {
             self.let_go(held);

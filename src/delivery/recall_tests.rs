@@ -153,3 +153,41 @@ fn what_went_out_alone_goes_out_alone_again() {
     assert!(matches!(first, Some(Passed::Batch(alone)) if alone.len() == 1));
     assert_eq!(story.passed(), [vec![2]]);
 }
+
+fn keys(numbers: &[u8]) -> Vec<Uuid> {
+    let keys = numbers.iter().map(|n| listed(&publish("c"), &key(*n)));
+    keys.collect()
+}
+
+#[test]
+fn what_is_told_later_is_forgotten_later() {
+    let mut story = Story::with_lists(&[&[1, 2]]);
+    story.pass(KNOWN / 2);
+    story.recall.remember(keys(&[3, 4]), story.now);
+    story.pass(KNOWN / 2);
+    for n in [1, 2, 3, 4] {
+        story.arrive("a", n);
+    }
+    assert_eq!(story.passed(), [vec![1], vec![2], vec![3, 4]]);
+}
+
+#[test]
+fn no_more_lists_are_kept_than_there_is_room_for() {
+    let mut story = Story::with_lists(&[]);
+    for n in 0..LISTS_MAX {
+        let list = vec![Uuid::from_u128(n as u128)];
+        story.recall.remember(list, story.now);
+    }
+    story.recall.remember(keys(&[5, 6]), story.now);
+    story.arrive("a", 5);
+    assert_eq!(story.passed(), [vec![5]]);
+}
+
+#[test]
+fn nothing_is_held_back_once_falco_stops() {
+    let mut story = Story::with_lists(&[]);
+    story.recall.handle_shutdown();
+    story.recall.remember(keys(&[1, 2]), story.now);
+    story.arrive("a", 1);
+    assert_eq!(story.passed(), [vec![1]]);
+}

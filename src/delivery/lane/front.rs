@@ -2,9 +2,12 @@
 
 use std::time::Instant;
 
+use uuid::Uuid;
+
 use super::{Lane, State, Wait};
 use crate::delivery::config::Config;
 use crate::delivery::effect::{Effect, Entry};
+use crate::delivery::recall::listed;
 use crate::protocol::envelope::Operation;
 
 impl<T> Lane<T> {
@@ -124,6 +127,15 @@ impl<T> Lane<T> {
     pub(in crate::delivery) fn doubtful(&self) -> usize {
         let front = self.queue.range(..self.front);
         front.filter(|entry| entry.is_doubtful).count()
+    }
+
+    /// What a server knows the front by, if it may have been published.
+    pub(in crate::delivery) fn doubtful_list(&self) -> Option<Vec<Uuid>> {
+        let is_doubtful = 0 < self.in_flight() || 0 < self.doubtful();
+        let front = self.queue.range(..self.front).map(|entry| &entry.effect);
+        let is_publish = front.clone().all(|effect| effect.operation.is_publish());
+        let listed = front.map(|effect| listed(&effect.operation, &effect.key));
+        (is_doubtful && is_publish).then(|| listed.collect())
     }
 
     /// Nobody can say whether the front was published.

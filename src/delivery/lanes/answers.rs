@@ -154,6 +154,7 @@ impl<T> Lanes<T> {
             Some(_) => "its turn did not come in time",
             None => "transport not available in time",
         };
+        self.forsaken.extend(lane.doubtful_list());
         self.settled.extend(lane.give_up(unsent));
     }
 

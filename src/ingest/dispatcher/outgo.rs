@@ -24,7 +24,7 @@ impl Dispatcher {
         let boot_time = BootTime::now();
         let mut has_settled = false;
         for way in self.ways.iter_mut() {
-            while let Some(settled) = way.lanes.poll_settled() {
+            while let Some(settled) = way.poll_settled() {
                 if settled.parks {
                     way.park(&settled);
                 }

@@ -39,7 +39,8 @@ const OWN_NAME: &str = "(own)";
 pub(super) struct Way {
     pub lanes: Lanes<Waiter>,
     pub link: Link,
-    /// Makes up again what was on its way when an earlier life ended.
+    /// Makes up again what was on its way when an earlier life ended, or was given
+    /// up.
     recall: Recall<Waiter>,
     number: usize,
     /// Whether it is dialed only while it is needed.
@@ -90,6 +91,15 @@ impl Way {
         }
         self.recall.handle(submitted, now());
         self.pass_on();
+    }
+
+    /// The next effect that has its outcome. What may have been published all the
+    /// same goes out in the same company if it comes again.
+    pub(super) fn poll_settled(&mut self) -> Option<Settled<Waiter>> {
+        while let Some(list) = self.lanes.poll_forsaken() {
+            self.recall.remember(list, now());
+        }
+        self.lanes.poll_settled()
     }
 
     /// Whether an effect of this lane has no outcome yet.

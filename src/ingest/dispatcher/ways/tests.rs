@@ -4,7 +4,7 @@ use bytes::Bytes;
 use uuid::Uuid;
 
 use super::*;
-use crate::delivery::listed;
+use crate::delivery::{Peer, listed};
 use crate::protocol::envelope::Operation;
 use crate::protocol::id::{EffectId, IdempotencyKey};
 
@@ -46,4 +46,66 @@ fn what_is_held_back_for_its_batch_is_answered_no_later_for_that() {
     }
     assert_eq!(now - begun, config.effect_deadline);
     assert_eq!(config.effect_deadline, Duration::from_millis(16_500));
+}
+
+/// A way whose transport takes batches, once it is connected.
+fn way() -> (Way, Peer, Instant) {
+    let peer = Peer {
+        batches: true,
+        window: 8,
+    };
+    let way = Way::new(Path::new(""), &delivery::Config::default());
+    (way, peer, Instant::now())
+}
+
+/// Brings effects of the only lane, which arrive in this order.
+fn submit(way: &mut Way, numbers: &[u8], now: Instant) {
+    for number in numbers {
+        let place = Place {
+            arrival: u64::from(*number),
+            producer: Producer(1),
+        };
+        way.submit(Submitted::new(effect(*number), place, None, now));
+    }
+}
+
+/// What goes out next.
+fn request(way: &mut Way, now: Instant) -> Vec<u8> {
+    let request = way.lanes.poll_request(now).expect("a request");
+    let effects = request.effects.iter();
+    effects.map(|effect| effect.id.as_bytes()[0]).collect()
+}
+
+/// Everything that waits is given up; returns when.
+fn give_up(way: &mut Way, now: Instant) -> Instant {
+    let now = now + delivery::Config::default().effect_deadline;
+    way.handle_timeout(now);
+    while way.poll_settled().is_some() {}
+    assert!(way.lanes.is_empty());
+    now
+}
+
+#[test]
+fn what_was_given_up_and_may_be_published_goes_out_again_as_it_was() {
+    let (mut way, peer, now) = way();
+    way.lanes.handle_connected(peer);
+    submit(&mut way, &[1, 2], now);
+    assert_eq!(request(&mut way, now), [1, 2]);
+    way.lanes.handle_disconnected(now);
+    let now = give_up(&mut way, now);
+
+    way.lanes.handle_connected(peer);
+    submit(&mut way, &[1, 2, 3], now);
+    assert_eq!(request(&mut way, now), [1, 2]);
+}
+
+#[test]
+fn what_was_given_up_and_never_sent_goes_out_as_it_comes() {
+    let (mut way, peer, now) = way();
+    submit(&mut way, &[1, 2], now);
+    let now = give_up(&mut way, now);
+
+    way.lanes.handle_connected(peer);
+    submit(&mut way, &[1, 2, 3], now);
+    assert_eq!(request(&mut way, now), [1, 2, 3]);
 }
