@@ -52,21 +52,28 @@ struct Show {
 pub(super) fn run(args: Args) -> Result<(), Failure> {
     match args.what {
         What::Check(args) => {
-            let mut loaded = load(&args.instance, &args.setup)?;
-            look_outside(&args.instance.paths()?, &mut loaded);
-            check(&loaded)
+            let paths = args.instance.paths()?;
+            let mut loaded = config::load(&paths, &args.setup.given())?;
+            let credentials = add_credentials(&paths, &mut loaded);
+            look_outside(&paths, &mut loaded);
+            tell(&loaded);
+            credentials.and_then(|()| verdict(&loaded))
         }
-        What::Show(args) => show(&args, &load(&args.instance, &args.setup)?),
+        What::Show(args) => {
+            let paths = args.instance.paths()?;
+            let mut loaded = config::load(&paths, &args.setup.given())?;
+            add_credentials(&paths, &mut loaded)?;
+            show(&args, &loaded)
+        }
     }
 }
 
-fn load(instance: &Instance, setup: &Setup) -> Result<Loaded, Failure> {
-    let paths = instance.paths()?;
-    let mut loaded = config::load(&paths, &setup.given())?;
+/// Adds who gave credentials, where nothing else is wrong yet.
+fn add_credentials(paths: &Paths, loaded: &mut Loaded) -> Result<(), Failure> {
     if loaded.mistakes.is_empty() {
-        loaded.rows.push(credentials(&paths, &loaded.config)?);
+        loaded.rows.push(credentials(paths, &loaded.config)?);
     }
-    Ok(loaded)
+    Ok(())
 }
 
 /// Adds what is wrong with the programs and files that are named.
@@ -102,13 +109,17 @@ fn credentials(paths: &Paths, config: &Config) -> Result<Row, Failure> {
     })
 }
 
-fn check(loaded: &Loaded) -> Result<(), Failure> {
+/// Says all that is wrong.
+fn tell(loaded: &Loaded) {
     for warning in &loaded.warnings {
         output::message(&format!("warning: {warning}"));
     }
     for mistake in &loaded.mistakes {
         output::message(&format!("error: {mistake}"));
     }
+}
+
+fn verdict(loaded: &Loaded) -> Result<(), Failure> {
     if !loaded.mistakes.is_empty() {
         return Err(Failure::already_printed(Exit::Config));
     }
@@ -120,7 +131,8 @@ fn check(loaded: &Loaded) -> Result<(), Failure> {
 
 fn show(args: &Show, loaded: &Loaded) -> Result<(), Failure> {
     if !loaded.mistakes.is_empty() {
-        return check(loaded);
+        tell(loaded);
+        return verdict(loaded);
     }
     if args.json {
         let rows: Vec<_> = loaded.rows.iter().map(Shown::of).collect();

@@ -40,6 +40,19 @@ fn check_tells_every_mistake_with_its_place_and_ends_with_78() {
 }
 
 #[test]
+fn check_tells_of_what_is_named_and_not_there_wherever_that_is() {
+    let credentials = "[credentials]\ntoken_endpoint = \"https://example.com/token\"\n\
+                       token_bearer_file = \"no-bearer\"\n";
+    let sidecar = "[[sidecar]]\nname = \"web\"\ncommand = \"/no/such/program\"\n";
+    let base = with_file(&format!("{credentials}{sidecar}"));
+    let said = base.run(&["config", "check"]);
+    assert_eq!(said.code, 78, "{}", said.stderr);
+    for name in ["no-bearer", "/no/such/program"] {
+        assert!(said.stderr.contains(name), "{name}: {}", said.stderr);
+    }
+}
+
+#[test]
 fn up_starts_nothing_with_a_file_that_is_wrong() {
     let base = with_file("upstream = \"nowhere\"\n");
     let said = base.run(&["up"]);
