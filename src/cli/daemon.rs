@@ -308,10 +308,16 @@ fn another_identity() -> Failure {
     Failure::new(Exit::Config, error)
 }
 
-/// Somebody of a former chain is there and would not, or must not, be ended.
+/// Somebody of a former chain is there and would not, or must not, be ended; or
+/// nobody could look.
 pub(super) fn still_held(error: &LeaseError) -> Failure {
-    Failure::of(Exit::CannotCreate, error)
-        .hint("a process of a former chain is left: end it, then try again")
+    match error {
+        LeaseError::Held { .. } => Failure::of(Exit::CannotCreate, error)
+            .hint("a process of a former chain is left: end it, then try again"),
+        LeaseError::Open { source, .. } | LeaseError::Lock { source, .. } => {
+            Failure::of(Exit::of_call(source, Exit::CannotCreate), error)
+        }
+    }
 }
 
 /// Writes out what is left in the logs, however we end.

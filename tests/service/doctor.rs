@@ -2,6 +2,7 @@
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt, symlink};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -190,6 +191,25 @@ fn a_directory_that_others_can_write_to_is_a_failure_and_is_mended() {
         assert_found(&said, "base dir", "fail", "others can write");
         let said = doctor(&base, &["--json", "--fix"], &[]);
         assert_eq!((said.code, mode()), (0, 0o700), "{}", said.stdout);
+    }
+}
+
+#[test]
+fn a_disk_that_takes_no_writes_is_a_failure() {
+    let base = Base::new();
+    fs::create_dir(base.dir()).unwrap();
+    let mount = |args: &[&str]| {
+        let mut mount = Command::new("mount");
+        let mount = mount.args(args).arg(base.dir()).stderr(Stdio::null());
+        mount.status().is_ok_and(|status| status.success())
+    };
+    // Where we may not mount there is nothing to see.
+    if mount(&["-t", "tmpfs", "-o", "ro,mode=0700", "none"]) {
+        let said = doctor(&base, &["--json"], &[]);
+        let unmounted = Command::new("umount").arg(base.dir()).status();
+        assert!(unmounted.unwrap().success());
+        assert_eq!(said.code, 1);
+        assert_found(&said, "disk", "fail", "takes no writes");
     }
 }
 

@@ -4,6 +4,7 @@ use std::fs::{self, Metadata, Permissions};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 
+use nix::sys::statvfs::{FsFlags, statvfs};
 use nix::unistd::geteuid;
 
 use super::finding::Finding;
@@ -71,10 +72,16 @@ fn wrong(place: &str, mode: u32, own: u32) -> Option<Finding> {
     (mode & 0o055 != 0).then(|| Finding::warn(NAME, text))
 }
 
-/// A disk without room; how little is too little for an outbox it says itself.
+/// A disk that takes nothing or has no room; how little is too little for an
+/// outbox it says itself.
 #[allow(clippy::useless_conversion, reason = "narrower elsewhere")]
 fn room(base: &Path) -> Option<Finding> {
-    let stat = nix::sys::statvfs::statvfs(base).ok()?;
+    let stat = statvfs(base).ok()?;
+    if stat.flags().contains(FsFlags::ST_RDONLY) {
+        let text = format!("{} is on one that takes no writes", tilde(base));
+        let fix = "mount it for writing, or choose another --base-dir";
+        return Some(Finding::fail("disk", text).fix(fix));
+    }
     let block = u64::from(stat.fragment_size());
     let free = u64::from(stat.blocks_available()).saturating_mul(block);
     let text = format!(
