@@ -3,7 +3,7 @@
 use std::fs;
 use std::process::Stdio;
 
-use super::{configured, file, python, shell};
+use super::{file, python, shell};
 use crate::base::{Base, eventually};
 
 /// Brings it up, and takes it down without a trace.
@@ -48,7 +48,7 @@ while True:
     peer.close()
 "#;
     let readiness = r#"readiness = { unix = "web.sock", send = "PING\n", expect = "^PONG$" }"#;
-    let base = configured(&python("web", script, readiness));
+    let base = Base::configured(&python("web", script, readiness));
     up_waits_for_ready(&base, "web");
     assert!(
         base.part("web")["place"]
@@ -80,7 +80,7 @@ http.server.HTTPServer(("127.0.0.1", {port}), Web).serve_forever()
         format!(r#"readiness = {{ tcp = "127.0.0.1:{port}" }}"#),
         format!(r#"readiness = {{ http = "{url}", status = 204 }}"#),
     ] {
-        let base = configured(&python("web", &script, &readiness));
+        let base = Base::configured(&python("web", &script, &readiness));
         up_waits_for_ready(&base, "web");
         assert_eq!(base.run(&["stop"]).code, 0);
     }
@@ -90,7 +90,7 @@ http.server.HTTPServer(("127.0.0.1", {port}), Web).serve_forever()
 fn a_sidecar_is_ready_when_a_command_with_its_environment_says_so() {
     let script = "sleep 0.3; touch ready; exec sleep 1000";
     let more = "env = { WHAT = \"ready\" }\nreadiness = { command = [\"sh\", \"-c\", 'test -e \"$WHAT\"'] }";
-    let base = configured(&shell("web", script, more));
+    let base = Base::configured(&shell("web", script, more));
     up_waits_for_ready(&base, "web");
 }
 
@@ -98,7 +98,7 @@ fn a_sidecar_is_ready_when_a_command_with_its_environment_says_so() {
 fn a_sidecar_is_ready_when_it_prints_a_line_that_matches() {
     let script = "echo not listening on anything; sleep 0.3; touch ready; echo listening on 8080 >&2; exec sleep 1000";
     let more = r"readiness = { line = '^listening on \d+$' }";
-    let base = configured(&shell("web", script, more));
+    let base = Base::configured(&shell("web", script, more));
     up_waits_for_ready(&base, "web");
     eventually("it is in the log", || {
         let logs = base.run(&["logs", "web"]).stdout;
@@ -115,7 +115,7 @@ open("ready", "w").close()
 os.write(int(os.environ["FALCO_READY_FD"]), b"\n")
 time.sleep(1000)
 "#;
-    let base = configured(&python("web", script, "readiness = { descriptor = true }"));
+    let base = Base::configured(&python("web", script, "readiness = { descriptor = true }"));
     up_waits_for_ready(&base, "web");
 }
 
@@ -128,14 +128,14 @@ open("ready", "w").close()
 socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM).sendto(b"STATUS=fine\nREADY=1", os.environ["NOTIFY_SOCKET"])
 time.sleep(1000)
 "#;
-    let base = configured(&python("web", script, "readiness = { notify = true }"));
+    let base = Base::configured(&python("web", script, "readiness = { notify = true }"));
     up_waits_for_ready(&base, "web");
 }
 
 #[test]
 fn a_notice_of_somebody_else_makes_nobody_ready() {
     let more = "readiness = { notify = true, within = \"100s\" }";
-    let base = configured(&shell("web", "exec sleep 1000", more));
+    let base = Base::configured(&shell("web", "exec sleep 1000", more));
     let mut up = base
         .falco(&["up", "-q"])
         .stderr(Stdio::null())
@@ -156,7 +156,7 @@ fn a_notice_of_somebody_else_makes_nobody_ready() {
 
 #[test]
 fn a_sidecar_of_which_nothing_is_said_is_ready_once_it_has_run_a_while() {
-    let base = configured(&shell("web", "exec sleep 1000", ""));
+    let base = Base::configured(&shell("web", "exec sleep 1000", ""));
     up_and_down(&base, "web");
 }
 
@@ -176,7 +176,7 @@ fn sidecars_start_behind_what_they_come_after_and_stop_before_it() {
         ),
         shell("db", &noted("db"), line),
     ];
-    let base = configured(&text.concat());
+    let base = Base::configured(&text.concat());
     base.up();
     let parts = base.status()["parts"].clone();
     let names: Vec<_> = parts
@@ -199,7 +199,7 @@ fn sidecars_start_behind_what_they_come_after_and_stop_before_it() {
 fn a_sidecar_gets_what_is_declared_and_nothing_of_ours() {
     let script = "env > got; pwd >> got; exec sleep 1000";
     let more = "env = { A = \"from env\" }\nenv_file = \"web.env\"\ncwd = \"sub\"";
-    let base = configured(&shell("web", script, more)).with_env("ABLY_SECRET", "hunter2");
+    let base = Base::configured(&shell("web", script, more)).with_env("ABLY_SECRET", "hunter2");
     fs::create_dir(file(&base, "sub")).unwrap();
     fs::write(
         file(&base, "web.env"),
@@ -223,7 +223,7 @@ fn a_sidecar_gets_what_is_declared_and_nothing_of_ours() {
 
 #[test]
 fn a_nagato_is_started_as_the_contract_says() {
-    let base = configured("[[sidecar]]\nname = \"nagato\"\ncommand = \"./nagato\"\n");
+    let base = Base::configured("[[sidecar]]\nname = \"nagato\"\ncommand = \"./nagato\"\n");
     let script = base.script(
         "nagato",
         "echo \"$@\" > args; env > made; mv made env; exec sleep 1000",
@@ -250,7 +250,7 @@ fn a_sidecar_is_there_only_under_its_condition() {
         shell("remote", "exec sleep 1000", "condition = \"logged_in\""),
         shell("any", "exec sleep 1000", "after = [\"remote\", \"local\"]"),
     ];
-    let base = configured(&text.concat());
+    let base = Base::configured(&text.concat());
     base.up();
     assert_eq!(base.part("local")["state"], "running");
     assert_eq!(base.part("any")["state"], "running");

@@ -4,7 +4,7 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
-use super::{configured, file, shell};
+use super::{file, shell};
 use crate::base::{Base, Said, eventually};
 
 /// `falco config check`, which must find something.
@@ -41,7 +41,7 @@ readiness = { command = ["no-such-probe"] }
 
 #[test]
 fn check_and_doctor_tell_what_is_not_there_and_where_it_is_named() {
-    let base = configured(WRONG);
+    let base = Base::configured(WRONG);
     fs::write(file(&base, "app"), "").unwrap();
     fs::write(file(&base, "app.env"), "A=1\nexport B=2\n").unwrap();
     let expected = [
@@ -69,7 +69,7 @@ fn check_and_doctor_tell_what_is_not_there_and_where_it_is_named() {
 
 #[test]
 fn a_file_of_variables_that_cannot_be_read_is_told() {
-    let base = configured(&shell("web", "exec sleep 1000", "env_file = \"web.env\""));
+    let base = Base::configured(&shell("web", "exec sleep 1000", "env_file = \"web.env\""));
     let path = file(&base, "web.env");
     fs::create_dir(&path).unwrap();
     assert_told(
@@ -99,7 +99,7 @@ fn a_file_of_variables_that_cannot_be_read_is_told() {
 #[test]
 fn a_program_is_looked_for_in_the_path_that_the_sidecar_has() {
     let text = "[[sidecar]]\nname = \"web\"\ncommand = \"my-web\"\nenv_file = \"web.env\"\n";
-    let base = configured(text);
+    let base = Base::configured(text);
     let bin = base.home().join("bin");
     fs::create_dir(&bin).unwrap();
     fs::rename(
@@ -129,9 +129,9 @@ fn a_program_is_looked_for_in_the_path_that_the_sidecar_has() {
 
 #[test]
 fn the_log_of_a_sidecar_that_could_not_be_started_says_why() {
-    let base = configured("");
+    let base = Base::configured("");
     base.up();
-    super::configure(&base, &shell("web", "true", "env_file = \"web.env\""));
+    base.configure(&shell("web", "true", "env_file = \"web.env\""));
     let said = base.run(&["reload"]);
     assert_eq!(said.code, 69, "{}", said.stderr);
     assert!(
@@ -147,7 +147,7 @@ fn the_log_of_a_sidecar_that_could_not_be_started_says_why() {
 
 #[test]
 fn a_log_that_does_not_exist_is_told_apart_from_one_to_come() {
-    let base = configured(&shell(
+    let base = Base::configured(&shell(
         "web",
         "exec sleep 1000",
         "condition = \"logged_in\"",

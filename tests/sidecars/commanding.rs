@@ -2,7 +2,6 @@
 
 use std::process::Stdio;
 
-use super::{configure, configured};
 use crate::base::{Base, eventually, kill};
 
 #[test]
@@ -58,10 +57,10 @@ fn what_cannot_be_done_as_things_are_is_no_wrong_usage() {
     let sidecar = |name: &str, more: &str| {
         format!("[[sidecar]]\nname = \"{name}\"\ncommand = \"sleep\"\nargs = [\"1000\"]\n{more}\n")
     };
-    let base = configured("");
+    let base = Base::configured("");
     base.up();
     let slow = sidecar("slow", "readiness = { line = \"never\", within = \"60s\" }");
-    configure(&base, &(slow + &sidecar("web", "after = [\"slow\"]")));
+    base.configure(&(slow + &sidecar("web", "after = [\"slow\"]")));
     let reload = base.falco(&["reload"]).stderr(Stdio::null()).spawn();
     eventually("it waits", || base.part("web")["state"] == "waiting");
     let said = base.run(&["restart", "web"]);

@@ -2,14 +2,14 @@
 
 use std::fs;
 
-use super::{configured, count_lines, file, shell};
-use crate::base::{eventually, kill};
+use super::{count_lines, file, shell};
+use crate::base::{Base, eventually, kill};
 
 #[test]
 fn a_sidecar_that_no_longer_answers_is_restarted_for_that() {
     let script = "touch alive; echo started >> starts; exec sleep 1000";
     let more = "liveness = { command = [\"test\", \"-e\", \"alive\"], every = \"50ms\", timeout = \"60s\", failures = 2 }\nrestart = { base = \"10ms\" }";
-    let base = configured(&shell("web", script, more));
+    let base = Base::configured(&shell("web", script, more));
     fs::write(file(&base, "alive"), "").unwrap();
     base.up();
     eventually("it runs", || count_lines(&file(&base, "starts")) == 1);
@@ -28,7 +28,7 @@ fn a_sidecar_that_no_longer_answers_is_restarted_for_that() {
 fn a_sidecar_that_sends_no_watchdog_is_restarted() {
     let script = "echo started >> starts; exec sleep 1000";
     let more = "liveness = { watchdog = true, every = \"100ms\", failures = 2 }\nrestart = { base = \"10ms\" }";
-    let base = configured(&shell("web", script, more));
+    let base = Base::configured(&shell("web", script, more));
     base.up();
     eventually("it was restarted", || {
         2 <= count_lines(&file(&base, "starts"))
@@ -39,7 +39,7 @@ fn a_sidecar_that_sends_no_watchdog_is_restarted() {
 fn while_we_were_suspended_nobody_missed_a_question() {
     let script = "echo started >> starts; exec sleep 1000";
     let more = "liveness = { command = [\"test\", \"-e\", \"alive\"], every = \"100ms\", failures = 1, resume_grace = \"60s\" }";
-    let base = configured(&shell("web", script, more));
+    let base = Base::configured(&shell("web", script, more));
     fs::write(file(&base, "alive"), "").unwrap();
     let pid = base.up();
     eventually("it runs", || count_lines(&file(&base, "starts")) == 1);
@@ -67,7 +67,7 @@ fn while_we_were_suspended_nobody_missed_a_question() {
 #[test]
 fn a_permanent_exit_code_is_not_retried_and_the_others_go_on() {
     let script = "echo started >> starts; if test -e broken; then exit 78; fi; exec sleep 1000";
-    let base = configured(&shell("web", script, ""));
+    let base = Base::configured(&shell("web", script, ""));
     base.up();
     eventually("it runs", || count_lines(&file(&base, "starts")) == 1);
     fs::write(file(&base, "broken"), "").unwrap();
@@ -87,7 +87,7 @@ fn a_permanent_exit_code_is_not_retried_and_the_others_go_on() {
 fn a_crash_loop_is_shown_as_one_and_goes_on_being_tried() {
     let script = "if test -e broken; then exit 1; fi; exec sleep 1000";
     let more = "restart = { base = \"10ms\", cap = \"50ms\" }\nreadiness = { runs = \"10ms\" }";
-    let base = configured(&shell("web", script, more));
+    let base = Base::configured(&shell("web", script, more));
     base.up();
     fs::write(file(&base, "broken"), "").unwrap();
     kill(base.pid_of("web"), "KILL");
@@ -102,7 +102,7 @@ fn a_crash_loop_is_shown_as_one_and_goes_on_being_tried() {
 #[test]
 fn a_required_sidecar_that_cannot_start_fails_the_start_and_nothing_stays() {
     let web = "[[sidecar]]\nname = \"web\"\ncommand = \"no-such-program\"\nrequired = true\n";
-    let base = configured(web);
+    let base = Base::configured(web);
     let said = base.run(&["up"]);
     assert_eq!(said.code, 69, "{}", said.stderr);
     assert!(
@@ -127,7 +127,7 @@ fn a_sidecar_that_has_finished_is_well() {
             "after = [\"migrate\"]",
         ),
     ];
-    let base = configured(&text.concat());
+    let base = Base::configured(&text.concat());
     base.up();
     assert_eq!(base.part("migrate")["state"], "finished");
     assert_eq!(base.run(&["status"]).code, 0);
@@ -149,7 +149,7 @@ fn those_after_a_sidecar_go_with_it_only_if_its_policy_says_so() {
         ),
         shell("web", "exec sleep 1000", "after = [\"app\"]"),
     ];
-    let base = configured(&text.concat());
+    let base = Base::configured(&text.concat());
     base.up();
     let (app, web) = (base.pid_of("app"), base.pid_of("web"));
     kill(app, "KILL");
@@ -184,7 +184,7 @@ fn a_sidecar_is_stopped_with_its_signal_and_killed_after_its_grace() {
             &format!("{line}stop = {{ grace = \"100ms\" }}"),
         ),
     ];
-    let base = configured(&text.concat());
+    let base = Base::configured(&text.concat());
     base.up();
     let said = base.run(&["stop"]);
     assert_eq!(said.code, 0, "{}", said.stderr);

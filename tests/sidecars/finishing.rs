@@ -3,14 +3,14 @@
 
 use std::time::Instant;
 
-use super::{configure, configured, shell};
-use crate::base::PATIENCE;
+use super::shell;
+use crate::base::{Base, PATIENCE};
 
 const ONCE: &str = "restart = { when = \"never\" }";
 
 #[test]
 fn one_that_has_done_what_it_was_for_is_well_by_name_and_in_the_whole() {
-    let base = configured(&shell("once", "exit 0", ONCE));
+    let base = Base::configured(&shell("once", "exit 0", ONCE));
     base.up();
     assert_eq!(base.run(&["status", "--wait", "ready"]).code, 0);
     let said = base.run(&["status", "once"]);
@@ -25,9 +25,9 @@ fn one_that_has_done_what_it_was_for_is_well_by_name_and_in_the_whole() {
 
 #[test]
 fn one_that_failed_for_good_is_not_waited_for() {
-    let base = configured("");
+    let base = Base::configured("");
     base.up();
-    configure(&base, &shell("once", "exit 3", ONCE));
+    base.configure(&shell("once", "exit 3", ONCE));
     assert_eq!(base.run(&["reload"]).code, 69);
     let said = base.run(&["status", "once"]);
     assert_eq!(said.code, 1, "{}", said.stdout);
@@ -45,7 +45,7 @@ fn one_that_failed_for_good_is_not_waited_for() {
 
 #[test]
 fn a_wait_for_what_does_not_come_ends_in_time_and_says_what_there_is() {
-    let base = configured("");
+    let base = Base::configured("");
     let late = |args: &[&str], why: &str| {
         let wait = ["--timeout", "2"];
         let said = base.run(&[&["status"], args, &wait].concat());

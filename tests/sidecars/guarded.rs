@@ -7,11 +7,11 @@ use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use super::{configured, file, shell};
+use super::{file, shell};
 use crate::base::{Base, PATIENCE, assert_quick, eventually, kill};
 
 fn guarded(sidecars: &str) -> Base {
-    configured(&format!("guard = true\n{sidecars}"))
+    Base::configured(&format!("guard = true\n{sidecars}"))
 }
 
 fn guards(base: &Base) -> Vec<u32> {

@@ -15,23 +15,6 @@ use std::path::{Path, PathBuf};
 
 use crate::base::Base;
 
-/// A base directory with this configuration.
-fn configured(text: &str) -> Base {
-    let base = Base::new();
-    fs::create_dir(base.dir()).unwrap();
-    fs::set_permissions(
-        base.dir(),
-        std::os::unix::fs::PermissionsExt::from_mode(0o700),
-    )
-    .unwrap();
-    configure(&base, text);
-    base
-}
-
-fn configure(base: &Base, text: &str) {
-    fs::write(base.dir().join("falco.toml"), text).unwrap();
-}
-
 /// A sidecar that a shell runs, and more of its table.
 fn shell(name: &str, script: &str, more: &str) -> String {
     format!(

@@ -2,13 +2,13 @@
 
 use std::fs;
 
-use super::{configure, configured, file, shell};
+use super::{file, shell};
 use crate::base::{Base, Said, eventually};
 
 const FOREVER: &str = "exec sleep 1000";
 
 fn reload(base: &Base, text: &str) -> Said {
-    configure(base, text);
+    base.configure(text);
     base.run(&["reload"])
 }
 
@@ -16,7 +16,7 @@ fn reload(base: &Base, text: &str) -> Said {
 fn a_reload_starts_what_is_new_stops_what_is_gone_and_restarts_what_changed() {
     let (old, same) = (shell("old", FOREVER, ""), shell("same", FOREVER, ""));
     let before = [old, same.clone(), shell("web", FOREVER, "")];
-    let base = configured(&before.concat());
+    let base = Base::configured(&before.concat());
     base.up();
     let pids = ["same", "transport"].map(|name| base.pid_of(name));
     let web = base.pid_of("web");
@@ -42,7 +42,7 @@ fn a_reload_starts_what_is_new_stops_what_is_gone_and_restarts_what_changed() {
 
 #[test]
 fn rules_that_are_no_part_of_what_a_sidecar_is_given_change_without_a_restart() {
-    let base = configured(&shell("web", FOREVER, ""));
+    let base = Base::configured(&shell("web", FOREVER, ""));
     base.up();
     let web = base.pid_of("web");
     let said = reload(
@@ -59,7 +59,7 @@ fn rules_that_are_no_part_of_what_a_sidecar_is_given_change_without_a_restart() 
 
 #[test]
 fn another_content_of_its_env_file_restarts_a_sidecar() {
-    let base = configured(&shell("web", FOREVER, "env_file = \"web.env\""));
+    let base = Base::configured(&shell("web", FOREVER, "env_file = \"web.env\""));
     fs::write(file(&base, "web.env"), "A=1\n").unwrap();
     base.up();
     fs::write(file(&base, "web.env"), "A=2\n").unwrap();
@@ -69,7 +69,7 @@ fn another_content_of_its_env_file_restarts_a_sidecar() {
 
 #[test]
 fn a_file_with_a_mistake_changes_nothing_and_says_where_it_is() {
-    let base = configured(&shell("web", FOREVER, ""));
+    let base = Base::configured(&shell("web", FOREVER, ""));
     base.up();
     let web = base.pid_of("web");
     let said = reload(
@@ -86,7 +86,7 @@ fn a_file_with_a_mistake_changes_nothing_and_says_where_it_is() {
 
 #[test]
 fn clients_of_falco_notice_nothing_of_a_reload() {
-    let base = configured("");
+    let base = Base::configured("");
     base.up();
     let inode = |base: &Base| {
         use std::os::unix::fs::MetadataExt;
@@ -101,7 +101,7 @@ fn clients_of_falco_notice_nothing_of_a_reload() {
 
 #[test]
 fn a_reload_puts_effects_on_disk_and_names_further_transports() {
-    let base = configured("");
+    let base = Base::configured("");
     base.up();
     let said = reload(&base, "[delivery]\nmode = \"outbox\"\n");
     assert!(said.stderr.contains("restarted  falco"), "{}", said.stderr);
@@ -115,7 +115,7 @@ fn a_reload_puts_effects_on_disk_and_names_further_transports() {
 
 #[test]
 fn a_sidecar_that_does_not_come_up_degrades_the_chain_and_fails_the_reload() {
-    let base = configured("");
+    let base = Base::configured("");
     base.up();
     let said = reload(&base, &shell("web", "exit 78", ""));
     assert_eq!(said.code, 69, "{}", said.stderr);
@@ -138,7 +138,7 @@ fn what_the_supervisor_logs_follows_a_reload() {
             shell("web", "sleep 100", "")
         )
     };
-    let base = configured(&filtered("warn"));
+    let base = Base::configured(&filtered("warn"));
     let pid = base.up();
     let web = base.part("web")["pid"].clone();
     let log = || fs::read_to_string(file(&base, "logs/falco.log")).unwrap_or_default();
@@ -163,7 +163,7 @@ fn what_the_supervisor_logs_follows_a_reload() {
 #[test]
 fn who_is_only_treated_in_another_way_goes_on_and_is_named() {
     let script = "exec sleep 1000";
-    let base = configured(&shell("web", script, "stop = { grace = \"1s\" }"));
+    let base = Base::configured(&shell("web", script, "stop = { grace = \"1s\" }"));
     base.up();
     let before = base.pid_of("web");
     let said = reload(&base, &shell("web", script, "stop = { grace = \"2s\" }"));

@@ -2,15 +2,15 @@
 
 use std::fs;
 
-use super::{configured, file, shell};
-use crate::base::{PATIENCE, eventually};
+use super::{file, shell};
+use crate::base::{Base, PATIENCE, eventually};
 
 const FOREVER: &str = "exec sleep 1000";
 
 #[test]
 fn a_sidecar_that_is_not_required_fails_and_the_chain_is_up_without_it() {
     let script = "test -e mended && exec sleep 1000; echo what a pity >&2; exit 78";
-    let base = configured(&shell("web", script, ""));
+    let base = Base::configured(&shell("web", script, ""));
     let said = base.run(&["up"]);
     assert_eq!(said.code, 1, "{}", said.stderr);
     for text in ["up, but without web (exit 78)", "what a pity", "up in "] {
@@ -40,7 +40,7 @@ fn a_sidecar_that_is_not_required_fails_and_the_chain_is_up_without_it() {
 fn one_that_fails_again_and_again_is_waited_for_no_longer_and_tried_further() {
     let script = "echo started >> starts; test -e mended && exec sleep 1000; exit 1";
     let more = "restart = { base = \"10ms\", cap = \"50ms\" }\nreadiness = { runs = \"10ms\" }";
-    let base = configured(&shell("web", script, more));
+    let base = Base::configured(&shell("web", script, more));
     let said = base.run(&["up"]);
     assert_eq!(said.code, 1, "{}", said.stderr);
     assert!(
@@ -59,7 +59,7 @@ fn one_that_is_late_holds_up_the_start_as_long_as_it_may_take() {
         shell("slow", FOREVER, never),
         shell("web", FOREVER, "after = [\"slow\"]"),
     ];
-    let base = configured(&text.concat());
+    let base = Base::configured(&text.concat());
     let began = std::time::Instant::now();
     let said = base.run(&["up"]);
     assert_eq!(said.code, 1, "{}", said.stderr);
@@ -75,7 +75,7 @@ fn what_a_required_sidecar_comes_after_is_required_too() {
         shell("db", "exit 78", ""),
         shell("web", FOREVER, "after = [\"db\"]\nrequired = true"),
     ];
-    let base = configured(&text.concat());
+    let base = Base::configured(&text.concat());
     let said = base.run(&["up"]);
     assert_eq!(said.code, 69, "{}", said.stderr);
     assert!(
@@ -88,7 +88,7 @@ fn what_a_required_sidecar_comes_after_is_required_too() {
 
 #[test]
 fn a_chain_in_the_foreground_says_what_it_is_up_without() {
-    let base = configured(&shell("web", "exit 78", ""));
+    let base = Base::configured(&shell("web", "exit 78", ""));
     let log = base.home().join("said");
     let mut up = base.falco(&["up", "--foreground"]);
     up.stderr(fs::File::create(&log).unwrap());

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use super::{configured, count_lines, file, python};
+use super::{count_lines, file, python};
 use crate::base::{Base, eventually};
 
 /// Says lines to its notify socket, then what is put into the file `say`.
@@ -42,7 +42,7 @@ fn says(base: &Base, text: &str) {
 #[test]
 fn what_a_sidecar_says_of_itself_is_shown() {
     let script = format!("{SPEAKER}say('READY=1')\n{LISTEN}");
-    let base = configured(&python("web", &script, NOTIFY));
+    let base = Base::configured(&python("web", &script, NOTIFY));
     base.up();
     assert!(base.part("web")["says"].is_null());
     let shown = |text: &str| eventually(text, || base.part("web")["says"] == text);
@@ -69,7 +69,7 @@ fn a_slow_start_is_waited_for_if_it_says_so() {
         let slow = format!("{}\nsay('READY=1')\n", extend_twice(pause));
         let notify = NOTIFY.replace("20s", &format!("{within}s"));
         let script = format!("{SPEAKER}{slow}{LISTEN}");
-        let base = configured(&python("web", &script, &notify));
+        let base = Base::configured(&python("web", &script, &notify));
         let said = base.run(&["up"]);
         said.code == 0 && count_lines(&file(&base, "starts")) == 1
     };
@@ -93,7 +93,7 @@ say('READY=1')
         );
         let script = format!("{SPEAKER}{polite}{LISTEN}");
         let more = format!("{NOTIFY}\nstop = {{ grace = \"{grace}s\" }}");
-        let base = configured(&python("web", &script, &more));
+        let base = Base::configured(&python("web", &script, &more));
         base.up();
         let said = base.run(&["stop", "web"]);
         assert_eq!(said.code, 0, "{}", said.stderr);
@@ -108,7 +108,7 @@ fn a_sidecar_that_pulls_its_watchdog_is_restarted_at_once() {
     let more = format!(
         "{NOTIFY}\nliveness = {{ watchdog = true, every = \"1h\" }}\nrestart = {{ base = \"10ms\" }}"
     );
-    let base = configured(&python("web", &script, &more));
+    let base = Base::configured(&python("web", &script, &more));
     base.up();
     says(&base, "WATCHDOG=trigger");
     eventually("it was restarted", || {

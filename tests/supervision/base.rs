@@ -2,7 +2,7 @@
 
 use std::ffi::OsStr;
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
@@ -43,6 +43,30 @@ impl Base {
             dir,
             env: Vec::new(),
         }
+    }
+
+    /// One that is there before falco is.
+    pub fn made() -> Self {
+        let base = Self::new();
+        base.make();
+        base
+    }
+
+    /// One with this configuration.
+    pub fn configured(text: &str) -> Self {
+        let base = Self::made();
+        base.configure(text);
+        base
+    }
+
+    /// Makes the directory, ours and private.
+    pub fn make(&self) {
+        let mut private = fs::DirBuilder::new();
+        private.mode(0o700).create(&self.dir).unwrap();
+    }
+
+    pub fn configure(&self, text: &str) {
+        fs::write(self.dir.join("falco.toml"), text).unwrap();
     }
 
     pub fn with_env(mut self, name: &str, value: impl AsRef<OsStr>) -> Self {

@@ -1,7 +1,6 @@
 //! `falco events`: what happened, by whom, also when nothing runs.
 
 use std::fs;
-use std::os::unix::fs::DirBuilderExt;
 use std::process::Stdio;
 
 use serde_json::Value;
@@ -97,13 +96,9 @@ fn the_journal_tells_every_life_from_its_start_to_its_end_and_who_asked() {
 
 #[test]
 fn who_asks_for_a_part_that_there_never_was_hears_which_there_are() {
-    let base = Base::new();
-    let mut private = fs::DirBuilder::new();
-    private.mode(0o700).create(base.dir()).unwrap();
-    let config = base.dir().join("falco.toml");
-    fs::write(&config, "[[sidecar]]\nname = \"web\"\ncommand = \"true\"\n").unwrap();
+    let base = Base::configured("[[sidecar]]\nname = \"web\"\ncommand = \"true\"\n");
     base.run(&["up"]);
-    fs::remove_file(&config).unwrap();
+    base.configure("");
     assert_eq!(base.run(&["reload"]).code, 0);
     for name in ["broker", "falco", "web"] {
         let told = base.run(&["events", name]);
@@ -284,7 +279,7 @@ fn a_crash_that_left_a_core_says_so() {
 fn a_reload_that_is_refused_is_an_event_also_when_a_signal_asked_for_it() {
     let base = Base::new();
     let pid = base.up();
-    fs::write(base.dir().join("falco.toml"), "dance = 1\n").unwrap();
+    base.configure("dance = 1\n");
     kill(pid, "HUP");
     let refused = || {
         let mut events = events(&base).into_iter();

@@ -2,7 +2,6 @@
 //! moment is the lock somebody's whom nobody can name and end.
 
 use std::fs;
-use std::os::unix::fs::DirBuilderExt as _;
 use std::process::{Child, Stdio};
 
 use nix::sys::signal::{Signal, kill};
@@ -118,9 +117,8 @@ fn a_launcher_that_is_suspended_is_ended_and_so_is_who_has_the_lock_from_it() {
 
 /// A start that will not come to an end, and its supervisor.
 fn endless(base: &Base) -> (Child, u32) {
-    let mut directory = fs::DirBuilder::new();
-    directory.mode(0o700).create(base.dir()).unwrap();
-    fs::write(base.dir().join("falco.toml"), NEVER).unwrap();
+    base.make();
+    base.configure(NEVER);
     let mut command = base.falco(&["up", "--timeout", "30"]);
     let up = command.stdout(Stdio::null()).stderr(Stdio::piped());
     let up = up.spawn().unwrap();

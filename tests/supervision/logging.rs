@@ -206,12 +206,8 @@ fn a_flood_stays_under_the_cap_and_what_is_missing_is_counted() {
 fn a_log_that_cannot_be_written_never_blocks_a_child_and_nothing_is_lost() {
     let base = base_with("echo before");
     let log = base.dir().join("logs/transport.log");
+    base.make();
     fs::create_dir_all(&log).unwrap();
-    fs::set_permissions(
-        base.dir(),
-        std::os::unix::fs::PermissionsExt::from_mode(0o700),
-    )
-    .unwrap();
     base.up();
     base.emit();
     eventually("it is told and no trouble of the chain", || {
@@ -258,12 +254,7 @@ impl Drop for SmallDisk {
 fn a_full_disk_blocks_nobody_and_the_newest_lines_come_when_there_is_room() {
     let flood = "head -c 600000 /dev/zero | tr '\\0' x | fold -w 1000; echo; echo the end";
     let base = base_with(flood);
-    fs::create_dir_all(base.dir()).unwrap();
-    fs::set_permissions(
-        base.dir(),
-        std::os::unix::fs::PermissionsExt::from_mode(0o700),
-    )
-    .unwrap();
+    base.make();
     let Some(disk) = SmallDisk::over(base.dir().join("logs")) else {
         eprintln!("skipped: only root may mount");
         return;

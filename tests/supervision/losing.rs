@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::net::TcpListener;
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::process::Stdio;
@@ -158,11 +158,7 @@ fn an_emulator_whose_port_a_stranger_has_says_so_and_comes_back_once_it_is_free(
     let free = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = free.local_addr().unwrap();
     drop(free);
-    let base = Base::new();
-    let mut private = fs::DirBuilder::new();
-    private.mode(0o700).create(base.dir()).unwrap();
-    let config = format!("[emulator]\nlisten = \"{address}\"\n");
-    fs::write(base.dir().join("falco.toml"), config).unwrap();
+    let base = Base::configured(&format!("[emulator]\nlisten = \"{address}\"\n"));
     base.up();
     assert_eq!(base.run(&["stop", "emulator"]).code, 0);
     let stranger = TcpListener::bind(address).unwrap();

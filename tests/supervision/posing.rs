@@ -2,7 +2,6 @@
 //! answers all the same, and says which it is.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
@@ -14,13 +13,6 @@ use super::base::Base;
 
 /// Longer than any verb here may take on a busy machine.
 const BOUND: Duration = Duration::from_secs(60);
-
-fn made() -> Base {
-    let base = Base::new();
-    fs::create_dir(base.dir()).unwrap();
-    fs::set_permissions(base.dir(), fs::Permissions::from_mode(0o700)).unwrap();
-    base
-}
 
 fn pipe(path: &Path) {
     fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -60,7 +52,7 @@ fn nobody_waits_for_the_other_end_of_a_pipe_in_the_place_of_a_file() {
         "logs/transport.log",
         "run/transport.lease",
     ] {
-        let base = made();
+        let base = Base::made();
         pipe(&base.socket(name));
         bounded(&base, &["up", "--timeout", "5"]);
         for args in [
@@ -84,7 +76,7 @@ fn a_pipe_in_the_place_of_a_file_that_a_start_needs_is_named() {
         "identity.json",
         "credentials.json",
     ] {
-        let base = made();
+        let base = Base::made();
         pipe(&base.socket(name));
         let said = base.run(&["up", "--timeout", "60"]);
         assert_ne!(said.code, 0, "{name}");
@@ -95,7 +87,7 @@ fn a_pipe_in_the_place_of_a_file_that_a_start_needs_is_named() {
 
 #[test]
 fn what_is_kept_of_the_device_and_is_damaged_is_named_by_a_start_and_by_doctor() {
-    let base = made();
+    let base = Base::made();
     fs::write(base.socket("identity.json"), b"\xff\xfe\x00").unwrap();
     let said = base.run(&["up"]);
     assert_eq!(said.code, 78, "{}", said.stderr);
@@ -115,7 +107,7 @@ fn what_is_kept_of_the_device_and_is_damaged_is_named_by_a_start_and_by_doctor()
 
 #[test]
 fn a_key_of_the_emulator_that_is_none_is_named_with_what_to_do() {
-    let base = made();
+    let base = Base::made();
     fs::create_dir(base.socket("emulator")).unwrap();
     fs::write(base.socket("emulator/key"), b"\xff\xfe\x00").unwrap();
     let said = base.run(&["up"]);
@@ -130,7 +122,7 @@ fn a_key_of_the_emulator_that_is_none_is_named_with_what_to_do() {
 #[cfg(target_os = "linux")]
 #[test]
 fn what_cannot_be_printed_is_a_failure_also_of_a_help_page() {
-    let base = made();
+    let base = Base::made();
     for args in [
         &["--help"][..],
         &["emit", "--help"],

@@ -6,14 +6,6 @@ use std::os::unix::net::UnixListener;
 
 use super::base::{Base, PATIENCE, eventually};
 
-/// A base directory that exists before falco does.
-fn made() -> Base {
-    let base = Base::new();
-    fs::create_dir(base.dir()).unwrap();
-    fs::set_permissions(base.dir(), fs::Permissions::from_mode(0o700)).unwrap();
-    base
-}
-
 #[test]
 fn a_file_at_a_socket_path_is_refused_and_kept() {
     for name in [
@@ -22,7 +14,7 @@ fn a_file_at_a_socket_path_is_refused_and_kept() {
         "ably-auth.sock",
         "falco-control.sock",
     ] {
-        let base = made();
+        let base = Base::made();
         fs::write(base.socket(name), "precious").unwrap();
         let said = base.run(&["up"]);
         assert_eq!(said.code, 73, "{}", said.stderr);
@@ -34,7 +26,7 @@ fn a_file_at_a_socket_path_is_refused_and_kept() {
 
 #[test]
 fn a_symbolic_link_at_a_socket_path_is_refused_and_kept() {
-    let base = made();
+    let base = Base::made();
     symlink("/nowhere", base.socket("falco.sock")).unwrap();
     assert_eq!(base.run(&["up"]).code, 73);
     assert!(
@@ -46,7 +38,7 @@ fn a_symbolic_link_at_a_socket_path_is_refused_and_kept() {
 
 #[test]
 fn a_foreign_listener_is_named_and_keeps_its_socket() {
-    let base = made();
+    let base = Base::made();
     for name in ["falco.sock", "ably.sock"] {
         let theirs = UnixListener::bind(base.socket(name)).unwrap();
         let said = base.run(&["up"]);
@@ -65,7 +57,7 @@ fn a_foreign_listener_is_named_and_keeps_its_socket() {
 
 #[test]
 fn a_base_directory_that_is_none_is_named() {
-    let base = made();
+    let base = Base::made();
     fs::remove_dir(base.dir()).unwrap();
     fs::write(base.dir(), "").unwrap();
     let said = base.run(&["up"]);
@@ -85,7 +77,7 @@ fn a_base_directory_that_is_none_is_named() {
 
 #[test]
 fn a_pidfile_that_names_a_stranger_prevents_nothing_and_hurts_nobody() {
-    let base = made();
+    let base = Base::made();
     let mut stranger = std::process::Command::new("sleep")
         .arg("1000")
         .spawn()
@@ -105,7 +97,7 @@ fn a_pidfile_that_names_a_stranger_prevents_nothing_and_hurts_nobody() {
 
 #[test]
 fn a_directory_that_others_can_write_to_is_refused() {
-    let base = made();
+    let base = Base::made();
     fs::set_permissions(base.dir(), fs::Permissions::from_mode(0o777)).unwrap();
     let said = base.run(&["up"]);
     assert_eq!(said.code, 77, "{}", said.stderr);
@@ -114,7 +106,7 @@ fn a_directory_that_others_can_write_to_is_refused() {
 
 #[test]
 fn a_directory_that_others_can_replace_is_refused() {
-    let base = made();
+    let base = Base::made();
     let link = base.home().join("open/link");
     fs::create_dir(base.home().join("open")).unwrap();
     symlink(base.dir(), &link).unwrap();

@@ -1,7 +1,7 @@
 //! `falco up`: returns when every part answers, or leaves nothing.
 
 use std::fs;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -199,9 +199,7 @@ fn a_part_that_fails_the_start_is_told_at_once_with_its_last_twenty_lines() {
 
 #[test]
 fn a_socket_that_cannot_be_bound_is_told_at_once() {
-    let base = Base::new();
-    let mut private = fs::DirBuilder::new();
-    private.mode(0o700).create(base.dir()).unwrap();
+    let base = Base::made();
     let _theirs = UnixListener::bind(base.socket("falco.sock")).unwrap();
     assert_quick(AT_ONCE, || {
         let began = Instant::now();

@@ -3,7 +3,6 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
-use std::os::unix::fs::DirBuilderExt;
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
@@ -11,16 +10,11 @@ use super::base::{Base, PATIENCE, assert_quick, eventually, kill, said};
 
 /// A chain with a sidecar that is deaf to the request to end, for `grace`.
 pub fn with_deaf(grace: &str) -> Base {
-    let base = Base::new();
-    let mut private = fs::DirBuilder::new();
-    private.mode(0o700).create(base.dir()).unwrap();
     let deaf = "trap '' TERM; echo ready; while :; do sleep 0.01; done";
-    let text = format!(
+    Base::configured(&format!(
         "[[sidecar]]\nname = \"deaf\"\ncommand = \"sh\"\nargs = [\"-c\", '''{deaf}''']\n\
          readiness = {{ line = \"ready\" }}\nstop = {{ grace = \"{grace}\" }}\n"
-    );
-    fs::write(base.dir().join("falco.toml"), text).unwrap();
-    base
+    ))
 }
 
 fn begin(base: &Base, args: &[&str]) -> Child {
