@@ -3,7 +3,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::path::Path;
 
 use nix::libc::{O_CLOEXEC, O_NOFOLLOW, O_NONBLOCK};
@@ -54,6 +54,52 @@ pub fn bytes(file: &File, most: u64) -> io::Result<Vec<u8>> {
         return Err(io::Error::new(io::ErrorKind::InvalidData, text));
     }
     Ok(bytes)
+}
+
+/// Takes room on disk, so that `file` can hold so many bytes on a disk that is
+/// full by then; what it holds stays.
+///
+/// Kept by file systems that write in place.
+///
+/// # Errors
+///
+/// When there is no room.
+#[cfg(target_os = "linux")]
+pub fn reserve(file: &File, bytes: u64) -> io::Result<()> {
+    use nix::errno::Errno;
+    use nix::fcntl::{FallocateFlags, fallocate};
+    let length = nix::libc::off_t::try_from(bytes).unwrap_or(nix::libc::off_t::MAX);
+    match fallocate(file, FallocateFlags::empty(), 0, length) {
+        // Not every filesystem can.
+        Err(Errno::EOPNOTSUPP | Errno::ENOSYS) => fill(file, bytes),
+        reserved => Ok(reserved?),
+    }
+}
+
+/// Takes room on disk, so that `file` can hold so many bytes on a disk that is
+/// full by then; what it holds stays.
+///
+/// Kept by file systems that write in place.
+///
+/// # Errors
+///
+/// When there is no room.
+#[cfg(not(target_os = "linux"))]
+pub fn reserve(file: &File, bytes: u64) -> io::Result<()> {
+    fill(file, bytes)
+}
+
+/// Bytes that are written are taken; zeros might not be.
+fn fill(file: &File, bytes: u64) -> io::Result<()> {
+    let block = vec![0xff; 64 * 1024];
+    let mut at = file.metadata()?.len();
+    while at < bytes {
+        let left = usize::try_from(bytes - at).unwrap_or(usize::MAX);
+        let part = &block[..block.len().min(left)];
+        file.write_all_at(part, at)?;
+        at += part.len() as u64;
+    }
+    Ok(())
 }
 
 fn with(path: &Path, options: &mut OpenOptions, flags: i32) -> io::Result<File> {

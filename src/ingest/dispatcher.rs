@@ -112,13 +112,16 @@ impl Dispatcher {
 
     fn with(
         config: &Config,
-        keeper: Option<Keeper>,
+        mut keeper: Option<Keeper>,
         submissions: mpsc::Receiver<Submission>,
         queries: mpsc::Receiver<Query>,
     ) -> Self {
         let (memo, left) = open_memo(config);
         let mut admission = Admission::new();
         left.tell(&mut admission);
+        if let Some(keeper) = &mut keeper {
+            keeper.handle_published_before(left.published);
+        }
         Self {
             admission,
             ways: Ways::new(config, &left.batches),

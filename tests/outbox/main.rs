@@ -25,6 +25,7 @@ mod parking;
 #[path = "../busy/quick.rs"]
 mod quick;
 mod recovery;
+mod remembered;
 mod routes;
 mod unanswered;
 mod unusable;

@@ -12,8 +12,9 @@
 //!              batch ◀── done, dead letter ◀──────────────────────── settled
 //! ```
 //!
-//! What is done is written with the next effects, or a moment later: a crash in
-//! between costs a copy with the same id, which Ably drops.
+//! What is done is written with the next effects, or a moment later. After a
+//! crash in between it is known from the memo; where that is gone too, as after a
+//! power cut, a copy goes out with the same id, which Ably drops.
 //!
 //! Effects that cannot be kept are answered `unrecorded`: because the journal is
 //! full, or holds as many effects as it may, or its disk fails. In the last case
@@ -49,10 +50,12 @@ mod write;
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 
+use hashbrown::HashSet;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 use tracing::error;
 
+use super::super::memo::Published;
 use super::super::{Outbox as Config, Verdict};
 use crate::delivery::{Outbox, Ticket, Weight};
 use crate::journal::{DeadLetter, Entry, Health, Note, Reading, Round};
@@ -123,6 +126,8 @@ pub(super) struct Keeper {
     reading: Reading,
     /// What was read and is not taken over yet.
     restoring: Option<Restoring>,
+    /// What earlier lives have published, whether the journal knows it or not.
+    published_before: HashSet<Published>,
 }
 
 impl Keeper {
@@ -159,7 +164,14 @@ impl Keeper {
             notes: None,
             reading,
             restoring: None,
+            published_before: HashSet::new(),
         }
+    }
+
+    /// What earlier lives have published of what they kept; to be told before what
+    /// the journal held is taken over.
+    pub(super) fn handle_published_before(&mut self, published: HashSet<Published>) {
+        self.published_before = published;
     }
 
     /// Whether effects may be offered; also when none would be recorded.

@@ -40,6 +40,10 @@ impl Dispatcher {
                         self.admission.handle_settled(settled, boot_time);
                     }
                     (None, Some(keeper)) => {
+                        let published = keeper.published(&settled);
+                        if let (Some(memo), Some(published)) = (&mut self.memo, published) {
+                            memo.handle_published(published, boot_time);
+                        }
                         keeper.handle_settled(&settled, &mut self.admission);
                         has_settled = true;
                     }

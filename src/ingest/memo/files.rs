@@ -1,16 +1,21 @@
 //! The two files of a memo, written in turns.
 //!
 //! Each begins with its number, one more than the other's, so that the older is
-//! known whatever the disk says of their times. A file is begun under another
-//! name, with what has to be in it from the start, and only then takes the place
-//! of the older: whoever dies meanwhile leaves both as they were.
+//! known whatever the disk says of their times. Both have room for all they will
+//! ever hold: it is taken before anything is written, and kept. So a file is
+//! begun anew in its own place, over what it held; whoever dies meanwhile leaves
+//! the newer whole, which has all that was to be kept of the older.
+//!
+//! Behind its last record a file has an end, or what nobody takes for a record.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::io;
+use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
-use super::record::{Noted, begun, number};
+use super::super::MemoPlace;
+use super::noted::Noted;
+use super::record::{END, begun, number, seal};
 use crate::plain_file;
 
 /// More than a file of ours ever holds.
@@ -20,11 +25,13 @@ const READ_BYTES_MAX: u64 = 64 * 1024 * 1024;
 #[derive(Debug)]
 pub(super) struct Files {
     paths: [PathBuf; 2],
+    /// What each has room for.
+    room: usize,
     /// Which of them is the newer, and its number.
     newest: usize,
     number: u64,
-    /// The one that is written; `None` until one could be opened, and after one
-    /// could not be written.
+    /// The one that is written; `None` until there is room for both, and after
+    /// one could not be written.
     current: Option<Current>,
 }
 
@@ -35,25 +42,28 @@ struct Current {
 }
 
 impl Files {
-    /// Reads what was left in `dir` in this boot of the machine, older first.
-    pub(super) fn read(dir: &Path, boot_id: &str) -> (Self, Noted) {
+    /// Reads what was left at `place` in this boot of the machine, older first.
+    pub(super) fn read(place: &MemoPlace) -> (Self, Noted) {
+        let (dir, boot_id) = (&place.dir, &place.boot_id);
         let path = |n: usize| dir.join(format!("batches-{boot_id}.{n}"));
         let paths = [path(0), path(1)];
-        forget_others(dir, &paths);
+        take_over_others(dir, &paths);
         let mut noted = Noted::default();
         let (mut newest, mut number, mut whole) = (0, 0, 0);
         for (which, its_number, bytes) in in_turn(&paths) {
             (newest, number, whole) = (which, its_number, noted.read(&bytes));
         }
-        // A file without its number is of an earlier program.
-        let has_number = number > 0;
-        let current = has_number.then(|| go_on(&paths[newest], whole));
-        let files = Self {
-            current: current.and_then(Result::ok),
+        let mut files = Self {
             paths,
+            room: place.file_bytes_max,
             newest,
             number,
+            current: None,
         };
+        // A file without its number is of an earlier program.
+        if number > 0 {
+            files.current = files.go_on(whole).ok();
+        }
         (files, noted)
     }
 
@@ -63,35 +73,34 @@ impl Files {
 
     /// What the file that is written would hold with so many bytes more.
     pub(super) fn with(&self, bytes: usize) -> usize {
-        self.current.as_ref().map_or(0, |c| c.written) + bytes
+        let written = self.current.as_ref().map_or(0, |c| c.written);
+        written + bytes + END.len()
     }
 
-    /// Begins a file with `records`, in the place of the older.
-    pub(super) fn begin(&mut self, records: &[u8]) -> io::Result<()> {
+    /// Begins the older anew, with `records`, which it seals.
+    pub(super) fn begin(&mut self, mut records: Vec<u8>) -> io::Result<()> {
         self.current = None;
         let (which, number) = (1 - self.newest, self.number + 1);
-        let path = &self.paths[which];
-        let new = path.with_extension("new");
-        let mut options = OpenOptions::new();
-        options.write(true).create(true).truncate(true).mode(0o600);
-        let mut file = plain_file::open_own(&new, &mut options)?;
-        let mut bytes = begun(number);
-        bytes.extend(records);
-        file.write_all(&bytes)?;
-        fs::rename(&new, path)?;
+        // The other will be the next.
+        self.open(self.newest)?;
+        let file = self.open(which)?;
+        seal(&mut records, number);
+        let mut bytes = [begun(number), records].concat();
+        let written = write(&file, &mut bytes, 0)?;
         (self.newest, self.number) = (which, number);
-        let written = bytes.len();
         self.current = Some(Current { file, written });
         Ok(())
     }
 
-    /// Adds to the file that is written, if there is one.
-    pub(super) fn append(&mut self, records: &[u8]) -> io::Result<()> {
+    /// Adds to the file that is written, if there is one. Seals the records, and
+    /// leaves an end behind them.
+    pub(super) fn append(&mut self, records: &mut Vec<u8>) -> io::Result<()> {
         let Some(current) = &mut self.current else {
             return Ok(());
         };
-        current.written += records.len();
-        current.file.write_all(records)
+        seal(records, self.number);
+        current.written += write(&current.file, records, current.written)?;
+        Ok(())
     }
 
     /// What could not be written is not tried again.
@@ -108,16 +117,33 @@ impl Files {
     pub(super) fn newest(&self) -> &Path {
         &self.paths[self.newest]
     }
+
+    /// Goes on in the newer, behind what is whole of it.
+    fn go_on(&self, whole: usize) -> io::Result<Current> {
+        self.open(1 - self.newest)?;
+        let file = self.open(self.newest)?;
+        Ok(Current {
+            file,
+            written: whole,
+        })
+    }
+
+    /// Opens one that has its room.
+    fn open(&self, which: usize) -> io::Result<File> {
+        let mut options = OpenOptions::new();
+        options.write(true).create(true).truncate(false).mode(0o600);
+        let file = plain_file::open_own(&self.paths[which], &mut options)?;
+        plain_file::reserve(&file, self.room as u64)?;
+        Ok(file)
+    }
 }
 
-/// Opens a file behind what is whole of it.
-fn go_on(path: &Path, whole: usize) -> io::Result<Current> {
-    let file = plain_file::open_own(path, OpenOptions::new().append(true))?;
-    file.set_len(whole as u64)?;
-    Ok(Current {
-        file,
-        written: whole,
-    })
+/// Writes records and an end behind them; returns how much is to stay.
+fn write(file: &File, records: &mut Vec<u8>, at: usize) -> io::Result<usize> {
+    let length = records.len();
+    records.extend(END);
+    file.write_all_at(records, at as u64)?;
+    Ok(length)
 }
 
 /// Which files are there, older first, with their numbers and what they hold.
@@ -133,15 +159,27 @@ fn in_turn(paths: &[PathBuf; 2]) -> Vec<(usize, u64, Vec<u8>)> {
     there
 }
 
-/// Removes what earlier boots of the machine have left: their times mean
-/// nothing now, and Ably has forgotten what they tell of. And what was begun
-/// and never took its place.
-fn forget_others(dir: &Path, ours: &[PathBuf; 2]) {
+/// What earlier boots of the machine have left is of no use any more: their
+/// times mean nothing now, and Ably has forgotten what they tell of. But the room
+/// they have is.
+fn take_over_others(dir: &Path, ours: &[PathBuf; 2]) {
     for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
+        let path = entry.path();
         let name = entry.file_name();
         let is_memo = name.to_string_lossy().starts_with("batches-");
-        if is_memo && !ours.contains(&entry.path()) {
-            _ = fs::remove_file(entry.path());
+        if !is_memo || ours.contains(&path) {
+            continue;
+        }
+        let missing = ours.iter().find(|path| path.symlink_metadata().is_err());
+        if missing.is_none_or(|ours| take_over(&path, ours).is_err()) {
+            _ = fs::remove_file(&path);
         }
     }
+}
+
+/// Gives a file another name, once nothing is read in it any more.
+fn take_over(path: &Path, name: &Path) -> io::Result<()> {
+    let file = plain_file::open_own(path, OpenOptions::new().write(true))?;
+    file.write_all_at(&END, 0)?;
+    fs::rename(path, name)
 }

@@ -1,6 +1,6 @@
 //! What fuzzers may call; compiled for them only.
 
-use super::record::Noted;
+use super::noted::Noted;
 
 /// Records with checksums that fit, whatever is in them, and cut off anywhere:
 /// what was before the cut is read as it would be without it.

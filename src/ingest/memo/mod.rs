@@ -5,14 +5,16 @@
 //! a message that went out alone is a batch of one. What was published must not
 //! go out at all, whatever it goes by when it comes again: its id, or the key it
 //! is known by, so that is noted too ([`Done`]). Of what an outbox keeps, the
-//! journal notes that.
+//! journal notes that, a moment later or once its disk takes it; until then it
+//! is known from here ([`Published`]).
 //!
 //! Two files, written in turns: when one holds [`FILE_BYTES_MAX`], the other is
 //! begun anew with what is still open. Whoever starts reads both and goes on in
-//! the newer. Nothing is ever synced: a crash of the program loses nothing of
-//! it, one of the machine may cost copies, as any crash would without it. Damage
-//! is skipped. A disk that takes no more only ends the writing, until it may
-//! take some again.
+//! the newer. They have all their room from the start, so that a disk that is
+//! full later takes what is noted all the same; without that room nothing is
+//! written, until it can be had. Nothing is ever synced: a crash of the program
+//! loses nothing of it, one of the machine may cost copies, as any crash would
+//! without it. Damage is skipped.
 //!
 //! `record` has the format byte for byte, `files` has the files. Times are of
 //! the clock that counts since the machine's start, whose id is in the files'
@@ -21,22 +23,25 @@
 mod files;
 #[cfg(fuzzing)]
 pub mod fuzz;
+mod left;
+mod noted;
 mod record;
 
 use std::io;
 use std::time::Duration;
 
-use hashbrown::{HashMap, HashSet};
+use hashbrown::HashMap;
 use tracing::warn;
 use uuid::Uuid;
 
 use super::MemoPlace;
 use crate::clock::BootTime;
-use crate::delivery::{Admission, Done, Request, RequestId, digest, listed};
+use crate::delivery::{Done, Request, RequestId, digest, listed};
 use crate::failpoint::{self, Point};
-use crate::protocol::id::EffectId;
 
 use files::Files;
+use left::Entry;
+pub(super) use left::{Batch, Left, Published};
 use record::sent;
 
 /// One of them holds what can be unanswered at once, 65 536 effects, in batches
@@ -56,66 +61,6 @@ const NOTED_FOR: Duration = Duration::from_secs(30);
 /// How long a disk that took nothing is left alone.
 const AGAIN_AFTER: Duration = Duration::from_secs(10);
 
-/// An effect in a batch, as it is listed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) struct Entry {
-    pub id: EffectId,
-    pub key: Uuid,
-}
-
-/// A batch an earlier life has sent.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Batch {
-    /// When it went out last, or less than [`NOTED_FOR`] before that.
-    pub at: BootTime,
-    pub entries: Vec<Entry>,
-    pub is_accepted: bool,
-}
-
-impl Batch {
-    /// What it was made of, in order.
-    pub(super) fn keys(&self) -> Vec<Uuid> {
-        self.entries.iter().map(|entry| entry.key).collect()
-    }
-
-    /// That its effects are published; all that is known of them here is their
-    /// ids.
-    fn done(&self) -> impl Iterator<Item = (BootTime, Done)> {
-        self.entries.iter().map(|entry| {
-            let done = Done {
-                id: entry.id,
-                known_by: entry.id.as_uuid(),
-                fingerprint: 0,
-            };
-            (self.at, done)
-        })
-    }
-}
-
-/// What earlier lives have left.
-#[derive(Debug, Default)]
-pub(super) struct Left {
-    /// What they sent lately, newest last.
-    pub batches: Vec<Batch>,
-    /// What was published, and when.
-    done: Vec<(BootTime, Done)>,
-}
-
-impl Left {
-    /// Tells what is published.
-    pub(super) fn tell<T>(&self, admission: &mut Admission<T>) {
-        let told: HashSet<EffectId> = self.done.iter().map(|(_, done)| done.id).collect();
-        let accepted = self.batches.iter().filter(|batch| batch.is_accepted);
-        let by_id = accepted.flat_map(Batch::done);
-        let by_id = by_id.filter(|(_, done)| !told.contains(&done.id));
-        let mut done: Vec<_> = by_id.chain(self.done.iter().copied()).collect();
-        done.sort_by_key(|(at, _)| *at);
-        for (at, done) in &done {
-            admission.handle_done_elsewhere(done, *at);
-        }
-    }
-}
-
 /// Who may answer a batch: which way it went, by which request.
 type Sending = (usize, RequestId);
 
@@ -132,6 +77,8 @@ pub(super) struct Memo {
     records: Vec<u8>,
     /// What was published since, and will be a record then.
     done: Vec<Done>,
+    /// The same of what the outbox keeps.
+    published: Vec<Published>,
     /// Sendings that were not answered, with their batch, and since when.
     open: HashMap<Sending, (Uuid, BootTime)>,
     /// Batches that may be on their way, for the next file.
@@ -154,7 +101,7 @@ struct Unaccepted {
 impl Memo {
     /// Reads what was left at `place` in this boot of the machine, and goes on.
     pub(super) fn open(place: &MemoPlace, now: BootTime) -> (Self, Left) {
-        let (files, noted) = Files::read(&place.dir, &place.boot_id);
+        let (files, noted) = Files::read(place);
         let mut memo = Self {
             files,
             file_bytes_max: place.file_bytes_max,
@@ -162,6 +109,7 @@ impl Memo {
             buffer: Vec::new(),
             records: Vec::new(),
             done: Vec::new(),
+            published: Vec::new(),
             open: HashMap::new(),
             unaccepted: HashMap::new(),
             now,
@@ -182,6 +130,7 @@ impl Memo {
         let left = Left {
             batches: batches.into_iter().map(|(_, batch)| batch).collect(),
             done: noted.done,
+            published: noted.published.into_iter().collect(),
         };
         (memo, left)
     }
@@ -259,6 +208,14 @@ impl Memo {
         }
     }
 
+    /// An effect of the outbox is published.
+    pub(super) fn handle_published(&mut self, published: Published, now: BootTime) {
+        self.now = now;
+        if self.is_writing() {
+            self.published.push(published);
+        }
+    }
+
     /// The way has lost its connection; what was sent over it is not answered.
     pub(super) fn handle_disconnected(&mut self, way: usize) {
         self.open.retain(|(of, _), _| *of != way);
@@ -270,6 +227,7 @@ impl Memo {
         // Of a batch that was accepted only the ids are known: if this is cut
         // short, what tells more of them is there.
         record::done(&mut self.records, self.now, &self.done);
+        record::published(&mut self.records, self.now, &self.published);
         self.records.extend_from_slice(&self.buffer);
         if self.records.is_empty() {
             return;
@@ -277,12 +235,13 @@ impl Memo {
         if self.files.with(self.records.len()) > self.file_bytes_max {
             self.turn();
         }
-        let result = self.files.append(&self.records);
+        let result = self.files.append(&mut self.records);
         failpoint::reach(Point::MemoWritten);
         if let Err(error) = result {
             self.give_up(&error);
         }
         self.done.clear();
+        self.published.clear();
         for bytes in [&mut self.buffer, &mut self.records] {
             bytes.clear();
             bytes.shrink_to(READY_BYTES);
@@ -297,7 +256,7 @@ impl Memo {
         open.sort_unstable();
         let records = open.into_iter().flat_map(|(.., record)| record);
         let records: Vec<u8> = records.copied().collect();
-        if let Err(error) = self.files.begin(&records) {
+        if let Err(error) = self.files.begin(records) {
             self.give_up(&error);
         }
     }

@@ -7,32 +7,37 @@
 //! ```
 //!
 //! Integers are little-endian; `len` counts what is behind it, `crc` is the
-//! CRC-32C of what is behind itself.
+//! CRC-32C of what is behind itself. In a file with a number it goes on from the
+//! CRC-32C of that, as a u64, but for the record that says the number: what the
+//! file held before it was begun anew is none of its records.
 //!
 //! | kind | says | name | entries |
 //! |---|---|---|---|
 //! | 1 | a batch is about to be sent, perhaps again | the batch | 32 bytes each: effect id, key as it is listed |
 //! | 2 | it was accepted; no daemon was told | the batch | |
 //! | 3 | effects are published; no daemon was told | zeros | 40 bytes each: effect id, the UUID it is known by, fingerprint (u64) |
-//! | 4 | a file begins | the file's number | |
+//! | 5 | a file begins | the file's number | |
+//! | 6 | effects of the outbox are published; its journal may not know | zeros | 24 bytes each: effect id, when it arrived (u64, ms since the epoch) |
 //!
-//! Kinds this program does not know are passed over, so an earlier program may
-//! read what a later one wrote; it knows kinds 1 and 2. A file of its own has no
-//! number, and counts as older than one that has.
-
-use std::collections::HashMap;
+//! Kinds this program does not know are passed over. A file of an earlier
+//! program has no such number, and counts as older than one that has; its first
+//! record may be of kind 4.
 
 use uuid::Uuid;
 
-use super::{Batch, Entry};
+use super::Entry;
+use super::left::Published;
 use crate::clock::BootTime;
 use crate::delivery::Done;
-use crate::protocol::id::EffectId;
 
-const SENT: u8 = 1;
-const ACCEPTED: u8 = 2;
-const DONE: u8 = 3;
-const BEGUN: u8 = 4;
+pub(super) const SENT: u8 = 1;
+pub(super) const ACCEPTED: u8 = 2;
+pub(super) const DONE: u8 = 3;
+const BEGUN: u8 = 5;
+pub(super) const PUBLISHED: u8 = 6;
+
+/// What is behind the last record of a file: one without a length is none.
+pub(super) const END: [u8; 8] = [0; 8];
 
 /// `len` and `crc`.
 const HEAD_BYTES: usize = 8;
@@ -40,8 +45,9 @@ const HEAD_BYTES: usize = 8;
 /// Kind, time, name and count.
 const FIXED_BYTES: usize = 27;
 
-const ENTRY_BYTES: usize = 32;
-const DONE_BYTES: usize = 40;
+pub(super) const ENTRY_BYTES: usize = 32;
+pub(super) const DONE_BYTES: usize = 40;
+pub(super) const PUBLISHED_BYTES: usize = 24;
 
 /// Effects that one record may tell of.
 const COUNT_MAX: usize = u16::MAX as usize;
@@ -70,18 +76,51 @@ pub(super) fn done(out: &mut Vec<u8>, at: BootTime, done: &[Done]) {
     }
 }
 
-/// How the file with this number begins.
+pub(super) fn published(out: &mut Vec<u8>, at: BootTime, published: &[Published]) {
+    for some in published.chunks(COUNT_MAX) {
+        let head = (PUBLISHED, at, Uuid::nil());
+        record(out, head, some.iter(), |body, effect| {
+            body.extend_from_slice(effect.id.as_bytes());
+            body.extend_from_slice(&effect.arrived_ms.to_le_bytes());
+        });
+    }
+}
+
+/// How the file with this number begins; it is sealed.
 pub(super) fn begun(number: u64) -> Vec<u8> {
     let mut out = Vec::new();
     let name = Uuid::from_u128(number.into());
     let head = (BEGUN, BootTime::default(), name);
     record(&mut out, head, [0_u8; 0].iter(), |_, _| {});
+    seal(&mut out, 0);
     out
+}
+
+/// Gives records the checksums they have in the file with this number.
+pub(super) fn seal(records: &mut [u8], number: u64) {
+    let seed = seed(number);
+    let mut left = records;
+    while let Some((len, rest)) = left.split_first_chunk_mut::<4>() {
+        let len = usize::try_from(u32::from_le_bytes(*len)).unwrap_or(usize::MAX);
+        let (record, rest) = rest.split_at_mut(len);
+        if let Some((crc, body)) = record.split_first_chunk_mut::<4>() {
+            *crc = crc32c::crc32c_append(seed, body).to_le_bytes();
+        }
+        left = rest;
+    }
+}
+
+/// What the checksums of a file's records go on from.
+pub(super) fn seed(number: u64) -> u32 {
+    match number {
+        0 => 0,
+        number => crc32c::crc32c(&number.to_le_bytes()),
+    }
 }
 
 /// The number of a file; 0 if it says none.
 pub(super) fn number(bytes: &[u8]) -> u64 {
-    let first = next(bytes).and_then(|(body, _)| parse(body));
+    let first = next(bytes, seed(0)).and_then(|(body, _)| parse(body));
     match first {
         Some(Parsed {
             kind: BEGUN, name, ..
@@ -90,6 +129,7 @@ pub(super) fn number(bytes: &[u8]) -> u64 {
     }
 }
 
+/// Adds a record that is still to be sealed.
 fn record<E>(
     out: &mut Vec<u8>,
     (kind, at, name): (u8, BootTime, Uuid),
@@ -109,96 +149,28 @@ fn record<E>(
         write(out, entry);
     }
     let len = u32::try_from(4 + out.len() - body).unwrap_or(u32::MAX);
-    let crc = crc32c::crc32c(&out[body..]);
     out[start..start + 4].copy_from_slice(&len.to_le_bytes());
-    out[start + 4..body].copy_from_slice(&crc.to_le_bytes());
 }
 
-/// What files tell of, in the order in which they first do.
-#[derive(Debug, Default)]
-pub(super) struct Noted {
-    pub batches: Vec<(Uuid, Batch)>,
-    /// When each was told, with it.
-    pub done: Vec<(BootTime, Done)>,
-    /// Where each batch stands: the files may name a hundred thousand.
-    places: HashMap<Uuid, usize>,
-}
-
-impl Noted {
-    /// Adds what `bytes` tell of; stops at the first damage, and returns where
-    /// that is.
-    pub(super) fn read(&mut self, bytes: &[u8]) -> usize {
-        let mut left = bytes;
-        while let Some((body, rest)) = next(left)
-            && let Some(parsed) = parse(body)
-        {
-            left = rest;
-            self.add(&parsed);
-        }
-        bytes.len() - left.len()
-    }
-
-    fn add(&mut self, parsed: &Parsed<'_>) {
-        let Parsed { name, at, .. } = *parsed;
-        match (parsed.kind, self.places.get(&name)) {
-            (ACCEPTED, Some(&place)) => self.batches[place].1.is_accepted = true,
-            // It went out again.
-            (SENT, Some(&place)) if !self.batches[place].1.is_accepted => {
-                self.batches[place].1.at = at;
-            }
-            (SENT, None) => {
-                self.places.insert(name, self.batches.len());
-                let entries = parsed.entries.chunks_exact(ENTRY_BYTES);
-                let batch = Batch {
-                    at,
-                    entries: entries.filter_map(entry).collect(),
-                    is_accepted: false,
-                };
-                self.batches.push((name, batch));
-            }
-            (DONE, _) => {
-                let done = parsed.entries.chunks_exact(DONE_BYTES);
-                self.done.extend(done.filter_map(|d| Some((at, one(d)?))));
-            }
-            _ => {}
-        }
-    }
-}
-
-fn entry(bytes: &[u8]) -> Option<Entry> {
-    let (id, key) = bytes.split_first_chunk::<16>()?;
-    Some(Entry {
-        id: EffectId::from_bytes(*id),
-        key: Uuid::from_slice(key).ok()?,
-    })
-}
-
-fn one(bytes: &[u8]) -> Option<Done> {
-    let (id, rest) = bytes.split_first_chunk::<16>()?;
-    let (known_by, fingerprint) = rest.split_first_chunk::<16>()?;
-    Some(Done {
-        id: EffectId::from_bytes(*id),
-        known_by: Uuid::from_bytes(*known_by),
-        fingerprint: u64::from_le_bytes(fingerprint.try_into().ok()?),
-    })
-}
-
-fn next(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+/// The body of the first record, and what is behind it.
+pub(super) fn next(bytes: &[u8], seed: u32) -> Option<(&[u8], &[u8])> {
     let (len, rest) = bytes.split_first_chunk::<4>()?;
     let len = usize::try_from(u32::from_le_bytes(*len)).ok()?;
     let (record, rest) = rest.split_at_checked(len)?;
     let (crc, body) = record.split_first_chunk::<4>()?;
-    (crc32c::crc32c(body) == u32::from_le_bytes(*crc)).then_some((body, rest))
+    let is_whole = crc32c::crc32c_append(seed, body) == u32::from_le_bytes(*crc);
+    is_whole.then_some((body, rest))
 }
 
-struct Parsed<'a> {
-    kind: u8,
-    at: BootTime,
-    name: Uuid,
-    entries: &'a [u8],
+/// What a record says.
+pub(super) struct Parsed<'a> {
+    pub(super) kind: u8,
+    pub(super) at: BootTime,
+    pub(super) name: Uuid,
+    pub(super) entries: &'a [u8],
 }
 
-fn parse(body: &[u8]) -> Option<Parsed<'_>> {
+pub(super) fn parse(body: &[u8]) -> Option<Parsed<'_>> {
     let (fixed, entries) = body.split_at_checked(FIXED_BYTES)?;
     let (&kind, rest) = fixed.split_first()?;
     let (at, rest) = rest.split_first_chunk::<8>()?;

@@ -27,6 +27,7 @@ use super::lock::{self, LOCK};
 use super::place::{self, Home, is_same};
 use super::{Listed, Space, Storage, StoredFile};
 use crate::journal::error::OpenError;
+use crate::plain_file;
 use crate::report::Report;
 
 /// A journal's directory: the very one that was opened, whatever its path comes
@@ -256,24 +257,7 @@ impl StoredFile for File {
         self.sync_data()
     }
 
-    #[cfg(target_os = "linux")]
     fn reserve(&mut self, bytes: u64) -> io::Result<()> {
-        use nix::fcntl::{FallocateFlags, fallocate};
-        let length = libc::off_t::try_from(bytes).unwrap_or(libc::off_t::MAX);
-        Ok(fallocate(&*self, FallocateFlags::empty(), 0, length)?)
-    }
-
-    /// Bytes that are written are taken.
-    #[cfg(not(target_os = "linux"))]
-    fn reserve(&mut self, bytes: u64) -> io::Result<()> {
-        let block = vec![0xff; 64 * 1024];
-        let mut at = 0;
-        while at < bytes {
-            let part =
-                usize::try_from(bytes - at).map_or(block.len(), |left| left.min(block.len()));
-            super::write_all(self, &block[..part], at)?;
-            at += part as u64;
-        }
-        Ok(())
+        plain_file::reserve(self, bytes)
     }
 }

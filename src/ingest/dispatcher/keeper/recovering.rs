@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 use std::vec::IntoIter;
 
+use hashbrown::HashSet;
 use tokio::time::Instant;
 use tracing::{info, warn};
 
+use super::super::super::memo::Published;
 use super::super::ways::Ways;
 use super::{Keeper, parking};
 use crate::clock::{self, BootTime};
@@ -74,12 +76,13 @@ impl Keeper {
             left -= 1;
         }
         for live in restoring.live.by_ref().take(left) {
-            self.restore(live, ways);
+            self.restore(live, ways, admission);
         }
         if restoring.done.len() + restoring.live.len() > 0 {
             self.restoring = Some(restoring);
             return;
         }
+        self.published_before = HashSet::new();
         if let Some(inbox) = self.notes.take() {
             _ = inbox.send(restoring.notes);
         }
@@ -88,7 +91,17 @@ impl Keeper {
         }
     }
 
-    fn restore(&mut self, live: Live, ways: &Ways) {
+    fn restore<T>(&mut self, live: Live, ways: &Ways, admission: &mut Admission<T>) {
+        if self.is_published(&live) {
+            let done = Done {
+                id: live.id,
+                known_by: live.known_by,
+                fingerprint: live.fingerprint,
+            };
+            admission.handle_done_elsewhere(&done, BootTime::now());
+            self.batch.add_done(done.into());
+            return;
+        }
         let route = ways.find(live.route.as_deref());
         let home = Home {
             // A route that is not configured any more is never loaded.
@@ -116,6 +129,15 @@ impl Keeper {
                 *self.unrouted.untold.entry(name).or_default() += 1;
             }
         }
+    }
+}
+
+impl Keeper {
+    /// Whether it was published, and the journal had not taken that yet.
+    fn is_published(&self, live: &Live) -> bool {
+        let (id, arrived_ms) = (live.id, live.arrived_ms);
+        let published = Published { id, arrived_ms };
+        matches!(live.state, State::Open) && self.published_before.contains(&published)
     }
 }
 

@@ -9,6 +9,7 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 use tracing::{error, warn};
 
+use super::super::super::memo::Published;
 use super::operator::Asked;
 use super::{Keeper, Offer, Waiter, parking};
 use crate::clock::{self, BootTime};
@@ -82,12 +83,29 @@ impl Batch {
         !self.effects.is_empty() || !self.rest.is_empty()
     }
 
+    /// To be written before long.
+    pub(super) fn add_done(&mut self, done: journal::Settled) {
+        self.done.push(done);
+        let due = Instant::now() + DONE_DELAY;
+        self.done_due.get_or_insert(due);
+    }
+
     fn is_due(&self, now: Instant) -> bool {
         self.done_due.is_some_and(|due| due <= now) || self.done.len() >= DONE_MAX
     }
 }
 
 impl Keeper {
+    /// The kept effect that was settled, if that is because it is published.
+    pub(in super::super) fn published(&self, settled: &Settled<Waiter>) -> Option<Published> {
+        let kept = self.outbox.kept(settled.id);
+        let published = kept.filter(|_| settled.outcome.is_ok())?;
+        Some(Published {
+            id: published.id,
+            arrived_ms: published.arrived_ms,
+        })
+    }
+
     /// The lanes are done with a kept effect.
     pub(in super::super) fn handle_settled<T>(
         &mut self,
@@ -103,10 +121,8 @@ impl Keeper {
                     admission.handle_done_elsewhere(done, BootTime::now());
                 }
                 let done = done.map_or_else(|| id.into(), Into::into);
-                self.batch.done.push(done);
+                self.batch.add_done(done);
                 self.give_back();
-                let due = Instant::now() + DONE_DELAY;
-                self.batch.done_due.get_or_insert(due);
             }
             Err(failure) if failure.class == Class::ShuttingDown => {}
             // It waits on disk: a parked lane holds no payload in memory.

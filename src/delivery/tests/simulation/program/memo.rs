@@ -20,7 +20,7 @@ impl Memo {
         let file_bytes_max = match memory {
             Memory::Nothing => return None,
             Memory::Bytes(bytes) => bytes,
-            Memory::All => 1 << 20,
+            Memory::All => 1 << 18,
         };
         Some(Self {
             dir: tempfile::tempdir().expect("a directory"),
@@ -49,27 +49,22 @@ impl Memo {
         files.collect()
     }
 
-    /// What was written since `before` was cut off somewhere in its midst.
+    /// What was written since `before` was cut off somewhere in its midst: behind
+    /// that stands what stood there.
     pub(in super::super) fn cut(&self, before: &Files, random: &mut Random) {
         for (path, after) in self.files() {
             let before = before.get(&path).map_or(&[][..], Vec::as_slice);
             if after == before {
                 continue;
             }
-            let is_begun_anew = !after.starts_with(before) || before.is_empty();
-            if !is_begun_anew {
-                let from = before.len();
-                let end = from + random.below(after.len() - from + 1);
-                fs::write(&path, &after[..end]).expect("writes");
-            } else if random.chance(500) {
-                let end = random.below(after.len() + 1);
-                fs::write(path.with_extension("new"), &after[..end]).expect("writes");
-                if before.is_empty() {
-                    fs::remove_file(&path).expect("removes");
-                } else {
-                    fs::write(&path, before).expect("writes");
-                }
-            }
+            let mut cut = before.to_vec();
+            cut.resize(after.len(), 0);
+            let mut written = (0..after.len()).filter(|&at| after[at] != cut[at]);
+            let Some(from) = written.next() else { continue };
+            let last = written.next_back().unwrap_or(from);
+            let end = from + random.below(last + 2 - from);
+            cut[..end].copy_from_slice(&after[..end]);
+            fs::write(&path, cut).expect("writes");
         }
     }
 }
