@@ -3,7 +3,9 @@
 //!
 //! Whoever writes a file anew may do so between two reads. What was checked must
 //! therefore be of the same read as what is taken, and so must what the next
-//! check will be made against.
+//! check will be made against. And they may do so in the midst of a read, which
+//! then has some of both: so nothing is taken that a second read does not give
+//! as well.
 
 use std::fs::File;
 use std::io;
@@ -15,6 +17,9 @@ use crate::protocol::envelope::Routing;
 
 /// Bytes of one piece, unless its first line is longer.
 pub(super) const PIECE_BYTES: usize = 256 << 10;
+
+/// Times a file may be another by the second read of the same bytes.
+const READS_MAX: usize = 3;
 
 /// See the module.
 pub(super) struct Piece {
@@ -137,8 +142,18 @@ impl Piece {
 }
 
 /// Up to `bytes_max` bytes by one read, fewer at the end: what a second one adds
-/// may be of another file.
-pub(super) fn read(file: &File, at: u64, bytes_max: usize) -> io::Result<Vec<u8>> {
+/// may be of another file. Another read gives the same.
+pub(super) fn read(file: &impl FileExt, at: u64, bytes_max: usize) -> io::Result<Vec<u8>> {
+    for _ in 0..READS_MAX {
+        let bytes = read_once(file, at, bytes_max)?;
+        if read_once(file, at, bytes.len())? == bytes {
+            return Ok(bytes);
+        }
+    }
+    Err(io::Error::other("it is being written anew"))
+}
+
+fn read_once(file: &impl FileExt, at: u64, bytes_max: usize) -> io::Result<Vec<u8>> {
     let mut bytes = vec![0; bytes_max];
     let length = loop {
         match file.read_at(&mut bytes, at) {
@@ -148,4 +163,47 @@ pub(super) fn read(file: &File, at: u64, bytes_max: usize) -> io::Result<Vec<u8>
     };
     bytes.truncate(length);
     Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+
+    use super::*;
+
+    /// A file that is another at each read.
+    struct Changing(RefCell<Vec<&'static [u8]>>);
+
+    impl FileExt for Changing {
+        fn read_at(&self, into: &mut [u8], _: u64) -> io::Result<usize> {
+            let bytes = self.0.borrow_mut().remove(0);
+            let length = bytes.len().min(into.len());
+            into[..length].copy_from_slice(&bytes[..length]);
+            Ok(length)
+        }
+
+        fn write_at(&self, _: &[u8], _: u64) -> io::Result<usize> {
+            unreachable!("nobody writes")
+        }
+    }
+
+    fn read_of(reads: &[&'static [u8]]) -> io::Result<Vec<u8>> {
+        read(&Changing(RefCell::new(reads.to_vec())), 0, 99)
+    }
+
+    #[test]
+    fn what_was_read_in_the_midst_of_a_write_is_read_again() {
+        let (old, half, new) = (b"old old\n", b"new old\n", b"new new\n");
+        assert_eq!(read_of(&[old, old]).unwrap(), old);
+        assert_eq!(read_of(&[half, new, new, new]).unwrap(), new);
+        let all = [&half[..], new, half, new, half, new];
+        let error = read_of(&all).unwrap_err().to_string();
+        assert_eq!(error, "it is being written anew");
+    }
+
+    #[test]
+    fn a_file_that_grows_while_it_is_read_is_the_same() {
+        assert_eq!(read_of(&[b"one\n", b"one\ntwo\n"]).unwrap(), b"one\n");
+        assert_eq!(read_of(&[b"", b"one\n"]).unwrap(), b"");
+    }
 }

@@ -56,12 +56,12 @@ impl Folder {
         let name = path.file_name().unwrap_or_default();
         let to = free_name(&self.done(), name)?;
         let aside = self.path.join(name_aside(name));
-        fs::rename(path, &aside)?;
+        done_all_the_same(fs::rename(path, &aside), path, &aside)?;
         let leave = || {
             let is_it = inode(&aside.symlink_metadata()?) == document.inode;
             let is_taken = is_it && document.bytes_now()? == at;
             if is_taken {
-                fs::rename(&aside, &to)?;
+                done_all_the_same(fs::rename(&aside, &to), &aside, &to)?;
             }
             Ok(is_taken)
         };
@@ -77,28 +77,64 @@ impl Folder {
     }
 }
 
+/// What came of renaming `from`: a file system may have done what it says failed,
+/// as one behind a network whose answer was lost. Only we have the name `to`.
+fn done_all_the_same(renamed: io::Result<()>, from: &Path, to: &Path) -> io::Result<()> {
+    let is_gone = |path: &Path| path.symlink_metadata().is_err();
+    match renamed {
+        Err(_) if is_gone(from) && !is_gone(to) => Ok(()),
+        renamed => renamed,
+    }
+}
+
 /// A path in `folder` that nothing has yet; shorter than it would be, where names
 /// may not be so long.
 fn free_name(folder: &Path, name: &OsStr) -> io::Result<PathBuf> {
-    let mut stem = Path::new(name)
-        .file_stem()
-        .unwrap_or(name)
-        .to_owned()
-        .into_vec();
-    let mut path = folder.join(name);
-    let mut n = 0_u64;
+    let stem = Path::new(name).file_stem().unwrap_or(name);
+    let mut stem = stem.to_owned().into_vec();
+    if is_free(&folder.join(name))? {
+        return Ok(folder.join(name));
+    }
     loop {
-        match path.symlink_metadata() {
-            Ok(_) => n += 1,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(path),
+        let numbered = |n: u64| {
+            let name = [&stem[..], format!(".{n}.jsonl").as_bytes()].concat();
+            folder.join(OsString::from_vec(name))
+        };
+        match free_number(|n| is_free(&numbered(n))) {
+            Ok(n) => return Ok(numbered(n)),
             Err(error) if error.raw_os_error() == Some(libc::ENAMETOOLONG) && 1 < stem.len() => {
                 pop_char(&mut stem);
             }
             Err(error) => return Err(error),
         }
-        let numbered = [&stem[..], format!(".{n}.jsonl").as_bytes()].concat();
-        path = folder.join(OsString::from_vec(numbered));
     }
+}
+
+fn is_free(path: &Path) -> io::Result<bool> {
+    match path.symlink_metadata() {
+        Ok(_) => Ok(false),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(true),
+        Err(error) => Err(error),
+    }
+}
+
+/// A number that is free behind one that is not, or 1: where nobody clears up,
+/// there may be very many that are not.
+fn free_number(is_free: impl Fn(u64) -> io::Result<bool>) -> io::Result<u64> {
+    let mut free = 1;
+    while !is_free(free)? {
+        free *= 2;
+    }
+    let mut taken = free / 2;
+    while taken + 1 < free {
+        let between = taken.midpoint(free);
+        if is_free(between)? {
+            free = between;
+        } else {
+            taken = between;
+        }
+    }
+    Ok(free)
 }
 
 /// A name that nobody has and the inbox reads, near that of `name`.

@@ -95,3 +95,36 @@ fn where_nothing_can_be_looked_at_no_name_is_free() {
     let error = free_name(&no_folder, OsStr::new("a.jsonl")).unwrap_err();
     assert_eq!(error.raw_os_error(), Some(libc::ENOTDIR));
 }
+
+#[test]
+fn a_name_that_comes_very_often_is_looked_for_among_few() {
+    let looks = std::cell::Cell::new(0);
+    let mut taken = HashSet::new();
+    for n in 1..=5000 {
+        looks.set(0);
+        let is_free = |n| {
+            looks.set(looks.get() + 1);
+            Ok(!taken.contains(&n))
+        };
+        let free = free_number(is_free).unwrap();
+        assert_eq!(free, n, "they are in order");
+        assert!(looks.get() <= 30, "{} looks at {n}", looks.get());
+        taken.insert(free);
+    }
+    taken.remove(&77);
+    let free = free_number(|n| Ok(!taken.contains(&n))).unwrap();
+    assert!(!taken.contains(&free));
+}
+
+#[test]
+fn a_rename_that_is_said_to_fail_and_was_done_is_done() {
+    let dir = tempfile::tempdir().unwrap();
+    let (from, to) = (dir.path().join("from"), dir.path().join("to"));
+    let failed = || Err(io::Error::other("no answer"));
+    fs::write(&from, "").unwrap();
+    assert!(done_all_the_same(failed(), &from, &to).is_err());
+    fs::rename(&from, &to).unwrap();
+    assert!(done_all_the_same(failed(), &from, &to).is_ok());
+    fs::remove_file(&to).unwrap();
+    assert!(done_all_the_same(failed(), &from, &to).is_err());
+}
