@@ -71,6 +71,32 @@ fn it_opens_with_no_room_at_all_and_goes_on_when_there_is_some() {
 }
 
 #[test]
+fn what_was_not_synced_is_not_taken_for_durable_where_a_torn_end_cannot_be_cut_off() {
+    let config = small(Sync::INTERVAL);
+    let mut rig = Rig::new(&config);
+    let entries = [0, 1].map(|i| Entry::Effect(effect(i)));
+    rig.commit(entries.to_vec()).expect("recorded");
+    assert!(!rig.core.is_durable());
+    let mut image = rig.disk.files();
+    image.remove("reserve.bin");
+    let segment = image.iter_mut().find(|(name, _)| name.starts_with("seg-"));
+    segment.expect("one").1.extend_from_slice(b"torn");
+    let disk = Lying::holding(&image);
+    disk.set_capacity(Some(disk.used()));
+    let (mut rig, recovered) = Rig::open(&disk, &config).expect("it opens");
+    assert_eq!(recovered.live.len(), 2);
+    assert!(!recovered.is_durable, "a sync of them may have failed");
+
+    rig.disk.set_capacity(None);
+    rig.pass(Duration::from_secs(11));
+    rig.tick();
+    assert!(rig.core.is_durable(), "they are written again");
+    let (told, recovered) = Rig::reopened(&disk, &config);
+    assert_eq!(told, Told::by(&entries));
+    assert!(!recovered.report.is_corrupt(), "{:?}", recovered.report);
+}
+
+#[test]
 fn a_full_journal_refuses_effects_until_enough_are_settled() {
     let config = Config {
         bytes_max: 8000,

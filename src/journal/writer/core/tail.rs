@@ -23,6 +23,8 @@ pub(super) struct Tail {
     pub(super) durable: u64,
     pub(super) durable_crc: u32,
     pub(super) batch: Batch,
+    /// The last record of it.
+    last: u64,
 }
 
 impl Tail {
@@ -41,11 +43,13 @@ impl Tail {
         let mut tail: Option<Self> = None;
         while let Some(line) = lines.next()? {
             let Some((text, frame)) = scan::current(line.bytes, Salt::new(last.salt), older) else {
-                if tail.is_some() {
+                match &tail {
+                    None => continue,
+                    // The torn end, which could not be cut off.
+                    Some(tail) if tail.last == report.last_seq => break,
                     // Records may stand in it that only a scan finds.
-                    return Ok(None);
+                    Some(_) => return Ok(None),
                 }
-                continue;
             };
             if frame.q < durable {
                 continue;
@@ -56,6 +60,7 @@ impl Tail {
                         durable,
                         durable_crc: frame.crc,
                         batch: Batch::default(),
+                        last: durable,
                     });
                 }
                 Some(tail) if frame.q <= report.last_seq => {
@@ -73,6 +78,7 @@ impl Tail {
     }
 
     fn take(&mut self, line: &[u8], frame: &Frame, place: Place) {
+        self.last = frame.q;
         let id = frame.id.into();
         let Some(record) = record::parse(line, frame) else {
             return;
