@@ -88,6 +88,13 @@ impl Failure {
         Self::new(Class::Parked, format!("waits for {by}"))
     }
 
+    /// Of what waits behind an effect of its lane that failed.
+    pub(super) fn behind() -> Self {
+        let text =
+            "publish failed after retries: not sent, because an earlier effect of its lane failed";
+        Self::new(Class::Throttled, text)
+    }
+
     /// The same, of an effect that an earlier attempt may have published.
     pub(super) fn with_doubt(self) -> Self {
         match self.class {

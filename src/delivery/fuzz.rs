@@ -35,6 +35,7 @@ fn step(what: u8, how: u8) -> Step {
             channel: how >> 2 & 1,
             object: how >> 3 & 7 == 7,
             bytes: usize::from(how >> 4) * 2 + usize::from(what >> 7),
+            held_up: u64::from(what >> 5 & 3) / 3 * u64::from(how) * 60,
         },
         8..16 => Step::Send,
         16..24 => Step::Answer {

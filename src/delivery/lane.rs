@@ -2,6 +2,7 @@
 
 mod ending;
 mod front;
+mod late;
 
 use std::collections::VecDeque;
 use std::time::Instant;
@@ -83,6 +84,8 @@ pub(super) struct Lane<T> {
     /// it overtake one that was refused.
     full: bool,
     bytes: usize,
+    /// The oldest, if it came to stand behind a younger one.
+    oldest_behind: Option<Instant>,
     /// The latest arrival that was sent.
     sent_up_to: u64,
     /// Where it waits for its turn.
@@ -111,6 +114,7 @@ impl<T> Lane<T> {
             alone: 0,
             full: false,
             bytes: 0,
+            oldest_behind: None,
             sent_up_to: 0,
             turn: None,
             spent: None,
@@ -132,10 +136,6 @@ impl<T> Lane<T> {
             State::InFlight { .. } => self.front,
             State::Ready | State::BackingOff { .. } => 0,
         }
-    }
-
-    pub(super) fn oldest(&self) -> Option<Instant> {
-        self.queue.front().map(|entry| entry.arrived)
     }
 
     /// When something is due here.
@@ -191,28 +191,15 @@ impl<T> Lane<T> {
     fn insert(&mut self, mut entry: Entry<T>) {
         let latest = self.queue.back().map_or(0, |last| last.place.arrival);
         let arrival = &mut entry.place.arrival;
-        if *arrival >= latest || *arrival < self.sent_up_to {
+        let at = if *arrival >= latest || *arrival < self.sent_up_to {
             *arrival = latest.max(*arrival);
-            self.hurry(entry.arrived);
-            self.queue.push_back(entry);
-            return;
-        }
-        let is_before = |other: &Entry<T>| other.place.arrival <= *arrival;
-        let at = self.queue.partition_point(is_before);
-        // Those it comes before wait no longer for that.
-        if let Some(next) = self.queue.get(at) {
-            entry.arrived = entry.arrived.min(next.arrived);
-        }
+            self.queue.len()
+        } else {
+            let is_before = |other: &Entry<T>| other.place.arrival <= *arrival;
+            self.queue.partition_point(is_before)
+        };
+        self.note_arrival(at, entry.arrived);
         self.queue.insert(at, entry);
-    }
-
-    /// What comes behind all of these has arrived before some of them, and was held
-    /// up: none of them has longer than it has.
-    fn hurry(&mut self, arrived: Instant) {
-        let younger = self.queue.iter_mut().rev();
-        for entry in younger.take_while(|entry| arrived < entry.arrived) {
-            entry.arrived = arrived;
-        }
     }
 
     /// Whose effect is next.

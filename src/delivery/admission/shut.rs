@@ -31,7 +31,7 @@
 //! order; a flag or sequence numbers keep it for longer, and also among all that
 //! were refused behind the first ([`Fences`], [`Gaps`]). What counts is when an
 //! effect is taken: one that waits for longer than the two seconds, because its
-//! connection is not read, or nothing is, may overtake.
+//! connection is not read, or nothing is, or the machine sleeps, may overtake.
 //!
 //! Holds 16 384 lanes at most, about 4 MiB, one that is shut to two connections
 //! twice; beyond, no more are shut.

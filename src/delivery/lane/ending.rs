@@ -58,11 +58,7 @@ impl<T> Lane<T> {
         &mut self,
         failure: Failure,
     ) -> impl Iterator<Item = Settled<T>> + '_ {
-        let behind = Failure::new(
-            Class::Throttled,
-            "publish failed after retries: not sent, because an earlier effect of its lane failed",
-        );
-        self.settle_both(self.front.max(1), failure, behind)
+        self.settle_both(self.front.max(1), failure, Failure::behind())
     }
 
     /// Gives up the front and nothing else. Several effects go out again, each
@@ -108,9 +104,15 @@ impl<T> Lane<T> {
         if at < self.front {
             self.thaw();
         }
+        self.cut(at)
+    }
+
+    /// Takes out all from here on.
+    pub(super) fn cut(&mut self, at: usize) -> VecDeque<Entry<T>> {
         self.alone = self.alone.min(at);
         let taken = self.queue.split_off(at);
         self.bytes -= taken.iter().map(Entry::bytes).sum::<usize>();
+        self.look_behind(0);
         taken
     }
 
@@ -139,8 +141,7 @@ impl<T> Lane<T> {
     pub(in crate::delivery) fn refuse_waiting(
         &mut self,
     ) -> impl Iterator<Item = Settled<T>> + use<T> {
-        let waiting = self.queue.split_off(self.in_flight());
-        self.bytes -= waiting.iter().map(Entry::bytes).sum::<usize>();
+        let waiting = self.cut(self.in_flight());
         let failure = Failure::new(Class::ShuttingDown, "Falco is stopping");
         let waiting = waiting.into_iter();
         waiting.map(move |entry| entry.settle(Err(failure.clone())))
@@ -163,6 +164,7 @@ impl<T> Lane<T> {
         behind: Failure,
     ) -> impl Iterator<Item = Settled<T>> + '_ {
         self.bytes = 0;
+        self.oldest_behind = None;
         self.thaw();
         self.queue.drain(..).enumerate().map(move |(at, entry)| {
             let failure = if at < front { &first } else { &behind };

@@ -204,6 +204,7 @@ impl<T> Lane<T> {
         self.is_suspect = false;
         let taken = self.queue.range(..front).map(Entry::bytes).sum::<usize>();
         self.bytes -= taken;
+        self.note_leaving(front);
         self.queue.drain(..front)
     }
 }

@@ -92,7 +92,7 @@ impl<T> Lanes<T> {
             .oldest()
             .map(|oldest| oldest + self.config.effect_deadline);
         if deadline.is_some_and(|deadline| deadline <= now) {
-            self.give_up(lane);
+            self.give_up_late(lane, now);
             return;
         }
         match lane.state {
@@ -150,12 +150,27 @@ impl<T> Lanes<T> {
             let settled = lane.give_up_front();
             return self.end_front(lane, settled);
         }
-        let unsent = match self.peer {
-            Some(_) => "its turn did not come in time",
-            None => "transport not available in time",
-        };
+        let unsent = self.unsent();
         self.forsaken.extend(lane.doubtful_list());
         self.settled.extend(lane.give_up(unsent));
+    }
+
+    /// The time of an effect is over: what stands before it goes on, unless it is on
+    /// its way together with it.
+    fn give_up_late(&mut self, lane: &mut Lane<T>, now: Instant) {
+        let Some(at) = lane.late_behind(self.config.effect_deadline, now) else {
+            return self.give_up(lane);
+        };
+        let unsent = self.unsent();
+        self.settled.extend(lane.give_up_from(at, unsent));
+    }
+
+    /// Why an effect was not sent in time, if it never was.
+    fn unsent(&self) -> &'static str {
+        match self.peer {
+            Some(_) => "its turn did not come in time",
+            None => "transport not available in time",
+        }
     }
 
     /// Whether the request belongs to what its lane has in front now.

@@ -22,6 +22,8 @@ pub(in crate::delivery) enum Step {
         channel: u8,
         object: bool,
         bytes: usize,
+        /// How long it was held up on its way, in milliseconds.
+        held_up: u64,
     },
     Send,
     Answer {
@@ -118,7 +120,13 @@ impl Model {
                 channel,
                 object,
                 bytes,
-            } => self.submit(lane, channel, object, bytes),
+                held_up,
+            } => {
+                let held_up = Duration::from_millis(held_up);
+                let arrived = self.now.checked_sub(held_up).expect("a time");
+                self.submit(lane, channel, object, bytes, arrived);
+                self.wake();
+            }
             Step::Send => self.send(),
             Step::Answer { which, with } => self.answer(which, with),
             Step::Pass { ms } => self.pass(Duration::from_millis(ms)),
@@ -147,7 +155,7 @@ impl Model {
         self.lanes.handle_full(&key);
     }
 
-    fn submit(&mut self, lane: u8, channel: u8, object: bool, bytes: usize) {
+    fn submit(&mut self, lane: u8, channel: u8, object: bool, bytes: usize, arrived: Instant) {
         let mut id = [0; 16];
         id[..4].copy_from_slice(&self.next.to_le_bytes());
         let id = EffectId::from_bytes(id);
@@ -176,14 +184,14 @@ impl Model {
             is_ordered: false,
         };
         self.open.entry(lane).or_default().push(self.next);
-        self.arrived.insert(self.next, self.now);
+        self.arrived.insert(self.next, arrived);
         self.next += 1;
         let place = Place {
             arrival: u64::from(self.next),
             producer: Producer(0),
         };
         self.lanes
-            .handle_submit(Submitted::new(effect, place, lane, self.now));
+            .handle_submit(Submitted::new(effect, place, lane, arrived));
     }
 
     /// A request is the front of a lane that has none out, within the limits.
@@ -262,11 +270,16 @@ impl Model {
         while let Some(due) = self.lanes.poll_timeout().filter(|due| *due <= until) {
             assert!(due >= self.now, "no timer is left behind");
             self.now = due;
-            self.lanes.handle_timeout(due);
-            self.forget_timed_out();
+            self.wake();
             self.settle();
         }
         self.now = until;
+    }
+
+    /// Something may be due now.
+    fn wake(&mut self) {
+        self.lanes.handle_timeout(self.now);
+        self.forget_timed_out();
     }
 
     /// A request whose time is over is not live any more.

@@ -44,7 +44,7 @@ impl<T> Lanes<T> {
         while self.requests_in_flight < peer.window && self.pace.may_send(self.recent_requests) {
             let slot = self.next_in_line(peer)?;
             let lane = self.slots[slot as usize].as_ref()?;
-            let deadline = lane.oldest()? + self.config.effect_deadline;
+            let deadline = lane.oldest_next()? + self.config.effect_deadline;
             let left = deadline.saturating_duration_since(now);
             if left >= self.config.patience_min {
                 let timeout = left.saturating_sub(self.config.answer_margin);

@@ -2,6 +2,7 @@ mod batches;
 mod bounds;
 mod failing;
 mod kept;
+mod late;
 mod model;
 mod parked;
 mod silent;

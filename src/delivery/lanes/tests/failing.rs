@@ -209,5 +209,9 @@ fn what_was_held_up_on_its_way_is_answered_in_its_time_also_behind_younger_ones(
     story.pass(Duration::from_millis(6499));
     assert_eq!(story.settled(), []);
     story.pass(Duration::from_millis(1));
-    story.expect_failed(&[1, 2], "throttled: ");
+    story.expect_failed(&[2], "throttled: ");
+    story.pass(Duration::from_millis(9999));
+    assert_eq!(story.settled(), [], "it has a time of its own");
+    story.pass(Duration::from_millis(1));
+    story.expect_failed(&[1], "throttled: ");
 }

@@ -14,9 +14,10 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         1 => Just(With::Refused),
         1 => Just(With::Offline),
     ];
+    let held_up = prop_oneof![4 => Just(0), 1 => 0..16_000u64];
     let step = prop_oneof![
-        8 => (0..4u8, 0..2u8, prop::bool::weighted(0.1), 0..30usize)
-            .prop_map(|(lane, channel, object, bytes)| Step::Submit { lane, channel, object, bytes }),
+        8 => (0..4u8, 0..2u8, prop::bool::weighted(0.1), 0..30usize, held_up)
+            .prop_map(|(lane, channel, object, bytes, held_up)| Step::Submit { lane, channel, object, bytes, held_up }),
         8 => Just(Step::Send),
         6 => (any::<usize>(), answer).prop_map(|(which, with)| Step::Answer { which, with }),
         3 => prop_oneof![0..10u64, 0..1000u64, 0..20_000u64].prop_map(|ms| Step::Pass { ms }),
