@@ -143,8 +143,8 @@ fn refused_behind_one_without_room() -> Option<(Chain, Daemon, u32)> {
     }
     daemon.send(200_002, &effect("test", &refused.to_string(), 2));
     let (acked, error) = daemon.read();
-    let is_full = error?.starts_with("lane_full: too many effects wait");
-    (acked == id(200_002) && is_full).then_some((chain, daemon, refused))
+    let is_behind = error?.starts_with("lane_full: not sent, because ");
+    (acked == id(200_002) && is_behind).then_some((chain, daemon, refused))
 }
 
 /// Accepts what comes until nothing can come any more. After a while without an
