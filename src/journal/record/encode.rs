@@ -316,14 +316,25 @@ fn put_hex(out: &mut Vec<u8>, value: u64, digits: usize) {
     write_hex(&mut out[start..], value);
 }
 
-/// As many digits as there is room for.
+/// As many digits as there is room for; a number of them that is even.
 fn write_hex(into: &mut [u8], mut value: u64) {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    for digit in into.iter_mut().rev() {
-        *digit = DIGITS[(value & 15) as usize];
-        value >>= 4;
+    for pair in into.rchunks_exact_mut(2) {
+        pair.copy_from_slice(&PAIRS[(value & 0xff) as usize]);
+        value >>= 8;
     }
 }
+
+/// The two digits of every byte.
+const PAIRS: [[u8; 2]; 256] = {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let mut pairs = [[0; 2]; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        pairs[byte] = [DIGITS[byte >> 4], DIGITS[byte & 15]];
+        byte += 1;
+    }
+    pairs
+};
 
 fn put_uuid(out: &mut Vec<u8>, id: Uuid) {
     let mut text = Uuid::encode_buffer();
