@@ -215,6 +215,10 @@ impl Dispatcher {
         if let Some(memo) = &mut self.memo {
             memo.flush();
         }
+        // The transport works while the daemons are told.
+        for way in self.ways.iter_mut() {
+            way.link.push();
+        }
         self.tell();
     }
 

@@ -188,6 +188,17 @@ impl IpcClient {
         wire.out()
     }
 
+    /// Writes what the connection takes at once: whoever is to answer it need not
+    /// wait for what its owner does before the next [`event`](Self::event), which
+    /// writes the rest and says what failed.
+    pub(crate) fn push(&mut self) {
+        if let Link::Up(wire) = &mut self.link
+            && let Err(why) = wire.push()
+        {
+            wire.have_broken(why);
+        }
+    }
+
     /// The next line that was read, or `None` until [`Event::Lines`].
     ///
     /// # Errors

@@ -164,6 +164,11 @@ impl Link {
         }
     }
 
+    /// Hands the transport what was written, as far as it takes it at once.
+    pub(super) fn push(&mut self) {
+        self.client.push();
+    }
+
     fn read<T>(&mut self, lanes: &mut Lanes<T>, noting: &mut Noting<'_>) {
         let now = Instant::now().into_std();
         loop {

@@ -125,6 +125,54 @@ async fn a_transport_that_does_not_read_is_given_no_more_than_the_bound() {
 }
 
 #[tokio::test]
+async fn what_is_pushed_goes_out_at_once_and_what_does_not_fit_with_the_next_event() {
+    let (transport, mut client) = transport();
+    let (_, mut stream) = tokio::join!(client.event(true), transport.accept_and_greet());
+    let mut line = vec![b'x'; 10_000];
+    *line.last_mut().unwrap() = b'\n';
+    let mut written = 0;
+    let mut read = Vec::new();
+    client.out().unwrap().extend_from_slice(b"first\n");
+    client.push();
+    stream.read_until(b'\n', &mut read).await.unwrap();
+    assert_eq!(read, b"first\n");
+    while let Some(out) = client.out() {
+        out.extend_from_slice(&line);
+        written += line.len();
+        client.push();
+    }
+    let reader = tokio::spawn(async move {
+        let mut lines = Vec::new();
+        while lines.len() < written {
+            assert_ne!(stream.read_until(b'\n', &mut lines).await.unwrap(), 0);
+        }
+        (lines, stream)
+    });
+    assert!(matches!(client.event(true).await, Event::Room));
+    let idle = tokio::time::timeout(Duration::from_millis(200), client.event(true)).await;
+    assert!(idle.is_err(), "all is written");
+    let (lines, _stream) = reader.await.unwrap();
+    assert_eq!(lines, line.repeat(written / line.len()));
+}
+
+#[tokio::test]
+async fn answers_that_came_before_a_push_failed_are_still_handed_out() {
+    let (transport, mut client) = transport();
+    let (_, mut stream) = tokio::join!(client.event(true), transport.accept_and_greet());
+    stream.write_all(b"answer\n").await.unwrap();
+    drop(stream);
+    client.out().unwrap().extend_from_slice(b"too late\n");
+    client.push();
+    assert!(matches!(client.event(true).await, Event::Lines));
+    assert_eq!(client.next_line().unwrap(), Some(&b"answer"[..]));
+    let lost = client.event(true).await;
+    assert!(
+        matches!(lost, Event::Disconnected(Lost::Write(_))),
+        "{lost:?}"
+    );
+}
+
+#[tokio::test]
 async fn answers_that_came_before_a_write_failed_are_still_handed_out() {
     let (transport, mut client) = transport();
     let (_, mut stream) = tokio::join!(client.event(true), transport.accept_and_greet());

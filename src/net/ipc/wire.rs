@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use bytes::BytesMut;
+use bytes::{Buf as _, BytesMut};
 use tokio::io::AsyncWriteExt;
 use tokio::net::UnixStream;
 use tokio::time::{Instant, timeout_at};
@@ -95,6 +95,22 @@ impl Wire {
             biased;
             wrote = writer.write_buf(&mut self.out), if !self.out.is_empty() => Moved::Wrote(wrote),
             read = self.lines.fill(&mut reader) => Moved::Read(read),
+        }
+    }
+
+    /// Writes what the stream takes now. When there was too much to write, room is
+    /// told by whoever waits.
+    pub(super) fn push(&mut self) -> std::io::Result<()> {
+        if self.is_clogged || self.out.is_empty() {
+            return Ok(());
+        }
+        match self.stream.try_write(&self.out) {
+            Ok(written) => {
+                self.out.advance(written);
+                Ok(())
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => Ok(()),
+            Err(error) => Err(error),
         }
     }
 
