@@ -19,6 +19,8 @@
 //! A list that is not made up in time costs copies, never loss or order. What is
 //! held back is waited for all the while: its deadline begins as it arrives.
 //! Lists are forgotten two minutes after they were told: so is the batch at Ably.
+//! Until then one serves as often as its effects come: they may be given up again
+//! before they went out.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::hash::{DefaultHasher, Hash, Hasher as _};
@@ -146,9 +148,9 @@ impl<T> Recall<T> {
             }
             self.let_go(held);
         }
-        let known = self.lists.remove(&key);
-        match known.filter(|list| now < list.until) {
-            Some(List { keys: list, .. }) => {
+        let known = self.lists.get(&key).filter(|list| now < list.until);
+        match known.map(|list| list.keys.clone()) {
+            Some(list) => {
                 let effects = vec![submitted];
                 let until = now + PATIENCE;
                 self.hold(

@@ -87,6 +87,7 @@ fn a_batch_that_was_sent_before_is_made_up_again() {
     story.arrive("a", 3);
     story.arrive("a", 4);
     assert_eq!(story.passed(), [vec![1, 2, 3], vec![4]]);
+    story.pass(KNOWN);
     assert!(story.recall.is_idle());
 }
 
@@ -118,7 +119,22 @@ fn nobody_waits_longer_than_a_second() {
     assert_eq!(story.passed(), [vec![1]]);
     story.arrive("a", 2);
     assert_eq!(story.passed(), [vec![2]]);
-    assert!(story.recall.is_idle());
+    assert!(!story.recall.holds(&LaneKey::new("a")));
+}
+
+#[test]
+fn what_comes_once_more_is_made_up_once_more_until_the_server_has_forgotten_it() {
+    let mut story = Story::with_lists(&[&[1, 2]]);
+    story.pass(KNOWN.checked_sub(PATIENCE).expect("a time"));
+    for _ in 0..2 {
+        story.arrive("a", 1);
+        story.arrive("a", 2);
+        assert_eq!(story.passed(), [vec![1, 2]]);
+    }
+    story.pass(PATIENCE);
+    story.arrive("a", 1);
+    story.arrive("a", 2);
+    assert_eq!(story.passed(), [vec![1], vec![2]]);
 }
 
 #[test]

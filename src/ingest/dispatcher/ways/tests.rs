@@ -100,6 +100,22 @@ fn what_was_given_up_and_may_be_published_goes_out_again_as_it_was() {
 }
 
 #[test]
+fn what_came_again_and_was_given_up_once_more_goes_out_as_it_was_all_the_same() {
+    let (mut way, peer, mut now) = way();
+    way.lanes.handle_connected(peer);
+    submit(&mut way, &[1, 2], now);
+    assert_eq!(request(&mut way, now), [1, 2]);
+    way.lanes.handle_disconnected(now);
+    for _ in 0..3 {
+        now = give_up(&mut way, now);
+        submit(&mut way, &[1, 2, 3], now);
+    }
+
+    way.lanes.handle_connected(peer);
+    assert_eq!(request(&mut way, now), [1, 2]);
+}
+
+#[test]
 fn what_was_given_up_and_never_sent_goes_out_as_it_comes() {
     let (mut way, peer, now) = way();
     submit(&mut way, &[1, 2], now);
