@@ -10,7 +10,8 @@
 //!
 //! An effect stands in a fence once, wherever it was put first, however often it
 //! was submitted. Several may have one place, where others went out before what
-//! was to come before them: those are waited for in the order they failed.
+//! was to come before them: those are waited for in the order they failed
+//! first.
 //!
 //! A fence belongs to the connection that was told of the failure. It is gone
 //! when the connection closes, since a daemon that comes back begins with what
@@ -56,6 +57,8 @@ struct Fence {
     failed: BTreeMap<Spot, EffectId>,
     /// The same, to be asked for: behind a failure thousands may be refused.
     spots: HashMap<EffectId, Spot>,
+    /// Where those stood that came again, while others of their place have not.
+    passed: HashMap<EffectId, Spot>,
     /// How many there were so far.
     count: u64,
 }
@@ -66,6 +69,7 @@ impl Fence {
             until,
             failed: BTreeMap::new(),
             spots: HashMap::new(),
+            passed: HashMap::new(),
             count: 0,
         }
     }
@@ -80,7 +84,9 @@ impl Fence {
         let Entry::Vacant(spot) = self.spots.entry(id) else {
             return false;
         };
-        let at = *spot.insert((arrival, self.count));
+        let before = self.passed.remove(&id);
+        let before = before.filter(|(place, _)| *place == arrival);
+        let at = *spot.insert(before.unwrap_or((arrival, self.count)));
         self.failed.insert(at, id);
         self.count += 1;
         true
@@ -90,7 +96,14 @@ impl Fence {
     fn remove(&mut self, id: EffectId) -> Option<u64> {
         let spot = self.spots.remove(&id)?;
         self.failed.remove(&spot);
-        Some(spot.0)
+        let place = spot.0;
+        let mut others = self.failed.range((place, 0)..=(place, u64::MAX));
+        if others.next().is_some() {
+            self.passed.insert(id, spot);
+        } else {
+            self.passed.retain(|_, (other, _)| *other != place);
+        }
+        Some(place)
     }
 }
 

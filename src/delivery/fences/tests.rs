@@ -148,3 +148,23 @@ fn whatever_is_over_makes_room_at_once() {
         assert_eq!(is_held, now == over);
     }
 }
+
+#[test]
+fn what_came_again_and_failed_once_more_stands_before_those_of_its_place_that_have_not() {
+    let mut story = Story::with_failed(&[]);
+    for n in [5, 6, 7] {
+        story.fail_at(9, n);
+    }
+    for n in [5, 6] {
+        assert_eq!(story.arrive("s", 1, n), None);
+    }
+    for n in [5, 6] {
+        story.fail_at(9, n);
+    }
+    for n in [5, 6, 7] {
+        assert_eq!(story.arrive("s", 1, 8), Some(id(n)));
+        assert_eq!(story.arrive("s", 1, n), None);
+    }
+    assert_eq!(story.arrive("s", 1, 8), None);
+    story.expect_nothing_held();
+}

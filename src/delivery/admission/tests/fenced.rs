@@ -74,3 +74,17 @@ fn what_joined_another_twice_has_to_come_again_once() {
     story.fail_all();
     assert_eq!(story.rounds(vec![1, 2, 3]), 1);
 }
+
+#[test]
+fn what_failed_once_more_is_not_overtaken_by_one_that_was_given_its_place() {
+    let mut story = Story::with_three_failed();
+    story.sent_elsewhere(3);
+    for n in 1..=3 {
+        story.submit(ordered(n), A, 'a');
+    }
+    story.fail_all();
+    assert_eq!(story.rounds(vec![3]), 1);
+    story.submit(ordered(1), A, 'a');
+    story.fail_all();
+    assert_eq!(story.rounds(vec![1, 2]), 1);
+}
