@@ -25,10 +25,11 @@ use super::progress::Progress;
 use super::settings::Instance;
 use crate::logfile::older;
 use crate::paths::Paths;
+use crate::protocol::control::PartStatus;
 use crate::protocol::log::Stream;
 use crate::report::Report;
 use files::Follower;
-use line::Line;
+use line::{Line, What};
 use select::Wanted;
 
 /// How often files are looked at with `--follow`.
@@ -36,6 +37,13 @@ const FOLLOW_PAUSE: Duration = Duration::from_millis(100);
 
 /// Lines of a part that failed, shown with the failure.
 const LAST_LINES: usize = 20;
+
+/// Lines looked through for what a part said last: behind it may be a flood of
+/// others.
+const LOOKED_THROUGH: usize = 1000;
+
+/// As much of what a part said last as is shown, in characters.
+const WORD_CHARS_MAX: usize = 200;
 
 /// What names take at least, so that most logs stand in one column.
 const NAME_WIDTH: usize = 9;
@@ -203,17 +211,27 @@ pub(super) fn show_last(paths: &Paths, part: &str, since: &str, progress: &Progr
     }
 }
 
-/// What a part said last in its latest life; what it advised is not meant.
-pub(super) fn last_word(paths: &Paths, part: &str) -> Option<String> {
-    let wanted = Wanted {
-        stream: Some(Stream::Err),
-        incarnation: Some(-1),
-        ..Wanted::default()
-    };
-    let path = paths.logs().join(format!("{part}.log"));
-    let last = wanted.last(part, Follower::open(&path).1, LAST_LINES);
-    let mut said = last.iter().map(Line::text);
-    said.find(|text| !text.trim().is_empty() && !text.starts_with("hint: "))
+/// What this life of a part said last, if it said anything at `since` or later;
+/// what it advised is not meant.
+pub(super) fn last_word(paths: &Paths, part: &PartStatus, since: &str) -> Option<String> {
+    let path = paths.logs().join(format!("{}.log", part.name));
+    let newest = Follower::open(&path).1.take(LOOKED_THROUGH);
+    let said = newest
+        .map(|raw| Line::of(&part.name, &raw))
+        .take_while(|line| *since <= *line.at)
+        .map_while(|line| match line.what {
+            What::Child {
+                stream,
+                incarnation,
+                ..
+            } if incarnation == part.incarnation => Some((stream, line)),
+            _ => None,
+        });
+    let mut texts = said
+        .filter(|(stream, _)| *stream == Stream::Err)
+        .map(|(_, line)| line.text());
+    let text = texts.find(|text| !text.trim().is_empty() && !text.starts_with("hint: "))?;
+    Some(text.chars().take(WORD_CHARS_MAX).collect())
 }
 
 /// A log by name.
@@ -305,4 +323,46 @@ fn print_paths(logs: &[Log]) -> Result<(), Failure> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::log::Record;
+
+    #[test]
+    fn what_a_life_said_last_is_its_own_and_short() {
+        let base = tempfile::tempdir().unwrap();
+        let paths = Paths::new(base.path().to_path_buf());
+        std::fs::create_dir(paths.logs()).unwrap();
+        let long = "x".repeat(1000);
+        let lines = [
+            (Stream::Err, &*long),
+            (Stream::Err, "hint: y"),
+            (Stream::Out, "z"),
+        ];
+        let mut log = Vec::new();
+        for (n, (stream, text)) in lines.into_iter().enumerate() {
+            let record = Record {
+                ts: format!("2026-11-21T09:14:0{n}.000Z").into(),
+                incarnation: 2,
+                stream,
+                ..Record::default()
+            };
+            record.with_line(text.as_bytes()).write_to(&mut log);
+        }
+        std::fs::write(paths.logs().join("web.log"), log).unwrap();
+        let word = |incarnation, since| {
+            let part = PartStatus {
+                name: "web".to_owned(),
+                incarnation,
+                ..PartStatus::default()
+            };
+            last_word(&paths, &part, since)
+        };
+        let (before, after) = ("2026-11-21T09:14:00.000Z", "2026-11-21T09:14:01.000Z");
+        assert_eq!(word(2, before), Some("x".repeat(WORD_CHARS_MAX)));
+        assert_eq!(word(3, before), None, "the life before said that");
+        assert_eq!(word(2, after), None, "a chain before said that");
+    }
 }

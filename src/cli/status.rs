@@ -16,6 +16,7 @@ use super::moment::Local;
 use super::runtime::block_on;
 use super::settings::Instance;
 use super::{events, logs, output, progress};
+use crate::clock;
 use crate::control::client::{self, ControlError};
 use crate::net::unix::ConnectError;
 use crate::paths::Paths;
@@ -167,7 +168,7 @@ impl Show {
         let place = progress::tilde(paths.base());
         match seen {
             Seen::Up(status) => {
-                let last_words = last_words(paths, &status.parts);
+                let last_words = last_words(paths, status);
                 if self.names.is_empty() {
                     return self.render.whole(status, &last_words);
                 }
@@ -190,11 +191,12 @@ impl Show {
 }
 
 /// What each part that fails said last, by its name.
-fn last_words(paths: &Paths, parts: &[PartStatus]) -> LastWords {
+fn last_words(paths: &Paths, status: &Status) -> LastWords {
     use PartState::{Backoff, CrashLoop, Failed};
     let fails = |part: &&PartStatus| matches!(part.state, Backoff | CrashLoop | Failed);
-    let failing = parts.iter().filter(fails);
-    let said = failing.filter_map(|p| Some((p.name.clone(), logs::last_word(paths, &p.name)?)));
+    let since = clock::utc(status.since_ms);
+    let failing = status.parts.iter().filter(fails);
+    let said = failing.filter_map(|p| Some((p.name.clone(), logs::last_word(paths, p, &since)?)));
     said.collect()
 }
 
