@@ -4,7 +4,7 @@ use std::fs;
 use std::process::Stdio;
 
 use super::{file, python, shell};
-use crate::base::{Base, eventually};
+use crate::base::{Base, eventually, free_address};
 
 /// Brings it up, and takes it down without a trace.
 fn up_and_down(base: &Base, name: &str) {
@@ -60,9 +60,7 @@ while True:
 
 #[test]
 fn a_sidecar_is_ready_when_its_port_takes_connections_or_answers_http() {
-    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = free.local_addr().unwrap().port();
-    drop(free);
+    let port = free_address().port();
     let script = format!(
         r#"
 import http.server, time

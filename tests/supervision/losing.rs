@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use super::base::{Base, PATIENCE, eventually};
+use super::base::{Base, PATIENCE, eventually, free_address};
 
 /// Those that the supervisor itself listens on.
 const SOCKETS: [&str; 3] = ["falco.sock", "ably-auth.sock", "falco-control.sock"];
@@ -155,9 +155,7 @@ fn a_configuration_in_whose_place_a_pipe_stands_keeps_nobody_waiting_and_changes
 
 #[test]
 fn an_emulator_whose_port_a_stranger_has_says_so_and_comes_back_once_it_is_free() {
-    let free = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = free.local_addr().unwrap();
-    drop(free);
+    let address = free_address();
     let base = Base::configured(&format!("[emulator]\nlisten = \"{address}\"\n"));
     base.up();
     assert_eq!(base.run(&["stop", "emulator"]).code, 0);
