@@ -2,21 +2,54 @@
 //!
 //! Flags go before the environment, which goes before the defaults.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
-use clap::builder::{OsStringValueParser, TypedValueParser};
+use clap::builder::{PathBufValueParser, TypedValueParser};
+use clap::parser::ValueSource;
+use clap::{Arg, Command};
 
 use super::above::refuse_replaceable;
 use super::exit::{Exit, Failure};
 use crate::paths::Paths;
 use crate::telemetry::Verbosity;
 
-/// Reads a path; an empty one, which means that none is set, is no mistake.
+/// Reads a path. A variable that is empty means that none is set; on the command
+/// line that is a mistake, and another directory is never meant by it.
 pub(super) fn path_or_nothing() -> impl TypedValueParser<Value = PathBuf> {
-    OsStringValueParser::new().map(PathBuf::from)
+    PathOrNothing
+}
+
+#[derive(Debug, Clone)]
+struct PathOrNothing;
+
+impl TypedValueParser for PathOrNothing {
+    type Value = PathBuf;
+
+    fn parse_ref(
+        &self,
+        command: &Command,
+        arg: Option<&Arg>,
+        value: &OsStr,
+    ) -> Result<PathBuf, clap::Error> {
+        PathBufValueParser::new().parse_ref(command, arg, value)
+    }
+
+    fn parse_ref_(
+        &self,
+        command: &Command,
+        arg: Option<&Arg>,
+        value: &OsStr,
+        source: ValueSource,
+    ) -> Result<PathBuf, clap::Error> {
+        if value.is_empty() && source == ValueSource::EnvVariable {
+            return Ok(PathBuf::new());
+        }
+        self.parse_ref(command, arg, value)
+    }
 }
 
 /// Which instance is meant.

@@ -78,4 +78,10 @@ fn a_variable_that_is_empty_is_none() {
         assert_eq!(told.code, 3, "{verb:?} {}", told.stderr);
     }
     assert!(run(&["emit", "--event", "e"]).stderr.contains(&socket));
+    for verb in [
+        &["stop", "--base-dir", ""][..],
+        &["emit", "--event", "e", "--socket", ""],
+    ] {
+        assert_eq!(run(verb).code, 2, "{verb:?}: no other chain is meant");
+    }
 }
