@@ -69,10 +69,13 @@ pub fn reserve(file: &File, bytes: u64) -> io::Result<()> {
     use nix::errno::Errno;
     use nix::fcntl::{FallocateFlags, fallocate};
     let length = nix::libc::off_t::try_from(bytes).unwrap_or(nix::libc::off_t::MAX);
-    match fallocate(file, FallocateFlags::empty(), 0, length) {
-        // Not every filesystem can.
-        Err(Errno::EOPNOTSUPP | Errno::ENOSYS) => fill(file, bytes),
-        reserved => Ok(reserved?),
+    loop {
+        match fallocate(file, FallocateFlags::empty(), 0, length) {
+            Err(Errno::EINTR) => {}
+            // Not every filesystem can.
+            Err(Errno::EOPNOTSUPP | Errno::ENOSYS) => return fill(file, bytes),
+            reserved => return Ok(reserved?),
+        }
     }
 }
 
