@@ -92,10 +92,19 @@ pub fn reserve(file: &File, bytes: u64) -> io::Result<()> {
     fill(file, bytes)
 }
 
-/// Bytes that are written are taken; zeros might not be.
+/// Bytes that are written are taken; zeros might not be. What cannot be taken whole
+/// is not taken.
 fn fill(file: &File, bytes: u64) -> io::Result<()> {
+    let before = file.metadata()?.len();
+    let filled = fill_from(file, before, bytes);
+    if filled.is_err() {
+        file.set_len(before)?;
+    }
+    filled
+}
+
+fn fill_from(file: &File, mut at: u64, bytes: u64) -> io::Result<()> {
     let block = vec![0xff; 64 * 1024];
-    let mut at = file.metadata()?.len();
     while at < bytes {
         let left = usize::try_from(bytes - at).unwrap_or(usize::MAX);
         let part = &block[..block.len().min(left)];
@@ -147,5 +156,20 @@ mod tests {
         std::os::unix::fs::symlink(&file, &link).unwrap();
         assert!(open(&link).is_ok() && read(&link).is_ok());
         assert!(open_own(&link, OpenOptions::new().read(true)).is_err());
+    }
+
+    #[test]
+    fn room_without_the_systems_help_leaves_what_a_file_holds() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("file");
+        std::fs::write(&path, "held").unwrap();
+        let mut options = OpenOptions::new();
+        let file = open_own(&path, options.write(true)).unwrap();
+        fill(&file, 100_000).unwrap();
+        fill(&file, 10).unwrap();
+        let held = std::fs::read(&path).unwrap();
+        assert_eq!((held.len(), &held[..4]), (100_000, &b"held"[..]));
+        assert!(fill(&open(&path).unwrap(), 200_000).is_err());
+        assert_eq!(std::fs::metadata(&path).unwrap().len(), 100_000);
     }
 }
