@@ -60,6 +60,9 @@ pub(super) struct Program {
     /// segment that could not be synced, and counts if Falco dies before the
     /// next segment says that it does not.
     undecided: BTreeSet<EffectId>,
+    /// What lanes waited for that somebody opened: until the journal has that,
+    /// nobody else can change it.
+    opened: BTreeSet<EffectId>,
 }
 
 impl Program {
@@ -83,6 +86,7 @@ impl Program {
             asked: None,
             is_marked: false,
             undecided: BTreeSet::new(),
+            opened: BTreeSet::new(),
         };
         program.limit_writes();
         let is_begun = program.start(&Record::default(), false);

@@ -55,10 +55,18 @@ impl Program {
         let Some(Ok(answer)) = answer else {
             return Vec::new();
         };
-        let Some(Asked { verb, ids, .. }) = self.asked.take() else {
+        let Some(Asked { verb, mut ids, .. }) = self.asked.take() else {
             return Vec::new();
         };
-        assert_eq!(answer.refused, [""; 0]);
+        for refused in &answer.refused {
+            let (id, why) = refused.split_once(": ").expect("an id and why");
+            let id = id.parse().expect("an id");
+            assert_eq!(why, "it is being changed already; try again");
+            assert!(
+                self.opened.contains(&id) && ids.remove(&id),
+                "by whom? {id}"
+            );
+        }
         if answer.error.is_some() {
             let dead = self.dead().expect("it runs");
             assert!(ids.is_subset(&dead), "a refused wish changed something");
@@ -108,6 +116,7 @@ impl Program {
     }
 
     fn open_lane(&mut self, lane: &ParkedLane, verb: LaneVerb) {
+        self.opened.insert(lane.effect_id.parse().expect("an id"));
         self.ask_lanes(LaneRequest {
             verb,
             lanes: vec![lane.lane.clone()],
