@@ -189,6 +189,18 @@ impl<T> Dedupe<T> {
         self.sweep(at);
     }
 
+    /// An effect is kept by somebody who knows all of it: what is known of it here
+    /// by its id alone gives way to that.
+    pub(super) fn give_way(&mut self, id: EffectId) {
+        let Some(at) = self.records.find(id.as_uuid()) else {
+            return;
+        };
+        let record = &mut self.records[at];
+        if let (State::Done { at }, 0) = (record.state, record.fingerprint) {
+            record.state = State::Replaced { at };
+        }
+    }
+
     fn settle(&mut self, ticket: Ticket, state: State) -> Waiters<T> {
         self.records[ticket.record].state = state;
         self.settled.push_back(ticket.record);

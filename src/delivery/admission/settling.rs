@@ -161,4 +161,11 @@ impl<T> Admission<T> {
     pub(crate) fn handle_done_elsewhere(&mut self, done: &Done, at: BootTime) {
         self.dedupe.restore(done, at);
     }
+
+    /// An effect was kept in an earlier life, and is: whoever keeps it knows it,
+    /// until it is [done](Self::handle_done_elsewhere), and better than by its id
+    /// alone.
+    pub(crate) fn handle_kept_elsewhere(&mut self, id: EffectId) {
+        self.dedupe.give_way(id);
+    }
 }

@@ -34,7 +34,8 @@ pub(super) enum State {
         at: BootTime,
         arrival: u64,
     },
-    /// A later attempt has its place; it only waits to be swept.
+    /// A later attempt has its place, or whoever keeps it; it only waits to be
+    /// swept.
     Replaced {
         at: BootTime,
     },

@@ -216,6 +216,39 @@ fn what_was_done_elsewhere_is_compared_by_its_bytes_if_they_are_known() {
 }
 
 #[test]
+fn what_is_known_by_its_id_alone_gives_way_to_whoever_keeps_it() {
+    let mut dedupe = Dedupe::<u32>::new();
+    let now = BootTime::default();
+    let by_id = |n| Done {
+        id: id(n),
+        known_by: id(n).as_uuid(),
+        fingerprint: 0,
+    };
+    let known = effect(2, "a");
+    let by_bytes = Done {
+        fingerprint: fingerprint(&known),
+        ..by_id(2)
+    };
+    for done in [by_id(1), by_bytes, by_id(3)] {
+        dedupe.restore(&done, now);
+    }
+    let open = begin(&mut dedupe, &effect(4, "a"));
+    (1..=2).chain(4..=5).for_each(|n| dedupe.give_way(id(n)));
+    let unknown = Known::Not { failed_at: None };
+    assert_eq!(dedupe.look_up(&effect(1, "any"), now), unknown);
+    assert_eq!(dedupe.look_up(&known, now), Known::Done);
+    assert_eq!(dedupe.look_up(&effect(2, "b"), now), Known::Conflict);
+    assert_eq!(dedupe.look_up(&effect(3, "any"), now), Known::Done);
+    assert_eq!(dedupe.look_up(&effect(4, "a"), now), Known::Open(open));
+    let again = begin(&mut dedupe, &effect(1, "a"));
+    _ = dedupe.done(again, now);
+    assert_eq!(dedupe.look_up(&effect(1, "b"), now), Known::Conflict);
+    assert_eq!(dedupe.look_up(&effect(1, "a"), now), Known::Done);
+    dedupe.sweep(now.after(KEPT));
+    assert_eq!(dedupe.records.all.len(), 1, "but for what is open");
+}
+
+#[test]
 fn a_remembered_effect_takes_no_more_room_than_is_said() {
     assert!(size_of::<Record>() <= 64);
 }

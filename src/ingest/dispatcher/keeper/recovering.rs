@@ -102,6 +102,7 @@ impl Keeper {
             self.batch.add_done(done.into());
             return;
         }
+        admission.handle_kept_elsewhere(live.id);
         let route = ways.find(live.route.as_deref());
         let home = Home {
             // A route that is not configured any more is never loaded.

@@ -7,6 +7,9 @@ use super::super::played::{Plan, Played, Time};
 use super::story::{
     DAEMON, FOR_GOOD, Story, another, asked, bypassing, effect, list, number, outbox,
 };
+use crate::clock::BootTime;
+use crate::ingest::MemoPlace;
+use crate::ingest::memo::Memo;
 use crate::journal::played::{Lying, Op, Played as Writer};
 use crate::journal::{OnFailure, Sync};
 use crate::protocol::envelope::{Operation, SideEffect};
@@ -141,4 +144,67 @@ fn whoever_asks_for_parked_lanes_before_the_outbox_was_read_waits_for_them() {
     story.deliver();
     assert_eq!(story.published, [2], "it was resumed");
     assert_eq!(story.dead().len(), 1, "who left drops nothing");
+}
+
+fn memo(dir: &tempfile::TempDir) -> MemoPlace {
+    MemoPlace {
+        file_bytes_max: 64 * 1024,
+        ..MemoPlace::new(dir.path().to_owned(), "boot".to_owned())
+    }
+}
+
+/// The same id, and other bytes.
+fn other(number: u8) -> SideEffect {
+    SideEffect {
+        operation: Operation::Publish {
+            channel: "c".into(),
+            event: "e".into(),
+            payload: bytes::Bytes::from_static(b"{\"other\":1}").into(),
+        },
+        ..effect(number)
+    }
+}
+
+#[test]
+fn an_id_means_one_thing_after_a_kill_before_the_journal_knew_that_it_is_published() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let mut story = Story::new(bypassing()).killed_with(memo(&dir));
+    story.keep(vec![effect(1)]);
+    story.link();
+    story.answer(None);
+    assert_eq!(story.published, [1]);
+    let mut story = story.killed();
+    assert!(story.is_conflict(other(1)));
+    story.keep(vec![effect(1)]);
+    story.link();
+    story.deliver();
+    assert!(story.is_conflict(other(1)));
+    assert!(story.published.is_empty(), "it is known");
+}
+
+/// As a program left it that noted no more of an outbox.
+#[test]
+fn an_id_that_is_kept_means_one_thing_though_a_memo_knows_it_as_published_by_its_id_alone() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let mut story = Story::new(bypassing());
+    story.keep(vec![effect(1)]);
+    story.link();
+    let (mut noted, _) = Memo::open(&memo(&dir), BootTime::now());
+    let mut requests = 0;
+    for way in 0..story.falco.ways() {
+        if let Some(request) = story.falco.request(&story.time, way) {
+            noted.handle_sent(way, &request, BootTime::now());
+            noted.handle_accepted(way, request.id, BootTime::now());
+            requests += 1;
+        }
+    }
+    noted.flush();
+    assert_eq!(requests, 1);
+    let mut story = story.killed_with(memo(&dir));
+    assert!(story.is_conflict(other(1)));
+    story.keep(vec![effect(1)]);
+    story.link();
+    story.deliver();
+    assert_eq!(story.published, [1], "with the id that Ably knows");
+    assert!(story.is_conflict(other(1)));
 }

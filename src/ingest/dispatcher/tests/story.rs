@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use super::super::played::{Plan, Played, Time};
 use crate::delivery::{self, OnRejected, Outcome, Peer, Refusal};
+use crate::ingest::MemoPlace;
 use crate::journal::played::{Dice, Fault, Lying, Op, Played as Writer};
 use crate::journal::{self, OnFailure, Sync};
 use crate::protocol::envelope::{Operation, SideEffect};
@@ -155,6 +156,12 @@ impl Story {
         story
     }
 
+    /// Falco alone is killed, and its next lives note at `memo` what they send.
+    pub(super) fn killed_with(mut self, memo: MemoPlace) -> Self {
+        self.plan.memo = Some(memo);
+        self.killed()
+    }
+
     /// Falco alone is killed.
     pub(super) fn killed(self) -> Self {
         let mut story = self.killed_and_unread();
@@ -224,6 +231,12 @@ impl Story {
         });
         let ack = |id| acks.iter().find(|ack| ack.1 == id).expect("its ack");
         ids.into_iter().map(|id| ack(id).2.clone()).collect()
+    }
+
+    /// Whether its id, with other bytes, is known to mean this effect.
+    pub(super) fn is_conflict(&mut self, other: SideEffect) -> bool {
+        let outcome = self.offer(vec![other]).remove(0);
+        outcome.is_err_and(|failure| failure.to_string().starts_with("rejected: id_conflict"))
     }
 
     /// Effects that are kept.
