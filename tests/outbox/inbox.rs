@@ -125,6 +125,17 @@ fn a_dropped_file_is_complete_and_its_last_object_needs_no_newline() {
 }
 
 #[test]
+fn nothing_overtakes_the_last_line_of_a_dropped_file_that_has_no_newline() {
+    let chain = up();
+    let mut peer = chain.transport("test").accept();
+    drop_file(&chain, "a.jsonl", lines([0, 1]).trim_end());
+    drop_file(&chain, "b.jsonl", lines([2]).trim_end());
+    drop_file(&chain, "c.jsonl", lines([3, 4]));
+    append(&chain, lines([5]));
+    assert_eq!(peer.accept_messages(6), numbers(6));
+}
+
+#[test]
 fn what_waits_is_told_and_what_was_taken_is_counted() {
     let chain = up();
     let mut peer = chain.transport("test").accept();

@@ -20,7 +20,9 @@
 //! became shorter or another is read from its top, and so is one with other bytes
 //! before the place; what is known is not taken again. Files are taken one after
 //! the other, by name, and `external.jsonl` behind them: so what is renamed away
-//! from that name keeps its place before what is appended from then on.
+//! from that name keeps its place before what is appended from then on. Nothing
+//! overtakes the last line of a dropped file, while that may still turn out to
+//! need no LF; of one that changes all the while, for three seconds.
 //!
 //! A file is known by its inode, the time it was made and its first bytes, not
 //! by its name or device: so it is the same after a rename and a reboot. A copy

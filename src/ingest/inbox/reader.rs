@@ -131,6 +131,9 @@ impl Reader {
                 continue;
             }
             next = next.max(self.attempt(found).await?);
+            if self.holds.holds_up(found, now) {
+                break;
+            }
         }
         self.tally.set_trouble(None);
         let there: HashSet<Inode> = listing.found.iter().map(|found| found.inode).collect();

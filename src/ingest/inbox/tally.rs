@@ -18,6 +18,11 @@ use crate::protocol::outbox::{HeldFile, InboxStatus, RejectedLine};
 /// How long a line may be without its end before a person is told.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// How long files wait at most for the last line of one before them, though that
+/// changes all the while. Must exceed the time after which a file counts as
+/// complete, and the time until it is looked at again.
+const OTHERS_PATIENCE: Duration = Duration::from_secs(3);
+
 /// Files that are named; people need not see more at once.
 const NAMED_MAX: usize = 16;
 
@@ -78,6 +83,8 @@ struct Hold {
     calm: Option<Calm>,
     since: Instant,
     since_ms: u64,
+    /// Since when the files behind it may wait for its last line.
+    awaited: Option<Instant>,
     is_told: bool,
 }
 
@@ -107,6 +114,7 @@ impl Hold {
             calm: None,
             since: now,
             since_ms: clock::now_ms(),
+            awaited: None,
             is_told: false,
         }
     }
@@ -136,11 +144,17 @@ impl Holds {
     pub(super) fn wait(&mut self, found: &Found, bytes: u64, now: Instant) {
         let hold = self.hold(found, "its last line has no newline".into(), now);
         if hold.bytes != bytes {
-            *hold = Hold::new(std::mem::take(&mut hold.why), now);
-            hold.bytes = bytes;
-            hold.file = found.name.to_string_lossy().into_owned();
+            *hold = Hold {
+                file: std::mem::take(&mut hold.file),
+                bytes,
+                awaited: hold.awaited,
+                ..Hold::new(std::mem::take(&mut hold.why), now)
+            };
         }
         hold.calm = Calm::of(found);
+        if !found.is_appended() {
+            hold.awaited.get_or_insert(now);
+        }
         let is_late = PATIENCE <= now.saturating_duration_since(hold.since);
         if is_late && !std::mem::replace(&mut hold.is_told, true) {
             let file = &hold.file;
@@ -155,6 +169,15 @@ impl Holds {
         let hold = self.0.get(&found.inode)?;
         let is_the_same = hold.calm.is_some() && hold.calm == Calm::of(found);
         is_the_same.then_some(hold.bytes)
+    }
+
+    /// Whether the files behind a dropped one wait for its last line: only until it
+    /// is known whether that needs no newline, or they have waited for long.
+    pub(super) fn holds_up(&self, found: &Found, now: Instant) -> bool {
+        let hold = self.0.get(&found.inode);
+        let awaited = hold.and_then(|hold| hold.awaited);
+        let awaited = awaited.filter(|_| !found.is_appended() && !found.is_calm);
+        awaited.is_some_and(|since| now.saturating_duration_since(since) < OTHERS_PATIENCE)
     }
 
     fn hold(&mut self, found: &Found, why: Cow<'static, str>, now: Instant) -> &mut Hold {
@@ -261,6 +284,32 @@ mod tests {
         }
         holds.fail(&calm, "no disk".to_owned());
         assert_eq!(holds.waits_still(&calm), None, "it was not read to its end");
+    }
+
+    #[test]
+    fn the_files_behind_a_dropped_one_wait_for_its_last_line_but_not_for_long() {
+        let (mut holds, begin) = (Holds::default(), Instant::now());
+        let (appended, dropped) = (found("external.jsonl"), found("a.jsonl"));
+        holds.wait(&appended, 9, begin);
+        assert!(!holds.holds_up(&appended, begin), "nothing is behind it");
+        assert!(!holds.holds_up(&dropped, begin), "it was not read as such");
+        let renamed = begin + PATIENCE;
+        holds.wait(&dropped, 9, renamed);
+        assert!(holds.holds_up(&dropped, renamed));
+        let calm = Found {
+            is_calm: true,
+            ..dropped.clone()
+        };
+        assert!(!holds.holds_up(&calm, renamed), "it waits by itself");
+        let last = renamed + OTHERS_PATIENCE;
+        holds.wait(&dropped, 12, last - Duration::from_secs(1));
+        assert!(holds.holds_up(&dropped, last - Duration::from_millis(1)));
+        assert!(!holds.holds_up(&dropped, last), "it changes all the while");
+        holds.free(dropped.inode);
+        holds.wait(&dropped, 15, last);
+        assert!(holds.holds_up(&dropped, last), "it was read to its end");
+        holds.fail(&dropped, "no disk".to_owned());
+        assert!(!holds.holds_up(&dropped, last));
     }
 
     #[test]
