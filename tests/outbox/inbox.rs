@@ -332,6 +332,19 @@ fn what_was_dropped_while_nothing_ran_is_taken_at_the_start() {
 }
 
 #[test]
+fn a_long_file_is_taken_to_its_end_before_the_next() {
+    let chain = up();
+    chain.stop();
+    let blank = (" ".repeat(1023) + "\n").repeat(20 << 10);
+    drop_file(&chain, "a.jsonl", lines([0]) + &blank + &lines([1]));
+    drop_file(&chain, "b.jsonl", lines([2]));
+    append(&chain, lines([3]));
+    chain.start();
+    let mut peer = chain.transport("test").accept();
+    assert_eq!(peer.accept_messages(4), numbers(4));
+}
+
+#[test]
 fn a_line_is_counted_once_however_often_its_piece_is_offered() {
     let chain = up();
     let mut peer = chain.transport("test").accept();

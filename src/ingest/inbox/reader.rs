@@ -26,7 +26,8 @@ use known::Known;
 /// How soon a file is looked at that is not finished.
 const SOON: Duration = Duration::from_secs(1);
 
-/// Pieces of one file, before the others have a turn.
+/// Pieces of one file, before the directory is listed once more and it is told
+/// how much waits.
 const PIECES_MAX: usize = 64;
 
 /// When to look again, if nobody says that something changed.
@@ -122,7 +123,7 @@ impl Reader {
         self.tell(&listing.found);
         let mut next = self.renew().await?;
         for found in &listing.found {
-            if found.is_appended() && !self.is_its_turn(found, &listing, next) {
+            if found.is_appended() && !self.is_its_turn(found, &listing) {
                 next = next.max(if listing.is_whole {
                     Next::Now
                 } else {
@@ -130,8 +131,10 @@ impl Reader {
                 });
                 continue;
             }
-            next = next.max(self.attempt(found).await?);
-            if self.holds.holds_up(found, now) {
+            let taken = self.attempt(found).await?;
+            next = next.max(taken);
+            // What is behind it comes when its lines are taken.
+            if taken == Next::Now || self.holds.holds_up(found, now) {
                 break;
             }
         }
@@ -150,10 +153,10 @@ impl Reader {
     /// Whether what is appended to may be read. What was renamed away from that
     /// name goes before it: so when it is another file than before, the
     /// directory is listed once more, for a file that is being renamed may be in
-    /// no listing; and while others are not read to their end, it waits.
-    fn is_its_turn(&mut self, found: &Found, listing: &Listing, next: Next) -> bool {
+    /// no listing; and while there are others that are not listed, it waits.
+    fn is_its_turn(&mut self, found: &Found, listing: &Listing) -> bool {
         let is_the_same = self.appended.replace(found.inode) == Some(found.inode);
-        is_the_same && listing.is_whole && next < Next::Now
+        is_the_same && listing.is_whole
     }
 
     /// Says what waits.
