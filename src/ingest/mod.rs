@@ -20,7 +20,7 @@
 //!
 //! | bound | when it is reached |
 //! |---|---|
-//! | 4 MiB a frame | FAILED `too_large`, its bytes are dropped; over 16 MiB: the connection ends |
+//! | 4 MiB a frame | FAILED `too_large`, its bytes are dropped; over 16 MiB: the same at once, and the connection ends |
 //! | 4096 effects or 8 MiB unanswered on a connection, without what stands still | that socket is not read |
 //! | 32 768 effects or 128 MiB unanswered on it in all | the same |
 //! | 16 384 effects or 64 MiB of it that stand still, or half of what their route may hold | those of lanes in trouble: FAILED `lane_full` |

@@ -90,7 +90,7 @@ impl Status {
 pub struct Limits {
     /// Longer frames are not kept: their bytes are read and forgotten.
     pub frame_bytes_max: usize,
-    /// Still longer ones are not read either: such a length is more likely
+    /// Of still longer ones only the header is read: such a length is more likely
     /// garbage than a frame.
     pub drain_bytes_max: usize,
 }
@@ -144,9 +144,12 @@ pub enum FrameError {
         /// The length read.
         total_len: u32,
     },
-    /// The length is beyond what is drained.
+    /// The length is beyond what is drained; its header is whole, so that it can
+    /// be answered.
     #[error("frame length {total_len} is over the {max} bytes that are read at most")]
     TooLong {
+        /// Whose frame it is.
+        id: EffectId,
         /// The length read.
         total_len: u32,
         /// [`Limits::drain_bytes_max`].
@@ -220,6 +223,13 @@ impl Decoder {
             return Ok(None);
         };
         let total_len = header.total_len as usize;
+        if total_len > self.limits.drain_bytes_max {
+            return Err(FrameError::TooLong {
+                id: header.id,
+                total_len: header.total_len,
+                max: self.limits.drain_bytes_max,
+            });
+        }
         if total_len > self.limits.frame_bytes_max {
             input.advance(OVERHEAD_BYTES);
             self.draining = Some(Draining {
@@ -247,8 +257,11 @@ impl Decoder {
         let Some(total_len) = peek_u32(input, 0) else {
             return OVERHEAD_BYTES - input.len();
         };
-        let wanted = (total_len as usize).min(self.limits.frame_bytes_max);
-        (PREFIX_BYTES + wanted).saturating_sub(input.len()).max(1)
+        // Of what is not kept, only the header.
+        let kept = (total_len as usize) <= self.limits.frame_bytes_max;
+        let wanted = if kept { total_len } else { HEADER_BYTES };
+        let whole = PREFIX_BYTES + wanted as usize;
+        whole.saturating_sub(input.len()).max(1)
     }
 
     /// Refuses what can be refused before the whole header is there.
@@ -258,10 +271,6 @@ impl Decoder {
         };
         if total_len < HEADER_BYTES {
             return Err(FrameError::TooShort { total_len });
-        }
-        if (total_len as usize) > self.limits.drain_bytes_max {
-            let max = self.limits.drain_bytes_max;
-            return Err(FrameError::TooLong { total_len, max });
         }
         let expected = self.kind as u8;
         match input.get(PREFIX_BYTES) {

@@ -7,7 +7,7 @@ use super::Session;
 use crate::delivery::{Class, Failure};
 use crate::failpoint::{self, Point};
 use crate::protocol::envelope::{self, RouteError};
-use crate::protocol::frame::{Decoded, FLAG_ORDERED};
+use crate::protocol::frame::{Decoded, FLAG_ORDERED, FrameError};
 use crate::protocol::id::EffectId;
 
 impl Session {
@@ -21,12 +21,18 @@ impl Session {
             match self.intake.next_frame() {
                 Ok(Some(decoded)) => self.take(decoded),
                 Ok(None) => return,
-                Err(error) => {
-                    warn!(session = self.id.0, %error, "Daemon sent what is no frame; its connection ends.");
-                    self.intake.stop();
-                }
+                Err(error) => self.cannot_frame(&error),
             }
         }
+    }
+
+    /// Reads no more; whose frame it was is answered if that is known.
+    fn cannot_frame(&mut self, error: &FrameError) {
+        warn!(session = self.id.0, %error, "Daemon sent what is no frame; its connection ends.");
+        if let FrameError::TooLong { id, .. } = error {
+            self.refuse(*id, Failure::new(Class::TooLarge, error.to_string()));
+        }
+        self.intake.stop();
     }
 
     fn take(&mut self, decoded: Decoded) {

@@ -111,11 +111,32 @@ fn lengths_that_no_frame_has_are_refused_at_the_fourth_byte() {
         let error = decode_all(&mut side_effects(), bytes).unwrap_err();
         assert_eq!(error, FrameError::TooShort { total_len });
     }
+}
+
+#[test]
+fn a_frame_too_long_to_be_drained_says_whose_it_is_once_its_header_is_there() {
+    let max = 16 * 1024 * 1024;
     for total_len in [16 * 1024 * 1024 + 1, u32::MAX] {
-        let bytes = &with_total_len(total_len)[..4];
-        let error = decode_all(&mut side_effects(), bytes).unwrap_err();
-        assert!(matches!(error, FrameError::TooLong { .. }));
+        let frame = with_total_len(total_len);
+        let mut input = BytesMut::from(&frame[..27]);
+        let mut decoder = side_effects();
+        assert_eq!(decoder.decode(&mut input), Ok(None));
+        assert_eq!(decoder.missing(&input), 1);
+        input.extend_from_slice(&frame[27..28]);
+        let error = decoder.decode(&mut input).unwrap_err();
+        let id = ID;
+        assert_eq!(error, FrameError::TooLong { id, total_len, max });
     }
+}
+
+#[test]
+fn of_a_frame_that_is_not_kept_only_the_header_is_waited_for() {
+    for total_len in [4 * 1024 * 1024 + 1, u32::MAX] {
+        let input = BytesMut::from(&with_total_len(total_len)[..4]);
+        assert_eq!(side_effects().missing(&input), 24);
+    }
+    let kept = BytesMut::from(&with_total_len(4 * 1024 * 1024)[..4]);
+    assert_eq!(side_effects().missing(&kept), 4 * 1024 * 1024);
 }
 
 #[test]
