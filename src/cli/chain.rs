@@ -38,7 +38,7 @@ use crate::supervisor::sidecar::RestartPolicy;
 use crate::supervisor::task::{AskIngest, AskLanes, AskLeft, AskOutbox, Composition};
 use crate::token_broker::{self, Identity};
 
-pub(super) use keeping::journal;
+pub(super) use keeping::{journal, opens_outbox};
 
 /// How long a part may take from start to ready.
 const READY_WITHIN: Duration = Duration::from_secs(10);

@@ -23,7 +23,7 @@ use super::past::Past;
 use super::settings::Instance;
 use crate::clock;
 use crate::paths::Paths;
-use crate::protocol::life::{Asker, Entry, Life};
+use crate::protocol::life::{Asker, Cause, Entry, Life};
 use tell::tell;
 
 /// How often the journal is looked at with `--follow`.
@@ -135,27 +135,45 @@ impl Happened {
 }
 
 /// When and by whose wish the last supervisor stopped, if the journal knows:
-/// `last stopped 08:55:12 by falco stop (uid 1000)`.
+/// `last stopped 08:55:12 by falco stop (uid 1000)`; of a start that failed also
+/// which part ended it, and why.
 pub(super) fn last_stop(paths: &Paths) -> Option<String> {
     let (_, before) = Follower::open(&paths.events());
     let mut entries = before.filter_map(|raw| Happened::read(&raw));
-    entries.find_map(|event| match event.entry.life {
+    let (at, by) = entries.find_map(|event| match event.entry.life {
         Life::SupervisorStopped { by, .. } => {
             let at = Local::new().moment(&event.entry.ts, clock::now_ms());
-            Some(Some(match by {
-                Some(Asker {
-                    signal: None,
-                    uid: Some(uid),
-                    ..
-                }) => {
-                    format!("last stopped {at} by falco stop (uid {uid})")
-                }
-                Some(by) => format!("last stopped {at} {}", tell::by(&by)),
-                None => format!("its last start failed at {at}"),
-            }))
+            Some(Some((at, by)))
         }
         // One that started and did not stop was killed.
         Life::SupervisorStarted { .. } => Some(None),
         _ => None,
-    })?
+    })??;
+    Some(match by {
+        Some(Asker {
+            signal: None,
+            uid: Some(uid),
+            ..
+        }) => format!("last stopped {at} by falco stop (uid {uid})"),
+        Some(by) => format!("last stopped {at} {}", tell::by(&by)),
+        None => {
+            let why = why_failed(entries).map(|why| format!(": {why}"));
+            format!("its last start failed at {at}{}", why.unwrap_or_default())
+        }
+    })
+}
+
+/// What ended the start that these events end with, newest first.
+fn why_failed(events: impl Iterator<Item = Happened>) -> Option<String> {
+    let of_start =
+        events.take_while(|event| !matches!(event.entry.life, Life::SupervisorStarted { .. }));
+    let mut ends = of_start.filter_map(|event| match event.entry.life {
+        Life::Ended {
+            cause: Cause::Requested,
+            ..
+        } => None,
+        Life::Ended { part, ending, .. } => Some(format!("{part}: {}", output::visible(&ending))),
+        _ => None,
+    });
+    ends.next()
 }

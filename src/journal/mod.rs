@@ -72,6 +72,7 @@ pub(crate) mod played;
 #[cfg(test)]
 mod tests;
 
+use std::io;
 use std::path::Path;
 use std::sync::mpsc;
 use std::time::Instant;
@@ -150,6 +151,20 @@ pub fn verify(directory: &Path, config: &Config) -> Result<Report, OpenError> {
     let mut report = recovery::read(&disk, since, scan::OLDER)?.report;
     report.quarantined = quarantine::losses_or_one(&disk);
     Ok(report)
+}
+
+/// Whether [`Journal::open`] would take `directory`, as far as owners, modes and
+/// kinds tell, and not what is in its files; changes nothing. One that is not
+/// there would be made.
+///
+/// # Errors
+///
+/// As [`Journal::open`].
+pub fn examine(directory: &Path) -> Result<(), OpenError> {
+    match Disk::examine(directory) {
+        Err(OpenError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => Ok(()),
+        examined => examined,
+    }
 }
 
 /// How many losses the quarantine in `directory` tells of; changes nothing.

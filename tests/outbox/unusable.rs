@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, Permissions};
-use std::os::unix::fs::{PermissionsExt, chown};
+use std::os::unix::fs::{PermissionsExt, chown, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -171,10 +171,52 @@ fn a_start_with_an_outbox_of_another_user_is_not_allowed_and_touches_nothing() {
         return;
     }
     let before = files(&outbox(&chain));
-    let (code, text) = chain.run(&["up"]);
-    assert_eq!(code, 77, "{text}");
-    assert!(text.contains("it belongs to another user"), "{text}");
+    are_told_alike(&chain, 77, "it belongs to another user");
     assert!(files(&outbox(&chain)) == before);
     chown(outbox(&chain), Some(us), None).expect("gives it back");
+    let segment = segment(&chain);
+    chown(&segment, Some(12_345), None).expect("gives it away");
+    let what = format!("journal {} is not private", segment.display());
+    are_told_alike(&chain, 77, &what);
+    chown(&segment, Some(us), None).expect("gives it back");
+    are_published(&chain);
+}
+
+/// A start fails so, `status` knows why that was, and `doctor` sees it.
+fn are_told_alike(chain: &Chain, code: i32, why: &str) {
+    let (failed, text) = chain.run(&["up"]);
+    assert_eq!(failed, code, "{text}");
+    assert!(text.contains(why), "{text}");
+    let (code, text) = chain.run(&["status"]);
+    assert_eq!(code, 3, "{text}");
+    let told = text.split_once("its last start failed at ");
+    let told = told.is_some_and(|(_, told)| told.contains("falco: ") && told.contains(why));
+    assert!(told, "{text}");
+    let (code, text) = chain.run(&["doctor"]);
+    let is_it = |line: &str| line.starts_with("FAIL  outbox ") && line.contains(why);
+    assert!(code == 1 && text.lines().any(is_it), "{text}");
+}
+
+#[test]
+fn an_outbox_that_others_may_enter_or_that_is_no_directory_is_told_alike_by_all_who_look() {
+    let chain = Chain::new(OUTBOX);
+    keep_three(&chain);
+    let (outbox, elsewhere) = (outbox(&chain), chain.base().join("elsewhere"));
+    let set_mode = |mode| fs::set_permissions(&outbox, Permissions::from_mode(mode));
+    set_mode(0o777).expect("chmod");
+    are_told_alike(&chain, 77, "others may enter it; chmod 700 it");
+    set_mode(0o700).expect("chmod");
+
+    fs::rename(&outbox, &elsewhere).expect("moves");
+    symlink(&elsewhere, &outbox).expect("links");
+    are_told_alike(&chain, 69, "it is a link, which is not followed");
+    fs::remove_file(&outbox).expect("removes");
+    fs::write(&outbox, "a diary").expect("writes");
+    are_told_alike(&chain, 69, "it is no directory; move it away");
+    fs::remove_file(&outbox).expect("removes");
+
+    fs::rename(&elsewhere, &outbox).expect("moves back");
+    let (_, text) = chain.run(&["doctor"]);
+    assert!(!text.contains("FAIL  outbox"), "{text}");
     are_published(&chain);
 }

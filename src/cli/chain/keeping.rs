@@ -5,6 +5,7 @@ use super::Ingredients;
 use crate::delivery;
 use crate::ingest;
 use crate::journal;
+use crate::paths::Paths;
 
 /// The usual length of a segment.
 const SEGMENT_BYTES_MAX: u64 = 64 << 20;
@@ -16,16 +17,20 @@ const SEGMENTS_MIN: u64 = 8;
 /// Where effects are kept. Without an outbox, what an earlier run has left in
 /// one is published all the same.
 pub(super) fn outbox(with: &Ingredients) -> Option<ingest::Outbox> {
-    let directory = with.paths.outbox();
     let records = with.config.delivery == Delivery::Outbox;
-    (records || directory.is_dir()).then(|| ingest::Outbox {
-        directory,
+    opens_outbox(&with.paths, &with.config).then(|| ingest::Outbox {
+        directory: with.paths.outbox(),
         journal: journal(&with.config),
         effects_max: usize::try_from(with.config.outbox.max_effects).unwrap_or(usize::MAX),
         home: with.handles.home.clone(),
         records,
         resume_grace: with.config.outbox.resume_grace,
     })
+}
+
+/// Whether a start opens the outbox.
+pub(in crate::cli) fn opens_outbox(paths: &Paths, config: &Config) -> bool {
+    config.delivery == Delivery::Outbox || paths.outbox().is_dir()
 }
 
 /// How effects are delivered.

@@ -20,7 +20,7 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 
-use super::chain::beside;
+use super::chain::{beside, opens_outbox};
 use super::config::{self, Outside};
 use super::daemon::Setup;
 use super::exit::{Exit, Failure};
@@ -67,19 +67,23 @@ async fn examine(args: &Args, paths: &Paths) -> Vec<Finding> {
         let variables = config::variables();
         Outside::of(loaded, paths.base(), beside(), variables)
     });
+    let config = loaded.as_ref().ok().map(|loaded| &loaded.config);
+    let opens_outbox = config.is_some_and(|config| opens_outbox(paths, config));
     let of_files = {
         let paths = paths.clone();
         move || {
             let mut found = directory::examine(&paths, fix);
             found.extend(leftovers::examine(&paths, fix));
             found.extend(machine::examine());
-            found.extend(outbox::examine(&paths));
+            if opens_outbox {
+                found.extend(outbox::unusable(&paths));
+            }
+            found.extend(outbox::losses(&paths));
             found.extend(identity(&paths));
             found.extend(outside.iter().flat_map(sidecars::examine));
             found
         }
     };
-    let config = loaded.as_ref().ok().map(|loaded| &loaded.config);
     let secrets = secrets::of(paths, config);
     let program = config.and_then(|config| config.transport.binary.clone());
     let of_account = async {

@@ -1,5 +1,5 @@
-//! What an outbox has lost, as its quarantine tells, and whether it is where it
-//! was.
+//! Whether a start may use the outbox, what it has lost, as its quarantine tells,
+//! and whether it is where it was.
 
 use super::finding::Finding;
 use crate::counted::counted;
@@ -7,8 +7,16 @@ use crate::journal;
 use crate::paths::Paths;
 use crate::protocol::control::Status;
 use crate::protocol::outbox::OutboxStatus;
+use crate::report::Report;
 
-pub(super) fn examine(paths: &Paths) -> Option<Finding> {
+/// Why a start would refuse it: as the start says it.
+pub(super) fn unusable(paths: &Paths) -> Option<Finding> {
+    let error = journal::examine(&paths.outbox()).err()?;
+    let fix = "until that is put right, falco up fails";
+    Some(Finding::fail("outbox", Report(&error).to_string()).fix(fix))
+}
+
+pub(super) fn losses(paths: &Paths) -> Option<Finding> {
     let directory = paths.outbox();
     let losses = journal::losses(&directory);
     let count = counted(losses, "damaged range");

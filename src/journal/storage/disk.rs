@@ -49,6 +49,7 @@ impl Disk {
     pub(in crate::journal) fn open(path: &Path, home: &Home) -> Result<Self, OpenError> {
         // Else one is made in the place of another.
         home.check()?;
+        private::check_kind(path)?;
         DirBuilder::new()
             .recursive(true)
             .mode(0o700)
@@ -62,8 +63,16 @@ impl Disk {
         Ok(disk)
     }
 
+    /// Whether it could be opened, as far as owners, modes and kinds tell; changes
+    /// nothing.
+    pub(in crate::journal) fn examine(path: &Path) -> Result<(), OpenError> {
+        let disk = Self::look(path)?;
+        private::check_files(&disk.directory, path)
+    }
+
     /// The directory, unlocked, to be read only.
     pub(in crate::journal) fn look(path: &Path) -> Result<Self, OpenError> {
+        private::check_kind(path)?;
         let directory = OpenOptions::new()
             .read(true)
             .custom_flags(libc::O_NOFOLLOW | libc::O_DIRECTORY)
