@@ -41,9 +41,11 @@ impl Played {
         Ok((Self { core, ends }, journal, recovered))
     }
 
-    /// Does what was asked for, and what is due.
-    pub(crate) fn turn(&mut self, (at, ms): (Instant, u64)) {
-        _ = writer::play(&mut self.core, &mut self.ends, Now { at, ms });
+    /// Does what was asked for, and what is due; whether anything was asked, and
+    /// so more may be: what is no append is a turn's last.
+    pub(crate) fn turn(&mut self, (at, ms): (Instant, u64)) -> bool {
+        let turn = writer::play(&mut self.core, &mut self.ends, Now { at, ms });
+        matches!(turn, ControlFlow::Continue(true))
     }
 
     /// Works as long as it is asked to, and ends if somebody waits for that.

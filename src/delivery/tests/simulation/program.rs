@@ -181,7 +181,7 @@ impl Program {
             if let Some(held) = &mut life.held
                 && self.dice.below(4) == 0
             {
-                held.writer.turn(self.time.now());
+                _ = held.writer.turn(self.time.now());
             }
         }
         life.falco.advance(&self.time);
@@ -191,9 +191,10 @@ impl Program {
         self.turn_at = None;
         let Some(life) = &mut self.life else { return };
         let Some(held) = &mut life.held else { return };
-        held.writer.turn(self.time.now());
+        let was_asked = held.writer.turn(self.time.now());
         // What it said may be heard later.
-        self.wants_turn = self.dice.below(3) == 0 || life.falco.hear(&self.time);
+        let is_heard = self.dice.below(3) != 0;
+        self.wants_turn = !is_heard || life.falco.hear(&self.time) || was_asked;
     }
 
     pub(super) fn advance(&mut self) {
