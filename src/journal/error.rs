@@ -83,6 +83,9 @@ pub enum Unrecorded {
     /// The disk failed; the journal tries again later.
     #[error("the journal's disk has failed")]
     Bypassed,
+    /// No file may become long enough for it, and what came with it.
+    #[error("the limit on the size of files is too low for it (ulimit -f)")]
+    FileLimit,
     /// One record cannot hold it.
     #[error("a record of {bytes} bytes is over the limit")]
     TooLarge {
@@ -113,7 +116,7 @@ impl Unrecorded {
     pub fn may_come_back(&self) -> bool {
         match self {
             Self::Bypassed | Self::Failed { .. } | Self::Astray { .. } | Self::Closed => true,
-            Self::DiskLow | Self::Full | Self::TooLarge { .. } => false,
+            Self::DiskLow | Self::Full | Self::FileLimit | Self::TooLarge { .. } => false,
         }
     }
 }

@@ -335,6 +335,12 @@ impl StoredFile for LyingFile {
         if count == 0 && !bytes.is_empty() {
             return Err(io::Error::from_raw_os_error(libc::ENOSPC));
         }
+        let longer = world.faults.file_max().unwrap_or(u64::MAX);
+        let longer = usize::try_from(longer.saturating_sub(offset)).unwrap_or(usize::MAX);
+        let count = count.min(longer);
+        if count == 0 && !bytes.is_empty() {
+            return Err(io::Error::from_raw_os_error(libc::EFBIG));
+        }
         let at = usize::try_from(offset).unwrap_or(usize::MAX);
         let inode = world.inodes.entry(self.inode).or_default();
         inode.write(&bytes[..count], at);
@@ -368,6 +374,9 @@ impl StoredFile for LyingFile {
 
     fn reserve(&mut self, bytes: u64) -> io::Result<()> {
         let mut world = self.disk.change(Op::Reserve)?;
+        if world.faults.file_max().is_some_and(|most| most < bytes) {
+            return Err(io::Error::from_raw_os_error(libc::EFBIG));
+        }
         if Self::room(&world, self.inode, bytes) < bytes {
             return Err(io::Error::from_raw_os_error(libc::ENOSPC));
         }

@@ -44,14 +44,13 @@ fn check_crash(rig: &Rig, seed: u64) {
     assert_eq!(after.report.torn_bytes, 0, "{:?}", after.report);
 }
 
-fn a_cut_after_every_change(sync: Sync, seed: u64, steps: usize) {
-    let config = small(sync);
-    let whole = run(&Lying::default(), &config, seed, steps).expect("no fault");
-    assert!(whole.core.progress().written > 60);
+fn a_cut_after_every_change(config: &Config, disk: impl Fn() -> Lying, seed: u64, steps: usize) {
+    let whole = run(&disk(), config, seed, steps).expect("no fault");
+    assert!(whole.core.progress().written > 60 && 3 < segments(&whole));
     for cut in 0..=whole.disk.changes() {
-        let disk = Lying::default();
+        let disk = disk();
         disk.cut_after(cut);
-        if let Some(rig) = run(&disk, &config, seed, steps) {
+        if let Some(rig) = run(&disk, config, seed, steps) {
             (0..3).for_each(|dice| check_crash(&rig, seed ^ (cut << 8) ^ dice));
         }
     }
@@ -59,12 +58,28 @@ fn a_cut_after_every_change(sync: Sync, seed: u64, steps: usize) {
 
 #[test]
 fn a_power_cut_after_any_change_keeps_a_beginning_with_all_that_was_durable() {
-    a_cut_after_every_change(Sync::Always, 1, 45);
+    a_cut_after_every_change(&small(Sync::Always), Lying::default, 1, 45);
 }
 
 #[test]
 fn a_power_cut_between_syncs_keeps_a_beginning_with_all_that_was_durable() {
-    a_cut_after_every_change(Sync::INTERVAL, 2, 60);
+    a_cut_after_every_change(&small(Sync::INTERVAL), Lying::default, 2, 60);
+}
+
+#[test]
+fn a_power_cut_where_files_may_not_become_longer_keeps_a_beginning_with_all_that_was_durable() {
+    let limited = || {
+        let disk = Lying::default();
+        disk.set_file_max(2500);
+        disk
+    };
+    for (sync, seed, steps) in [(Sync::Always, 3, 45), (Sync::INTERVAL, 4, 60)] {
+        let config = Config {
+            segment_bytes_max: 1 << 20,
+            ..small(sync)
+        };
+        a_cut_after_every_change(&config, limited, seed, steps);
+    }
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 mod full;
 mod given_up;
+mod limit;
 mod sync;
 mod unread;
 
@@ -41,7 +42,7 @@ fn history(rig: &mut Rig, seed: u64, steps: usize) -> Vec<Entry> {
 fn one_failing_call_loses_nothing_that_was_said_to_be_recorded() {
     for op in OPS {
         for nth in 0..25 {
-            for errno in [EIO, ENOSPC] {
+            for errno in [EIO, ENOSPC, EFBIG] {
                 let config = small(Sync::Always);
                 let mut rig = Rig::new(&config);
                 fail(&rig.disk, op, (nth, 1), errno);

@@ -18,6 +18,8 @@ pub(super) struct Active<F> {
     pub(super) id: u32,
     pub(super) salt: Salt,
     pub(super) begun: Instant,
+    /// Where its first record behind the headers is.
+    start: u64,
     /// Where the next record goes.
     pub(super) end: u64,
     /// Where what was written last begins.
@@ -38,6 +40,11 @@ pub(super) struct WriteError {
 impl<F: StoredFile> Active<F> {
     pub(super) fn file(&self) -> &F {
         &self.file
+    }
+
+    /// Whether there is anything in it that another would not have.
+    pub(super) fn has_records(&self) -> bool {
+        self.start < self.end
     }
 
     /// Writes all of `bytes`, or nothing.
@@ -264,6 +271,7 @@ impl<F: StoredFile> Nursery<F> {
             id: 0,
             salt,
             begun: Instant::now(),
+            start: bytes.len() as u64,
             end: (bytes.len() + replay.bytes.len()) as u64,
             last: (bytes.len() + replay.bytes.len()) as u64,
             begun_crc,

@@ -16,6 +16,7 @@ use tracing::{info, warn};
 
 use super::super::config::Config;
 use super::super::storage::{Space, Storage, StoredFile};
+use crate::report::Report;
 
 /// How often the disk is looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -31,6 +32,8 @@ pub(super) struct Watch {
     /// Nothing is opened until there is room again.
     pub(super) is_low: bool,
     has_reserve: bool,
+    /// It was said that files may not become long enough.
+    has_told_limit: bool,
 }
 
 impl Watch {
@@ -40,6 +43,7 @@ impl Watch {
             looked: None,
             is_low: false,
             has_reserve: false,
+            has_told_limit: false,
         }
     }
 
@@ -95,6 +99,16 @@ impl Watch {
         format!("the disk is nearly full: with less than {low} MB free no effect is kept, with more than {enough} MB they are again").into()
     }
 
+    /// Says that segments end before their time, unless it was said before;
+    /// returns whether it was not.
+    pub(super) fn tell_limit(&mut self, error: &io::Error) -> bool {
+        let is_new = !std::mem::replace(&mut self.has_told_limit, true);
+        if is_new {
+            warn!(error = %Report(error), "The journal's segments may not become longer and end before their time; see ulimit -f, or LimitFSIZE= of a service.");
+        }
+        is_new
+    }
+
     /// Gives the reserve back because a write found no room; returns whether
     /// there was one.
     pub(super) fn spend<S: Storage>(&mut self, storage: &S) -> bool {
@@ -136,6 +150,15 @@ fn reserve<S: Storage>(storage: &S, bytes: u64) -> io::Result<()> {
 
 /// Whether a write failed for want of room.
 pub(super) fn is_full(error: &io::Error) -> bool {
-    use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
-    matches!(error.kind(), StorageFull | QuotaExceeded | FileTooLarge)
+    use io::ErrorKind::{QuotaExceeded, StorageFull};
+    matches!(error.kind(), StorageFull | QuotaExceeded)
 }
+
+/// Whether a write failed because its file may not become longer. Room elsewhere
+/// does not help then; another file does, if what is to be written fits in one.
+pub(super) fn is_too_long(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::FileTooLarge
+}
+
+/// What a person can do where files may not become long enough.
+pub(super) const RAISE_LIMIT: &str = "raise the limit on the size of files (ulimit -f, or LimitFSIZE= of a service), then falco stop and falco up";

@@ -52,6 +52,8 @@ pub(super) struct Faults {
     write_max: Option<usize>,
     /// Bytes the disk holds.
     capacity: Option<u64>,
+    /// Bytes a file may have.
+    file_max: Option<u64>,
 }
 
 impl Faults {
@@ -96,6 +98,10 @@ impl Faults {
     pub(super) fn capacity(&self) -> Option<u64> {
         self.capacity
     }
+
+    pub(super) fn file_max(&self) -> Option<u64> {
+        self.file_max
+    }
 }
 
 impl Lying {
@@ -129,6 +135,7 @@ impl Lying {
         let mut world = self.world();
         world.faults.planned.clear();
         world.faults.capacity = None;
+        world.faults.file_max = None;
     }
 
     /// Cuts the power with the change after `changes` more.
@@ -143,6 +150,11 @@ impl Lying {
 
     pub(crate) fn set_capacity(&self, bytes: Option<u64>) {
         self.world().faults.capacity = bytes;
+    }
+
+    /// Lets no file become longer.
+    pub(crate) fn set_file_max(&self, bytes: u64) {
+        self.world().faults.file_max = Some(bytes);
     }
 
     /// How often it was asked for this.

@@ -37,4 +37,8 @@ impl Faults {
     pub(super) fn capacity(&self) -> Option<u64> {
         None
     }
+
+    pub(super) fn file_max(&self) -> Option<u64> {
+        None
+    }
 }

@@ -52,7 +52,11 @@ impl<S: Storage> Core<S> {
     fn resume(&mut self, now: Now) {
         match self.begin(now) {
             Ok(()) => self.mode = Mode::Working,
-            Err(error) if space::is_full(&error.source) => self.bypass(&error.source, now),
+            Err(BeginError { source, .. })
+                if space::is_full(&source) || space::is_too_long(&source) =>
+            {
+                self.bypass(&source, now);
+            }
             Err(error) => self.fail(&error.source, now),
         }
     }

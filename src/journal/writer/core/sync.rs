@@ -114,8 +114,12 @@ impl<S: Storage> Core<S> {
         let for_room = space::is_full(error);
         // Until the disk is looked at the next time.
         self.watch.is_low |= for_room;
+        let mut why = Report(error).to_string();
+        if space::is_too_long(error) {
+            why = format!("{why}; {}", space::RAISE_LIMIT);
+        }
         self.mode = Mode::Bypassed {
-            why: Report(error).to_string().into(),
+            why: why.into(),
             again_at: now.at + AGAIN_AFTER,
             for_room,
         };

@@ -2,11 +2,11 @@
 
 use std::io;
 
-use tracing::warn;
+use tracing::{error, warn};
 
 use super::super::super::error::Unrecorded;
 use super::super::super::storage::Storage;
-use super::super::active::WriteError;
+use super::super::active::{Active, WriteError};
 use super::super::batch::Change;
 use super::super::space;
 use super::{Core, Mode, Now};
@@ -82,6 +82,9 @@ impl<S: Storage> Core<S> {
             Err(error) if error.is_whole && space::is_full(&error.source) => {
                 self.write_without_room(&error.source, now)
             }
+            Err(error) if error.is_whole && space::is_too_long(&error.source) => {
+                self.write_in_next(&error.source, now)
+            }
             Err(error) => self.write_elsewhere(&error, now),
         }
     }
@@ -115,17 +118,57 @@ impl<S: Storage> Core<S> {
         if self.make_room(now) && self.rewrite(now).is_ok() {
             return Fate::RECORDED;
         }
+        self.write_without_effects(Unrecorded::DiskLow, now)
+    }
+
+    /// The segment may not become longer: the next one can take as much as it
+    /// could.
+    fn write_in_next(&mut self, error: &io::Error, now: Now) -> Fate {
+        let has_records = self.active.as_ref().is_some_and(Active::has_records);
+        if !has_records || self.mode != Mode::Working {
+            return self.refuse_too_long(error, now);
+        }
+        if self.watch.tell_limit(error) {
+            self.note_error(error);
+        }
+        self.rotate(now);
+        if self.active.is_none() {
+            return self.write_nowhere(now);
+        }
+        match self.rewrite(now) {
+            Ok(()) => Fate::RECORDED,
+            Err(error) if error.is_whole && space::is_too_long(&error.source) => {
+                self.refuse_too_long(&error.source, now)
+            }
+            Err(error) if error.is_whole && space::is_full(&error.source) => {
+                self.write_without_room(&error.source, now)
+            }
+            Err(error) => self.write_elsewhere(&error, now),
+        }
+    }
+
+    /// It fits in no segment. That is no passing trouble: somebody set the limit,
+    /// and has to know.
+    fn refuse_too_long(&mut self, error: &io::Error, now: Now) -> Fate {
+        self.note_error(error);
+        let raise = space::RAISE_LIMIT;
+        let why = format!("files may not become long enough for what came together: {raise}");
+        if self.degraded.as_deref() != Some(&why) {
+            error!(error = %Report(error), "The journal's files may not become long enough; effects that do not fit are refused.");
+            self.degraded = Some(why.into());
+        }
+        self.write_without_effects(Unrecorded::FileLimit, now)
+    }
+
+    /// Writes what settles effects, and refuses the effects.
+    fn write_without_effects(&mut self, why: Unrecorded, now: Now) -> Fate {
         let has_effects = self.refuse_effects();
         if !self.batch.is_empty() && self.rewrite(now).is_err() {
             self.owe_batch();
-            return Fate::refused(&Unrecorded::DiskLow);
+            return Fate::refused(&why);
         }
         Fate {
-            effects: if has_effects {
-                Err(Unrecorded::DiskLow)
-            } else {
-                Ok(())
-            },
+            effects: if has_effects { Err(why) } else { Ok(()) },
             rest: Ok(()),
         }
     }
@@ -141,6 +184,8 @@ impl<S: Storage> Core<S> {
 
     /// Writes the batch with the numbers that are next.
     fn rewrite(&mut self, now: Now) -> Result<(), WriteError> {
+        // What was written before may stand in another segment by now, and be synced.
+        self.unsynced_before = self.unsynced.written.len();
         let stamp = self.stamp(now);
         self.batch.restamp(stamp.salt, stamp.first);
         if let Some(active) = &mut self.active {
@@ -176,6 +221,11 @@ impl<S: Storage> Core<S> {
         if self.active.is_some() && self.rewrite(now).is_ok() {
             return Fate::RECORDED;
         }
+        self.write_nowhere(now)
+    }
+
+    /// There is no segment that takes it.
+    fn write_nowhere(&mut self, now: Now) -> Fate {
         self.active = None;
         self.refuse_effects();
         self.owe_batch();
