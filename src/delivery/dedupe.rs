@@ -26,7 +26,7 @@
 //! Is not told of an effect before the transport has accepted it, or it is
 //! durable; so what is lost on the way is never taken for published.
 //!
-//! Holds 262 144 settled effects at most, about 20 MiB with both indexes; the
+//! Holds 262 144 settled effects at most, about 25 MiB with both indexes; the
 //! oldest go first. Every open effect adds about 200 bytes.
 
 mod likeness;

@@ -64,7 +64,7 @@ pub(super) struct Name {
 }
 
 impl Name {
-    /// Within bounds: a record has more than 64 bytes.
+    /// Within bounds: so many records would take 256 GiB.
     fn new(tag: u32, at: usize) -> Self {
         let at = u32::try_from(at).unwrap_or(u32::MAX);
         Self { tag, at }
