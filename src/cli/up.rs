@@ -6,30 +6,31 @@
 
 mod attach;
 mod launch;
+mod report;
+mod stay;
 mod warnings;
 
 use std::time::{Duration, Instant};
-
-use tokio::sync::{Notify, mpsc};
 
 use super::chain::Handles;
 use super::config::{self, Loaded, UP_TIMEOUT};
 use super::daemon::{self, Setup, Supervisor};
 use super::exit::{Exit, Failure};
 use super::holder;
-use super::output;
-use super::progress::{self, Progress, seconds};
+use super::progress::Progress;
 use super::runtime::block_on;
 use super::service::{Manager, Owner, Place};
 use super::settings::{Instance, private_directory};
-use crate::clock;
+use crate::paths::Paths;
 use crate::process::inherited::Inherited;
-use crate::protocol::control::{Event, Missing, Summary};
-use crate::supervisor::Until;
+use crate::process::manager::Manager as Started;
+use crate::protocol::control::{Event, Summary};
 use crate::supervisor::instance::{Asked, Holder, Lock, Phase};
 use attach::attach;
 use launch::Launch;
-use warnings::{Told, warn};
+use report::{Report, complete};
+use stay::stay;
+use warnings::warn;
 
 /// How long to wait before looking at a busy lock again.
 ///
@@ -88,71 +89,149 @@ fn bring_up(args: Args, inherited: Inherited) -> Result<(), Failure> {
     }
     let loaded = config::load(&paths, &args.setup.given());
     let deadline = Deadline::new(began, &args, loaded.as_ref().ok());
-    // Of interest only to who starts something.
-    let mut loaded = Some(loaded);
     // A unit that runs `falco up` is the service itself.
     let is_service = inherited.manager.notify_socket.is_some();
     let service = args.owner.service(&paths).filter(|_| !is_service);
-    block_on(async {
-        let mut started = None;
+    let up = Up {
+        args,
+        paths,
+        progress,
+        began,
+        deadline,
+        loaded: Some(loaded),
+        service,
+        has_started_service: false,
+        manager: inherited.manager,
+    };
+    block_on(up.run())
+}
+
+/// One `falco up`, until it knows how that ends.
+struct Up {
+    args: Args,
+    paths: Paths,
+    progress: Progress,
+    began: Instant,
+    deadline: Deadline,
+    /// Of interest only to who starts something, once.
+    loaded: Option<Result<Loaded, Failure>>,
+    /// Whose the chain is to be, if it is not ours.
+    service: Option<Place>,
+    has_started_service: bool,
+    /// Who started us as its service.
+    manager: Started,
+}
+
+impl Up {
+    /// Whoever has the lock brings the chain up; everybody else waits for that.
+    async fn run(mut self) -> Result<(), Failure> {
         loop {
-            let mut asked = Lock::ask(&paths.lock_file()).map_err(|e| holder::lock_failure(&e))?;
-            if let Asked::Ours(lock) = &mut asked {
-                // At once: whoever wants to end us has to know us. A full disk
-                // is met again where it matters.
-                _ = lock.record(&daemon::holder(Phase::Launching));
-            }
-            if let (Asked::Ours(_), Some(loaded)) = (&asked, loaded.take()) {
-                check(loaded, &progress)?;
-            }
-            match asked {
-                Asked::Ours(lock) if args.foreground => {
-                    let supervisor = Supervisor {
-                        handles: Handles::new(&paths),
-                        paths,
-                        lock,
-                        setup: args.setup,
-                        began,
-                        manager: inherited.manager,
-                    };
-                    return stay(supervisor, &progress).await;
-                }
-                Asked::Ours(lock) => {
-                    if let Some(service) = &service {
+            match self.ask_for_lock()? {
+                Asked::Ours(lock) if self.args.foreground => return self.stay(lock).await,
+                Asked::Ours(lock) => match &self.service {
+                    None => return self.launch(lock).await,
+                    Some(service) => {
                         // It is the service's to take.
                         drop(lock);
-                        start_service(service, &args, &progress, deadline.at).await?;
-                        started = Some(service);
+                        self.start(service).await?;
+                        self.has_started_service = true;
                         continue;
                     }
-                    let launch = Launch {
-                        paths: &paths,
-                        setup: &args.setup,
-                        progress: &progress,
-                    };
-                    let summary = launch.run(lock, deadline).await?;
-                    report(&args, &progress, &summary)?;
-                    warn(&paths, &progress).await;
-                    return complete(&summary);
-                }
+                },
                 Asked::Absent => {}
                 // Whoever only looks holds it for a moment too.
-                Asked::Held(_) if args.foreground && began.elapsed() < LOOKING => {}
-                Asked::Held(who) if args.foreground => return Err(already_runs(who.as_ref())),
+                Asked::Held(_) if self.args.foreground && self.began.elapsed() < LOOKING => {}
+                Asked::Held(who) if self.args.foreground => {
+                    return Err(already_runs(who.as_ref()));
+                }
                 Asked::Held(who) => {
-                    if let Some(summary) = attach(&paths, &progress, deadline, who).await? {
-                        match started {
-                            Some(service) => report_started(service, &args, &progress, &summary)?,
-                            None => report_running(&args, &progress, &summary)?,
-                        }
-                        warn(&paths, &progress).await;
-                        return complete(&summary);
+                    let waited = attach(&self.paths, &self.progress, self.deadline, who);
+                    if let Some(summary) = waited.await? {
+                        return self.attached(&summary).await;
                     }
                 }
             }
             tokio::time::sleep(LOOK_AGAIN).await;
         }
-    })
+    }
+
+    /// Who takes the lock says so, and looks at the configuration, once.
+    fn ask_for_lock(&mut self) -> Result<Asked, Failure> {
+        let lock = Lock::ask(&self.paths.lock_file());
+        let mut asked = lock.map_err(|e| holder::lock_failure(&e))?;
+        if let Asked::Ours(lock) = &mut asked {
+            // At once: whoever wants to end us has to know us. A full disk
+            // is met again where it matters.
+            _ = lock.record(&daemon::holder(Phase::Launching));
+            if let Some(loaded) = self.loaded.take() {
+                check(loaded, &self.progress)?;
+            }
+        }
+        Ok(asked)
+    }
+
+    /// Runs the supervisor in this process.
+    async fn stay(self, lock: Lock) -> Result<(), Failure> {
+        let supervisor = Supervisor {
+            handles: Handles::new(&self.paths),
+            paths: self.paths,
+            lock,
+            setup: self.args.setup,
+            began: self.began,
+            manager: self.manager,
+        };
+        stay(supervisor, &self.progress).await
+    }
+
+    /// Detaches a supervisor that brings the chain up.
+    async fn launch(&self, lock: Lock) -> Result<(), Failure> {
+        let launch = Launch {
+            paths: &self.paths,
+            setup: &self.args.setup,
+            progress: &self.progress,
+        };
+        let summary = launch.run(lock, self.deadline).await?;
+        self.report().launched(&summary)?;
+        self.end(&summary).await
+    }
+
+    /// Has the service's manager start it: the chain has one owner.
+    async fn start(&self, service: &Place) -> Result<(), Failure> {
+        let name = service.name();
+        self.progress.say(&format!(
+            "falco {}  starting {name}",
+            env!("CARGO_PKG_VERSION")
+        ));
+        if !self.args.setup.to_args().is_empty() {
+            self.progress.warn(&format!(
+                "{name} has the flags it was installed with; falco service install changes them"
+            ));
+        }
+        let left = self.deadline.at.saturating_duration_since(Instant::now());
+        service.start(left).await
+    }
+
+    /// The chain of somebody else is up: of our service, or one that ran already.
+    async fn attached(&self, summary: &Summary) -> Result<(), Failure> {
+        match self.service.as_ref().filter(|_| self.has_started_service) {
+            Some(service) => self.report().started(service, summary)?,
+            None => self.report().running(summary)?,
+        }
+        self.end(summary).await
+    }
+
+    fn report(&self) -> Report<'_> {
+        Report {
+            progress: &self.progress,
+            json: self.args.json,
+        }
+    }
+
+    /// It is up: what is to be warned of, and whether all of it is there.
+    async fn end(&self, summary: &Summary) -> Result<(), Failure> {
+        warn(&self.paths, &self.progress).await;
+        complete(summary)
+    }
 }
 
 /// Until when the chain has to be ready.
@@ -198,130 +277,8 @@ fn check(loaded: Result<Loaded, Failure>, progress: &Progress) -> Result<(), Fai
     loaded.right().map(drop)
 }
 
-/// Has the service's manager start it: the chain has one owner.
-async fn start_service(
-    service: &Place,
-    args: &Args,
-    progress: &Progress,
-    deadline: Instant,
-) -> Result<(), Failure> {
-    let name = service.name();
-    progress.say(&format!(
-        "falco {}  starting {name}",
-        env!("CARGO_PKG_VERSION")
-    ));
-    if !args.setup.to_args().is_empty() {
-        progress.warn(&format!(
-            "{name} has the flags it was installed with; falco service install changes them"
-        ));
-    }
-    let left = deadline.saturating_duration_since(Instant::now());
-    service.start(left).await
-}
-
-fn report_started(
-    service: &Place,
-    args: &Args,
-    progress: &Progress,
-    summary: &Summary,
-) -> Result<(), Failure> {
-    let (ready, name) = (seconds(summary.took_ms), service.name());
-    let pid = summary.pid;
-    progress.say(&format!("ready in {ready} · {name} as pid {pid}"));
-    print_json(args, summary)
-}
-
 fn already_runs(who: Option<&Holder>) -> Failure {
     let pid = who.map_or(String::new(), |h| format!(" as pid {}", h.identity.pid));
     Failure::new(Exit::Failed, format!("falco is already running{pid}"))
         .hint("falco stop, then falco up --foreground")
-}
-
-fn report(args: &Args, progress: &Progress, summary: &Summary) -> Result<(), Failure> {
-    let ready = seconds(summary.took_ms);
-    let word = if summary.missing.is_empty() {
-        "ready"
-    } else {
-        "up"
-    };
-    progress.say(&format!(
-        "{word} in {ready} · detached as pid {}",
-        summary.pid
-    ));
-    progress.say(&progress::how_to_try(summary));
-    print_json(args, summary)
-}
-
-fn report_running(args: &Args, progress: &Progress, summary: &Summary) -> Result<(), Failure> {
-    let Summary {
-        pid,
-        parts,
-        parts_ready,
-        ..
-    } = summary;
-    let up = clock::span(Duration::from_millis(summary.up_ms));
-    progress.say(&format!(
-        "falco is already running: pid {pid}, up {up}, {parts_ready}/{parts} ready"
-    ));
-    print_json(args, summary)
-}
-
-/// A chain that is up without some parts is up, and not as it should be.
-fn complete(summary: &Summary) -> Result<(), Failure> {
-    if summary.parts_ready == summary.parts {
-        return Ok(());
-    }
-    let missing = summary.missing.iter();
-    let missing: Vec<_> = missing.map(|m| format!("{} ({})", m.part, m.why)).collect();
-    let error = match missing.join(", ") {
-        // An older version does not say which.
-        none if none.is_empty() => "falco is up, but not every part of it answers".to_owned(),
-        names => format!("falco is up, but without {names}"),
-    };
-    Err(Failure::new(Exit::Failed, error)
-        .hint("falco status says how they are; falco logs says why"))
-}
-
-fn print_json(args: &Args, summary: &Summary) -> Result<(), Failure> {
-    if !args.json {
-        return Ok(());
-    }
-    let text = serde_json::to_string(summary);
-    output::line(&text.map_err(|e| Failure::of(Exit::Internal, &e))?)
-}
-
-/// Runs the supervisor in this process.
-async fn stay(supervisor: Supervisor, progress: &Progress) -> Result<(), Failure> {
-    let (events, mut news) = mpsc::channel(256);
-    let (handles, is_up) = (supervisor.handles.clone(), Notify::new());
-    let show = async {
-        while let Some(event) = news.recv().await {
-            progress.show(&event);
-            if let Event::Ready(summary) = event {
-                progress.say(&format!(
-                    "ready in {} · pid {}",
-                    seconds(summary.took_ms),
-                    summary.pid
-                ));
-                for Missing { part, why } in &summary.missing {
-                    progress.warn(&format!("without {part}: {why}"));
-                }
-                is_up.notify_one();
-            }
-        }
-    };
-    let warn = async {
-        let mut told = Told::default();
-        loop {
-            is_up.notified().await;
-            if let Some(outbox) = handles.outbox_once_read().await {
-                told.tell(outbox, progress);
-            }
-        }
-    };
-    let chain = async { tokio::join!(supervisor.run((Until::End, events)), show) };
-    tokio::select! {
-        (result, ()) = chain => result,
-        never = warn => never,
-    }
 }
