@@ -57,7 +57,12 @@ pub(super) fn run(args: Args) -> Result<(), Failure> {
             let credentials = add_credentials(&paths, &mut loaded);
             look_outside(&paths, &mut loaded);
             tell(&loaded);
-            credentials.and_then(|()| verdict(&loaded))
+            match credentials {
+                // Whatever is wrong with them, the configuration is wrong besides.
+                Err(failure) if !loaded.mistakes.is_empty() => Err(failure.with_exit(Exit::Config)),
+                Err(failure) => Err(failure),
+                Ok(()) => verdict(&loaded),
+            }
         }
         What::Show(args) => {
             let paths = args.instance.paths()?;

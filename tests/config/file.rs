@@ -53,6 +53,22 @@ fn check_tells_of_what_is_named_and_not_there_wherever_that_is() {
 }
 
 #[test]
+fn wrong_names_and_credentials_that_cannot_be_read_are_told_together_as_a_wrong_configuration() {
+    let base = with_file("[[sidecar]]\nname = \"a\"\ncommand = \"no-such-program\"\n");
+    let credentials = base.dir().join("credentials.json");
+    std::os::unix::fs::symlink(base.dir().join("elsewhere"), &credentials).expect("links");
+    let said = base.run(&["config", "check"]);
+    assert_eq!(said.code, 78, "{}", said.stderr);
+    let names = said.stderr.find("no-such-program");
+    let secrets = said.stderr.find("credentials.json");
+    assert!(names.is_some() && names < secrets, "{}", said.stderr);
+
+    fs::write(base.dir().join("falco.toml"), "").expect("writes");
+    let said = base.run(&["config", "check"]);
+    assert_eq!(said.code, 73, "{}", said.stderr);
+}
+
+#[test]
 fn up_starts_nothing_with_a_file_that_is_wrong() {
     let base = with_file("upstream = \"nowhere\"\n");
     let said = base.run(&["up"]);
