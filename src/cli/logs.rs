@@ -212,7 +212,8 @@ pub(super) fn show_last(paths: &Paths, part: &str, since: &str, progress: &Progr
 }
 
 /// What this life of a part said last, if it said anything at `since` or later;
-/// what it advised is not meant.
+/// what it advised is not meant. What is wrong is said on standard error; who
+/// says nothing there says it on standard output.
 pub(super) fn last_word(paths: &Paths, part: &PartStatus, since: &str) -> Option<String> {
     let path = paths.logs().join(format!("{}.log", part.name));
     let newest = Follower::open(&path).1.take(LOOKED_THROUGH);
@@ -227,11 +228,25 @@ pub(super) fn last_word(paths: &Paths, part: &PartStatus, since: &str) -> Option
             } if incarnation == part.incarnation => Some((stream, line)),
             _ => None,
         });
-    let mut texts = said
-        .filter(|(stream, _)| *stream == Stream::Err)
-        .map(|(_, line)| line.text());
-    let text = texts.find(|text| !text.trim().is_empty() && !text.starts_with("hint: "))?;
-    Some(text.chars().take(WORD_CHARS_MAX).collect())
+    let mut on_stdout = None;
+    for (stream, line) in said {
+        let text = line.text();
+        let says_nothing = text.trim().is_empty() || text.starts_with("hint: ");
+        match stream {
+            _ if says_nothing => {}
+            Stream::Err => return Some(shortened(&text)),
+            Stream::Out => {
+                on_stdout.get_or_insert(text);
+            }
+            // Not it, but we.
+            Stream::Falco => {}
+        }
+    }
+    on_stdout.as_deref().map(shortened)
+}
+
+fn shortened(word: &str) -> String {
+    word.chars().take(WORD_CHARS_MAX).collect()
 }
 
 /// A log by name.
@@ -330,39 +345,60 @@ mod tests {
     use super::*;
     use crate::protocol::log::Record;
 
+    /// Writes the log of a part's second life, a line a second.
+    fn log(paths: &Paths, lines: &[(Stream, &str)]) {
+        std::fs::create_dir_all(paths.logs()).unwrap();
+        let mut log = Vec::new();
+        for (n, (stream, text)) in lines.iter().enumerate() {
+            let record = Record {
+                ts: format!("2026-11-21T09:14:0{n}.000Z").into(),
+                incarnation: 2,
+                stream: *stream,
+                ..Record::default()
+            };
+            record.with_line(text.as_bytes()).write_to(&mut log);
+        }
+        std::fs::write(paths.logs().join("web.log"), log).unwrap();
+    }
+
+    /// What its `incarnation` said last, not before that second.
+    fn word(paths: &Paths, incarnation: u32, second: u32) -> Option<String> {
+        let part = PartStatus {
+            name: "web".to_owned(),
+            incarnation,
+            ..PartStatus::default()
+        };
+        last_word(paths, &part, &format!("2026-11-21T09:14:0{second}.000Z"))
+    }
+
     #[test]
     fn what_a_life_said_last_is_its_own_and_short() {
         let base = tempfile::tempdir().unwrap();
         let paths = Paths::new(base.path().to_path_buf());
-        std::fs::create_dir(paths.logs()).unwrap();
         let long = "x".repeat(1000);
         let lines = [
             (Stream::Err, &*long),
             (Stream::Err, "hint: y"),
             (Stream::Out, "z"),
         ];
-        let mut log = Vec::new();
-        for (n, (stream, text)) in lines.into_iter().enumerate() {
-            let record = Record {
-                ts: format!("2026-11-21T09:14:0{n}.000Z").into(),
-                incarnation: 2,
-                stream,
-                ..Record::default()
-            };
-            record.with_line(text.as_bytes()).write_to(&mut log);
-        }
-        std::fs::write(paths.logs().join("web.log"), log).unwrap();
-        let word = |incarnation, since| {
-            let part = PartStatus {
-                name: "web".to_owned(),
-                incarnation,
-                ..PartStatus::default()
-            };
-            last_word(&paths, &part, since)
-        };
-        let (before, after) = ("2026-11-21T09:14:00.000Z", "2026-11-21T09:14:01.000Z");
-        assert_eq!(word(2, before), Some("x".repeat(WORD_CHARS_MAX)));
-        assert_eq!(word(3, before), None, "the life before said that");
-        assert_eq!(word(2, after), None, "a chain before said that");
+        log(&paths, &lines);
+        assert_eq!(word(&paths, 2, 0), Some("x".repeat(WORD_CHARS_MAX)));
+        assert_eq!(word(&paths, 3, 0), None, "the life before said that");
+        assert_eq!(word(&paths, 2, 3), None, "a chain before said that");
+    }
+
+    #[test]
+    fn who_says_nothing_on_standard_error_said_it_on_standard_output() {
+        let base = tempfile::tempdir().unwrap();
+        let paths = Paths::new(base.path().to_path_buf());
+        let lines = [
+            (Stream::Out, "begun"),
+            (Stream::Out, "out of memory"),
+            (Stream::Err, "hint: y"),
+            (Stream::Out, " "),
+            (Stream::Falco, "exited 1"),
+        ];
+        log(&paths, &lines);
+        assert_eq!(word(&paths, 2, 0), Some("out of memory".to_owned()));
     }
 }

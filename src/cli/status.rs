@@ -25,7 +25,7 @@ use crate::protocol::control::{
 };
 use crate::supervisor::instance::{Asked, Lock};
 use paint::{Paint, When};
-use render::{LastWords, Render};
+use render::Render;
 use watch::Goal;
 
 /// How long the supervisor may take to answer.
@@ -168,12 +168,11 @@ impl Show {
         let place = progress::tilde(paths.base());
         match seen {
             Seen::Up(status) => {
-                let last_words = last_words(paths, status);
+                let status = with_last_words(paths, status);
                 if self.names.is_empty() {
-                    return self.render.whole(status, &last_words);
+                    return self.render.whole(&status);
                 }
-                let parts = self.render.parts(&status.parts, &last_words);
-                parts.trim_end().to_owned()
+                self.render.parts(&status.parts).trim_end().to_owned()
             }
             Seen::Passing(state) => {
                 let dot = self.render.dot(*state);
@@ -190,14 +189,17 @@ impl Show {
     }
 }
 
-/// What each part that fails said last, by its name.
-fn last_words(paths: &Paths, status: &Status) -> LastWords {
+/// The same, with what each part that fails said last.
+fn with_last_words(paths: &Paths, status: &Status) -> Status {
     use PartState::{Backoff, CrashLoop, Failed};
-    let fails = |part: &&PartStatus| matches!(part.state, Backoff | CrashLoop | Failed);
+    let mut status = status.clone();
     let since = clock::utc(status.since_ms);
-    let failing = status.parts.iter().filter(fails);
-    let said = failing.filter_map(|p| Some((p.name.clone(), logs::last_word(paths, p, &since)?)));
-    said.collect()
+    for part in &mut status.parts {
+        if matches!(part.state, Backoff | CrashLoop | Failed) {
+            part.said_last = logs::last_word(paths, part, &since);
+        }
+    }
+    status
 }
 
 fn is_well(status: &Status) -> bool {
@@ -209,7 +211,10 @@ fn json(paths: &Paths, seen: &Seen) -> String {
         serde_json::json!({"schema": STATUS_SCHEMA, "state": state, "reason": reason}).to_string()
     };
     match seen {
-        Seen::Up(status) => serde_json::to_string(status).expect("a status serializes"),
+        Seen::Up(status) => {
+            let status = with_last_words(paths, status);
+            serde_json::to_string(&status).expect("a status serializes")
+        }
         Seen::Passing(state) => bare(state.as_str(), "falco does not answer just now"),
         Seen::Down => serde_json::json!({
             "schema": STATUS_SCHEMA,

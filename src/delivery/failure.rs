@@ -34,6 +34,19 @@ pub(crate) enum Class {
 }
 
 impl Class {
+    /// All there are.
+    pub(crate) const ALL: [Self; 9] = [
+        Self::Rejected,
+        Self::Throttled,
+        Self::Ambiguous,
+        Self::LaneFull,
+        Self::Gap,
+        Self::Parked,
+        Self::TooLarge,
+        Self::ShuttingDown,
+        Self::Unrecorded,
+    ];
+
     /// The word.
     pub(crate) const fn token(self) -> &'static str {
         match self {

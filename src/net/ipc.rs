@@ -20,7 +20,7 @@ mod features;
 mod wire;
 
 use std::future::Future;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::time::Duration;
 
@@ -137,6 +137,11 @@ impl IpcClient {
             failures: 0,
             knows_greeting: false,
         }
+    }
+
+    /// The socket it connects to.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
     }
 
     /// Waits for the next thing to happen; writes what is in the buffer

@@ -167,6 +167,8 @@ pub struct OutboxStatus {
     pub unrouted: u64,
     /// Effects that were to be kept and are not, since the start.
     pub unrecorded: u64,
+    /// Effects published without having been kept, since the start.
+    pub around: u64,
     /// Effects it may keep, dead letters included.
     pub effects_max: u64,
     /// Bytes of the journal.

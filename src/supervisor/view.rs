@@ -92,6 +92,7 @@ pub(super) fn part_status(
         cpu_pct: cpu_pct.filter(|percent| percent.is_finite()),
         place,
         says: None,
+        said_last: None,
         failures: part.history.failures(),
         failing_ms: part
             .history

@@ -180,6 +180,10 @@ fn every_line_is_a_comment_or_a_sample_and_the_outbox_is_counted() {
     assert!(has("falco_part_ready{part=\"falco\"} 1"));
     assert!(has("falco_outbox_state{state=\"ok\"} 1"), "{text}");
     assert!(has("falco_outbox_state{state=\"full\"} 0"));
+    for class in ["unrecorded", "gap", "parked", "shutting_down"] {
+        let line = format!("falco_effects_failed_total{{class=\"{class}\"}} 0");
+        assert!(has(&line), "{line} in {text}");
+    }
     for route in ["test", "other", "(own)"] {
         let connected = u8::from(route == "(own)");
         let line = format!("falco_route_connected{{route=\"{route}\"}} {connected}");

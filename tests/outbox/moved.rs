@@ -166,4 +166,9 @@ fn with_leave_to_go_around_it_only_what_is_kept_waits_for_an_outbox_that_was_mov
     // What goes around it has a connection of its own.
     assert_eq!(transport.accept().accept_messages(1), ["3"]);
     daemon.expect_success(3);
+    let (_, text) = chain.run(&["status"]);
+    let told = "effects   4 taken, 3 kept, 1 published around the outbox, 0 failed";
+    assert!(text.contains(told), "{text}");
+    let (_, text) = chain.run(&["metrics"]);
+    assert!(text.contains("\nfalco_outbox_around_total 1\n"), "{text}");
 }

@@ -48,6 +48,17 @@ fn what_ably_refuses_for_good_is_a_dead_letter_that_says_why_and_its_lane_goes_o
 }
 
 #[test]
+fn the_status_says_what_to_do_about_dead_letters_for_as_long_as_there_are_some() {
+    let (chain, ..) = with_dead_letter();
+    let (_, text) = chain.run(&["status"]);
+    let told = "\n! outbox  1 dead letter: falco outbox list --dead says why; ";
+    assert!(text.contains(told), "{text}");
+    assert_eq!(chain.run(&["outbox", "drop", &uuid(1)]).0, 0);
+    let (_, text) = chain.run(&["status"]);
+    assert!(!text.contains("dead letter"), "{text}");
+}
+
+#[test]
 fn a_requeued_letter_is_published_as_it_was() {
     let (chain, _daemon, mut peer) = with_dead_letter();
     let (code, text) = chain.run(&["outbox", "requeue", &uuid(1)]);

@@ -85,7 +85,7 @@ fn a_permanent_exit_code_is_not_retried_and_the_others_go_on() {
 
 #[test]
 fn a_crash_loop_is_shown_as_one_and_goes_on_being_tried() {
-    let script = "if test -e broken; then exit 1; fi; exec sleep 1000";
+    let script = "if test -e broken; then echo no database; exit 1; fi; exec sleep 1000";
     let more = "restart = { base = \"10ms\", cap = \"50ms\" }\nreadiness = { runs = \"10ms\" }";
     let base = Base::configured(&shell("web", script, more));
     base.up();
@@ -95,6 +95,14 @@ fn a_crash_loop_is_shown_as_one_and_goes_on_being_tried() {
     let said = base.run(&["status"]);
     assert_eq!(said.code, 1);
     assert!(said.stdout.contains("crash-loop"), "{}", said.stdout);
+    // Between two lives it has said it; a life that has just begun may not have.
+    eventually("what it wrote is told", || {
+        base.part("web")["said_last"] == "no database"
+    });
+    eventually("people are told, too", || {
+        let said = base.run(&["status"]);
+        said.stdout.contains("! web said last: no database; ")
+    });
     fs::remove_file(file(&base, "broken")).unwrap();
     base.wait_ready();
 }

@@ -129,8 +129,8 @@ pub(in crate::cli) fn summary(outbox: &OutboxStatus) -> String {
     for why in outbox.missed.iter().chain(&outbox.why) {
         _ = write!(text, "\n! outbox  {}", output::visible(why));
     }
-    if let Some(unrouted) = unrouted(outbox) {
-        _ = write!(text, "\n! outbox  {unrouted}");
+    for letters in unrouted(outbox).into_iter().chain(dead(outbox)) {
+        _ = write!(text, "\n! outbox  {letters}");
     }
     text.push_str(&last_error(outbox, clock::now_ms()));
     if let Some(inbox) = &outbox.inbox {
@@ -144,6 +144,17 @@ pub(in crate::cli) fn unrouted(outbox: &OutboxStatus) -> Option<String> {
     let count = outbox.unrouted.min(outbox.dead);
     let letters = counted(count, "dead letter");
     let told = format!("{letters} left by a route that is gone: falco outbox list --dead says why");
+    (0 < count).then_some(told)
+}
+
+/// What was given up, and what to do about it; those of a route that is gone are
+/// told by themselves.
+fn dead(outbox: &OutboxStatus) -> Option<String> {
+    let count = outbox.dead - outbox.unrouted.min(outbox.dead);
+    let letters = counted(count, "dead letter");
+    let told = format!(
+        "{letters}: falco outbox list --dead says why; requeue publishes them, drop forgets them"
+    );
     (0 < count).then_some(told)
 }
 

@@ -6,7 +6,8 @@
 //! transport  running  yes    8812  2h14m   1 (2h ago)  signal SEGV, 09:13:58  0.3%  21.0 MB  …
 //! ```
 
-use std::collections::BTreeMap;
+mod effects;
+
 use std::fmt::Write as _;
 use std::path::Path;
 use std::time::Duration;
@@ -14,21 +15,16 @@ use std::time::Duration;
 use super::paint::{Color, Paint};
 use crate::cli::moment::Local;
 use crate::cli::progress;
-use crate::cli::{lane, outbox};
 use crate::clock;
 use crate::counted::counted;
 use crate::protocol::control::{
-    ChainState, IngestStatus, LastExit, LogStatus, Login, LoginState, MetricsPlace, PartState,
-    PartStatus, SocketStatus, Status,
+    ChainState, LastExit, LogStatus, Login, LoginState, MetricsPlace, PartState, PartStatus,
+    SocketStatus, Status,
 };
 use crate::protocol::ipc::TransportStatus;
 use crate::protocol::life::Cause;
-use crate::protocol::outbox::OutboxStatus;
 
 const COLUMNS: usize = 10;
-
-/// What parts that fail said last, by their names.
-pub(super) type LastWords = BTreeMap<String, String>;
 
 /// How statuses are written.
 #[derive(Debug, Clone, Copy)]
@@ -41,14 +37,14 @@ pub(super) struct Render {
 
 impl Render {
     /// Everything there is to say.
-    pub(super) fn whole(self, status: &Status, last_words: &LastWords) -> String {
+    pub(super) fn whole(self, status: &Status) -> String {
         let mut text = self.headline(status);
-        text.push_str(&self.parts(&status.parts, last_words));
+        text.push_str(&self.parts(&status.parts));
         if let Some(transport) = &status.transport {
             text.push_str(&self.upstream(transport));
         }
         if let Some(ingest) = &status.ingest {
-            text.push_str(&effects(ingest));
+            text.push_str(&self.effects(ingest));
         }
         text.push_str(&login(status));
         if let Some(emulator) = &status.emulator {
@@ -68,14 +64,14 @@ impl Render {
     }
 
     /// These parts, and what is wrong with them.
-    pub(super) fn parts(self, parts: &[PartStatus], last_words: &LastWords) -> String {
+    pub(super) fn parts(self, parts: &[PartStatus]) -> String {
         let mut text = self.table(parts);
         for part in parts {
             if let Some(says) = &part.says {
                 _ = writeln!(text, "says      {}: {says}", part.name);
             }
             let name = &part.name;
-            if let Some(said) = last_words.get(name) {
+            if let Some(said) = &part.said_last {
                 let line = format!("! {name} said last: {said}; falco logs {name}");
                 _ = writeln!(text, "{}", self.paint.with(Color::Red, &line));
             }
@@ -290,66 +286,6 @@ fn login(status: &Status) -> String {
     }
 }
 
-fn effects(ingest: &IngestStatus) -> String {
-    let IngestStatus {
-        accepted,
-        succeeded,
-        failed,
-        retries,
-        ..
-    } = ingest;
-    let link = if ingest.transport_connected {
-        ""
-    } else {
-        " · not connected to the transport"
-    };
-    // With an outbox, what was acked is published later.
-    let is_kept = |outbox: &OutboxStatus| !["draining", "drained"].contains(&&*outbox.state);
-    let how = if ingest.outbox.as_ref().is_some_and(is_kept) {
-        "kept"
-    } else {
-        "published"
-    };
-    let mut text = format!(
-        "effects   {accepted} taken, {succeeded} {how}, {failed} failed, {} · {} waiting in {}, oldest {}{link}\n",
-        counted(*retries, "retry"),
-        ingest.queued + ingest.in_flight,
-        counted(ingest.lanes, "lane"),
-        span(ingest.oldest_age_ms),
-    );
-    // The first is the chain's own, which has lines enough.
-    for route in ingest.routes.iter().skip(1) {
-        let name = &route.name;
-        let link = if route.connected { "" } else { "not " };
-        let (waiting, oldest) = (route.queued + route.in_flight, span(route.oldest_age_ms));
-        _ = writeln!(
-            text,
-            "route     {name} {link}connected · {waiting} waiting, oldest {oldest}"
-        );
-    }
-    if 0 < ingest.published_60s {
-        _ = writeln!(
-            text,
-            "rate      {} published/s over 10 s, {} over a minute",
-            per_second(ingest.published_10s, 10),
-            per_second(ingest.published_60s, 60),
-        );
-    }
-    text.push_str(&lane::summary(ingest));
-    if let Some(error) = &ingest.last_error {
-        _ = writeln!(text, "last      {error}");
-    }
-    if let Some(kept) = &ingest.outbox {
-        _ = writeln!(text, "{}", outbox::summary(kept));
-    }
-    text
-}
-
-fn per_second(count: u64, seconds: u64) -> String {
-    let tenths = count * 10 / seconds;
-    format!("{}.{}", tenths / 10, tenths % 10)
-}
-
 fn span(ms: u64) -> String {
     clock::span(Duration::from_millis(ms))
 }
@@ -365,7 +301,7 @@ fn bytes(bytes: Option<u64>) -> String {
 mod tests {
     use super::*;
 
-    fn render() -> Render {
+    pub(super) fn render() -> Render {
         Render {
             local: Local::utc(),
             paint: Paint::plain(),
@@ -382,6 +318,7 @@ mod tests {
             failures: 5,
             failing_ms: Some(60_000),
             next_retry_ms: Some(22_000),
+            said_last: Some("error: failed to listen".into()),
             last_exit: Some(LastExit {
                 ending: "exit 1".into(),
                 code: Some(1),
@@ -391,8 +328,7 @@ mod tests {
             }),
             ..PartStatus::default()
         };
-        let said = "error: failed to listen".to_owned();
-        let text = render().parts(&[part], &[("transport".to_owned(), said)].into());
+        let text = render().parts(&[part]);
         let last = "! transport said last: error: failed to listen; falco logs transport\n";
         assert!(text.ends_with(last), "{text}");
         let row = text.lines().nth(1).unwrap();

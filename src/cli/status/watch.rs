@@ -198,9 +198,11 @@ fn key(seen: &Seen) -> String {
     let ups = status.transport.iter().flat_map(|t| &t.connections);
     let ups: Vec<_> = ups.map(|up| (&up.audience, &up.state)).collect();
     let sockets: Vec<_> = status.sockets.iter().map(|s| s.in_place).collect();
+    let routes = status.ingest.iter().flat_map(|i| &i.routes);
+    let routes: Vec<_> = routes.map(|r| (&r.name, r.connected)).collect();
     let state: ChainState = status.state;
     format!(
-        "{state:?} {parts:?} {ups:?} {sockets:?} {:?}",
+        "{state:?} {parts:?} {ups:?} {sockets:?} {routes:?} {:?}",
         status.logs.trouble
     )
 }

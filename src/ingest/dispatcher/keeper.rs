@@ -115,6 +115,8 @@ pub(super) struct Keeper {
     died: u64,
     /// Effects that were to be kept and are not.
     unrecorded: u64,
+    /// Those that were published all the same, and what had to follow them.
+    around: u64,
     unrouted: Unrouted,
     /// An outbox that is missed, until somebody was told.
     missed: Option<Box<str>>,
@@ -158,6 +160,7 @@ impl Keeper {
             published: 0,
             died: 0,
             unrecorded: 0,
+            around: 0,
             unrouted: Unrouted::default(),
             missed: None,
             early: Early::default(),
@@ -180,6 +183,11 @@ impl Keeper {
             None | Some(Health::Failed { .. }) => false,
             Some(_) => self.has_read() && !self.batch.is_blocked(),
         }
+    }
+
+    /// An effect was published that is not kept.
+    pub(super) fn handle_around(&mut self) {
+        self.around += u64::from(self.config.records);
     }
 
     /// Whether nothing has to be written or answered any more.

@@ -1,6 +1,6 @@
 //! Between the lanes and the wire: requests out, answers in.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -72,6 +72,8 @@ impl<'a> Noting<'a> {
 pub(super) struct Link {
     client: IpcClient,
     is_up: watch::Sender<bool>,
+    /// When it went down, or was made.
+    down_since: Instant,
     line_bytes_max: usize,
     tell_up: Seldom,
     tell_lost: Seldom,
@@ -99,6 +101,7 @@ impl Link {
         Self {
             client: IpcClient::new(socket),
             is_up: watch::Sender::new(false),
+            down_since: Instant::now(),
             line_bytes_max: LINE_BYTES_MAX,
             tell_up: Seldom::default(),
             tell_lost: Seldom::default(),
@@ -107,6 +110,19 @@ impl Link {
 
     pub(super) fn is_up(&self) -> bool {
         *self.is_up.borrow()
+    }
+
+    /// Where it leads.
+    pub(super) fn socket(&self) -> &Path {
+        self.client.path()
+    }
+
+    /// How long there has been no connection; nothing while there is one.
+    pub(super) fn down_for(&self) -> Duration {
+        if self.is_up() {
+            return Duration::ZERO;
+        }
+        self.down_since.elapsed()
     }
 
     pub(super) fn watch(&self) -> watch::Receiver<bool> {
@@ -186,6 +202,7 @@ impl Link {
 
     fn lost<T>(&mut self, lost: &Lost, lanes: &mut Lanes<T>, noting: &mut Noting<'_>) {
         self.is_up.send_replace(false);
+        self.down_since = Instant::now();
         if self.tell_lost.may_tell() {
             warn!(error = %Report(lost), "Connection to the transport lost; will connect again.");
         } else {

@@ -32,7 +32,10 @@ impl Dispatcher {
                     self.sums.count_published(now);
                 }
                 match (settled.origin, &mut self.keeper) {
-                    (Some(ticket), _) => {
+                    (Some(ticket), keeper) => {
+                        if let Some(keeper) = keeper.as_mut().filter(|_| settled.outcome.is_ok()) {
+                            keeper.handle_around();
+                        }
                         if let Some(memo) = self.memo.as_mut().filter(|_| settled.outcome.is_ok()) {
                             memo.handle_done(self.admission.known(ticket), boot_time);
                         }

@@ -1,5 +1,7 @@
 //! What there is to say of it.
 
+use std::time::Duration;
+
 use tokio::time::Instant;
 
 use super::Dispatcher;
@@ -30,8 +32,12 @@ impl Dispatcher {
             status.retries += depth.retries;
             status.doubtful += depth.doubtful;
             let route = &mut status.routes[route];
-            let oldest = u64::try_from(depth.oldest.as_millis()).unwrap_or(u64::MAX);
+            let oldest = ms(depth.oldest);
             route.connected |= way.link.is_up();
+            if !way.is_spare() {
+                route.socket = way.link.socket().display().to_string();
+                route.down_ms = ms(way.link.down_for());
+            }
             route.queued += (depth.effects - depth.in_flight) as u64;
             route.in_flight += depth.in_flight as u64;
             route.oldest_age_ms = route.oldest_age_ms.max(oldest);
@@ -42,4 +48,8 @@ impl Dispatcher {
         status.in_flight = status.routes.iter().map(|route| route.in_flight).sum();
         status
     }
+}
+
+fn ms(span: Duration) -> u64 {
+    u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
 }

@@ -9,7 +9,8 @@ use tracing::{debug, warn};
 use super::Origin;
 use super::latency::Latency;
 use super::rate::{Rate, WINDOW_MAX};
-use crate::delivery::{Answer, Failure};
+use crate::clock;
+use crate::delivery::{Answer, Class, Failure};
 use crate::protocol::control::IngestStatus;
 
 /// How often a failure is worth a warning; the ones between are counted.
@@ -21,7 +22,7 @@ pub(super) struct Sums {
     pub accepted: u64,
     pub succeeded: u64,
     pub failed: u64,
-    /// By the word of their class.
+    /// By the word of their class; those that never were, too.
     failures: BTreeMap<&'static str, u64>,
     /// Effects a transport has accepted, whoever keeps them.
     published: u64,
@@ -29,6 +30,8 @@ pub(super) struct Sums {
     success_took: Latency,
     failure_took: Latency,
     last_error: Option<Failure>,
+    /// When that was, in milliseconds since the epoch.
+    last_error_ms: u64,
     warned_at: Option<Instant>,
 }
 
@@ -39,12 +42,13 @@ impl Sums {
             accepted: 0,
             succeeded: 0,
             failed: 0,
-            failures: BTreeMap::new(),
+            failures: Class::ALL.map(|class| (class.token(), 0)).into(),
             published: 0,
             rate: Rate::new(),
             success_took: Latency::default(),
             failure_took: Latency::default(),
             last_error: None,
+            last_error_ms: 0,
             warned_at: None,
         }
     }
@@ -65,6 +69,7 @@ impl Sums {
         self.failed += count;
         *self.failures.entry(failure.class.token()).or_default() += count;
         self.last_error = Some(failure.clone());
+        self.last_error_ms = clock::now_ms();
         let failed = self.failed;
         if self
             .warned_at
@@ -102,6 +107,7 @@ impl Sums {
             success_took: self.success_took.status(),
             failure_took: self.failure_took.status(),
             last_error: self.last_error.as_ref().map(ToString::to_string),
+            last_error_ms: self.last_error_ms,
             ..IngestStatus::default()
         }
     }

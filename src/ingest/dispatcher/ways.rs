@@ -43,7 +43,6 @@ pub(super) struct Way {
     /// up.
     recall: Recall<Waiter>,
     number: usize,
-    /// Whether it is dialed only while it is needed.
     is_spare: bool,
 }
 
@@ -115,6 +114,11 @@ impl Way {
         }
         let held = self.recall.handle_parked(&settled.lane);
         self.lanes.handle_parked(settled.id, held);
+    }
+
+    /// Whether it is dialed only while it is needed.
+    pub(super) fn is_spare(&self) -> bool {
+        self.is_spare
     }
 
     fn pass_on(&mut self) {

@@ -123,8 +123,8 @@ pub enum ChainState {
     Starting,
     /// Every part is ready.
     Running,
-    /// Up, and some part does not answer or cannot be reached, or Ably refuses
-    /// the transport.
+    /// Up, and some part does not answer or cannot be reached, or nobody serves
+    /// a route, or Ably refuses the transport.
     Degraded,
     /// Going down.
     Stopping,
@@ -181,6 +181,8 @@ pub struct PartStatus {
     pub place: String,
     /// What it says of itself, in the manner of `sd_notify`.
     pub says: Option<String>,
+    /// What it wrote last, if it fails; whoever asks has read that in its log.
+    pub said_last: Option<String>,
     /// How often in a row it failed.
     pub failures: u32,
     /// How long ago it failed first of those times.
@@ -303,14 +305,30 @@ pub struct SocketStatus {
 pub struct RouteStatus {
     /// What effects call it; the chain's own is `(own)`.
     pub name: String,
+    /// Where it is.
+    pub socket: String,
     /// Whether the connection to it stands.
     pub connected: bool,
+    /// How long it has not, in milliseconds.
+    pub down_ms: u64,
     /// Effects waiting in a lane.
     pub queued: u64,
     /// Effects sent to it and not yet answered.
     pub in_flight: u64,
     /// Age of the oldest of them, in milliseconds.
     pub oldest_age_ms: u64,
+}
+
+impl RouteStatus {
+    /// As long as Ably's own connection may be lost before it counts as
+    /// suspended: shorter, somebody restarts it.
+    const RESTART_MS: u64 = 120_000;
+
+    /// Whether nobody has served it for so long that a person should look at it.
+    #[must_use]
+    pub fn is_down(&self) -> bool {
+        !self.connected && Self::RESTART_MS <= self.down_ms
+    }
 }
 
 /// What Falco says of itself.
@@ -333,7 +351,7 @@ pub struct IngestStatus {
     pub succeeded: u64,
     /// Effects answered with FAILED.
     pub failed: u64,
-    /// Those, by the word their answer begins with.
+    /// Those, by the word their answer begins with; none is left out.
     pub failures: BTreeMap<String, u64>,
     /// Attempts beyond the first.
     pub retries: u64,
@@ -365,6 +383,8 @@ pub struct IngestStatus {
     pub transport_connected: bool,
     /// The last failure, as the daemon was told.
     pub last_error: Option<String>,
+    /// When that was, in milliseconds since the epoch.
+    pub last_error_ms: u64,
     /// What is kept on disk, if anything is.
     pub outbox: Option<OutboxStatus>,
 }

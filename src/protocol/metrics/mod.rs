@@ -281,6 +281,11 @@ fn kept(page: &mut Page, outbox: &OutboxStatus) {
         outbox.unrecorded,
     );
     page.counter(
+        "falco_outbox_around_total",
+        "Effects published without having been kept.",
+        outbox.around,
+    );
+    page.counter(
         "falco_outbox_compactions_total",
         "Times space was gained.",
         outbox.compactions,

@@ -19,7 +19,8 @@ use crate::net::ask::ask;
 use crate::net::unix::Socket;
 use crate::process::usage::Usage;
 use crate::protocol::control::{
-    ChainState, Event, LastExit, PartKind, PartStatus, Refusal, Request, STATUS_SCHEMA, Status,
+    ChainState, Event, LastExit, PartKind, PartStatus, Refusal, Request, RouteStatus,
+    STATUS_SCHEMA, Status,
 };
 use crate::protocol::ipc::{TransportStatus, UpstreamStatus};
 use crate::protocol::lane::LaneRequest;
@@ -278,9 +279,12 @@ fn is_well(status: &Status) -> bool {
     let kept = status.ingest.as_ref().and_then(|i| i.outbox.as_ref());
     let refused = status.transport.iter().flat_map(|t| &t.connections);
     let unserved = status.metrics.as_ref().and_then(|m| m.trouble.as_ref());
+    // The first is the chain's own transport, which is a part.
+    let further = status.ingest.iter().flat_map(|i| i.routes.iter().skip(1));
     status.parts.iter().all(PartStatus::is_well)
         && unserved.is_none()
         && status.sockets.iter().all(|socket| socket.in_place)
+        && !further.into_iter().any(RouteStatus::is_down)
         && !refused.into_iter().any(UpstreamStatus::is_broken)
         && !kept.is_some_and(OutboxStatus::is_degraded)
 }
@@ -310,7 +314,28 @@ mod tests {
     use tokio::sync::oneshot;
 
     use super::*;
-    use crate::protocol::control::Why;
+    use crate::protocol::control::{IngestStatus, Why};
+
+    #[test]
+    fn a_chain_is_well_without_a_route_for_as_long_as_its_transport_may_restart() {
+        let without = |down_ms: [u64; 2]| Status {
+            ingest: Some(IngestStatus {
+                routes: down_ms.map(down).into(),
+                ..IngestStatus::default()
+            }),
+            ..Status::default()
+        };
+        assert!(is_well(&without([0, 119_999])));
+        assert!(!is_well(&without([0, 120_000])));
+        assert!(is_well(&without([120_000, 0])), "its own is a part");
+    }
+
+    fn down(down_ms: u64) -> RouteStatus {
+        RouteStatus {
+            down_ms,
+            ..RouteStatus::default()
+        }
+    }
 
     #[tokio::test(start_paused = true)]
     async fn what_falco_is_slow_to_answer_is_not_called_impossible() {

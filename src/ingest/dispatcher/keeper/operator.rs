@@ -277,6 +277,7 @@ impl Keeper {
             published: self.published,
             died: self.died,
             unrecorded: self.unrecorded,
+            around: self.around,
             effects_max: self.config.effects_max as u64,
             unrouted: self.unrouted.count,
             ..OutboxStatus::default()
