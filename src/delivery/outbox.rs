@@ -269,6 +269,15 @@ impl<B: Weight> Outbox<B> {
         }
     }
 
+    /// Whether an effect of its lane waits that arrived before this one.
+    pub(crate) fn waits_behind(&self, id: EffectId) -> bool {
+        let record = self.records.get(&id);
+        record.is_some_and(|record| {
+            let first = self.lines.first_waiting(record.slot);
+            first.is_some_and(|first| first < record.order)
+        })
+    }
+
     /// Whether the lane of this effect is paused.
     pub(crate) fn is_paused(&self, id: EffectId) -> bool {
         let record = self.records.get(&id);

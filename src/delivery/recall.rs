@@ -30,7 +30,7 @@ use uuid::Uuid;
 
 use super::effect::Submitted;
 use crate::protocol::envelope::Operation;
-use crate::protocol::id::{IdempotencyKey, LaneKey};
+use crate::protocol::id::{EffectId, IdempotencyKey, LaneKey};
 
 /// How long an effect waits for the others of its batch. A daemon that comes
 /// back sends what is not acked in one go.
@@ -166,10 +166,25 @@ impl<T> Recall<T> {
         }
     }
 
-    /// The lane is parked; what is held of it goes nowhere, and is given back.
-    pub(crate) fn handle_parked(&mut self, lane: &LaneKey) -> Vec<Submitted<T>> {
+    /// What is held of a lane is given back, and goes nowhere from here.
+    pub(crate) fn give_back(&mut self, lane: &LaneKey) -> Vec<Submitted<T>> {
         let held = self.held.remove(lane);
         held.map_or(Vec::new(), |held| held.effects)
+    }
+
+    /// Whoever keeps the effect `id` of this lane wants it back, and all that is
+    /// held behind it; none if it is not held.
+    pub(crate) fn handle_withdrawn(&mut self, lane: &LaneKey, id: EffectId) -> Vec<Submitted<T>> {
+        let Some(mut held) = self.held.remove(lane) else {
+            return Vec::new();
+        };
+        let mut places = held.effects.iter();
+        let at = places.position(|submitted| submitted.effect.id == id);
+        let taken = held.effects.split_off(at.unwrap_or(held.effects.len()));
+        if !held.effects.is_empty() {
+            self.held.insert(lane.clone(), held);
+        }
+        taken
     }
 
     /// The time [`poll_timeout`](Self::poll_timeout) asked for has come.

@@ -148,6 +148,12 @@ impl<B: Weight> Lines<B> {
         self.queue(slot).waiting.len()
     }
 
+    /// The place of the first effect of a lane that waits.
+    pub(super) fn first_waiting(&self, slot: Slot) -> Option<u64> {
+        let first = self.queue(slot).waiting.front();
+        first.map(|waiting| waiting.order)
+    }
+
     /// Lanes with something to be published; dead letters are not.
     pub(super) fn open(&self) -> usize {
         self.open

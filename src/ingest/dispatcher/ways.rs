@@ -22,7 +22,7 @@ use crate::clock::BootTime;
 use crate::delivery::{self, Lanes, Passed, Place, Producer, Recall, Settled, Submitted};
 use crate::net::ipc;
 use crate::protocol::envelope::SideEffect;
-use crate::protocol::id::LaneKey;
+use crate::protocol::id::{EffectId, LaneKey};
 
 /// Which way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -112,13 +112,29 @@ impl Way {
         if self.recall.is_idle() {
             return;
         }
-        let held = self.recall.handle_parked(&settled.lane);
+        let held = self.recall.give_back(&settled.lane);
         self.lanes.handle_parked(settled.id, held);
     }
 
     /// Whether it is dialed only while it is needed.
     pub(super) fn is_spare(&self) -> bool {
         self.is_spare
+    }
+
+    /// Whoever keeps the effect `id` of this lane wants it back, and all that come
+    /// behind it.
+    ///
+    /// Returns them in order; none if it is not here or on its way right now.
+    pub(super) fn withdraw(&mut self, lane: &LaneKey, id: EffectId) -> Vec<SideEffect> {
+        let mut taken = self.lanes.handle_withdrawn(lane, id);
+        // What is held back came behind all that its lane holds.
+        let held = if taken.is_empty() {
+            self.recall.handle_withdrawn(lane, id)
+        } else {
+            self.recall.give_back(lane)
+        };
+        taken.extend(held.into_iter().map(|submitted| submitted.effect));
+        taken
     }
 
     fn pass_on(&mut self) {

@@ -90,6 +90,10 @@ impl Keeper {
                 Ok(Some(_)) if self.outbox.is_parked(load.id) => {
                     self.outbox.handle_returned(load.id, None);
                 }
+                // One before it was taken back from the lanes meanwhile.
+                Ok(body @ Some(_)) if self.outbox.waits_behind(load.id) => {
+                    self.outbox.handle_returned(load.id, body);
+                }
                 // Behind one that could not be read, its lane keeps its order.
                 Ok(body @ Some(_)) if self.outbox.is_paused(load.id) => {
                     self.outbox.handle_unloaded(load.id, body);

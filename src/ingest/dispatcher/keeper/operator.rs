@@ -233,7 +233,7 @@ impl Keeper {
         let mut asked = self.outbox.handle_wish(id, wish);
         if let Err(Unable::Loaded(route, lane)) = &asked {
             // All behind it waits for the decision too, or it would overtake.
-            let taken = ways.kept(*route).lanes.handle_withdrawn(lane, id);
+            let taken = ways.kept(*route).withdraw(lane, id);
             for effect in taken {
                 self.outbox.handle_returned(effect.id, Some(effect));
             }

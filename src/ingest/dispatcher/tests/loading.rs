@@ -2,8 +2,9 @@
 
 use nix::libc::{EIO, EMFILE, ENOENT};
 
-use super::story::{Story, bypassing, effect};
+use super::story::{Story, asked, bypassing, effect};
 use crate::journal::played::Op;
+use crate::protocol::outbox::OutboxVerb;
 
 /// Five effects of one lane, on disk only.
 fn left_behind() -> Story {
@@ -48,4 +49,27 @@ fn a_journal_that_has_ended_says_nothing_of_what_it_holds() {
     story.deliver();
     assert!(story.published.is_empty() && story.dead().is_empty());
     assert_eq!(story.open(), [1, 2, 3, 4, 5]);
+}
+
+#[test]
+fn what_is_read_while_an_operator_drops_another_overtakes_nothing() {
+    let mut story = Story::new(bypassing());
+    story.keep((1..=70).map(effect).collect());
+    story.pass();
+    let mut story = story.killed();
+    story.link();
+    story.pass_until(Story::answer_first);
+    assert_eq!(story.published, [1]);
+    // The next is read, and all before it are with the lanes.
+    story.falco.hear(&story.time);
+    story.work();
+    _ = story.falco.ask(&story.time, asked(OutboxVerb::Drop, &[10]));
+    assert!(
+        story.falco.hear(&story.time),
+        "of what is read, not of the drop"
+    );
+    story.answer(None);
+    story.deliver();
+    let others = (1..=70).filter(|number| *number != 10);
+    assert_eq!(story.published, others.collect::<Vec<_>>());
 }

@@ -194,10 +194,15 @@ impl Story {
         self.now += WHILE;
         self.time.advance_to(self.now);
         self.falco.wake(&self.time);
+        self.work();
+        self.falco.hear(&self.time);
+    }
+
+    /// The journal does what it was asked to, and nobody hears of it yet.
+    pub(super) fn work(&mut self) {
         if let Some(writer) = &mut self.writer {
             writer.turn(self.time.now());
         }
-        self.falco.hear(&self.time);
     }
 
     pub(super) fn wait(&mut self, time: Duration) {
@@ -264,6 +269,21 @@ impl Story {
                 self.falco.answer(&self.time, (way, id), refusal);
             }
         }
+    }
+
+    /// A transport takes the first request, if there is one.
+    pub(super) fn answer_first(&mut self) -> bool {
+        for way in 0..self.falco.ways() {
+            let Some(request) = self.falco.request(&self.time, way) else {
+                continue;
+            };
+            let id = request.id;
+            let numbers = request.effects.iter().map(|effect| number(effect.id));
+            self.published.extend(numbers);
+            self.falco.answer(&self.time, (way, id), None);
+            return true;
+        }
+        false
     }
 
     /// Some time passes, in which transports take everything.

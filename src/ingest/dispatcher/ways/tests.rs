@@ -125,3 +125,38 @@ fn what_was_given_up_and_never_sent_goes_out_as_it_comes() {
     submit(&mut way, &[1, 2, 3], now);
     assert_eq!(request(&mut way, now), [1, 2, 3]);
 }
+
+/// What is given back of the only lane from this effect on.
+fn withdraw(way: &mut Way, number: u8) -> Vec<u8> {
+    let lane = LaneKey::new("s");
+    let taken = way.withdraw(&lane, effect(number).id);
+    let numbers = taken.iter().map(|effect| effect.id.as_bytes()[0]);
+    numbers.collect()
+}
+
+#[test]
+fn what_is_taken_back_takes_along_what_is_held_behind_it() {
+    let (mut way, peer, now) = way();
+    let list = [4, 5].map(effect);
+    let list = list.iter().map(|e| listed(&e.operation, &e.key)).collect();
+    way.recall = Recall::new([list], now);
+    submit(&mut way, &[1, 2, 3, 4], now);
+    assert_eq!(withdraw(&mut way, 2), [2, 3, 4]);
+    submit(&mut way, &[3, 4, 5], now);
+    way.lanes.handle_connected(peer);
+    assert_eq!(request(&mut way, now), [1, 3]);
+}
+
+#[test]
+fn what_is_held_back_is_taken_back_and_what_came_before_it_is_not() {
+    let (mut way, peer, now) = way();
+    let list = [1, 2, 3].map(effect);
+    let list = list.iter().map(|e| listed(&e.operation, &e.key)).collect();
+    way.recall = Recall::new([list], now);
+    way.lanes.handle_connected(peer);
+    submit(&mut way, &[1, 2], now);
+    assert!(withdraw(&mut way, 3).is_empty());
+    assert_eq!(withdraw(&mut way, 2), [2]);
+    submit(&mut way, &[3], now);
+    assert_eq!(request(&mut way, now), [1, 3], "it cannot be made up");
+}
