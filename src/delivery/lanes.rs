@@ -198,8 +198,7 @@ impl<T> Lanes<T> {
     /// These effects of one lane were sent together before; they go out
     /// together again, and with nothing else, so that the server knows them.
     pub(crate) fn handle_batch(&mut self, effects: impl IntoIterator<Item = Submitted<T>>) {
-        let batch = BatchNumber(self.next_batch);
-        self.next_batch += 1;
+        let batch = self.name_batch();
         for submitted in effects {
             self.submit(submitted, Some(batch));
         }
@@ -217,6 +216,12 @@ impl<T> Lanes<T> {
             self.settled
                 .push_back(entry.settle(Err(Failure::parked(by))));
         }
+    }
+
+    fn name_batch(&mut self) -> BatchNumber {
+        let batch = BatchNumber(self.next_batch);
+        self.next_batch += 1;
+        batch
     }
 
     fn submit(&mut self, submitted: Submitted<T>, batch: Option<BatchNumber>) {

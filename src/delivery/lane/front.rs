@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::{Lane, State, Wait};
 use crate::delivery::config::Config;
-use crate::delivery::effect::{Effect, Entry};
+use crate::delivery::effect::{BatchNumber, Effect, Entry};
 use crate::delivery::recall::listed;
 use crate::protocol::envelope::Operation;
 
@@ -187,6 +187,17 @@ impl<T> Lane<T> {
     /// Whether the front is a batch that was sent.
     pub(in crate::delivery) fn is_batch(&self) -> bool {
         self.front > 1
+    }
+
+    /// Lets the effects of a batch go out one by one. Those that may have been
+    /// published with it are part of `batch` from now on.
+    pub(in crate::delivery) fn take_apart(&mut self, batch: BatchNumber) {
+        for entry in self.queue.range_mut(..self.front) {
+            if entry.is_doubtful {
+                entry.batch = Some(batch);
+            }
+        }
+        self.thaw();
     }
 
     /// Lets the front be decided anew: what was one request may become several.

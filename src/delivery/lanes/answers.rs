@@ -69,12 +69,22 @@ impl<T> Lanes<T> {
     /// parked. It does not go on if an earlier attempt may have been published,
     /// because then the effect may come again.
     pub(super) fn reject(&mut self, lane: &mut Lane<T>, failure: Failure) {
+        self.forsake_doubtful(lane);
         let skips = self.config.on_rejected == OnRejected::Skip;
         if skips && lane.is_doubtful() && self.config.keeping == Keeping::Daemon {
             self.settled.extend(lane.flush(failure));
         } else {
             let settled = lane.reject(failure);
             self.end_front(lane, settled);
+        }
+    }
+
+    /// What ends alone and may have been published goes out alone if it comes
+    /// again: a server does not know it in a batch. A batch does not end; it is
+    /// taken apart.
+    fn forsake_doubtful(&mut self, lane: &Lane<T>) {
+        if lane.is_doubtful() {
+            self.forsaken.extend(lane.doubtful_list());
         }
     }
 
@@ -147,6 +157,7 @@ impl<T> Lanes<T> {
 
     pub(super) fn give_up(&mut self, lane: &mut Lane<T>) {
         if self.config.keeping == Keeping::Outbox {
+            self.forsake_doubtful(lane);
             let settled = lane.give_up_front();
             return self.end_front(lane, settled);
         }

@@ -17,14 +17,18 @@ struct Trial {
 
 impl<T> Lanes<T> {
     /// The transport is connected, or a connected one said what it can do.
+    ///
+    /// One that takes no batches gets their effects one by one. What of those may
+    /// have been published stays one batch for whoever takes it next: a transport
+    /// may be slow to say that it does.
     pub(crate) fn handle_connected(&mut self, peer: Peer) {
         self.peer = Some(peer);
         if peer.batches {
             return;
         }
-        self.update_all(|_, lane| {
+        self.update_all(|lanes, lane| {
             if lane.is_batch() && lane.in_flight() == 0 {
-                lane.thaw();
+                lane.take_apart(lanes.name_batch());
             }
         });
     }

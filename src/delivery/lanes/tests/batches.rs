@@ -104,3 +104,31 @@ fn what_was_one_batch_before_is_one_batch_again_with_the_same_base() {
     story.lanes.handle_accepted(second);
     story.expect_request(&[4]);
 }
+
+#[test]
+fn what_may_be_published_stays_one_batch_though_a_transport_that_takes_none_was_there() {
+    let mut story = Story::with(OURS, [publish("a", 1), publish("a", 2)]);
+    story.expect_request(&[1, 2]);
+    story.lanes.handle_disconnected(story.now);
+    story.submit([publish("a", 3)]);
+    story.lanes.handle_connected(OLD);
+    story.lanes.handle_connected(OURS);
+    story.expect_request(&[1, 2]);
+}
+
+#[test]
+fn what_is_not_published_is_put_together_anew_for_the_next_transport() {
+    let mut story = Story::with(OURS, [publish("a", 1), publish("a", 2)]);
+    let first = story.expect_request(&[1, 2]);
+    let refusal = Refusal {
+        error: "slow down",
+        code: Some(42_910),
+        retryable: Some(true),
+    };
+    story.lanes.handle_refused(first, &refusal, story.now);
+    story.submit([publish("a", 3)]);
+    story.lanes.handle_connected(OLD);
+    story.lanes.handle_connected(OURS);
+    story.pass(Duration::from_millis(500));
+    story.expect_request(&[1, 2, 3]);
+}

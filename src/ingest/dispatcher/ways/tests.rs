@@ -4,7 +4,7 @@ use bytes::Bytes;
 use uuid::Uuid;
 
 use super::*;
-use crate::delivery::{Peer, listed};
+use crate::delivery::{Peer, Refusal, listed};
 use crate::protocol::envelope::Operation;
 use crate::protocol::id::{EffectId, IdempotencyKey};
 
@@ -50,11 +50,15 @@ fn what_is_held_back_for_its_batch_is_answered_no_later_for_that() {
 
 /// A way whose transport takes batches, once it is connected.
 fn way() -> (Way, Peer, Instant) {
+    way_with(&delivery::Config::default())
+}
+
+fn way_with(config: &delivery::Config) -> (Way, Peer, Instant) {
     let peer = Peer {
         batches: true,
         window: 8,
     };
-    let way = Way::new(Path::new(""), &delivery::Config::default());
+    let way = Way::new(Path::new(""), config);
     (way, peer, Instant::now())
 }
 
@@ -124,6 +128,51 @@ fn what_was_given_up_and_never_sent_goes_out_as_it_comes() {
     way.lanes.handle_connected(peer);
     submit(&mut way, &[1, 2, 3], now);
     assert_eq!(request(&mut way, now), [1, 2, 3]);
+}
+
+/// What goes out next is refused for good.
+fn refuse(way: &mut Way, now: Instant) {
+    let refusal = Refusal {
+        error: "not allowed",
+        code: Some(40_160),
+        retryable: Some(false),
+    };
+    let request = way.lanes.poll_request(now).expect("a request");
+    let id = request.id;
+    way.lanes.handle_refused(id, &refusal, now);
+}
+
+#[test]
+fn what_may_be_published_and_was_refused_then_goes_out_alone_again() {
+    let timeout = Duration::from_secs(5);
+    let told = delivery::Config::with_attempt_timeout(timeout);
+    let kept = delivery::Config::for_outbox(timeout);
+    for config in [told, kept] {
+        let (mut way, peer, now) = way_with(&config);
+        way.lanes.handle_connected(peer);
+        submit(&mut way, &[1], now);
+        assert_eq!(request(&mut way, now), [1]);
+        way.lanes.handle_disconnected(now);
+        way.lanes.handle_connected(peer);
+        refuse(&mut way, now);
+        let settled = way.poll_settled().expect("it failed");
+        let class = settled.outcome.expect_err("it failed").class;
+        assert_eq!(class, delivery::Class::Ambiguous);
+
+        submit(&mut way, &[1, 2, 3], now);
+        assert_eq!(request(&mut way, now), [1], "{:?}", config.keeping);
+    }
+}
+
+#[test]
+fn what_was_refused_and_is_not_published_goes_out_with_others() {
+    let (mut way, peer, now) = way();
+    way.lanes.handle_connected(peer);
+    submit(&mut way, &[1], now);
+    refuse(&mut way, now);
+    assert!(way.poll_settled().is_some());
+    submit(&mut way, &[1, 2], now);
+    assert_eq!(request(&mut way, now), [1, 2]);
 }
 
 /// What is given back of the only lane from this effect on.
