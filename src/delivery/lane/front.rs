@@ -152,7 +152,8 @@ impl<T> Lane<T> {
     }
 
     /// How many effects from the head on may go out together: publishes to one
-    /// channel, within the limits of a batch.
+    /// channel, within the limits of a batch, none of which runs out of time before
+    /// the head.
     fn batch_len(&self, config: &Config) -> usize {
         let batch = self.queue.front().and_then(|entry| entry.batch);
         if batch.is_some() {
@@ -168,6 +169,8 @@ impl<T> Lane<T> {
             });
             return same.count().max(1);
         }
+        // Each has the time it has: none fails with one that was held up before.
+        let head = self.queue.front().map(|entry| entry.arrived);
         let mut bytes = 0;
         let mut channel = None;
         let fits = self.queue.iter().take(config.batch_messages_max);
@@ -175,7 +178,8 @@ impl<T> Lane<T> {
             let Operation::Publish { channel: to, .. } = &entry.effect.operation else {
                 return false;
             };
-            if entry.batch.is_some() {
+            let is_older = head.is_some_and(|head| entry.arrived + config.patience_min < head);
+            if entry.batch.is_some() || is_older {
                 return false;
             }
             bytes += entry.message_bytes();
