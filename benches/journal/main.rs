@@ -20,6 +20,9 @@
 //! as large, and both have synced equally often. How long the loop took for a batch
 //! is said, too: what the journal adds to that is much the same on every disk, so
 //! that the ratio is nearer to one on a slower disk.
+//!
+//! That loop is given its bytes. Beside *one at a time* stands a second one that
+//! has to make them, as anybody would who writes a line of JSON for each effect.
 
 #![allow(clippy::print_stdout, clippy::cast_precision_loss, missing_docs)]
 
@@ -27,6 +30,7 @@
 mod sqlite;
 
 use std::fs::{File, OpenOptions};
+use std::io::Write as _;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -156,6 +160,57 @@ impl Bare {
         }
         begun.elapsed()
     }
+
+    /// Appends a line for each of `entries` in one write, and syncs it.
+    fn write_lines(&mut self, entries: &[Entry]) -> Duration {
+        let begun = Instant::now();
+        let mut lines = Vec::new();
+        for entry in entries {
+            line(&mut lines, entry);
+            lines.push(b'\n');
+        }
+        self.file.write_all_at(&lines, self.end).expect("written");
+        self.end += lines.len() as u64;
+        self.file.sync_data().expect("synced");
+        begun.elapsed()
+    }
+}
+
+/// An entry as a loop by hand would write it, without a checksum or a number.
+fn line(out: &mut Vec<u8>, entry: &Entry) {
+    match entry {
+        Entry::Effect(effect) => {
+            let (id, lane, key) = (effect.id, effect.lane.as_str(), &effect.key);
+            let (channel, event) = (effect.operation.channel(), effect.operation.name());
+            let (hash, at) = (effect.fingerprint, effect.arrived_ms);
+            write!(
+                out,
+                r#"{{"id":"{id}","lane":"{lane}","key":"{key}","hash":{hash},"at":{at},"channel":"{channel}","event":"{event}","payload":"#
+            )
+            .expect("written");
+            // It is JSON already.
+            out.extend_from_slice(effect.operation.body());
+            out.push(b'}');
+        }
+        Entry::Done(done) => {
+            out.extend_from_slice(br#"{"done":["#);
+            for (at, done) in done.iter().enumerate() {
+                let comma = if at == 0 { "" } else { "," };
+                write!(out, r#"{comma}"{}""#, done.id).expect("written");
+            }
+            out.extend_from_slice(b"]}");
+        }
+        _ => {}
+    }
+}
+
+/// What a journal has written so far.
+#[derive(Clone, Copy)]
+struct Written {
+    batches: u64,
+    records: u64,
+    /// Bytes of its segments; those that are not needed any more are removed.
+    held: u64,
 }
 
 /// A journal at work: every batch settles what the one before recorded.
@@ -211,12 +266,16 @@ impl Steady<'_> {
         begun.elapsed()
     }
 
-    /// Batches and bytes it has written.
-    fn written(&self) -> (u64, u64) {
-        // They are told a moment after the answer.
+    /// What it has written.
+    fn written(&self) -> Written {
+        // It is told a moment after the answer.
         std::thread::sleep(Duration::from_millis(20));
         let stats = self.journal.stats();
-        (stats.batches, stats.bytes)
+        Written {
+            batches: stats.batches,
+            records: stats.records,
+            held: stats.bytes,
+        }
     }
 
     fn next(&mut self, records: usize) -> Vec<Entry> {
@@ -249,6 +308,7 @@ fn bare(runtime: &tokio::runtime::Runtime) {
             let what = format!("{records:4} records a batch, {what}");
             against_bare(runtime, &what, (records, batches), way);
         }
+        against_lines(runtime, records, batches);
     }
 }
 
@@ -268,20 +328,48 @@ fn against_bare(
     };
     let mut times = Vec::new();
     let mut before = steady.written();
+    let mut bytes_of_record = None;
     for _ in 0..TURNS {
         let ours = way(&mut steady, runtime, batches, records);
         let after = steady.written();
-        let same = (after.0 - before.0, after.1 - before.1);
+        let written = after.records - before.records;
+        // While it warms up, nothing is removed.
+        let of_record = *bytes_of_record.get_or_insert((after.held - before.held) / written);
+        let same = (after.batches - before.batches, written * of_record);
         before = after;
         times.push((ours, bare.write(same)));
     }
     report(what, records * batches, &times[1..]);
-    let (asked, written) = (TURNS * batches, before.0);
+    let (asked, written) = (TURNS * batches, before.batches);
     let alone: Duration = times.iter().map(|(_, bare)| *bare).sum();
     println!(
         "    {asked} appends, {written} batches; the loop took {:.2} ms for each",
         alone.as_secs_f64() * 1e3 / written as f64
     );
+}
+
+/// The same against a loop that makes a line of JSON for each entry.
+fn against_lines(runtime: &tokio::runtime::Runtime, records: usize, batches: usize) {
+    let base = tempfile::tempdir_in(".").expect("a directory");
+    let config = config(Sync::Always);
+    let (journal, _) = Journal::open(&base.path().join("outbox"), &config).expect("opens");
+    let mut bare = Bare::at(&base.path().join("bare"));
+    let mut steady = Steady {
+        journal: &journal,
+        before: Vec::new(),
+    };
+    let mut times = Vec::new();
+    for _ in 0..TURNS {
+        let ours = steady.write(runtime, batches, records);
+        let mut other = Duration::ZERO;
+        for _ in 0..batches {
+            let batch = steady.next(records);
+            other += bare.write_lines(&batch);
+        }
+        times.push((ours, other));
+    }
+    let what = format!("{records:4} records a batch, a loop that makes lines");
+    report(&what, records * batches, &times[1..]);
 }
 
 /// Prints the rates of both, and how ours compares in the middle turn.
