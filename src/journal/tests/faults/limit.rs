@@ -1,5 +1,6 @@
 //! Files that may not become as long as segments are.
 
+use super::super::super::storage::Storage as _;
 use super::*;
 
 /// No file may have more bytes.
@@ -88,6 +89,29 @@ fn what_fits_in_no_file_is_refused_and_the_limit_is_named_from_then_on() {
         let (told, recovered) = Rig::reopened(&rig.disk, &config);
         assert_eq!(told, Told::by(&[first, done, second]));
         assert!(!recovered.report.is_corrupt(), "{:?}", recovered.report);
+    }
+}
+
+#[test]
+fn a_batch_survives_that_its_segment_is_found_gone_while_it_fails_to_be_written() {
+    for errno in [EFBIG, EIO] {
+        let config = long(Sync::Always);
+        let mut rig = Rig::new(&config);
+        for i in 0..3 {
+            rig.commit(vec![Entry::Effect(effect(i))])
+                .expect("recorded");
+        }
+        let files = rig.disk.files();
+        let name = files.keys().rfind(|name| name.starts_with("seg-"));
+        rig.disk.remove(name.expect("a segment")).expect("removed");
+        fail(&rig.disk, Op::Write, (0, 1), errno);
+        rig.commit(vec![Entry::Effect(effect(9))])
+            .expect("recorded elsewhere");
+        rig.disk.heal();
+        rig.commit(vec![Entry::Effect(effect(10))])
+            .expect("recorded");
+        let (told, _) = Rig::reopened(&rig.disk, &config);
+        assert_eq!(told, Told::by(&rig.entries), "{errno}");
     }
 }
 

@@ -121,7 +121,8 @@ impl<S: Storage> Core<S> {
     }
 
     fn rescue(&mut self, active: &Active<S::File>, segment: &Segment, now: Now) -> Rescued {
-        self.batch.clear();
+        // It may be in the middle of one.
+        let making = std::mem::take(&mut self.batch);
         let (mut found, mut follows) = (0, None);
         let mut lines = Lines::new(active.file());
         while let Ok(Some(line)) = lines.next() {
@@ -142,7 +143,7 @@ impl<S: Storage> Core<S> {
         }
         let lost = segment.live.saturating_sub(found);
         Rescued {
-            copies: std::mem::take(&mut self.batch),
+            copies: std::mem::replace(&mut self.batch, making),
             follows: follows.filter(|_| lost == 0),
             lost,
         }
