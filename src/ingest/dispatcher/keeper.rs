@@ -95,6 +95,8 @@ pub(super) struct Keeper {
     letters: HashMap<EffectId, DeadLetter>,
     /// Dead letters the disk has not taken.
     unwritten: BTreeSet<EffectId>,
+    /// When it is asked again, if it refused some just now.
+    letters_again_at: Option<Instant>,
     /// Lanes that were parked, or are open again, and nobody knows it yet.
     changes: VecDeque<Change>,
     batch: Batch,
@@ -148,6 +150,7 @@ impl Keeper {
             outbox: Outbox::new(),
             letters: HashMap::new(),
             unwritten: BTreeSet::new(),
+            letters_again_at: None,
             changes: VecDeque::new(),
             batch: Batch::default(),
             round: Round::default(),
@@ -250,7 +253,7 @@ impl Keeper {
         // What is read now ends with an event of its own.
         let again = self.read_again_at.filter(|_| self.loading.is_none());
         let loads = self.resume_at.into_iter().chain(again);
-        loads.chain(done).min()
+        loads.chain(done).chain(self.letters_again_at).min()
     }
 
     /// The last thing: marks the end, and syncs.

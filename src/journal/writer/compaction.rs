@@ -66,7 +66,7 @@ impl<S: Storage> Core<S> {
         let before = (self.stats.compactions, self.index.bytes());
         let active = self.index.segments.back().filter(|_| self.active.is_some());
         if active.is_some_and(|active| self.worth(now).has_gain(active)) {
-            self.rotate(now);
+            _ = self.rotate(now);
         }
         let sealed = self.index.segments.iter().take(self.sealed());
         self.compaction.forced_to = self.worth(now).last_gain(sealed);
@@ -143,7 +143,7 @@ impl<S: Storage> Core<S> {
     fn seal_if_hollow(&mut self, now: Now) {
         let active = self.index.segments.back().filter(|_| self.active.is_some());
         if active.is_some_and(|active| self.worth(now).frees_full(active)) {
-            self.rotate(now);
+            _ = self.rotate(now);
         }
     }
 

@@ -124,6 +124,8 @@ pub(in crate::journal) struct Core<S: Storage> {
     pub(super) stats: Stats,
     pub(super) compaction: Compaction,
     pub(super) degraded: Option<Box<str>>,
+    /// Why effects were refused that fit in no file.
+    pub(super) limited: Option<Box<str>>,
     pub(super) active: Option<Active<S::File>>,
     nursery: Nursery<S::File>,
     /// The record that the next segment follows, and its checksum, if that is
@@ -190,6 +192,7 @@ impl<S: Storage> Core<S> {
             stats,
             compaction: Compaction::default(),
             degraded: None,
+            limited: None,
             active: None,
             nursery: Nursery::new(),
             follows,
@@ -222,7 +225,18 @@ impl<S: Storage> Core<S> {
     /// Records everything the jobs ask for, in one write and at most one sync,
     /// and tells them.
     pub(in crate::journal) fn commit(&mut self, jobs: Vec<Job>, now: Now) {
+        if self.limited.is_none() {
+            return self.commit_together(jobs, now);
+        }
+        // What fits alone must not be refused for its company.
+        for job in jobs {
+            self.commit_together(vec![job], now);
+        }
+    }
+
+    fn commit_together(&mut self, jobs: Vec<Job>, now: Now) {
         self.prepare(now);
+        self.settle_most_owed(now);
         let taken = self.encode(jobs, now);
         let depends_on_sync = match self.config.sync {
             Sync::Always => !self.batch.only_settles(),
@@ -307,6 +321,7 @@ impl<S: Storage> Core<S> {
             self.end_away(now);
             return Err(refusal);
         }
+        self.settle_most_owed(now);
         self.batch.clear();
         self.settle_owed(now);
         if self.active.is_some() {

@@ -29,6 +29,11 @@ const LARGE: usize = 20_000;
 /// At so many it waits no longer.
 const DONE_MAX: usize = 512;
 
+/// Dead letters that are written again in one append, and after what pause: all
+/// of them together may be what the disk does not take.
+const LETTERS_AGAIN: usize = 64;
+const LETTERS_PAUSE: Duration = Duration::from_secs(1);
+
 /// What the journal is given next.
 #[derive(Debug, Default)]
 pub(super) struct Batch {
@@ -57,6 +62,13 @@ pub(super) struct Fresh {
 pub(super) struct Pending {
     pub(super) receipt: Receipt,
     given: Given,
+}
+
+impl Pending {
+    /// Whether there are dead letters in it.
+    fn buries(&self) -> bool {
+        matches!(&self.given, Given::Rest { buried, .. } if !buried.is_empty())
+    }
 }
 
 #[derive(Debug)]
@@ -176,7 +188,7 @@ impl Keeper {
         let Some(journal) = self.stage.journal().cloned() else {
             return;
         };
-        self.write_letters_again();
+        self.write_letters_again(now);
         let is_done_due = self.batch.is_due(now) || is_stopping && !self.batch.done.is_empty();
         if is_done_due || !self.batch.rest.is_empty() {
             self.write_rest(&journal);
@@ -187,19 +199,21 @@ impl Keeper {
         }
     }
 
-    /// Dead letters the disk refused, once it refuses nothing any more.
-    fn write_letters_again(&mut self) {
+    /// Dead letters the disk refused, once it refuses nothing any more; in pieces,
+    /// one after the other.
+    fn write_letters_again(&mut self, now: Instant) {
         use Health::{Degraded, Full, Ok};
+        self.letters_again_at = self.letters_again_at.filter(|at| now < *at);
         let can_write = matches!(self.stage.health(), Some(Ok | Degraded { .. } | Full));
-        if !can_write || self.unwritten.is_empty() {
+        let waits = self.letters_again_at.is_some() || self.pending.iter().any(Pending::buries);
+        if !can_write || waits || self.unwritten.is_empty() {
             return;
         }
-        let unwritten = std::mem::take(&mut self.unwritten);
         // Behind a wish that is granted it would undo it.
-        let is_undecided = |id: &EffectId| self.outbox.is_undecided(*id);
-        let (waiting, now): (Vec<_>, Vec<_>) = unwritten.into_iter().partition(is_undecided);
-        self.unwritten.extend(waiting);
-        for id in now {
+        let decided = |id: &&EffectId| !self.outbox.is_undecided(**id);
+        let some = self.unwritten.iter().filter(decided).take(LETTERS_AGAIN);
+        for id in some.copied().collect::<Vec<_>>() {
+            self.unwritten.remove(&id);
             self.write_letter(id);
         }
     }
@@ -273,8 +287,9 @@ impl Keeper {
                         admission.handle_done_elsewhere(&dropped, BootTime::now());
                     }
                 }
-                if result.is_err() {
+                if result.is_err() && !buried.is_empty() {
                     self.unwritten.extend(buried);
+                    self.letters_again_at = Some(Instant::now() + LETTERS_PAUSE);
                 }
                 Vec::new()
             }

@@ -34,6 +34,23 @@ fn a_dead_letter_says_that_the_disk_does_not_take_it_until_it_does() {
 }
 
 #[test]
+fn dead_letters_that_fit_in_no_file_together_are_written_in_pieces_and_not_without_a_pause() {
+    let mut story = Story::new(outbox(Sync::Always, OnFailure::Bypass));
+    story.keep((0..200).map(|_| another()).collect());
+    story.disk.set_file_max(30_000);
+    story.link();
+    story.answer(Some(&FOR_GOOD));
+    story.pass_until(|story| story.dead().len() == 200);
+    let before = story.disk.calls(Op::Write);
+    for _ in 0..100 {
+        story.pass();
+    }
+    let writes = story.disk.calls(Op::Write) - before;
+    assert!(writes < 50, "{writes}");
+    assert_eq!(story.killed().dead().len(), 200, "on disk");
+}
+
+#[test]
 fn a_dead_letter_the_disk_never_took_is_tried_once_more_after_a_crash() {
     for dice in 0..4 {
         let mut story = with_unwritten_letter().power_cut(dice);

@@ -93,6 +93,65 @@ fn what_fits_in_no_file_is_refused_and_the_limit_is_named_from_then_on() {
 }
 
 #[test]
+fn once_something_did_not_fit_nothing_is_refused_for_its_company() {
+    let mut rig = limited(&long(Sync::Always), 20_000);
+    let burst = |rig: &mut Rig, round: u64| {
+        let one = |i| (None, vec![Entry::Effect(effect(round * 1000 + i))]);
+        let results = rig.commit_together((0..100).map(one).collect());
+        results.iter().filter(|result| result.is_ok()).count()
+    };
+    assert_eq!(burst(&mut rig, 0), 0, "together they fit in no file");
+    assert_eq!(burst(&mut rig, 1), 100);
+    assert!(names_the_limit(&rig.core.health()));
+}
+
+#[test]
+fn a_segment_that_cannot_be_begun_for_another_reason_is_not_blamed_on_the_limit() {
+    let mut rig = limited(&long(Sync::Always), FILE_MAX);
+    fail(&rig.disk, Op::Create, (0, 1), EMFILE);
+    let mut refused = Vec::new();
+    for i in 0..60 {
+        refused.extend(rig.commit(vec![Entry::Effect(effect(i))]).err());
+        rig.pass(Duration::from_secs(1));
+        rig.tick();
+    }
+    assert!(!refused.is_empty());
+    assert!(!refused.contains(&Unrecorded::FileLimit), "{refused:?}");
+    assert!(refused.len() < 20, "it goes on: {refused:?}");
+    assert_eq!(rig.core.health(), Health::Ok);
+}
+
+#[test]
+fn what_was_published_without_a_disk_is_written_in_pieces_that_fit() {
+    let config = Config {
+        bytes_max: 10_000_000,
+        ..long(Sync::Always)
+    };
+    let mut rig = Rig::new(&config);
+    for i in 0..2000 {
+        rig.commit(vec![Entry::Effect(effect(i))])
+            .expect("recorded");
+    }
+    fail(&rig.disk, Op::Sync, (0, u64::MAX), EIO);
+    rig.commit(vec![Entry::Effect(effect(5000))])
+        .expect_err("no disk");
+    for i in 0..2000 {
+        _ = rig.commit(vec![Entry::Done(vec![id(i).into()])]);
+    }
+    assert_eq!(rig.core.stats().owed, 2000);
+    rig.disk.heal();
+    rig.disk.set_file_max(60_000);
+    rig.pass(Duration::from_secs(11));
+    rig.tick();
+    rig.commit(vec![Entry::Effect(effect(6000))])
+        .expect("recorded");
+    assert_eq!(rig.core.stats().owed, 0);
+    let (told, _) = Rig::reopened(&rig.disk, &config);
+    let live: Vec<_> = told.live.iter().collect();
+    assert_eq!(live.len(), 1, "{live:?}");
+}
+
+#[test]
 fn a_batch_survives_that_its_segment_is_found_gone_while_it_fails_to_be_written() {
     for errno in [EFBIG, EIO] {
         let config = long(Sync::Always);

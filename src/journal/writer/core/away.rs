@@ -90,6 +90,8 @@ impl<S: Storage> Core<S> {
         self.active = Some(active);
         self.batch.clear();
         if is_whole {
+            self.settle_most_owed(now);
+            self.batch.clear();
             self.settle_owed(now);
             let stamp = self.stamp(now);
             self.batch.close(stamp);

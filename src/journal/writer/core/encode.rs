@@ -15,6 +15,10 @@ use super::{Core, Job, Mode, Now};
 /// Settled ids that wait for the disk; the oldest go, and cost a duplicate.
 const OWED_MAX: usize = 65_536;
 
+/// As many of them go in one batch: together they may be longer than a file may
+/// become.
+const OWED_AT_ONCE: usize = 512;
+
 /// An append whose records are in the batch, as far as they are not refused.
 pub(super) struct Taken {
     pub(super) round: Option<Round>,
@@ -144,9 +148,24 @@ impl<S: Storage> Core<S> {
         }
     }
 
+    /// Writes what the disk has not taken so far, but for what goes in the next
+    /// batch. All of it comes before anything else: an id may be settled here and
+    /// come again there.
+    pub(super) fn settle_most_owed(&mut self, now: Now) {
+        let mut before = usize::MAX;
+        while OWED_AT_ONCE < self.owed.len() && self.owed.len() < before && self.active.is_some() {
+            before = self.owed.len();
+            self.batch.clear();
+            self.settle_owed(now);
+            // What was not taken is owed again.
+            _ = self.write(now);
+        }
+    }
+
     pub(super) fn settle_owed(&mut self, now: Now) {
         if self.active.is_some() && !self.owed.is_empty() {
-            let owed: Vec<Settled> = self.owed.drain(..).collect();
+            let some = self.owed.len().min(OWED_AT_ONCE);
+            let owed: Vec<Settled> = self.owed.drain(..some).collect();
             let stamp = self.stamp(now);
             self.batch.settle(&owed, stamp);
         }

@@ -67,28 +67,29 @@ impl<S: Storage> Core<S> {
                 || self.config.segment_age_max <= now.at.saturating_duration_since(active.begun)
         });
         if is_due {
-            self.rotate(now);
+            // Else the old one can still be written.
+            _ = self.rotate(now);
         }
     }
 
-    /// Closes the segment that is written and begins the next.
-    pub(in super::super) fn rotate(&mut self, now: Now) {
+    /// Closes the segment that is written and begins the next; says why, if the
+    /// old one is still the one that is written.
+    pub(in super::super) fn rotate(&mut self, now: Now) -> io::Result<()> {
         let before = self.active.as_ref().map(|active| active.id);
         if self.sync(now).is_err() || self.active.as_ref().map(|a| a.id) != before {
             // There is none to close, or it was replaced just now.
-            return;
+            return Ok(());
         }
-        match self.begin(now) {
-            Ok(()) => {}
-            Err(BeginError { source, is_named }) => {
-                self.note_error(&source);
-                if is_named {
-                    self.active = None;
-                    self.fail(&source, now);
-                }
-                // Else the old one can still be written.
-            }
+        let Err(BeginError { source, is_named }) = self.begin(now) else {
+            return Ok(());
+        };
+        self.note_error(&source);
+        if !is_named {
+            return Err(source);
         }
+        self.active = None;
+        self.fail(&source, now);
+        Ok(())
     }
 
     /// Begins a segment, with what is not durable in it.

@@ -23,7 +23,8 @@ impl<S: Storage> Core<S> {
     }
 
     pub(in crate::journal) fn health(&self) -> Health {
-        match (&self.mode, self.missing.as_ref().or(self.degraded.as_ref())) {
+        let told = [&self.missing, &self.degraded, &self.limited];
+        match (&self.mode, told.into_iter().flatten().next()) {
             (Mode::Failed { why }, _) => Health::Failed { why: why.clone() },
             (Mode::Astray { why }, _) => Health::Astray { why: why.clone() },
             _ if self.watch.is_low => Health::Bypass {

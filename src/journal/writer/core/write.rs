@@ -131,7 +131,14 @@ impl<S: Storage> Core<S> {
         if self.watch.tell_limit(error) {
             self.note_error(error);
         }
-        self.rotate(now);
+        if let Err(error) = self.rotate(now) {
+            // The old one stays, and takes no more.
+            return if space::is_full(&error) {
+                self.write_without_room(&error, now)
+            } else {
+                self.write_nowhere(now)
+            };
+        }
         if self.active.is_none() {
             return self.write_nowhere(now);
         }
@@ -151,11 +158,12 @@ impl<S: Storage> Core<S> {
     /// and has to know.
     fn refuse_too_long(&mut self, error: &io::Error, now: Now) -> Fate {
         self.note_error(error);
-        let raise = space::RAISE_LIMIT;
-        let why = format!("files may not become long enough for what came together: {raise}");
-        if self.degraded.as_deref() != Some(&why) {
+        let has_effects = self.batch.written.iter().any(|w| w.change.is_effect());
+        if has_effects && self.limited.is_none() {
             error!(error = %Report(error), "The journal's files may not become long enough; effects that do not fit are refused.");
-            self.degraded = Some(why.into());
+            let raise = space::RAISE_LIMIT;
+            let why = format!("files may not become long enough for what came together: {raise}");
+            self.limited = Some(why.into());
         }
         self.write_without_effects(Unrecorded::FileLimit, now)
     }
