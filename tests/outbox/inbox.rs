@@ -135,6 +135,25 @@ fn nothing_overtakes_the_last_line_of_a_dropped_file_that_has_no_newline() {
     assert_eq!(peer.accept_messages(6), numbers(6));
 }
 
+/// As a producer leaves them whose files have no newline at their end, each
+/// before the last one counts as complete.
+#[test]
+fn no_stream_of_dropped_files_starves_what_is_behind_them() {
+    let chain = up();
+    let mut names = (0..).map(|n| format!("a-{n:05}.jsonl"));
+    let mut drop_next = || {
+        let name = names.next().expect("another");
+        drop_file(&chain, &name, effect("test", "a", 0));
+    };
+    drop_next();
+    append(&chain, "no effect\n");
+    drop_file(&chain, "b.jsonl", lines([1]).trim_end());
+    eventually("what is behind them is taken", || {
+        drop_next();
+        is_there(&chain, "done/b.jsonl") && is_there(&chain, "rejected/external.jsonl")
+    });
+}
+
 #[test]
 fn what_waits_is_told_and_what_was_taken_is_counted() {
     let chain = up();

@@ -35,8 +35,19 @@ pub(super) enum Step {
     Refused(&'static str),
     /// Lines, and how far they reach.
     Piece(Cut, Progress),
-    /// There is no further line up to `at`, and `rest` bytes behind it.
-    Caught { at: u64, rest: u64 },
+    /// There is no further line.
+    Caught(Caught),
+}
+
+/// How far there are lines in a file.
+#[derive(Debug)]
+pub(super) struct Caught {
+    /// Where the last of them ends.
+    pub(super) at: u64,
+    /// How many bytes are behind it.
+    pub(super) rest: u64,
+    /// It still looked as it did all the while before.
+    pub(super) is_calm: bool,
 }
 
 /// An open file of ours.
@@ -127,10 +138,11 @@ impl Document {
                 let (at, tail) = (cut.end, Some(tail));
                 Step::Piece(cut, Progress { file, at, tail })
             }
-            None => Step::Caught {
+            None => Step::Caught(Caught {
                 at: piece.at,
                 rest: self.bytes.saturating_sub(piece.at),
-            },
+                is_calm: self.is_calm,
+            }),
         })
     }
 

@@ -22,7 +22,8 @@
 //! the other, by name, and `external.jsonl` behind them: so what is renamed away
 //! from that name keeps its place before what is appended from then on. Nothing
 //! overtakes the last line of a dropped file, while that may still turn out to
-//! need no LF; of one that changes all the while, for three seconds.
+//! need no LF; of one that changes all the while, for three seconds. Nor does a
+//! file wait longer than that for however many that come one after the other.
 //!
 //! A file is known by its inode, the time it was made and its first bytes, not
 //! by its name or device: so it is the same after a rename and a reboot. A copy
@@ -37,6 +38,7 @@
 //!
 //! Stops with the shutdown, wherever it is: what was not recorded is read again.
 
+mod behind;
 mod calm;
 mod cut;
 mod file;

@@ -10,8 +10,9 @@ use tokio::time::{Instant, sleep};
 use tracing::info;
 use uuid::Uuid;
 
+use super::behind::Behind;
 use super::calm::Calm;
-use super::file::Step;
+use super::file::{Caught, Step};
 use super::folder::{Finish, Folder, FolderError, Found, Listing};
 use super::offer::Offers;
 use super::progress::Inode;
@@ -69,6 +70,7 @@ pub(super) struct Reader {
     /// The file that was appended to when last looked for.
     appended: Option<Inode>,
     holds: Holds,
+    behind: Behind,
     calm: Calm,
     /// Notes under ids that are not used any more, and their files.
     older: Vec<(Uuid, Inode)>,
@@ -84,6 +86,7 @@ impl Reader {
             known: HashMap::new(),
             appended: None,
             holds: Holds::default(),
+            behind: Behind::default(),
             calm: Calm::default(),
             older: Vec::new(),
         }
@@ -122,7 +125,11 @@ impl Reader {
         }
         self.tell(&listing.found);
         let mut next = self.renew().await?;
+        let mut is_held_up = false;
         for found in &listing.found {
+            if is_held_up && self.behind.waits(found.inode, now) {
+                continue;
+            }
             if found.is_appended() && !self.is_its_turn(found, &listing) {
                 next = next.max(if listing.is_whole {
                     Next::Now
@@ -131,16 +138,19 @@ impl Reader {
                 });
                 continue;
             }
+            self.behind.free(found.inode);
             let taken = self.attempt(found).await?;
             next = next.max(taken);
             // What is behind it comes when its lines are taken.
-            if taken == Next::Now || self.holds.holds_up(found, now) {
+            if taken == Next::Now {
                 break;
             }
+            is_held_up |= self.holds.holds_up(found, now);
         }
         self.tally.set_trouble(None);
         let there: HashSet<Inode> = listing.found.iter().map(|found| found.inode).collect();
         self.calm.retain(&there);
+        self.behind.retain(&there);
         if !listing.is_whole {
             self.tell(&listing.found);
             return Ok(next.max(Next::Soon));
@@ -189,7 +199,7 @@ impl Reader {
     /// Takes what is new in a file.
     async fn take(&mut self, found: &Found) -> Result<Next, Halt> {
         if let Some(bytes) = self.holds.waits_still(found) {
-            self.holds.wait(found, bytes, Instant::now());
+            self.holds.wait(found, bytes, true, Instant::now());
             return Ok(Next::Soon);
         }
         for _ in 0..PIECES_MAX {
@@ -200,7 +210,7 @@ impl Reader {
                     return Ok(Next::Never);
                 }
                 Step::Piece(cut, progress) => self.record(found, cut, progress).await?,
-                Step::Caught { at, rest } => return self.caught(found, at, rest).await,
+                Step::Caught(caught) => return self.caught(found, &caught).await,
             }
         }
         Ok(Next::Now)
@@ -215,9 +225,10 @@ impl Reader {
     }
 
     /// There is no further line in a file.
-    async fn caught(&mut self, found: &Found, at: u64, rest: u64) -> Result<Next, Halt> {
+    async fn caught(&mut self, found: &Found, caught: &Caught) -> Result<Next, Halt> {
+        let Caught { at, rest, is_calm } = *caught;
         if 0 < rest {
-            self.holds.wait(found, at + rest, Instant::now());
+            self.holds.wait(found, at + rest, is_calm, Instant::now());
             return Ok(Next::Soon);
         }
         if found.is_appended() {

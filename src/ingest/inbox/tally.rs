@@ -9,6 +9,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use tracing::warn;
 
+use super::behind::OTHERS_PATIENCE;
 use super::calm::Shape;
 use super::folder::Found;
 use super::progress::Inode;
@@ -17,11 +18,6 @@ use crate::protocol::outbox::{HeldFile, InboxStatus, RejectedLine};
 
 /// How long a line may be without its end before a person is told.
 const PATIENCE: Duration = Duration::from_secs(10);
-
-/// How long files wait at most for the last line of one before them, though that
-/// changes all the while. Must exceed the time after which a file counts as
-/// complete, and the time until it is looked at again.
-const OTHERS_PATIENCE: Duration = Duration::from_secs(3);
 
 /// Files that are named; people need not see more at once.
 const NAMED_MAX: usize = 16;
@@ -97,11 +93,11 @@ struct Calm {
 }
 
 impl Calm {
-    fn of(found: &Found) -> Option<Self> {
-        found.is_calm.then_some(Self {
+    fn of(found: &Found) -> Self {
+        Self {
             shape: found.shape,
             is_appended: found.is_appended(),
-        })
+        }
     }
 }
 
@@ -140,8 +136,9 @@ impl Holds {
         }
     }
 
-    /// The last line of a file has no end yet.
-    pub(super) fn wait(&mut self, found: &Found, bytes: u64, now: Instant) {
+    /// The last line of a file has no end yet. `is_calm` says whether nobody had
+    /// changed it for a while when it was read: it may have been listed as such.
+    pub(super) fn wait(&mut self, found: &Found, bytes: u64, is_calm: bool, now: Instant) {
         let hold = self.hold(found, "its last line has no newline".into(), now);
         if hold.bytes != bytes {
             *hold = Hold {
@@ -151,7 +148,7 @@ impl Holds {
                 ..Hold::new(std::mem::take(&mut hold.why), now)
             };
         }
-        hold.calm = Calm::of(found);
+        hold.calm = is_calm.then(|| Calm::of(found));
         if !found.is_appended() {
             hold.awaited.get_or_insert(now);
         }
@@ -167,16 +164,16 @@ impl Holds {
     /// else to be read in it, however long that line is.
     pub(super) fn waits_still(&self, found: &Found) -> Option<u64> {
         let hold = self.0.get(&found.inode)?;
-        let is_the_same = hold.calm.is_some() && hold.calm == Calm::of(found);
+        let is_the_same = found.is_calm && hold.calm == Some(Calm::of(found));
         is_the_same.then_some(hold.bytes)
     }
 
     /// Whether the files behind a dropped one wait for its last line: only until it
     /// is known whether that needs no newline, or they have waited for long.
     pub(super) fn holds_up(&self, found: &Found, now: Instant) -> bool {
-        let hold = self.0.get(&found.inode);
+        let hold = self.0.get(&found.inode).filter(|hold| hold.calm.is_none());
         let awaited = hold.and_then(|hold| hold.awaited);
-        let awaited = awaited.filter(|_| !found.is_appended() && !found.is_calm);
+        let awaited = awaited.filter(|_| !found.is_appended());
         awaited.is_some_and(|since| now.saturating_duration_since(since) < OTHERS_PATIENCE)
     }
 
@@ -248,10 +245,10 @@ mod tests {
     fn a_line_without_its_end_is_told_after_a_while_in_which_nothing_came() {
         let mut holds = Holds::default();
         let begin = Instant::now();
-        holds.wait(&found("a.jsonl"), 9, begin);
-        holds.wait(&found("a.jsonl"), 12, begin + PATIENCE);
+        holds.wait(&found("a.jsonl"), 9, false, begin);
+        holds.wait(&found("a.jsonl"), 12, false, begin + PATIENCE);
         assert!(holds.told().is_empty(), "somebody is still at it");
-        holds.wait(&found("a.jsonl"), 12, begin + PATIENCE * 2);
+        holds.wait(&found("a.jsonl"), 12, false, begin + PATIENCE * 2);
         assert_eq!(holds.told()[0].file, "a.jsonl");
         holds.free(found("a.jsonl").inode);
         assert!(holds.told().is_empty());
@@ -265,13 +262,13 @@ mod tests {
             ..found("external.jsonl")
         };
         assert_eq!(holds.waits_still(&calm), None, "it was never read");
-        holds.wait(&found("external.jsonl"), 9, now);
+        holds.wait(&found("external.jsonl"), 9, false, now);
         assert_eq!(
             holds.waits_still(&calm),
             None,
             "it was not calm when it was read"
         );
-        holds.wait(&calm, 9, now);
+        holds.wait(&calm, 9, true, now);
         assert_eq!(holds.waits_still(&calm), Some(9));
         let mut grown = calm.clone();
         grown.shape.bytes = 10;
@@ -290,23 +287,28 @@ mod tests {
     fn the_files_behind_a_dropped_one_wait_for_its_last_line_but_not_for_long() {
         let (mut holds, begin) = (Holds::default(), Instant::now());
         let (appended, dropped) = (found("external.jsonl"), found("a.jsonl"));
-        holds.wait(&appended, 9, begin);
+        holds.wait(&appended, 9, false, begin);
         assert!(!holds.holds_up(&appended, begin), "nothing is behind it");
         assert!(!holds.holds_up(&dropped, begin), "it was not read as such");
         let renamed = begin + PATIENCE;
-        holds.wait(&dropped, 9, renamed);
+        holds.wait(&dropped, 9, false, renamed);
         assert!(holds.holds_up(&dropped, renamed));
         let calm = Found {
             is_calm: true,
             ..dropped.clone()
         };
+        assert!(
+            holds.holds_up(&calm, renamed),
+            "it was not so when it was read"
+        );
+        holds.wait(&calm, 9, true, renamed);
         assert!(!holds.holds_up(&calm, renamed), "it waits by itself");
         let last = renamed + OTHERS_PATIENCE;
-        holds.wait(&dropped, 12, last - Duration::from_secs(1));
+        holds.wait(&dropped, 12, false, last - Duration::from_secs(1));
         assert!(holds.holds_up(&dropped, last - Duration::from_millis(1)));
         assert!(!holds.holds_up(&dropped, last), "it changes all the while");
         holds.free(dropped.inode);
-        holds.wait(&dropped, 15, last);
+        holds.wait(&dropped, 15, false, last);
         assert!(holds.holds_up(&dropped, last), "it was read to its end");
         holds.fail(&dropped, "no disk".to_owned());
         assert!(!holds.holds_up(&dropped, last));

@@ -122,9 +122,30 @@ fn a_line_that_is_too_long_is_passed_over_and_what_follows_is_taken() {
         assert_eq!(cut.lines[0].at, length as u64 + 1);
         assert!(matches!(
             step(&anew.path(), Some(&progress)),
-            Step::Caught { rest: 0, .. }
+            Step::Caught(Caught { rest: 0, .. })
         ));
     }
+}
+
+#[test]
+fn a_last_line_is_taken_only_if_the_file_looks_as_it_did_all_the_while_before() {
+    let anew = Anew::new();
+    anew.write(lines(&[0]).trim_end());
+    let shape = shape(&anew.file.metadata().expect("a file"));
+    let step = || {
+        let Ok(Opened::Open(document)) = Document::open(&anew.path(), Some(shape)) else {
+            panic!("it opens");
+        };
+        let step = document.step(None, false, &Routing::for_device("d"));
+        step.expect("is read")
+    };
+    assert!(matches!(step(), Step::Piece(..)));
+    anew.write(lines(&[10]).trim_end());
+    let Step::Caught(caught) = step() else {
+        panic!("it was changed");
+    };
+    assert_eq!((caught.at, caught.is_calm), (0, false));
+    assert!(0 < caught.rest);
 }
 
 #[test]
