@@ -36,6 +36,7 @@ use super::{Config, Query, Verdict};
 use crate::clock::BootTime;
 use crate::delivery::{Admission, Amount, Owed};
 use crate::journal::Note;
+use crate::memory;
 use crate::net::ipc;
 use crate::protocol::outbox::OutboxAnswer;
 use crate::shutdown::Shutdown;
@@ -107,7 +108,10 @@ impl Dispatcher {
     ) -> Self {
         let outbox = config.outbox.clone();
         let keeper = outbox.map(|outbox| Keeper::new(outbox, shutdown));
-        Self::with(config, keeper, submissions, queries)
+        let dispatcher = Self::with(config, keeper, submissions, queries);
+        // A long memo takes more to be read than to be remembered.
+        memory::give_back();
+        dispatcher
     }
 
     fn with(
@@ -116,7 +120,8 @@ impl Dispatcher {
         submissions: mpsc::Receiver<Submission>,
         queries: mpsc::Receiver<Query>,
     ) -> Self {
-        let (memo, left) = open_memo(config);
+        let (memo, mut left) = open_memo(config);
+        let ways = Ways::new(config, &left.lists());
         let mut admission = Admission::new();
         left.tell(&mut admission);
         if let Some(keeper) = &mut keeper {
@@ -124,7 +129,7 @@ impl Dispatcher {
         }
         Self {
             admission,
-            ways: Ways::new(config, &left.batches),
+            ways,
             memo,
             closed: config.closed.clone(),
             keeper,

@@ -13,9 +13,10 @@ use std::time::Instant;
 
 use futures_util::future::select_all;
 use tokio::sync::watch;
+use uuid::Uuid;
 
 use super::super::Config;
-use super::super::memo::{Batch, Memo};
+use super::super::memo::Memo;
 use super::keeper::Waiter;
 use super::link::{Link, Noting};
 use crate::clock::BootTime;
@@ -185,8 +186,8 @@ pub(super) struct Ways {
 
 impl Ways {
     /// The ways of `config`; those of a kind share what may be held over all
-    /// lanes.
-    pub(super) fn new(config: &Config, sent_before: &[Batch]) -> Self {
+    /// lanes. What was sent before is made up again on each of them.
+    pub(super) fn new(config: &Config, sent_before: &[Vec<Uuid>]) -> Self {
         let own = config.transport_socket.clone();
         let others = config.routes.iter().map(|route| route.socket.clone());
         let sockets: Vec<_> = std::iter::once(own).chain(others).collect();
@@ -209,7 +210,7 @@ impl Ways {
         let now = now();
         for (number, way) in all.iter_mut().enumerate() {
             way.number = number;
-            way.recall = Recall::new(sent_before.iter().map(Batch::keys), now);
+            way.recall = Recall::new(sent_before.iter().cloned(), now);
         }
         Self {
             all,

@@ -15,7 +15,8 @@ use std::path::{Path, PathBuf};
 
 use super::super::MemoPlace;
 use super::noted::Noted;
-use super::record::{END, begun, number, seal};
+use super::reading::{PIECE, Reading};
+use super::record::{END, begun, seal};
 use crate::plain_file;
 
 /// More than a file of ours ever holds.
@@ -49,9 +50,9 @@ impl Files {
         let paths = [path(0), path(1)];
         take_over_others(dir, &paths);
         let mut noted = Noted::default();
-        let (mut newest, mut number, mut whole) = (0, 0, 0);
-        for (which, its_number, bytes) in in_turn(&paths) {
-            (newest, number, whole) = (which, its_number, noted.read(&bytes));
+        let (mut newest, mut number, mut whole) = (0, 0, Ok(0));
+        for (which, mut file) in in_turn(&paths) {
+            (newest, number, whole) = (which, file.number(), noted.read(&mut file));
         }
         let mut files = Self {
             paths,
@@ -60,9 +61,10 @@ impl Files {
             number,
             current: None,
         };
-        // A file without its number is of an earlier program.
+        // A file without its number is of an earlier program; and in one that
+        // cannot be read to its end nobody would find what is behind that.
         if number > 0 {
-            files.current = files.go_on(whole).ok();
+            files.current = whole.and_then(|whole| files.go_on(whole)).ok();
         }
         (files, noted)
     }
@@ -146,16 +148,17 @@ fn write(file: &File, records: &mut Vec<u8>, at: usize) -> io::Result<usize> {
     Ok(length)
 }
 
-/// Which files are there, older first, with their numbers and what they hold.
-fn in_turn(paths: &[PathBuf; 2]) -> Vec<(usize, u64, Vec<u8>)> {
+/// Which files are there, older first.
+fn in_turn(paths: &[PathBuf; 2]) -> Vec<(usize, Reading<File>)> {
     let age = |which: usize| fs::metadata(&paths[which]).and_then(|meta| meta.modified());
-    let read = |which: usize| {
-        let file = plain_file::open_own(&paths[which], OpenOptions::new().read(true));
-        Some((which, plain_file::bytes(&file.ok()?, READ_BYTES_MAX).ok()?))
+    let begin = |which: usize| {
+        let file = plain_file::open_own(&paths[which], OpenOptions::new().read(true)).ok()?;
+        let is_ours = file.metadata().ok()?.len() <= READ_BYTES_MAX;
+        let reading = is_ours.then(|| Reading::begin(file, PIECE))?;
+        Some((which, reading.ok()?))
     };
-    let there = [0, 1].into_iter().filter_map(read);
-    let mut there: Vec<_> = there.map(|(w, bytes)| (w, number(&bytes), bytes)).collect();
-    there.sort_by_key(|(which, number, _)| (*number, age(*which).ok()));
+    let mut there: Vec<_> = [0, 1].into_iter().filter_map(begin).collect();
+    there.sort_by_key(|(which, file)| (file.number(), age(*which).ok()));
     there
 }
 

@@ -1,11 +1,20 @@
 //! What fuzzers may call; compiled for them only.
 
 use super::noted::Noted;
+use super::reading::Reading;
+
+/// What `bytes` tell of, and where that ends, read so many at once.
+fn read(bytes: &[u8], piece: usize) -> (Noted, usize) {
+    let mut noted = Noted::default();
+    let mut file = Reading::begin(bytes, piece).expect("memory can be read");
+    let end = noted.read(&mut file).expect("memory can be read");
+    (noted, end)
+}
 
 /// Records with checksums that fit, whatever is in them, and cut off anywhere:
-/// what was before the cut is read as it would be without it.
+/// what was before the cut is read as it would be without it, in whatever pieces.
 pub fn records(data: &[u8]) {
-    Noted::default().read(data);
+    read(data, data.len());
     let Some((&cut, data)) = data.split_first() else {
         return;
     };
@@ -16,9 +25,11 @@ pub fn records(data: &[u8]) {
         bytes.extend(crc32c::crc32c(body).to_le_bytes());
         bytes.extend(body);
     }
-    let (mut whole, mut half) = (Noted::default(), Noted::default());
-    whole.read(&bytes);
-    half.read(&bytes[..bytes.len() * usize::from(cut) / 256]);
+    let (whole, end) = read(&bytes, bytes.len());
+    let (in_pieces, same_end) = read(&bytes, 1 + usize::from(cut));
+    assert_eq!((&in_pieces.batches, same_end), (&whole.batches, end));
+    assert_eq!(in_pieces.done, whole.done);
+    let (half, _) = read(&bytes[..bytes.len() * usize::from(cut) / 256], 1);
     assert!(half.batches.len() <= whole.batches.len());
     assert!(whole.done.starts_with(&half.done));
     for (half, whole) in half.batches.iter().zip(&whole.batches) {

@@ -16,15 +16,16 @@
 //! loses nothing of it, one of the machine may cost copies, as any crash would
 //! without it. Damage is skipped.
 //!
-//! `record` has the format byte for byte, `files` has the files. Times are of
-//! the clock that counts since the machine's start, whose id is in the files'
-//! names.
+//! `record` has the format byte for byte, `files` has the files, and `reading`
+//! reads them, no further than they are written. Times are of the clock that
+//! counts since the machine's start, whose id is in the files' names.
 
 mod files;
 #[cfg(fuzzing)]
 pub mod fuzz;
 mod left;
 mod noted;
+mod reading;
 mod record;
 
 use std::io;
@@ -41,14 +42,14 @@ use crate::failpoint::{self, Point};
 
 use files::Files;
 use left::Entry;
-pub(super) use left::{Batch, Left, Published};
+pub(super) use left::{Left, Published};
 use record::sent;
 
 /// One of them holds what can be unanswered at once, 65 536 effects, in batches
 /// of two and more; in any case the last 47 000, if none had to go out again.
 pub(super) const FILE_BYTES_MAX: usize = 8 * 1024 * 1024;
 
-/// Memory that is kept for what is written next.
+/// Memory that is kept for what is noted next, of each kind.
 const READY_BYTES: usize = 64 * 1024;
 
 /// How long a batch matters: as long as Ably knows it, and a little.
@@ -130,7 +131,7 @@ impl Memo {
         let left = Left {
             batches: batches.into_iter().map(|(_, batch)| batch).collect(),
             done: noted.done,
-            published: noted.published.into_iter().collect(),
+            published: noted.published,
         };
         (memo, left)
     }
@@ -240,12 +241,10 @@ impl Memo {
         if let Err(error) = result {
             self.give_up(&error);
         }
-        self.done.clear();
-        self.published.clear();
-        for bytes in [&mut self.buffer, &mut self.records] {
-            bytes.clear();
-            bytes.shrink_to(READY_BYTES);
-        }
+        empty(&mut self.done);
+        empty(&mut self.published);
+        empty(&mut self.buffer);
+        empty(&mut self.records);
     }
 
     /// Begins a file with what is open, newest last.
@@ -290,6 +289,12 @@ impl Memo {
         self.open = HashMap::new();
         self.unaccepted = HashMap::new();
     }
+}
+
+/// Keeps [`READY_BYTES`] of its room.
+fn empty<T>(ready: &mut Vec<T>) {
+    ready.clear();
+    ready.shrink_to(READY_BYTES / size_of::<T>());
 }
 
 #[cfg(test)]

@@ -1,10 +1,13 @@
 //! What the files of a memo tell of.
 
-use hashbrown::HashMap;
+use std::io::{self, Read};
+
+use hashbrown::{HashMap, HashSet};
 use uuid::Uuid;
 
 use super::left::{Batch, Entry, Published};
-use super::record::{self, Parsed};
+use super::reading::Reading;
+use super::record::Parsed;
 use super::record::{ACCEPTED, DONE, PUBLISHED, SENT};
 use super::record::{DONE_BYTES, ENTRY_BYTES, PUBLISHED_BYTES};
 use crate::clock::BootTime;
@@ -18,26 +21,19 @@ pub(super) struct Noted {
     /// When each was told, with it.
     pub done: Vec<(BootTime, Done)>,
     /// Of what an outbox keeps.
-    pub published: Vec<Published>,
+    pub published: HashSet<Published>,
     /// Where each batch stands: the files may name a hundred thousand.
     places: HashMap<Uuid, usize>,
 }
 
 impl Noted {
-    /// Adds what `bytes` tell of; stops at the first damage, and returns where
-    /// that is.
-    pub(super) fn read(&mut self, bytes: &[u8]) -> usize {
-        let number = record::number(bytes);
-        let mut seed = record::seed(0);
-        let mut left = bytes;
-        while let Some((body, rest)) = record::next(left, seed)
-            && let Some(parsed) = record::parse(body)
-        {
-            left = rest;
+    /// Adds what a file tells of; stops at the first damage, and returns where
+    /// that is. Of a file that cannot be read on, what could be is added.
+    pub(super) fn read<R: Read>(&mut self, file: &mut Reading<R>) -> io::Result<usize> {
+        while let Some(parsed) = file.next()? {
             self.add(&parsed);
-            seed = record::seed(number);
         }
-        bytes.len() - left.len()
+        Ok(file.end())
     }
 
     fn add(&mut self, parsed: &Parsed<'_>) {

@@ -6,8 +6,8 @@
 //!          u32    u32    u8   i64      16 bytes    u16
 //! ```
 //!
-//! Integers are little-endian; `len` counts what is behind it, `crc` is the
-//! CRC-32C of what is behind itself. In a file with a number it goes on from the
+//! Integers are little-endian; `len` counts what is behind it, and no record has
+//! more than 4 MiB; `crc` is the CRC-32C of what is behind itself. In a file with a number it goes on from the
 //! CRC-32C of that, as a u64, but for the record that says the number: what the
 //! file held before it was begun anew is none of its records.
 //!
@@ -33,14 +33,17 @@ use crate::delivery::Done;
 pub(super) const SENT: u8 = 1;
 pub(super) const ACCEPTED: u8 = 2;
 pub(super) const DONE: u8 = 3;
-const BEGUN: u8 = 5;
+pub(super) const BEGUN: u8 = 5;
 pub(super) const PUBLISHED: u8 = 6;
 
 /// What is behind the last record of a file: one without a length is none.
 pub(super) const END: [u8; 8] = [0; 8];
 
 /// `len` and `crc`.
-const HEAD_BYTES: usize = 8;
+pub(super) const HEAD_BYTES: usize = 8;
+
+/// No record has more: what says so is none.
+pub(super) const BYTES_MAX: usize = 4 * 1024 * 1024;
 
 /// Kind, time, name and count.
 const FIXED_BYTES: usize = 27;
@@ -118,17 +121,6 @@ pub(super) fn seed(number: u64) -> u32 {
     }
 }
 
-/// The number of a file; 0 if it says none.
-pub(super) fn number(bytes: &[u8]) -> u64 {
-    let first = next(bytes, seed(0)).and_then(|(body, _)| parse(body));
-    match first {
-        Some(Parsed {
-            kind: BEGUN, name, ..
-        }) => name.as_u64_pair().1,
-        _ => 0,
-    }
-}
-
 /// Adds a record that is still to be sealed.
 fn record<E>(
     out: &mut Vec<u8>,
@@ -152,14 +144,20 @@ fn record<E>(
     out[start..start + 4].copy_from_slice(&len.to_le_bytes());
 }
 
-/// The body of the first record, and what is behind it.
-pub(super) fn next(bytes: &[u8], seed: u32) -> Option<(&[u8], &[u8])> {
-    let (len, rest) = bytes.split_first_chunk::<4>()?;
-    let len = usize::try_from(u32::from_le_bytes(*len)).ok()?;
-    let (record, rest) = rest.split_at_checked(len)?;
-    let (crc, body) = record.split_first_chunk::<4>()?;
-    let is_whole = crc32c::crc32c_append(seed, body) == u32::from_le_bytes(*crc);
-    is_whole.then_some((body, rest))
+/// How many bytes the record has that begins so, if one does.
+pub(super) fn length(bytes: &[u8]) -> Option<usize> {
+    let len = u32::from_le_bytes(*bytes.first_chunk()?);
+    let bytes = usize::try_from(len).ok()?.checked_add(size_of_val(&len))?;
+    (HEAD_BYTES <= bytes).then_some(bytes)
+}
+
+/// Whether `record` has the checksum that it has behind what `seed` is of.
+pub(super) fn is_whole(record: &[u8], seed: u32) -> bool {
+    let Some((head, body)) = record.split_first_chunk::<HEAD_BYTES>() else {
+        return false;
+    };
+    let [.., a, b, c, d] = *head;
+    crc32c::crc32c_append(seed, body) == u32::from_le_bytes([a, b, c, d])
 }
 
 /// What a record says.

@@ -138,3 +138,31 @@ fn requests_that_nobody_answers_are_not_counted_for_ever() {
         assert!(story.memo.open.contains_key(&(0, request.id)));
     }
 }
+
+#[test]
+fn what_is_known_to_be_published_is_not_made_up_again_and_what_may_be_is() {
+    let mut story = Story::new();
+    let published = |n: u8| Published {
+        id: EffectId::from_bytes([n; 16]),
+        arrived_ms: 1,
+    };
+    for numbers in [[1, 2], [3, 4], [5, 6], [7, 8]] {
+        let request = story.send(&numbers);
+        match numbers {
+            // Without or with an outbox, or both.
+            [1, 2] => numbers.map(|n| _ = story.publish(n, n)),
+            [3, 4] => numbers.map(|n| story.memo.handle_published(published(n), at())),
+            // Of one of the two no more is known than its id.
+            [5, 6] => [story.publish(5, 5), done(5, 5)].map(drop),
+            _ => continue,
+        };
+        story.accept(request);
+    }
+    let (_, left) = open(&story.dir);
+    let told: Vec<_> = left.batches.iter().map(|batch| batch.is_accepted).collect();
+    assert_eq!(told, [true, true, true, false]);
+    assert_eq!(
+        left.lists(),
+        [left.batches[2].keys(), left.batches[3].keys()]
+    );
+}

@@ -120,9 +120,8 @@ fn what_a_file_held_before_it_was_begun_anew_is_none_of_its_records() {
     record::done(&mut done, at(), &[super::done(9, 9)]);
     record::seal(&mut done, 1);
     bytes[end..end + done.len()].copy_from_slice(&done);
-    let mut noted = Noted::default();
-    assert_eq!(noted.read(&bytes), end);
-    assert_eq!(noted.done, []);
+    let (noted, read) = read(&bytes[..], PIECE);
+    assert_eq!((noted.done, read), (vec![], end));
 }
 
 #[test]
@@ -166,11 +165,7 @@ fn a_damaged_or_cut_file_is_read_up_to_the_damage() {
     let (path, end) = story.end();
     let whole = &fs::read(&path).expect("read")[..end];
     let head = record::begun(1).len();
-    let told = |bytes: &[u8]| {
-        let mut noted = Noted::default();
-        noted.read(bytes);
-        noted.batches.len()
-    };
+    let told = |bytes: &[u8]| read(bytes, PIECE).0.batches.len();
     for at in head..end {
         assert_eq!(told(&whole[..at]), (at - head) / ((end - head) / 2));
         let mut flipped = whole.to_vec();

@@ -2,6 +2,7 @@
 
 mod batches;
 mod disk;
+mod pieces;
 mod published;
 
 use std::fs;
@@ -10,7 +11,9 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
+use super::left::Batch;
 use super::noted::Noted;
+use super::reading::{PIECE, Reading};
 use super::*;
 use crate::delivery::{
     Admission, Config, Lanes, Peer, Place, Producer, Submitted, fingerprint, known_by,
@@ -130,7 +133,7 @@ impl Story {
 
     /// What the next life is told of effect `n`, if it has that key and payload.
     fn knows(&self, n: u8, key: u8, payload: u8) -> Known {
-        let (_, left) = open(&self.dir);
+        let (_, mut left) = open(&self.dir);
         let mut admission = Admission::new();
         left.tell(&mut admission);
         let effect = message(n, key, payload);
@@ -188,6 +191,14 @@ fn done(n: u8, key: u8) -> Done {
         known_by: known_by(&effect),
         fingerprint: fingerprint(&effect),
     }
+}
+
+/// What `file` tells of, and where that ends, read in pieces of so many bytes.
+fn read(file: impl io::Read, piece: usize) -> (Noted, usize) {
+    let mut noted = Noted::default();
+    let mut file = Reading::begin(file, piece).expect("it can be read");
+    let end = noted.read(&mut file).expect("it can be read");
+    (noted, end)
 }
 
 fn open(dir: &tempfile::TempDir) -> (Memo, Left) {
