@@ -18,14 +18,16 @@
 //!
 //! A list that is not made up in time costs copies, never loss or order. What is
 //! held back is waited for all the while: its deadline begins as it arrives.
-//! Lists are forgotten two minutes after they were told: so is the batch at Ably.
+//! Lists are forgotten two minutes after they were told, or seconds later: so is
+//! the batch at Ably. While there are any, an effect costs a hash more.
 //! Until then one serves as often as its effects come: they may be given up again
 //! before they went out.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::hash::{DefaultHasher, Hash, Hasher as _};
 use std::time::{Duration, Instant};
 
+use hashbrown::HashMap;
 use uuid::Uuid;
 
 use super::effect::Submitted;
@@ -38,6 +40,10 @@ const PATIENCE: Duration = Duration::from_secs(1);
 
 /// How long Ably knows a batch.
 const KNOWN: Duration = Duration::from_secs(120);
+
+/// How long a list may stay that is of no use any more: there may be as many
+/// times at which one is over as there are lists.
+const OVER_FOR: Duration = Duration::from_secs(10);
 
 /// Lists that may be told of while Falco runs: one for each lane that gives up.
 const LISTS_MAX: usize = 10_000;
@@ -198,7 +204,9 @@ impl<T> Recall<T> {
         if self.forget_at <= now {
             self.lists.retain(|_, list| now < list.until);
             self.lists.shrink_to_fit();
-            self.forget_at = now + KNOWN;
+            let first = self.lists.values().map(|list| list.until).min();
+            let soon = now + OVER_FOR;
+            self.forget_at = first.map_or(soon, |first| first.max(soon));
         }
     }
 

@@ -188,6 +188,30 @@ fn what_is_told_later_is_forgotten_later() {
 }
 
 #[test]
+fn each_list_is_forgotten_within_seconds_of_its_time_and_no_list_has_a_wakeup_of_its_own() {
+    let mut story = Story::with_lists(&[&[1, 2]]);
+    story.pass(KNOWN / 2);
+    story.recall.remember(keys(&[3, 4]), story.now);
+    story.pass(KNOWN / 2);
+    assert!(!story.recall.is_idle());
+    story.pass(KNOWN / 2);
+    assert!(story.recall.is_idle(), "no later than what was told last");
+
+    let began = story.now;
+    for n in 0..100_u8 {
+        story.recall.remember(keys(&[n, 0]), story.now);
+        story.pass(Duration::from_millis(500));
+    }
+    let (mut last, mut wakeups) = (story.now, 0);
+    while let Some(at) = story.recall.poll_timeout() {
+        (story.now, last, wakeups) = (at, at, wakeups + 1);
+        story.recall.handle_timeout(at);
+    }
+    assert!(last <= began + Duration::from_secs(50) + KNOWN + OVER_FOR);
+    assert!(wakeups <= 7, "{wakeups}");
+}
+
+#[test]
 fn no_more_lists_are_kept_than_there_is_room_for() {
     let mut story = Story::with_lists(&[]);
     for n in 0..LISTS_MAX {
