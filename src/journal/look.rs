@@ -1,7 +1,7 @@
 //! Reading a journal that stays as it is, for those who only look.
 //!
-//! Takes no lock and changes nothing, as [`verify`](super::verify): what is
-//! written meanwhile may be missing, and its end may look torn.
+//! Takes no lock and changes nothing: what is written meanwhile may be missing,
+//! and its end may look torn.
 
 use std::path::Path;
 
@@ -9,11 +9,37 @@ use super::config::Config;
 use super::entry::{ReadBack, Recovered};
 use super::error::{OpenError, Unreadable};
 use super::record::Salt;
+use super::report::Report;
 use super::stats::Stats;
-use super::storage::{Disk, Storage as _, read_exact};
+use super::storage::{Disk, Home, Missed, Seen, Storage as _, read_exact};
 use super::writer::{Index, Now, Worth, all_needed, no_room, stored};
 use super::{done_since, quarantine, recovered, recovery, scan};
 use crate::protocol::id::EffectId;
+
+/// Reads the journal in `directory` from end to end, and says what is wrong with it,
+/// and what is missed by the marks of `home`, as [`Journal::open_watched`] would.
+///
+/// # Errors
+///
+/// See [`OpenError`].
+///
+/// [`Journal::open_watched`]: super::Journal::open_watched
+pub fn verify(directory: &Path, config: &Config, home: &Home) -> Result<Report, OpenError> {
+    let disk = Disk::look(directory)?;
+    // First of all: whoever has it open writes on, and has its mark say so.
+    let marked = disk.marked(home);
+    let since = done_since(config, Now::read());
+    let report = recovery::read(&disk, since, scan::OLDER)?.report;
+    let seen = Seen::by(&report, report.durable_seq);
+    let missed = marked.map(|marked| marked.missed(seen));
+    let Missed { why, had } = missed.unwrap_or_default();
+    Ok(Report {
+        quarantined: quarantine::losses_or_one(&disk),
+        missed: why,
+        had_seq: had,
+        ..report
+    })
+}
 
 /// A journal as it was when it was read.
 pub struct Look {

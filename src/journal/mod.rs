@@ -87,7 +87,7 @@ pub use entry::{
 };
 pub use error::{Closed, OpenError, TryAppendError, Unreadable, Unrecorded};
 pub use handle::{Appended, Journal, Receipt, Round};
-pub use look::Look;
+pub use look::{Look, verify};
 pub use reading::Reading;
 pub use report::{Class, Damage, Report};
 pub use stats::{BUCKETS_US, Health, Histogram, Progress, Stats};
@@ -129,29 +129,11 @@ impl Journal {
     ) -> Result<(Self, Recovered), OpenError> {
         let disk = Disk::open(directory, home)?;
         let (mut core, recovered) = open_on(disk, config, Now::read(), reading)?;
-        let seen = Seen {
-            last: recovered.report.last_seq,
-            durable: core.progress().durable,
-            has_lost_its_end: recovered.report.has_lost_its_end,
-        };
+        let seen = Seen::by(&recovered.report, core.progress().durable);
         let mut mark = Mark::leave(home, seen);
         core.set_missed(mark.as_mut().and_then(Mark::missed));
         Ok((start(core, home.clone(), mark)?, recovered))
     }
-}
-
-/// Reads the journal in `directory` as [`Journal::open`] would, and changes
-/// nothing; it may be open meanwhile, and then its end may look torn.
-///
-/// # Errors
-///
-/// See [`OpenError`].
-pub fn verify(directory: &Path, config: &Config) -> Result<Report, OpenError> {
-    let since = done_since(config, Now::read());
-    let disk = Disk::look(directory)?;
-    let mut report = recovery::read(&disk, since, scan::OLDER)?.report;
-    report.quarantined = quarantine::losses_or_one(&disk);
-    Ok(report)
 }
 
 /// Whether [`Journal::open`] would take `directory`, as far as owners, modes and

@@ -39,6 +39,11 @@ pub struct Report {
     /// Losses that the quarantine tells of, found now or before; only
     /// [`verify`](super::verify) counts them.
     pub quarantined: u64,
+    /// What is missed of it, or in its place, so far as its marks say, for people;
+    /// only [`verify`](super::verify) looks at them.
+    pub missed: Option<Box<str>>,
+    /// The record that its own mark says was on stable storage, if that is gone.
+    pub had_seq: Option<u64>,
 }
 
 impl Report {

@@ -176,6 +176,36 @@ fn who_stays_hears_once_of_an_outbox_that_is_missed_however_often_the_chain_is_r
     assert_eq!(said.matches(MISSED).count(), 1, "{said}");
 }
 
+#[test]
+fn a_synced_record_that_is_cut_off_is_missed_by_who_verifies_and_by_the_next_start() {
+    let (chain, _daemon) = up_with_three(OUTBOX);
+    eventually("what was acknowledged is marked", || {
+        said(&chain).iter().any(|seq| 5 <= *seq)
+    });
+    assert_eq!(chain.run(&["outbox", "verify"]).0, 0);
+    chain.kill();
+    let entries = fs::read_dir(outbox(&chain)).expect("lists");
+    let paths = entries.map(|entry| entry.expect("lists").path());
+    let mut segments = paths.filter(|path| path.extension().is_some_and(|e| e == "jsonl"));
+    let segment = segments.next().expect("a segment");
+    let bytes = fs::read(&segment).expect("reads");
+    fs::write(&segment, &bytes[..bytes.len() - 9]).expect("written");
+
+    let (code, text) = chain.run(&["outbox", "verify"]);
+    assert!(code == 1 && text.contains(MISSED), "{code} {text}");
+    assert!(text.contains("cut off, and not by a crash"), "{text}");
+    assert!(!text.contains("promised"), "{text}");
+    let told = chain.json(&["outbox", "verify", "--json"]).remove(0);
+    assert!(
+        told["had_seq"].as_u64() > told["last_seq"].as_u64(),
+        "{told}"
+    );
+    assert!(up_misses(&chain));
+    let (code, text) = chain.run(&["outbox", "verify"]);
+    assert!(code == 1 && text.contains(MISSED), "{code} {text}");
+    chain.stop();
+}
+
 /// A chain in the foreground, and what it has said.
 fn in_foreground(chain: &Chain, flags: &[&str]) -> (Child, impl Fn() -> String) {
     let path = chain.base().join("said");

@@ -339,7 +339,13 @@ fn a_damaged_outbox_says_where_and_goes_on_with_the_rest() {
     let quarantine = chain.base().join("outbox/quarantine");
     assert!(!quarantine.exists(), "it changes nothing");
     assert_eq!(chain.json(&["outbox", "list", "--json"]).len(), 19);
-    chain.start();
+    let says_so = |args: &[&str]| {
+        let (code, text) = chain.run(args);
+        let said = text.matches("damaged range told of in outbox/quarantine");
+        (code, said.count())
+    };
+    assert_eq!(says_so(&["up"]), (0, 1));
+    assert_eq!(says_so(&["up", "--quiet"]), (0, 1));
     assert_eq!(
         chain.transport("test").accept().accept_messages(19).len(),
         19

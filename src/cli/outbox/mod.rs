@@ -20,7 +20,7 @@ use crate::protocol::outbox::{NO_ID, OutboxRequest, OutboxVerb, UNKNOWN};
 use args::{Common, Limit};
 use ask::{Oracle, cannot_open};
 
-pub(super) use tell::{summary, unrouted};
+pub(super) use tell::{lost, summary, unrouted};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {

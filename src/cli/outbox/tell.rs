@@ -119,12 +119,8 @@ pub(in crate::cli) fn summary(outbox: &OutboxStatus) -> String {
         let max = outbox.sync_max_us;
         _ = write!(text, " · sync {mean} µs, at most {max} µs");
     }
-    if outbox.quarantined > 0 {
-        let ranges = counted(outbox.quarantined, "damaged range");
-        _ = write!(
-            text,
-            "\n! outbox  {ranges} told of in outbox/quarantine; this is said until nothing is there any more"
-        );
+    if let Some(lost) = lost(outbox) {
+        _ = write!(text, "\n! outbox  {lost}");
     }
     for why in outbox.missed.iter().chain(&outbox.why) {
         _ = write!(text, "\n! outbox  {}", output::visible(why));
@@ -137,6 +133,15 @@ pub(in crate::cli) fn summary(outbox: &OutboxStatus) -> String {
         text.push_str(&received(inbox, clock::now_ms()));
     }
     text
+}
+
+/// What it has lost of what was on disk, until somebody has seen to that.
+pub(in crate::cli) fn lost(outbox: &OutboxStatus) -> Option<String> {
+    let ranges = counted(outbox.quarantined, "damaged range");
+    let told = format!(
+        "{ranges} told of in outbox/quarantine; this is said until nothing is there any more"
+    );
+    (0 < outbox.quarantined).then_some(told)
 }
 
 /// What routes that are gone have left, for as long as it can be there.

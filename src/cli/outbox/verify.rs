@@ -1,11 +1,12 @@
-//! `falco outbox verify`: reads every record, and says what is wrong where.
+//! `falco outbox verify`: reads every record, and says what is wrong where, and what
+//! is missed.
 
 use super::ask::{is_gone, is_there, no_outbox};
 use super::{cannot_open, tell};
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::output;
 use crate::counted::counted;
-use crate::journal::{self, Class, Damage, OpenError, Report};
+use crate::journal::{self, Class, Damage, Home, OpenError, Report};
 use crate::paths::Paths;
 
 /// Damaged ranges that people are told one by one.
@@ -21,7 +22,8 @@ pub(super) fn run(paths: &Paths, json: bool) -> Result<(), Failure> {
         return Err(no_outbox(paths));
     }
     let config = journal::Config::default();
-    let report = until_it_holds_still(|| journal::verify(&directory, &config));
+    let home = Home::marked_in(paths.run());
+    let report = until_it_holds_still(|| journal::verify(&directory, &config, &home));
     let report = report.map_err(|e| cannot_open(&e))?;
     if json {
         tell::object(&report)?;
@@ -38,6 +40,11 @@ pub(super) fn run(paths: &Paths, json: bool) -> Result<(), Failure> {
         return Err(Failure::new(Exit::Failed, text).hint(
             "the rest is good and is used; outbox/quarantine keeps the damaged bytes from the next start on",
         ));
+    }
+    if report.missed.is_some() {
+        let text = "the outbox is good, and effects that were acknowledged may be missing";
+        let hint = "what is missed is told above; falco up begins with what is there";
+        return Err(Failure::new(Exit::Failed, text).hint(hint));
     }
     if 0 < report.quarantined {
         let count = counted(report.quarantined, "damaged range");
@@ -78,18 +85,25 @@ fn print(report: &Report) -> Result<(), Failure> {
         ))?;
     }
     for damage in report.damage.iter().take(NAMED_MAX) {
-        output::line(&told(damage))?;
+        output::line(&told(damage, report.had_seq))?;
     }
-    match report.damage.len().saturating_sub(NAMED_MAX) {
-        0 => Ok(()),
-        more => output::line(&format!("… and {more} more; --json says all of them")),
+    let more = report.damage.len().saturating_sub(NAMED_MAX);
+    if 0 < more {
+        output::line(&format!("… and {more} more; --json says all of them"))?;
     }
+    let Some(missed) = &report.missed else {
+        return Ok(());
+    };
+    output::line(&format!("! {}", output::visible(missed)))
 }
 
-/// One range, for people.
-fn told(damage: &Damage) -> String {
+/// One range, for people; the outbox had this record once, if it has lost some.
+fn told(damage: &Damage, had: Option<u64>) -> String {
     let Damage { seg, off, len, .. } = damage;
     let what = match (damage.class, damage.missing) {
+        (Class::Torn, _) if had.is_some_and(|had| damage.expected_q <= had) => {
+            "cut off, and not by a crash: it had been on disk".to_owned()
+        }
         (Class::Torn, _) => "torn off by a crash, nothing of it was promised".to_owned(),
         (Class::Stray, _) => "no record, and none is missing".to_owned(),
         (Class::Corrupt, Some((first, last))) if first == last => {

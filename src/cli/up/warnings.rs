@@ -76,12 +76,14 @@ impl Told {
     }
 }
 
-/// What the outbox misses, and what it does not keep.
+/// What the outbox has lost or misses, and what it does not keep.
 fn troubles(outbox: OutboxStatus) -> Vec<String> {
     let unrouted = outbox::unrouted(&outbox);
+    let lost = outbox::lost(&outbox);
+    let lost = lost.map(|lost| format!("the outbox has lost what was on disk: {lost}"));
     let why = outbox.why.filter(|_| outbox.state != "degraded");
     let why = why.map(|why| format!("the outbox is {}: {why}", outbox.state));
-    [why, outbox.missed, unrouted]
+    [why, lost, outbox.missed, unrouted]
         .into_iter()
         .flatten()
         .collect()
@@ -161,6 +163,22 @@ mod tests {
         assert_eq!(news(full), ["the outbox is full: no room"]);
         assert!(news(outbox("ok")).is_empty());
         assert_eq!(news(missing("a")), ["a"]);
+    }
+
+    #[test]
+    fn a_proven_loss_is_told_with_where_more_is_said_of_it() {
+        let lost = |quarantined| OutboxStatus {
+            quarantined,
+            why: Some("4 records are lost".to_owned()),
+            ..outbox("degraded")
+        };
+        let told = troubles(lost(1));
+        assert_eq!(told.len(), 1);
+        assert!(
+            told[0].contains("1 damaged range told of in outbox/quarantine"),
+            "{told:?}"
+        );
+        assert!(troubles(lost(0)).is_empty());
     }
 
     #[tokio::test]

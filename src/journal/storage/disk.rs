@@ -24,6 +24,7 @@ use tracing::warn;
 use uuid::Uuid;
 
 use super::lock::{self, LOCK};
+use super::mark::Marked;
 use super::place::{self, Home, is_same};
 use super::{Listed, Space, Storage, StoredFile};
 use crate::journal::error::OpenError;
@@ -87,6 +88,11 @@ impl Disk {
             directory,
             lock: None,
         })
+    }
+
+    /// What the marks of `home` say of it, if there are any.
+    pub(in crate::journal) fn marked(&self, home: &Home) -> Option<Marked> {
+        Marked::look(home.marks()?, &self.path, &self.directory)
     }
 
     fn file(&self, name: &str, how: OFlag) -> io::Result<File> {

@@ -24,13 +24,14 @@
 //! Costs two syncs a start, two or one an end, and none for an effect. Where a
 //! mark cannot be left, everything goes on as without.
 
+mod look;
+
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, Write as _};
 use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use nix::errno::Errno;
 use nix::fcntl::{OFlag, openat, renameat};
 use nix::libc;
 use nix::sys::stat::Mode;
@@ -39,15 +40,15 @@ use tracing::{error, warn};
 use uuid::Uuid;
 
 use super::place::Home;
+use crate::journal::report::Report;
+use look::{Folder, identity};
+pub(in crate::journal) use look::{Marked, Missed};
 
 /// The file in a journal's directory that tells it from all others.
 pub(super) const ID: &str = "ID";
 
 /// What an id is written to before it is one.
 const NEXT_ID: &str = "next-id.tmp";
-
-/// What the names of marks begin with.
-const PREFIX: &str = "outbox-";
 
 /// How soon a mark that could not be left is tried again.
 const AGAIN_AFTER: Duration = Duration::from_secs(1);
@@ -58,9 +59,6 @@ const LATER_EVERY: Duration = Duration::from_millis(100);
 
 /// The digits of the highest number.
 const DIGITS_MAX: usize = 20;
-
-/// What is read of a file at most: they have a line.
-const BYTES_MAX: u64 = 64 << 10;
 
 /// What a mark says.
 #[derive(Debug, Serialize, Deserialize)]
@@ -82,11 +80,27 @@ pub(in crate::journal) struct Seen {
     pub(in crate::journal) has_lost_its_end: bool,
 }
 
+impl Seen {
+    /// What this report says, of a journal that is durable so far.
+    pub(in crate::journal) fn by(report: &Report, durable: u64) -> Self {
+        Self {
+            last: report.last_seq,
+            durable,
+            has_lost_its_end: report.has_lost_its_end,
+        }
+    }
+
+    /// Whether it was read of a journal that had more once, so far as a mark says.
+    fn is_before(self, said: Option<u64>) -> bool {
+        said.is_some_and(|said| self.last < said) && !self.has_lost_its_end
+    }
+}
+
 /// The mark of the journal that is open.
 #[derive(Debug)]
 pub(in crate::journal) struct Mark {
     /// Where marks are.
-    folder: PathBuf,
+    folder: Folder,
     /// The journal's path, and what is open of it.
     journal: PathBuf,
     directory: File,
@@ -107,7 +121,7 @@ impl Mark {
         let (folder, journal, directory) = home.marked()?;
         let directory = directory.try_clone().ok()?;
         let mut mark = Self {
-            folder: folder.to_owned(),
+            folder: Folder::at(folder),
             journal: journal.to_owned(),
             directory,
             id: None,
@@ -116,17 +130,15 @@ impl Mark {
             said: None,
             later_at: None,
         };
-        let own = match mark.identity() {
-            Ok(id) => id.filter(|id| !mark.is_behind(*id, seen)),
+        let own = match identity(&mark.directory) {
+            Ok(id) => id.filter(|id| !seen.is_before(mark.folder.said(*id))),
             Err(error) => {
                 // Nobody knows whose the marks are.
                 warn!(%error, "The id of the journal cannot be read.");
                 return None;
             }
         };
-        let is_other = |(id, _): &(Uuid, PathBuf)| Some(*id) != own;
-        let others = mark.all().into_iter().filter(is_other);
-        mark.missed = others.map(|(_, path)| path).collect();
+        mark.missed = mark.folder.others_than(own);
         mark.write(own, seen.durable);
         if let Some(why) = mark.missed() {
             error!(%why, "An outbox is missed.");
@@ -136,16 +148,7 @@ impl Mark {
 
     /// What is missed, for as long as it is.
     pub(in crate::journal) fn missed(&mut self) -> Option<Box<str>> {
-        // A look that fails says nothing.
-        let is_gone = |error: io::Error| error.kind() == io::ErrorKind::NotFound;
-        let is_there = |path: &PathBuf| !path.symlink_metadata().is_err_and(is_gone);
-        self.missed.retain(is_there);
-        let marks = self.missed.iter().map(|path| path.display().to_string());
-        let marks: Vec<String> = marks.collect();
-        let path = self.journal.display();
-        (!marks.is_empty()).then(|| {
-            format!("effects that were acknowledged may be forgotten: the outbox that had them is not at {path} any more, or not as it was; falco stop and put it back, or remove {} if it is meant to be gone", marks.join(" and ")).into()
-        })
+        look::told(&mut self.missed, &self.journal)
     }
 
     /// Leaves what could not be left before, and says a later record.
@@ -158,9 +161,9 @@ impl Mark {
             }
         } else if self.again_at.is_none_or(|at| at <= now) {
             self.again_at = Some(now + AGAIN_AFTER);
-            let own = self.identity().ok().flatten();
+            let own = identity(&self.directory).ok().flatten();
             // One that has a mark already is behind it.
-            let own = own.filter(|id| !self.path(*id).exists());
+            let own = own.filter(|id| !self.folder.path(*id).exists());
             self.write(own, durable);
         }
     }
@@ -176,8 +179,8 @@ impl Mark {
         let Some(id) = self.id else { return };
         if 0 < live {
             _ = self.say(id, durable);
-        } else if fs::remove_file(self.path(id)).is_ok() {
-            _ = sync(&self.folder);
+        } else if fs::remove_file(self.folder.path(id)).is_ok() {
+            _ = self.folder.sync();
         }
     }
 
@@ -186,7 +189,7 @@ impl Mark {
         match id.and_then(|id| self.say(id, durable).map(|()| id)) {
             Ok(id) => self.id = Some(id),
             // The one that it has will do.
-            Err(_) if own.is_some_and(|id| self.path(id).exists()) => self.id = own,
+            Err(_) if own.is_some_and(|id| self.folder.path(id).exists()) => self.id = own,
             Err(error) if self.again_at.is_none() => {
                 warn!(%error, "The outbox's mark could not be left; it is tried again.");
             }
@@ -195,7 +198,7 @@ impl Mark {
     }
 
     fn say(&mut self, id: Uuid, seq: u64) -> io::Result<()> {
-        let path = self.path(id);
+        let path = self.folder.path(id);
         let next = path.with_extension("tmp");
         let mut options = OpenOptions::new();
         options.write(true).create(true).truncate(true).mode(0o600);
@@ -204,7 +207,7 @@ impl Mark {
         file.sync_all()?;
         fs::rename(&next, &path)?;
         self.said = Some(seq);
-        sync(&self.folder)
+        self.folder.sync()
     }
 
     /// Says it in place: no crash leaves half of so few bytes, and a full disk has
@@ -213,7 +216,7 @@ impl Mark {
         let mut options = OpenOptions::new();
         options.write(true);
         options.custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK);
-        match options.open(self.path(id)) {
+        match options.open(self.folder.path(id)) {
             Ok(file) => file.write_all_at(&self.line(seq)?, 0)?,
             // Somebody has removed it, and it is needed.
             Err(error) if error.kind() == io::ErrorKind::NotFound => self.say(id, seq)?,
@@ -232,45 +235,6 @@ impl Mark {
         Ok(line)
     }
 
-    fn path(&self, id: Uuid) -> PathBuf {
-        self.folder.join(format!("{PREFIX}{id}"))
-    }
-
-    /// Every mark there is, in order.
-    fn all(&self) -> Vec<(Uuid, PathBuf)> {
-        let entries = fs::read_dir(&self.folder).into_iter().flatten().flatten();
-        let mut all: Vec<_> = entries
-            .filter_map(|entry| {
-                let name = entry.file_name().into_string().ok()?;
-                let id = name.strip_prefix(PREFIX)?.parse().ok()?;
-                (self.path(id) == entry.path()).then(|| (id, entry.path()))
-            })
-            .collect();
-        all.sort();
-        all
-    }
-
-    /// Whether it had more than it has now. What cannot be read says nothing.
-    fn is_behind(&self, id: Uuid, seen: Seen) -> bool {
-        let said = read(OpenOptions::new().read(true).open(self.path(id)));
-        let said = said.and_then(|said| Ok(serde_json::from_slice::<Said>(&said)?));
-        said.is_ok_and(|said| seen.last < said.seq) && !seen.has_lost_its_end
-    }
-
-    /// The id that the journal has.
-    fn identity(&self) -> io::Result<Option<Uuid>> {
-        let how = OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
-        match openat(&self.directory, ID, how, Mode::empty()) {
-            Ok(file) => {
-                let text = read(Ok(File::from(file)))?;
-                let text = String::from_utf8_lossy(&text);
-                Ok(text.trim().parse().ok())
-            }
-            Err(Errno::ENOENT) => Ok(None),
-            Err(error) => Err(error.into()),
-        }
-    }
-
     fn make_identity(&self) -> io::Result<Uuid> {
         let id = Uuid::new_v4();
         let how = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_TRUNC;
@@ -283,14 +247,4 @@ impl Mark {
         self.directory.sync_all()?;
         Ok(id)
     }
-}
-
-fn read(file: io::Result<File>) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    file?.take(BYTES_MAX).read_to_end(&mut bytes)?;
-    Ok(bytes)
-}
-
-fn sync(folder: &Path) -> io::Result<()> {
-    File::open(folder)?.sync_all()
 }

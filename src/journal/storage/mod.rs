@@ -14,7 +14,7 @@ use std::time::SystemTime;
 use uuid::Uuid;
 
 pub(super) use disk::Disk;
-pub(super) use mark::{Mark, Seen};
+pub(super) use mark::{Mark, Missed, Seen};
 pub use place::Home;
 
 /// The folder that keeps damaged bytes.

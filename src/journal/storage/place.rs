@@ -47,7 +47,12 @@ impl Home {
     /// Where marks are left, and of what, if that is known.
     pub(super) fn marked(&self) -> Option<(&Path, &Path, &File)> {
         let (path, directory) = self.0.place.get()?;
-        Some((self.0.marks.as_deref()?, path, directory))
+        Some((self.marks()?, path, directory))
+    }
+
+    /// Where marks are left, if anywhere.
+    pub(super) fn marks(&self) -> Option<&Path> {
+        self.0.marks.as_deref()
     }
 
     /// What became of the directory, if its path does not lead to it any more.

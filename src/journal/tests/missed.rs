@@ -4,6 +4,8 @@ use std::fs;
 use std::path::PathBuf;
 
 use super::super::handle::Journal;
+use super::super::look::verify;
+use super::super::report::Report;
 use super::super::storage::Home;
 use super::*;
 
@@ -68,6 +70,12 @@ impl Place {
         let home = Home::marked_in(self.run());
         let (config, reading) = (Config::default(), Reading::default());
         Journal::open_watched(&self.at("outbox"), &config, &reading, &home).expect("it opens")
+    }
+
+    /// What is told to who only looks.
+    fn looked_at(&self) -> Report {
+        let home = Home::marked_in(self.run());
+        verify(&self.at("outbox"), &Config::default(), &home).expect("it is read")
     }
 
     /// A life in which this is recorded; what was missed in it.
@@ -313,4 +321,53 @@ async fn a_loss_of_long_ago_does_not_hide_that_it_is_as_it_was_earlier() {
     place.life(kept(3)).await;
     place.put_back("copy");
     assert!(place.life(vec![]).await.is_some());
+}
+
+#[tokio::test]
+async fn who_only_looks_is_told_what_a_start_would_say_and_changes_nothing() {
+    let place = Place::new();
+    place.life(kept(0)).await;
+    place.copy("outbox", "copy");
+    place.life(kept(1)).await;
+    let (whole, had) = (place.looked_at(), place.said());
+    assert_eq!((whole.missed, whole.had_seq), (None, None));
+
+    // Two are missed: this one as it came to be, and another.
+    place.put_back("copy");
+    fs::write(place.run().join(format!("outbox-{}", Uuid::nil())), "").expect("written");
+    let marks = place.marks();
+    let looked = place.looked_at();
+    assert_eq!(looked, place.looked_at());
+    assert_eq!(place.marks(), marks);
+    assert_eq!(looked.had_seq, Some(had));
+    let (journal, _) = place.open();
+    assert_eq!(journal.stats().missed, looked.missed);
+    let missed = looked.missed.expect("both");
+    assert!(missed.contains(" and "), "{missed}");
+    // Its mark is another by now, and says no more than there is.
+    let open = place.looked_at();
+    assert_eq!((open.missed, open.had_seq), (Some(missed), None));
+    journal.close().await.expect("closed");
+}
+
+#[tokio::test]
+async fn who_only_looks_is_told_of_a_damaged_end_as_damage() {
+    let place = Place::new();
+    place.life(kept(0)).await;
+    let segment = place.at("outbox").join(super::super::segment::name(1));
+    let bytes = fs::read(&segment).expect("there");
+    // Cut off at the end of a record, where nothing shows, and in the midst of one.
+    let ends: Vec<usize> = memchr::memchr_iter(b'\n', &bytes).collect();
+    for cut in [ends[2] + 1, ends[2] + 9] {
+        fs::write(&segment, &bytes[..cut]).expect("written");
+        let looked = place.looked_at();
+        assert!(
+            !looked.is_corrupt() && looked.missed.is_some(),
+            "{looked:?}"
+        );
+        assert_eq!(looked.had_seq, Some(place.said()));
+    }
+    fs::write(&segment, vec![0; bytes.len()]).expect("written");
+    let looked = place.looked_at();
+    assert!(looked.is_corrupt() && looked.missed.is_none(), "{looked:?}");
 }

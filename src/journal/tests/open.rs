@@ -7,6 +7,7 @@ use std::path::Path;
 use super::super::handle::Journal;
 use super::super::report::Report;
 use super::super::stats::Progress;
+use super::super::storage::Home;
 use super::*;
 
 fn journal(directory: &Path) -> Result<(Journal, Recovered), OpenError> {
@@ -50,7 +51,7 @@ async fn what_was_recorded_comes_back_whole() {
     assert_eq!(recovered.live[1].state, State::Dead(letter(2).into()));
     assert_eq!(journal.stats().live, 4);
     assert_eq!(
-        super::super::verify(&directory, &Config::default())
+        super::super::verify(&directory, &Config::default(), &Home::default())
             .expect("read")
             .live,
         4
