@@ -54,9 +54,13 @@ pub(super) fn current<'a>(
 pub(super) struct Found<'a> {
     pub(super) frame: Frame,
     pub(super) record: Record<'a>,
+    /// In our format, without its LF.
+    pub(super) line: &'a [u8],
     pub(super) offset: u64,
-    /// Without its LF.
+    /// Where it stands, without its LF.
     pub(super) length: u32,
+    /// The record before it, as far as that can be read, and its checksum.
+    pub(super) before: (u64, u32),
 }
 
 /// A range that is no record, before it is known what that means.
@@ -108,6 +112,8 @@ pub(super) struct Scanned {
 pub(super) struct Bounds {
     /// The number of its first record.
     pub(super) first: u64,
+    /// Records up to this one are not looked into, and do not count.
+    pub(super) known: u64,
     /// Records with this number or a higher one were written again elsewhere.
     pub(super) superseded_from: u64,
     /// Bytes from here on are not read.
@@ -280,6 +286,11 @@ impl Scan<'_> {
         if frame.q < self.done.expected {
             return Ok(false);
         }
+        if frame.q <= self.bounds.known {
+            (self.done.expected, self.done.last_crc) = (frame.q + 1, frame.crc);
+            self.bad = None;
+            return Ok(true);
+        }
         let Some(record) = record::parse(line, &frame) else {
             return Err(ScanError::Unknown(offset));
         };
@@ -298,13 +309,16 @@ impl Scan<'_> {
             });
             self.flush(Some(frame.q));
         }
+        let before = (self.done.expected.saturating_sub(1), self.done.last_crc);
         self.count(&frame, &record);
         let length = u32::try_from(length).unwrap_or(u32::MAX);
         (self.each)(Found {
             frame,
             record,
+            line,
             offset,
             length,
+            before,
         });
         Ok(true)
     }

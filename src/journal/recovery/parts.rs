@@ -97,6 +97,7 @@ pub(super) fn read_parts<S: Storage>(
         let end = known.cut.filter(|_| later.is_empty());
         let bounds = Bounds {
             first: file.first,
+            known: 0,
             superseded_from: next.unwrap_or(u64::MAX),
             end: end.unwrap_or(file.bytes),
             salt: None,

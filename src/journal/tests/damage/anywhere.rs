@@ -2,6 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use nix::libc::ENOSPC;
+
+use super::super::super::storage::lying::Op;
+use super::super::super::storage::{Storage as _, StoredFile as _};
 use super::*;
 
 /// The ids that are live, and whether dead.
@@ -130,4 +134,60 @@ fn a_damaged_line_in_what_was_not_synced_costs_the_same_whenever_it_is_read() {
             assert_eq!(again, first, "byte {at}: {:?}", recovered.report);
         }
     }
+}
+
+#[test]
+fn what_is_read_behind_damage_in_what_was_not_synced_survives_a_power_cut() {
+    let config = Config {
+        sync: Sync::Interval(Duration::from_secs(3600)),
+        ..roomy()
+    };
+    let unsynced = || {
+        let mut rig = Rig::new(&config);
+        // What is decided is synced, and what comes after it is not.
+        let more = (20..24).map(|i| Entry::Effect(effect(i)));
+        for entry in few().into_iter().chain(more) {
+            rig.commit(vec![entry]).expect("written");
+        }
+        rig.disk
+    };
+    let ends: Vec<usize> = memchr::memchr_iter(b'\n', &segments(&unsynced())[FIRST]).collect();
+    let places = ends.iter().flat_map(|end| [*end, end - 60]);
+    for at in places {
+        let disk = unsynced();
+        let byte = segments(&disk)[FIRST][at] ^ 1;
+        let mut file = disk.open_to_change(FIRST).expect("it is there");
+        file.write_at(&[byte], at as u64).expect("it is damaged");
+        let (rig, recovered) = Rig::open(&disk, &config).expect("it opens");
+        assert!(recovered.is_durable, "byte {at}");
+        let told = Told::from(&recovered, &rig.core);
+        for seed in 0..8 {
+            let disk = disk.after_power_cut(&mut Dice(seed));
+            if segments(&disk)[FIRST].get(at) == Some(&(byte ^ 1)) {
+                // Of the damage the disk knows nothing.
+                continue;
+            }
+            let (mut rig, again) = Rig::open(&disk, &config).expect("it opens");
+            assert_eq!(Told::from(&again, &rig.core), told, "byte {at}, {seed}");
+            // What was lost is told of, and once.
+            let losses = u64::from(recovered.report.is_corrupt());
+            assert_eq!(rig.core.stats().quarantined, losses, "byte {at}, {seed}");
+        }
+    }
+}
+
+#[test]
+fn damage_that_could_not_be_kept_aside_is_not_hidden_by_what_is_written_again() {
+    let (config, mut files) = unsynced();
+    let bytes = files.get_mut(FIRST).unwrap();
+    let ends: Vec<usize> = memchr::memchr_iter(b'\n', bytes).collect();
+    bytes[ends[5] - 60] ^= 1;
+    let disk = Lying::holding(&files);
+    fail(&disk, Op::Create, (0, 1), ENOSPC);
+    for _ in 0..3 {
+        let (mut rig, recovered) = Rig::open(&disk, &config).expect("it opens");
+        assert!(recovered.report.is_corrupt(), "it is found again");
+        assert_eq!(rig.core.stats().quarantined, 1);
+    }
+    assert_eq!(aside(&disk, ".json").len(), 1);
 }

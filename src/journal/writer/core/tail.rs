@@ -4,16 +4,19 @@
 //! They can be read, but perhaps from memory only: a sync of their file may have
 //! failed before the crash, and the next one would tell nothing of it. So they
 //! count as just written, and go to the next segment with the rest.
+//!
+//! So do those behind damage: what was lost there is kept aside and told of by
+//! then. Where the disk did not take that, only their segment tells of it, and they
+//! stay in it and count as durable.
 
 use std::io;
 
 use super::super::super::fold::Place;
-use super::super::super::lines::Lines;
-use super::super::super::record::{self, Frame, Payload, Salt};
+use super::super::super::record::{Payload, Salt};
 use super::super::super::report::Report;
-use super::super::super::scan::{self, OlderFormat};
+use super::super::super::scan::{self, Bounds, Found, OlderFormat, ScanError};
 use super::super::super::segment::Segment;
-use super::super::super::storage::Storage;
+use super::super::super::storage::{Storage, StoredFile as _};
 use super::super::active::HEADERS;
 use super::super::batch::{Batch, Change, Moved};
 
@@ -23,71 +26,65 @@ pub(super) struct Tail {
     pub(super) durable: u64,
     pub(super) durable_crc: u32,
     pub(super) batch: Batch,
-    /// The last record of it.
-    last: u64,
+    /// Whether one is missing in it, or right before it.
+    is_damaged: bool,
 }
 
 impl Tail {
-    /// Of the last segment; `None` if that cannot be told, because it is damaged
-    /// there.
+    /// Of the last segment; `None` if there is none, or it has to stay.
     pub(super) fn of<S: Storage>(
         storage: &S,
         last: &Segment,
         report: &Report,
         older: &[OlderFormat],
     ) -> io::Result<Option<Self>> {
-        // A segment has its name only once it is durable with its headers.
-        let durable = report.durable_seq.max(last.first + HEADERS - 1);
         let file = storage.open(&last.name())?;
-        let mut lines = Lines::new(&file);
+        let bounds = Bounds {
+            first: last.first,
+            // A segment has its name only once it is durable with its headers.
+            known: report.durable_seq.max(last.first + HEADERS - 1),
+            superseded_from: u64::MAX,
+            end: file.bytes()?,
+            salt: Some(Salt::new(last.salt)),
+        };
         let mut tail: Option<Self> = None;
-        while let Some(line) = lines.next()? {
-            let Some((text, frame)) = scan::current(line.bytes, Salt::new(last.salt), older) else {
-                match &tail {
-                    None => continue,
-                    // The torn end, which could not be cut off.
-                    Some(tail) if tail.last == report.last_seq => break,
-                    // Records may stand in it that only a scan finds.
-                    Some(_) => return Ok(None),
-                }
-            };
-            if frame.q < durable {
-                continue;
+        let mut each = |found: Found<'_>| {
+            // Else it is behind the torn end, which could not be cut off.
+            if found.frame.q <= report.last_seq {
+                let tail = tail.get_or_insert_with(|| Self::behind(found.before));
+                tail.take(&found, last.id);
             }
-            match &mut tail {
-                None if frame.q == durable => {
-                    tail = Some(Self {
-                        durable,
-                        durable_crc: frame.crc,
-                        batch: Batch::default(),
-                        last: durable,
-                    });
-                }
-                Some(tail) if frame.q <= report.last_seq => {
-                    let place = Place {
-                        segment: last.id,
-                        offset: u32::try_from(line.offset).unwrap_or(u32::MAX),
-                        length: u32::try_from(line.bytes.len()).unwrap_or(u32::MAX),
-                    };
-                    tail.take(&text, &frame, place);
-                }
-                _ => return Ok(None),
-            }
+        };
+        match scan::scan(&file, bounds, older, &mut each) {
+            Ok(_) => Ok(tail.filter(|tail| !(tail.is_damaged && last.is_unkept))),
+            Err(ScanError::Read(_, error)) => Err(error),
+            Err(ScanError::Newer(..) | ScanError::Unknown(_)) => Ok(None),
         }
-        Ok(tail)
     }
 
-    fn take(&mut self, line: &[u8], frame: &Frame, place: Place) {
-        self.last = frame.q;
+    fn behind((durable, durable_crc): (u64, u32)) -> Self {
+        Self {
+            durable,
+            durable_crc,
+            batch: Batch::default(),
+            is_damaged: false,
+        }
+    }
+
+    fn take(&mut self, found: &Found<'_>, segment: u32) {
+        let Found { frame, before, .. } = found;
+        self.is_damaged |= frame.q != before.0 + 1;
         let id = frame.id.into();
-        let Some(record) = record::parse(line, frame) else {
-            return;
+        let place = Place {
+            segment,
+            offset: u32::try_from(found.offset).unwrap_or(u32::MAX),
+            length: found.length,
         };
-        let change = match record.payload {
+        let change = match &found.record.payload {
             Payload::Effect(effect) if effect.n == frame.q => Change::Open(id),
             // A copy: what it was made of may be all that is durable.
             Payload::Effect(_) => Change::Move(Moved::Effect(id), place),
-            Payload::Done(ids) => Change::Settle(ids),
+            Payload::Done(ids) => Change::Settle(ids.clone()),
             Payload::Failed(_) => Change::Fail(id),
             Payload::Requeue => Change::Requeue(id, None),
             Payload::Discard => Change::Discard(id, None),
@@ -98,6 +95,6 @@ impl Tail {
             },
             Payload::Header { .. } | Payload::Close => return,
         };
-        self.batch.carry_over(line, change, place);
+        self.batch.carry_over(found.line, change, place);
     }
 }
