@@ -86,7 +86,8 @@
 //! session of their own; each of them holds the child's lease, by which the next
 //! start knows who outlived a killed supervisor. Falco runs inside the supervisor, on a thread
 //! of its own, so that neither can starve the other, and keeps its listening
-//! socket when it has to be started again.
+//! socket when it has to be started again; so does the emulator, with a socket that
+//! the supervisor shares with each of its lives.
 //!
 //! Every line a child writes is read at once and kept in a log of bounded size;
 //! what happens to the chain is kept beside it, in a journal of life events.

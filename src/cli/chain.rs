@@ -25,6 +25,7 @@ use tokio::sync::watch;
 use super::config::Config;
 use super::credentials::Variables;
 use super::exit::{Exit, Failure};
+use crate::emulator::Port;
 use crate::ingest::{self, Unanswered};
 use crate::journal::Home;
 use crate::net::unix::Socket;
@@ -69,6 +70,8 @@ pub(super) struct Handles {
     broker: Arc<watch::Sender<Option<token_broker::Handle>>>,
     /// Where all of Falco's lives keep effects.
     home: Home,
+    /// What the emulator's lives listen on.
+    port: Arc<Port>,
 }
 
 impl Handles {
@@ -77,6 +80,7 @@ impl Handles {
             falco: Arc::new(watch::Sender::new(None)),
             broker: Arc::new(watch::Sender::new(None)),
             home: Home::marked_in(paths.run()),
+            port: Arc::default(),
         }
     }
 

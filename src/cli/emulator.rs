@@ -83,7 +83,10 @@ pub(super) fn run(args: Args, inherited: Inherited) -> Result<(), Failure> {
 
 async fn serve(config: Config, inherited: Inherited) -> Result<(), Failure> {
     let Inherited {
-        ready, lifeline, ..
+        ready,
+        lifeline,
+        listener,
+        ..
     } = inherited;
     let shutdown = Shutdown::new();
     stop_on_signals(&shutdown)?;
@@ -106,7 +109,7 @@ async fn serve(config: Config, inherited: Inherited) -> Result<(), Failure> {
     };
     let panicked = shutdown.clone();
     let ran = tokio::select! {
-        ran = emulator::run(config, shutdown, on_ready) => ran,
+        ran = emulator::run(config, listener, shutdown, on_ready) => ran,
         // Whoever started us starts us again, whole.
         () = panicked.panicked() => return Err(Failure::new(
             Exit::Failed,

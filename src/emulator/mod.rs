@@ -2,7 +2,8 @@
 //!
 //! Owns one TCP port on the loopback interface, with Ably's websocket and REST
 //! protocols on it in JSON and msgpack, and all channels behind it, in memory.
-//! A client needs its host, port and key, and `tls: false`.
+//! A client needs its host, port and key, and `tls: false`. Who supervises it keeps
+//! the port while it is started again ([`Port`]).
 //!
 //! ```text
 //! socket ── server ─┬─ session ── Connection ─┐
@@ -40,6 +41,7 @@ mod server;
 mod session;
 
 use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -49,7 +51,7 @@ use tracing::info;
 
 use crate::shutdown::Shutdown;
 
-pub(crate) use bind::BindError;
+pub(crate) use bind::{BindError, Port};
 pub(crate) use limits::{HistoryLimits, Limits};
 
 use hub::Hub;
@@ -102,18 +104,20 @@ impl Emulator {
     }
 }
 
-/// Runs the emulator until `shutdown`; calls `on_ready` once it answers.
+/// Runs the emulator until `shutdown`, on the socket that was `given` if there is
+/// one; calls `on_ready` once it answers.
 ///
 /// # Errors
 ///
 /// The key or the port cannot be had.
 pub(crate) async fn run(
     config: Config,
+    given: Option<OwnedFd>,
     shutdown: Shutdown,
     on_ready: impl FnOnce(SocketAddr),
 ) -> Result<(), Error> {
     let key = key::load_or_create(&config.dir)?;
-    let listener = bind::bind(&config.dir, config.listen).await?;
+    let listener = bind::bind(&config.dir, config.listen, given)?;
     let address = listener.local_addr().map_err(BindError::Address)?;
     let emulator = Arc::new(Emulator::new(Hub::new(key, config.limits)));
     let tasks = shutdown.child();

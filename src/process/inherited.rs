@@ -5,6 +5,7 @@
 //! | `FALCO_READY_FD` | pipe, write end | one JSON line once we answer |
 //! | `FALCO_LIFELINE_FD` | pipe, read end | end of file: the supervisor is gone, stop |
 //! | `FALCO_SECRETS_FD` | pipe, read end | what must be in no argument and no environment |
+//! | `FALCO_LISTENER_FD` | socket | listens already, for the emulator |
 //! | `FALCO_LOCK_FD` | file | the instance lock, for the detached supervisor |
 //! | `FALCO_STARTUP_FD` | socket | to and from the launcher, for the detached supervisor ([`super::startup`]) |
 //!
@@ -30,6 +31,8 @@ pub const READY_FD: &str = "FALCO_READY_FD";
 pub const LIFELINE_FD: &str = "FALCO_LIFELINE_FD";
 /// Names the descriptor of the secrets pipe.
 pub const SECRETS_FD: &str = "FALCO_SECRETS_FD";
+/// Names the descriptor of a socket that listens.
+pub const LISTENER_FD: &str = "FALCO_LISTENER_FD";
 
 /// Names the descriptor of the instance lock.
 pub const LOCK_FD: &str = "FALCO_LOCK_FD";
@@ -48,6 +51,8 @@ pub struct Inherited {
     pub lifeline: Option<Lifeline>,
     /// What only we may know.
     pub secrets: Option<Secrets>,
+    /// Where clients connect.
+    pub listener: Option<OwnedFd>,
     /// The instance lock that our launcher took.
     pub lock: Option<OwnedFd>,
     /// Where our launcher lets us go and waits for news of the start.
@@ -65,6 +70,7 @@ pub fn take() -> Inherited {
         ready: take_fd(READY_FD, SFlag::S_IFIFO).map(|fd| ReadySender { pipe: fd.into() }),
         lifeline: take_fd(LIFELINE_FD, SFlag::S_IFIFO).map(|pipe| Lifeline { pipe }),
         secrets: take_fd(SECRETS_FD, SFlag::S_IFIFO).and_then(Secrets::read),
+        listener: take_fd(LISTENER_FD, SFlag::S_IFSOCK),
         lock: take_fd(LOCK_FD, SFlag::S_IFREG),
         startup: take_fd(STARTUP_FD, SFlag::S_IFSOCK).map(Startup::from),
         manager: manager::take(),

@@ -93,6 +93,9 @@ pub struct ProcessPart {
     pub ready: ReadyBy,
     /// What shows later on that it is alive; how often it is asked is planned.
     pub alive: Option<Alive>,
+    /// Lets go of what its lives share, once none is to come by itself; called
+    /// again and again.
+    pub at_rest: Option<Box<dyn Fn() + Send>>,
     /// What it is asked to end with.
     pub stop_signal: StopSignal,
     /// Where it may say how it is.

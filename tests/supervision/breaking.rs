@@ -1,6 +1,7 @@
 //! Parts that die, and a supervisor that dies.
 
 use std::fs;
+use std::net::TcpListener;
 use std::os::unix::fs::MetadataExt;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
@@ -63,6 +64,28 @@ fn a_killed_emulator_comes_back_with_its_key_and_the_chain_heals() {
             .code
             == 0
     });
+}
+
+#[test]
+fn nobody_gets_the_port_of_an_emulator_that_died_before_it_is_stopped() {
+    let base = Base::new();
+    base.up();
+    let address = base.status()["emulator"]["address"].clone();
+    let place = address.as_str().unwrap();
+    for life in 1..=3 {
+        let first = base.pid_of("emulator");
+        kill(first, "KILL");
+        eventually("it is back", || {
+            let others = TcpListener::bind(place);
+            assert!(others.is_err(), "its port was free after life {life}");
+            let part = base.part("emulator");
+            part["ready"] == true && part["pid"] != first
+        });
+    }
+    assert_eq!(base.status()["emulator"]["address"], address);
+    base.wait_ready();
+    assert_eq!(base.run(&["stop", "emulator"]).code, 0);
+    TcpListener::bind(place).expect("it is free");
 }
 
 #[test]

@@ -10,10 +10,12 @@
 
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::super::config::Watched;
 use super::{Ingredients, plan};
+use crate::process::inherited::LISTENER_FD;
 use crate::process::spawn::Spec;
 use crate::protocol::ably::auth::AccessToken;
 use crate::protocol::token::{BrokerTokens, TransportSecrets};
@@ -146,9 +148,15 @@ pub(super) fn emulator(with: &Ingredients, program: PathBuf) -> PartSpec {
     let essence = with.essence(&[], &with.config.emulator.to_args().join(" "));
     let log_limits = with.config.log;
     let watched = with.config.liveness.clone();
+    let port = Arc::clone(&with.handles.port);
+    port.recall(&with.paths.emulator());
     let with = with.clone();
     let launch = move |_: &Facts| {
         let mut spec = with.spec("emulator", program.clone(), &[]);
+        // Without it, it tries for itself and says what is wrong.
+        if let Ok(listener) = with.handles.port.share(with.config.emulator.listen) {
+            spec.descriptors.push((LISTENER_FD, listener));
+        }
         spec.args = vec![
             "emulator".into(),
             "--dir".into(),
@@ -179,6 +187,7 @@ pub(super) fn emulator(with: &Ingredients, program: PathBuf) -> PartSpec {
             tie: Tie::Lifeline,
             ready: ReadyBy::Probe(Probe::Emulator),
             alive: Some(alive(&watched, Probe::Emulator)),
+            at_rest: Some(Box::new(move || port.release())),
             stop_signal: StopSignal::Term,
             notices: None,
         })),
@@ -232,6 +241,7 @@ pub(super) fn transport(with: &Ingredients, own_program: PathBuf, has_emulator: 
             heeds_facts: true,
             log_limits,
             tie,
+            at_rest: None,
             alive: ours.then(|| alive(&watched, probe.clone())),
             ready: ReadyBy::Probe(probe),
             stop_signal: StopSignal::Term,

@@ -69,6 +69,7 @@ fn part(with: &Ingredients, own_program: &Path, sidecar: &SidecarSpec) -> PartSp
             log_limits: sidecar.log,
             ready,
             alive,
+            at_rest: None,
             stop_signal: sidecar.stop.signal,
             notices: wants_notices(sidecar).then(|| with.paths.notices(sidecar.name.as_str())),
         })),

@@ -315,6 +315,11 @@ impl Part {
         matches!(self.state, State::Ready { .. } | State::Finished)
     }
 
+    /// Whether it does not run, and will not by itself.
+    pub fn is_at_rest(&self) -> bool {
+        matches!(self.state, State::Stopped | State::Finished | State::GaveUp)
+    }
+
     /// Whether it was not ready in time, and has not been ready since.
     pub fn is_late(&self) -> bool {
         self.late

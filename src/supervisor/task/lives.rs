@@ -18,6 +18,16 @@ pub(super) struct Member {
     pub(super) life: Option<Life>,
 }
 
+impl Member {
+    pub(super) fn rest(&self) {
+        if let Run::Process(process) = &self.spec.run
+            && let Some(at_rest) = &process.at_rest
+        {
+            at_rest();
+        }
+    }
+}
+
 /// A life under way.
 pub(super) struct Life {
     pub(super) incarnation: u32,
@@ -47,8 +57,19 @@ impl Supervisor {
                     self.order(part, incarnation, Order::Terminate);
                 }
                 Some(Action::Kill(part, incarnation)) => self.order(part, incarnation, Order::Kill),
-                None => return self.let_go(),
+                None => {
+                    self.rest();
+                    return self.let_go();
+                }
             }
+        }
+    }
+
+    /// What lives share is let go of where none is to come by itself.
+    fn rest(&self) {
+        let parts = self.chain.parts().filter(|(_, part)| part.is_at_rest());
+        for member in parts.filter_map(|(id, _)| self.members.get(&id)) {
+            member.rest();
         }
     }
 

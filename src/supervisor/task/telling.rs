@@ -97,6 +97,7 @@ impl Supervisor {
     /// It is no part any more.
     fn forget(&mut self, part: PartId) {
         if let Some(member) = self.members.remove(&part) {
+            member.rest();
             self.facts.forget(&member.spec.plan.name);
         }
     }
