@@ -56,6 +56,15 @@ pub fn bytes(file: &File, most: u64) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
+/// Whether a write failed because its file may not become longer. Room elsewhere
+/// does not help then; another file does, if what is to be written fits in one.
+pub fn is_too_long(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::FileTooLarge
+}
+
+/// What a person can do where files may not become long enough.
+pub const RAISE_LIMIT: &str = "raise the limit on the size of files (ulimit -f, or LimitFSIZE= of a service), then falco stop and falco up";
+
 /// Takes room on disk, so that `file` can hold so many bytes on a disk that is
 /// full by then; what it holds stays.
 ///

@@ -311,6 +311,9 @@ fn a_limit_on_the_size_of_files_refuses_only_what_fits_in_none_and_kills_nobody(
     let limited = "ulimit -f 512; exec \"$0\" up --quiet";
     let started = chain.program("sh").args(["-c", limited, FALCO]).status();
     assert!(started.expect("runs").success());
+    let (_, text) = chain.run(&["logs", "falco"]);
+    let told = text.lines().find(|l| l.contains("Sent batches cannot"));
+    assert!(told.is_some_and(|l| l.contains("ulimit -f")), "{text}");
     let mut daemon = chain.daemon();
     let of = |lane, n, bytes| {
         let payload = format!("\"{n} {}\"", "x".repeat(bytes));

@@ -23,7 +23,9 @@
 //! from that name keeps its place before what is appended from then on. Nothing
 //! overtakes the last line of a dropped file, while that may still turn out to
 //! need no LF; of one that changes all the while, for three seconds. Nor does a
-//! file wait longer than that for however many that come one after the other.
+//! file wait longer than that for however many that come one after the other. But
+//! order goes before fairness: behind a dropped file in which whole lines come as
+//! fast as they are read, the others wait.
 //!
 //! A file is known by its inode, the time it was made and its first bytes, not
 //! by its name or device: so it is the same after a rename and a reboot. A copy

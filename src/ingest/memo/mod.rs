@@ -39,6 +39,7 @@ use super::MemoPlace;
 use crate::clock::BootTime;
 use crate::delivery::{Done, Request, RequestId, digest, listed};
 use crate::failpoint::{self, Point};
+use crate::plain_file;
 
 use files::Files;
 use left::Entry;
@@ -282,7 +283,12 @@ impl Memo {
 
     /// Without it Falco delivers as well, with more copies after a crash.
     fn give_up(&mut self, error: &io::Error) {
-        warn!(path = %self.files.path().display(), %error,
+        let advice = if plain_file::is_too_long(error) {
+            plain_file::RAISE_LIMIT
+        } else {
+            "it is tried again"
+        };
+        warn!(path = %self.files.path().display(), %error, advice,
             "Sent batches cannot be noted; after a crash of Falco some may be seen twice.");
         self.files.close();
         self.failed_at = Some(self.now);

@@ -16,6 +16,7 @@ use tracing::{info, warn};
 
 use super::super::config::Config;
 use super::super::storage::{Space, Storage, StoredFile};
+pub(super) use crate::plain_file::{RAISE_LIMIT, is_too_long};
 use crate::report::Report;
 
 /// How often the disk is looked at.
@@ -153,12 +154,3 @@ pub(super) fn is_full(error: &io::Error) -> bool {
     use io::ErrorKind::{QuotaExceeded, StorageFull};
     matches!(error.kind(), StorageFull | QuotaExceeded)
 }
-
-/// Whether a write failed because its file may not become longer. Room elsewhere
-/// does not help then; another file does, if what is to be written fits in one.
-pub(super) fn is_too_long(error: &io::Error) -> bool {
-    error.kind() == io::ErrorKind::FileTooLarge
-}
-
-/// What a person can do where files may not become long enough.
-pub(super) const RAISE_LIMIT: &str = "raise the limit on the size of files (ulimit -f, or LimitFSIZE= of a service), then falco stop and falco up";
