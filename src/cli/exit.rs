@@ -19,7 +19,7 @@ pub(super) enum Exit {
     Failed = 1,
     /// The command line is wrong.
     Usage = 2,
-    /// Nothing runs.
+    /// Nothing runs, or there is no outbox to look at.
     NotRunning = 3,
     /// It could not be found out.
     Unknown = 4,
@@ -49,7 +49,10 @@ pub(super) const MEANINGS: &[(Exit, &str)] = &[
         "failed, or a part of the chain is not as it should be",
     ),
     (Exit::Usage, "the command line is wrong"),
-    (Exit::NotRunning, "nothing runs"),
+    (
+        Exit::NotRunning,
+        "nothing runs, or there is no outbox to look at",
+    ),
     (Exit::Unknown, "it could not be found out"),
     (Exit::Unavailable, "a part never became ready"),
     (Exit::Internal, "a bug of ours"),

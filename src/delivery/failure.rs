@@ -245,6 +245,14 @@ mod tests {
     }
 
     #[test]
+    fn every_class_is_listed_once() {
+        for (at, class) in Class::ALL.into_iter().enumerate() {
+            assert_eq!(class as usize, at, "{class:?}");
+        }
+        assert_eq!(Class::ALL.len(), Class::Unrecorded as usize + 1);
+    }
+
+    #[test]
     fn a_transport_that_says_whether_to_retry_is_believed() {
         assert_eq!(class("", Some(50_000), Some(false)), Class::Rejected);
         assert_eq!(class("", Some(40_000), Some(true)), Class::Ambiguous);
