@@ -44,7 +44,7 @@
 //! | hop | owner | bound | when full | crash here |
 //! |---|---|---|---|---|
 //! | frame → effect | session task | 4 MiB a frame | FAILED `too_large`, its bytes are drained; over 16 MiB the connection ends behind that | daemon resends |
-//! | session → dispatcher | session task | effects and bytes unanswered, per connection, less what stands still; what of them waits for another of the same, a share of what there is room for | that socket is not read; too much that stands still: FAILED `lane_full` | daemon resends |
+//! | session → dispatcher | session task | effects and bytes unanswered, per connection, less what stands still, or may; what of them waits for another of the same, a share of what there is room for | that socket is not read; too much that stands still: FAILED `lane_full` | daemon resends |
 //! | dispatcher → lanes | dispatcher task | effects and bytes, per lane and in all; every route has lanes of its own | lane: FAILED `lane_full`; in all: no socket is read | daemon resends |
 //! | file in the inbox → dispatcher, with an outbox | inbox task | one piece of a file: 1024 lines, or one of 4 MiB | the file is not read | read on from where the journal says |
 //! | dispatcher → journal → dispatcher, with an outbox | journal's thread | one batch of records; a part of each lane in memory | no socket is read | what was acked is read again, the rest the daemon resends |

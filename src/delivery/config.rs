@@ -66,6 +66,10 @@ pub(crate) struct Config {
     pub lane_effects_max: usize,
     /// Bytes a lane holds before it refuses more.
     pub lane_bytes_max: usize,
+    /// Effects it holds beyond that for as long as it goes on, or may.
+    pub held_effects_max: usize,
+    /// Bytes it holds beyond that, likewise.
+    pub held_bytes_max: usize,
     /// Effects held over all lanes before nothing more is read.
     pub effects_max: usize,
     /// Bytes held over all lanes before nothing more is read.
@@ -102,6 +106,8 @@ impl Config {
             effect_deadline: attempt_timeout * attempts_max + retry_delay * attempts_max,
             lane_effects_max: 4096,
             lane_bytes_max: 16 * 1024 * 1024,
+            held_effects_max: 12_288,
+            held_bytes_max: 48 * 1024 * 1024,
             effects_max: 65_536,
             bytes_max: 256 * 1024 * 1024,
             batch_messages_max: 32,

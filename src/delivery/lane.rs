@@ -175,7 +175,8 @@ impl<T> Lane<T> {
     /// Queues an effect, or settles it if the lane is full.
     pub(super) fn push(&mut self, entry: Entry<T>, config: &Config) -> Option<Settled<T>> {
         let bytes = self.bytes + entry.bytes();
-        self.full |= self.queue.len() >= config.lane_effects_max || bytes > config.lane_bytes_max;
+        let (effects_max, bytes_max) = self.bounds(config);
+        self.full |= self.queue.len() >= effects_max || bytes > bytes_max;
         if self.full {
             let waiting = counted(self.queue.len(), "effect");
             let text = format!("its lane has {waiting} waiting already");
@@ -184,6 +185,18 @@ impl<T> Lane<T> {
         self.bytes = bytes;
         self.insert(entry);
         None
+    }
+
+    /// What it may hold: more while it goes on, or nobody knows whether it does.
+    fn bounds(&self, config: &Config) -> (usize, usize) {
+        let (effects, bytes) = (config.lane_effects_max, config.lane_bytes_max);
+        if self.stands_still() {
+            return (effects, bytes);
+        }
+        (
+            effects.saturating_add(config.held_effects_max),
+            bytes.saturating_add(config.held_bytes_max),
+        )
     }
 
     /// Puts an effect where it belongs: at the end, or, if it failed and comes

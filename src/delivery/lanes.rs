@@ -103,6 +103,8 @@ pub(crate) struct Lanes<T> {
     quiet: Quiet,
     /// Lanes that stand still, or go on, and nobody knows it yet.
     moved: VecDeque<(LaneKey, bool)>,
+    /// Lanes whose request is slow, or not any more, and nobody knows it yet.
+    slowed: VecDeque<(LaneKey, bool)>,
     /// Lanes that were full and are empty, and nobody knows it yet.
     emptied: VecDeque<LaneKey>,
 }
@@ -144,6 +146,7 @@ impl<T> Lanes<T> {
             next_jitter: 0,
             quiet: Quiet::No,
             moved: VecDeque::new(),
+            slowed: VecDeque::new(),
             emptied: VecDeque::new(),
         }
     }

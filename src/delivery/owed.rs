@@ -15,7 +15,8 @@
 //! ```
 //!
 //! What stood still with its whole route stays uncounted when that goes on,
-//! until it is answered; what comes then counts.
+//! until it is answered; what comes then counts. So does some of what came for a
+//! lane that may stand still, as far as one knows ([`slow`]).
 //!
 //! What stands still has bounds of its own, for each connection and each route.
 //! Beyond them effects of lanes in trouble are refused, or of a route that is
@@ -24,6 +25,8 @@
 //!
 //! Counts every submission from its arrival to its answer, those that wait for
 //! the outcome of another included. Never refuses, sends, or reads a clock.
+
+mod slow;
 
 use std::collections::BTreeSet;
 use std::ops::{AddAssign, SubAssign};
@@ -59,6 +62,11 @@ impl Amount {
         self.effects < max.effects && self.bytes < max.bytes
     }
 
+    /// Whether it is no more than `max` of either.
+    fn fits(self, max: Self) -> bool {
+        self.effects <= max.effects && self.bytes <= max.bytes
+    }
+
     /// Whether it is more than `max`. A single effect never is.
     fn is_over(self, max: Self) -> bool {
         self.effects > 1 && (self.effects > max.effects || self.bytes > max.bytes)
@@ -89,6 +97,7 @@ struct Account {
     route: usize,
     lane: LaneKey,
     is_still: bool,
+    is_slow: bool,
     /// Mostly one.
     owed: Vec<Load>,
 }
@@ -99,7 +108,7 @@ struct Load {
     whose: Producer,
     owed: Amount,
     /// How much of that, the oldest, is not counted though it goes on: its route
-    /// stood still.
+    /// stood still, or its lane was slow.
     excused: Amount,
 }
 
@@ -187,6 +196,8 @@ impl Owed {
         }
         if self.stands(at) {
             self.stop(route, producer, one);
+        } else if self.accounts[at].is_slow {
+            self.excuse_slow(at, producer);
         }
         Debt(at)
     }
@@ -196,6 +207,7 @@ impl Owed {
             route,
             lane: lane.clone(),
             is_still: false,
+            is_slow: false,
             owed: Vec::with_capacity(1),
         });
         self.routes[route].by_lane.insert(lane.clone(), at);

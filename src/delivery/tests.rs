@@ -21,7 +21,7 @@
 //! | an id that means something else is refused | stories; dedupe; `an_id_that_means_something_else_is_refused_and_harms_nothing` |
 //! | no attempt is burnt while the transport is away | `attempts_are_not_burnt_while_the_transport_is_away` |
 //! | nothing that is kept passes what its lane is parked for | stories |
-//! | a lane delays no other | `lanes_that_are_never_answered_take_no_room_from_others_for_long`, `nobody_waits_for_a_suspect_but_suspects`; `ingest`: `a_lane_that_stands_still_keeps_no_other_of_its_connection_waiting` |
+//! | a lane delays no other | `lanes_that_are_never_answered_take_no_room_from_others_for_long`, `nobody_waits_for_a_suspect_but_suspects`; `ingest`: `a_lane_that_stands_still_takes_no_more_and_keeps_no_other_of_its_connection_waiting`, `sessions_that_die_with_much_on_their_way_delay_no_other_and_nothing_is_refused_for_that` |
 //! | bounds hold, sums never go below zero | lanes, outbox; `a_lane_is_also_bounded_in_bytes_and_so_are_all_together` |
 //! | nothing is noted as done before it is accepted | stories: a journal tells nothing that was not published |
 //! | what is given up or decided is durable before anybody is told | `journal`: `what_was_published_and_what_was_given_up_without_a_disk_is_written_once_there_is_one`; stories |

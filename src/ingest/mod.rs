@@ -21,12 +21,12 @@
 //! | bound | when it is reached |
 //! |---|---|
 //! | 4 MiB a frame | FAILED `too_large`, its bytes are dropped; over 16 MiB: the same at once, and the connection ends |
-//! | 4096 effects or 8 MiB unanswered on a connection, without what stands still | that socket is not read |
+//! | 4096 effects or 8 MiB unanswered on a connection, without what stands still, or may, of a lane that is slow: 8192 effects or 32 MiB of each, with what stands still half of what its route may hold | that socket is not read |
 //! | 32 768 effects or 128 MiB unanswered on it in all | the same |
 //! | 16 384 effects or 64 MiB of it that stand still, or half of what their route may hold | those of lanes in trouble: FAILED `lane_full` |
 //! | 1 MiB of acks not taken by the daemon | that socket is not read; after 30 s without progress it is closed |
 //! | 64 MiB of frames over 128 KiB that are not finished | such a frame waits; one that stands still for 30 s ends its connection |
-//! | 4096 effects or 16 MiB in a lane | FAILED `lane_full`; once it is empty, up to 2 s more for a daemon that does not resend the first |
+//! | 4096 effects or 16 MiB in a lane that stands still, 16 384 or 64 MiB in another | FAILED `lane_full`; once it is empty, up to 2 s more for a daemon that does not resend the first |
 //! | 65 536 submissions that wait for the outcome of another of the same | a connection that has as many of them as there is room left is not read; those of one that is closed are taken off; at 262 144, since what was sent before is taken: no socket is read |
 //! | 65 536 effects or 256 MiB in all | no socket is read; with several routes each has its share, and one that is full answers FAILED `lane_full` |
 //!
@@ -36,11 +36,13 @@
 //! silent where there are others: for those nobody waits. A lane that is well
 //! makes its connection wait, and is not refused while its route is there.
 //!
-//! What cannot be told yet from a slow lane is waited for: a lane that dies while
-//! more of it comes than its connection may have unanswered stops that for a
-//! second while others are answered, and for a whole attempt if nothing is; and so
-//! does each that dies behind it. A transport that pauses looks the same, and must
-//! cost no refusal.
+//! What cannot be told yet from a slow lane is held: what comes for a lane that was
+//! not answered for a quarter of a second is taken beside what its connection may
+//! have unanswered, so that others are read, and answered, by whom one can tell. A
+//! transport that pauses looks the same, and must cost no refusal: so a lane that
+//! is not known to stand still has room for all of it. Once that is used up, the
+//! connection waits for a second while others are answered, and for a whole attempt
+//! if nothing is.
 //!
 //! An effect may name a route: one of several transports. Each has lanes and a
 //! connection of its own, so the outage of one delays no other.

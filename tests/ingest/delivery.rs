@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use crate::daemon::{Daemon, frames};
+use crate::daemon::{Daemon, frames, id};
 use crate::falco::Falco;
 use crate::transport::Peer;
 
@@ -71,28 +71,53 @@ fn others_go_on(daemon: &mut Daemon, peer: &mut Peer) {
 }
 
 #[test]
-fn a_lane_that_stands_still_keeps_no_other_of_its_connection_waiting() {
+fn sessions_that_die_with_much_on_their_way_delay_no_other_and_nothing_is_refused_for_that() {
     let falco = Falco::start();
     let mut daemon = falco.daemon();
     let mut peer = falco.transport().accept_ours();
-    daemon.send(0, &publish("still", 0));
-    assert_eq!(peer.read().payload(), "0");
-    others_go_on(&mut daemon, &mut peer);
-    for n in 1..5000 {
+    let begun = Instant::now();
+    for (dies, first) in [("one", 0), ("another", 7000)] {
+        for n in first..first + 7000 {
+            daemon.send(n, &publish(dies, n));
+        }
+        peer.read();
+    }
+    // Nothing was answered yet, by which one could tell them from others.
+    daemon.send(14_000, &publish("other", 14_000));
+    let other = peer.read();
+    assert_eq!(other.payload(), "14000");
+    peer.accept(&other);
+    daemon.expect_success(14_000);
+    // Their first attempts are not over yet.
+    assert!(begun.elapsed() < Duration::from_secs(50));
+}
+
+#[test]
+fn a_lane_that_stands_still_takes_no_more_and_keeps_no_other_of_its_connection_waiting() {
+    let falco = Falco::start();
+    let mut daemon = falco.daemon();
+    let mut peer = falco.transport().accept_ours();
+    let begun = Instant::now();
+    for n in 0..5000 {
         daemon.send(n, &publish("still", n));
     }
-    let sent = Instant::now();
-    daemon.send(5000, &publish("other", 5000));
-    let other = peer.read();
-    assert_eq!(other.payload(), "5000");
-    peer.accept(&other);
-    // A lane holds 4096.
-    for n in 4096..5000 {
-        daemon.expect_failed(n, "lane_full", "4096 effects wait");
+    peer.read();
+    for n in (5000..).step_by(2) {
+        daemon.send(n, &publish("still", n));
+        daemon.send(n + 1, &publish("other", n + 1));
+        let other = peer.read();
+        assert_eq!(other.payload(), (n + 1).to_string());
+        peer.accept(&other);
+        let ack = daemon.read();
+        // Its first attempt is not over yet.
+        assert!(begun.elapsed() < Duration::from_secs(50));
+        if ack.id == id(n) {
+            // It holds more than 4096, since it was not known to stand still.
+            assert!(ack.error.starts_with("lane_full: its lane has "), "{ack:?}");
+            return daemon.expect_success(n + 1);
+        }
+        assert_eq!((ack.id, ack.ok), (id(n + 1), true), "{ack:?}");
     }
-    daemon.expect_success(5000);
-    // Its first attempt is not over yet.
-    assert!(sent.elapsed() < Duration::from_secs(50));
 }
 
 #[test]

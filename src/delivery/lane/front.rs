@@ -58,6 +58,12 @@ impl<T> Lane<T> {
         )
     }
 
+    /// Whether its request is out for so long that it may stand still; nobody can
+    /// say yet.
+    pub(in crate::delivery) fn is_slow(&self) -> bool {
+        self.in_flight() > 0 && !self.is_recent()
+    }
+
     /// Its request takes no room from others any more; `last` is the number of
     /// the latest there is.
     pub(in crate::delivery) fn slow_down(&mut self, now: Instant, last: u64) {

@@ -45,8 +45,8 @@ impl<T> Lanes<T> {
             self.settled.extend(lane.refuse_waiting());
         }
         let after = Load::of(&lane);
-        if after.is_still != before.is_still && self.config.keeping == Keeping::Daemon {
-            self.moved.push_back((lane.key.clone(), after.is_still));
+        if self.config.keeping == Keeping::Daemon {
+            self.note_standing(&lane.key, before, after);
         }
         self.effects = self.effects - before.effects + after.effects;
         self.bytes = self.bytes - before.bytes + after.bytes;
@@ -70,6 +70,16 @@ impl<T> Lanes<T> {
         result
     }
 
+    /// Whoever counts what daemons are owed is told how a lane stands now.
+    fn note_standing(&mut self, lane: &LaneKey, before: Load, after: Load) {
+        if after.is_still != before.is_still {
+            self.moved.push_back((lane.clone(), after.is_still));
+        }
+        if after.is_slow != before.is_slow {
+            self.slowed.push_back((lane.clone(), after.is_slow));
+        }
+    }
+
     fn set_timer(&mut self, slot: u32, lane: &mut Lane<T>) {
         let due = lane.due(&self.config);
         if due == lane.timer {
@@ -86,6 +96,7 @@ impl<T> Lanes<T> {
 }
 
 /// What one lane adds to the sums.
+#[derive(Debug, Clone, Copy)]
 struct Load {
     effects: usize,
     bytes: usize,
@@ -95,6 +106,7 @@ struct Load {
     ill: usize,
     ill_recent: usize,
     is_still: bool,
+    is_slow: bool,
 }
 
 impl Load {
@@ -110,6 +122,7 @@ impl Load {
             ill: usize::from(is_ill),
             ill_recent: usize::from(is_ill && lane.is_recent()),
             is_still: lane.stands_still(),
+            is_slow: lane.is_slow(),
         }
     }
 }

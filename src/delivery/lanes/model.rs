@@ -324,6 +324,8 @@ pub(in crate::delivery) fn small(on_rejected: OnRejected) -> Config {
         on_rejected,
         lane_effects_max: 12,
         lane_bytes_max: 200,
+        held_effects_max: 4,
+        held_bytes_max: 100,
         batch_messages_max: 4,
         batch_bytes_max: 64,
         ..Config::default()

@@ -40,6 +40,12 @@ impl<T> Lanes<T> {
         self.moved.pop_front()
     }
 
+    /// The next lane whose request is slow, so that it may stand still, or is not
+    /// any more.
+    pub(crate) fn poll_slow(&mut self) -> Option<(LaneKey, bool)> {
+        self.slowed.pop_front()
+    }
+
     /// Whether the last request of this lane met trouble.
     pub(crate) fn is_ill(&self, lane: &LaneKey) -> bool {
         let slot = self.by_key.get(lane);

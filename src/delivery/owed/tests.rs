@@ -1,3 +1,4 @@
+use super::slow::SLOW_MAX;
 use super::*;
 
 const ONE: Producer = Producer(1);
@@ -182,4 +183,66 @@ fn what_stood_still_with_its_route_is_not_counted_until_it_is_answered() {
     assert_eq!(story.still(ONE), amount(0), "a lane that goes on counts");
     story.answer();
     assert_eq!(story.still(ONE), amount(0));
+}
+
+#[test]
+fn what_comes_for_a_lane_that_is_slow_is_not_counted_until_it_is_answered() {
+    let mut story = Story::with_routes(1);
+    story.take(ONE, 0, "slow", 3);
+    story.take(OTHER, 0, "slow", 1);
+    story.take(ONE, 0, "well", 5);
+    story.owed.handle_slow(0, &lane("slow"), true);
+    assert_eq!(story.still(ONE), amount(3));
+    assert_eq!(story.still(OTHER), amount(1));
+    story.take(ONE, 0, "slow", 2);
+    assert_eq!(story.still(ONE), amount(5));
+    story.owed.handle_slow(0, &lane("slow"), false);
+    story.take(ONE, 0, "slow", 1);
+    assert_eq!(story.still(ONE), amount(5), "what comes then counts");
+    story.answer();
+    assert_eq!(story.still(ONE), amount(0));
+    assert!(story.owed.accounts.is_empty() && story.owed.still.is_empty());
+}
+
+#[test]
+fn a_slow_lane_that_stands_still_is_counted_once_and_goes_on_as_any_other() {
+    let mut story = Story::with_routes(1);
+    story.take(ONE, 0, "a", 3);
+    story.owed.handle_slow(0, &lane("a"), true);
+    story.owed.handle_lane(0, &lane("a"), true);
+    story.take(ONE, 0, "a", 1);
+    assert_eq!(story.still(ONE), amount(4), "none twice");
+    story.owed.handle_lane(0, &lane("a"), false);
+    story.owed.handle_slow(0, &lane("a"), false);
+    assert_eq!(story.still(ONE), amount(0));
+    story.answer();
+    assert_eq!(story.still(ONE), amount(0));
+}
+
+#[test]
+fn of_a_slow_lane_no_more_is_uncounted_than_a_bound_and_each_has_its_own() {
+    let mut story = Story::with_routes(1);
+    for name in ["a", "b"] {
+        story.take(ONE, 0, name, 1);
+        story.owed.handle_slow(0, &lane(name), true);
+        story.take(ONE, 0, name, SLOW_MAX.effects + 100);
+    }
+    assert_eq!(story.still(ONE), amount(2 * SLOW_MAX.effects));
+    story.take(OTHER, 0, "a", 7);
+    assert_eq!(story.still(OTHER), amount(7), "so has each connection");
+    story.answer();
+    assert_eq!(story.still(ONE), amount(0));
+}
+
+#[test]
+fn of_slow_lanes_no_more_is_uncounted_than_may_stand_still_of_their_route() {
+    let mut story = Story::with_routes(1);
+    story.owed = Owed::new(1, amount(40));
+    for n in 0..25 {
+        let name = n.to_string();
+        story.take(ONE, 0, &name, 1);
+        story.owed.handle_slow(0, &lane(&name), true);
+    }
+    assert_eq!(story.still(ONE), amount(20));
+    assert!(!story.is_full(0));
 }

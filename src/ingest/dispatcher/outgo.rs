@@ -76,6 +76,9 @@ impl Dispatcher {
             while let Some((lane, is_still)) = lanes.poll_still() {
                 self.owed.handle_lane(route, &lane, is_still);
             }
+            while let Some((lane, is_slow)) = lanes.poll_slow() {
+                self.owed.handle_slow(route, &lane, is_slow);
+            }
             self.owed.handle_route(route, lanes.is_quiet());
         }
         while let Some((producer, still)) = self.owed.poll_change() {

@@ -186,7 +186,7 @@ impl Played {
         if self.acks.contains_key(&connection) {
             return;
         }
-        let (acks, decided) = mpsc::channel(4096);
+        let (acks, decided) = mpsc::channel(32_768);
         self.acks.insert(connection, decided);
         let (news, heard) = watch::channel(News::default());
         self.news.insert(connection, heard);

@@ -4,6 +4,7 @@ use super::*;
 fn a_full_lane_refuses_until_it_is_empty_and_others_do_not_care() {
     let config = Config {
         lane_effects_max: 2,
+        held_effects_max: 0,
         ..Config::default()
     };
     let mut story = Story::new(config, Some(OLD));
@@ -29,6 +30,7 @@ fn a_full_lane_refuses_until_it_is_empty_and_others_do_not_care() {
 fn a_lane_is_also_bounded_in_bytes_and_so_are_all_together() {
     let config = Config {
         lane_bytes_max: 100,
+        held_bytes_max: 0,
         bytes_max: 120,
         ..Config::default()
     };
@@ -79,4 +81,25 @@ fn the_depth_counts_what_is_there() {
     let depth = story.lanes.depth(story.now);
     assert_eq!((depth.lanes, depth.effects, depth.in_flight), (2, 4, 2));
     assert_eq!(depth.oldest, Duration::from_secs(1));
+}
+
+#[test]
+fn a_lane_that_goes_on_or_may_holds_more_than_one_that_stands_still() {
+    let config = Config {
+        lane_effects_max: 2,
+        held_effects_max: 1,
+        ..Config::default()
+    };
+    for is_still in [false, true] {
+        let mut story = Story::new(config.clone(), Some(OLD));
+        story.submit([publish("a", 1), publish("a", 2)]);
+        story.expect_request(&[1]);
+        if is_still {
+            story.pass(Duration::from_millis(5200));
+        }
+        story.submit([publish("a", 3), publish("a", 4)]);
+        let refused: &[u8] = if is_still { &[3, 4] } else { &[4] };
+        story.expect_failed(refused, "lane_full: ");
+        assert_eq!(story.settled(), []);
+    }
 }

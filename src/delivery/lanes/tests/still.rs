@@ -161,3 +161,23 @@ fn behind_what_found_no_room_none_finds_some_before_the_lane_is_empty() {
     story.submit([publish("a", 4)]);
     assert_eq!(story.settled(), []);
 }
+
+#[test]
+fn a_lane_is_slow_from_a_moment_after_its_request_until_that_is_answered_or_over() {
+    let mut story = Story::with(OURS, [publish("a", 1), publish("b", 2)]);
+    let request = story.expect_request(&[1]);
+    story.pass(Duration::from_millis(249));
+    assert_eq!(story.lanes.poll_slow(), None);
+    story.pass(Duration::from_millis(1));
+    let a = LaneKey::new("a");
+    assert_eq!(story.lanes.poll_slow(), Some((a.clone(), true)));
+    story.lanes.handle_accepted(request);
+    assert_eq!(story.lanes.poll_slow(), Some((a, false)));
+
+    story.expect_request(&[2]);
+    story.pass(SLOW);
+    let b = LaneKey::new("b");
+    assert_eq!(story.lanes.poll_slow(), Some((b.clone(), true)));
+    story.pass(5 * SECOND);
+    assert_eq!(story.lanes.poll_slow(), Some((b, false)), "it stands still");
+}

@@ -92,6 +92,8 @@ impl Options {
     pub(super) fn delivery(self) -> Config {
         Config {
             lane_effects_max: self.lane_effects_max,
+            // Some of them hold more while they go on.
+            held_effects_max: usize::from(self.dice.is_multiple_of(2)) * self.lane_effects_max,
             on_rejected: if self.parks {
                 OnRejected::Park
             } else {

@@ -32,6 +32,7 @@ impl Small {
         let time = Time::new();
         let delivery = Config {
             lane_effects_max: 2,
+            held_effects_max: 0,
             on_rejected,
             ..Config::default()
         };
@@ -243,7 +244,7 @@ fn nothing_is_kept_on_disk_before_what_a_full_lane_around_it_refused() {
     story.fail(Op::Write, (0, u64::MAX), EIO);
     story.submit(vec![another()]);
     story.pass_until(|story| !story.falco.records());
-    story.submit((1..4096).map(|_| another()).collect());
+    story.submit((1..16_384).map(|_| another()).collect());
     assert!(story.falco.acks().is_empty(), "the lane has room");
     let refusal = story.offer(vec![effect(1)]).remove(0);
     assert_eq!(refusal.expect_err("no room").class, Class::LaneFull);
@@ -252,7 +253,7 @@ fn nothing_is_kept_on_disk_before_what_a_full_lane_around_it_refused() {
 
     story.link();
     story.answer(None);
-    assert_eq!(story.falco.acks().len(), 4096);
+    assert_eq!(story.falco.acks().len(), 16_384);
     let refusal = story.offer(vec![effect(2)]).remove(0);
     assert_eq!(refusal.expect_err("too early").class, Class::LaneFull);
     story.keep(vec![effect(1), effect(2)]);
