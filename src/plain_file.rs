@@ -66,15 +66,26 @@ pub fn is_too_long(error: &io::Error) -> bool {
 pub const RAISE_LIMIT: &str = "raise the limit on the size of files (ulimit -f, or LimitFSIZE= of a service), then falco stop and falco up";
 
 /// Takes room on disk, so that `file` can hold so many bytes on a disk that is
-/// full by then; what it holds stays.
+/// full by then; what it holds stays. What cannot be taken whole is not taken.
 ///
 /// Kept by file systems that write in place.
 ///
 /// # Errors
 ///
 /// When there is no room.
-#[cfg(target_os = "linux")]
 pub fn reserve(file: &File, bytes: u64) -> io::Result<()> {
+    let before = file.metadata()?.len();
+    let taken = take_room(file, before, bytes);
+    if taken.is_err() {
+        // A file system may have taken what there was. Why there is not enough
+        // says more than why that cannot be given back.
+        _ = file.set_len(before);
+    }
+    taken
+}
+
+#[cfg(target_os = "linux")]
+fn take_room(file: &File, before: u64, bytes: u64) -> io::Result<()> {
     use nix::errno::Errno;
     use nix::fcntl::{FallocateFlags, fallocate};
     let length = nix::libc::off_t::try_from(bytes).unwrap_or(nix::libc::off_t::MAX);
@@ -82,37 +93,19 @@ pub fn reserve(file: &File, bytes: u64) -> io::Result<()> {
         match fallocate(file, FallocateFlags::empty(), 0, length) {
             Err(Errno::EINTR) => {}
             // Not every filesystem can.
-            Err(Errno::EOPNOTSUPP | Errno::ENOSYS) => return fill(file, bytes),
-            reserved => return Ok(reserved?),
+            Err(Errno::EOPNOTSUPP | Errno::ENOSYS) => return fill(file, before, bytes),
+            taken => return Ok(taken?),
         }
     }
 }
 
-/// Takes room on disk, so that `file` can hold so many bytes on a disk that is
-/// full by then; what it holds stays.
-///
-/// Kept by file systems that write in place.
-///
-/// # Errors
-///
-/// When there is no room.
 #[cfg(not(target_os = "linux"))]
-pub fn reserve(file: &File, bytes: u64) -> io::Result<()> {
-    fill(file, bytes)
+fn take_room(file: &File, before: u64, bytes: u64) -> io::Result<()> {
+    fill(file, before, bytes)
 }
 
-/// Bytes that are written are taken; zeros might not be. What cannot be taken whole
-/// is not taken.
-fn fill(file: &File, bytes: u64) -> io::Result<()> {
-    let before = file.metadata()?.len();
-    let filled = fill_from(file, before, bytes);
-    if filled.is_err() {
-        file.set_len(before)?;
-    }
-    filled
-}
-
-fn fill_from(file: &File, mut at: u64, bytes: u64) -> io::Result<()> {
+/// Bytes that are written are taken; zeros might not be.
+fn fill(file: &File, mut at: u64, bytes: u64) -> io::Result<()> {
     let block = vec![0xff; 64 * 1024];
     while at < bytes {
         let left = usize::try_from(bytes - at).unwrap_or(usize::MAX);
@@ -174,11 +167,12 @@ mod tests {
         std::fs::write(&path, "held").unwrap();
         let mut options = OpenOptions::new();
         let file = open_own(&path, options.write(true)).unwrap();
-        fill(&file, 100_000).unwrap();
-        fill(&file, 10).unwrap();
+        fill(&file, 4, 100_000).unwrap();
+        fill(&file, 100_000, 10).unwrap();
         let held = std::fs::read(&path).unwrap();
         assert_eq!((held.len(), &held[..4]), (100_000, &b"held"[..]));
-        assert!(fill(&open(&path).unwrap(), 200_000).is_err());
+        assert!(reserve(&open(&path).unwrap(), 200_000).is_err());
+        reserve(&file, 10).unwrap();
         assert_eq!(std::fs::metadata(&path).unwrap().len(), 100_000);
     }
 }

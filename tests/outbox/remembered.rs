@@ -1,5 +1,7 @@
 //! What is remembered over a kill while a disk takes nothing.
 
+use std::fs::{self, DirEntry};
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
@@ -42,6 +44,38 @@ fn a_batch_that_went_out_while_the_disk_was_full_goes_out_again_as_it_was() {
             assert_eq!(again["messages"], batch["messages"], "with their ids");
             peer.accept(&again);
             assert_eq!(peer.accept_messages(1), ["105"]);
+        },
+    );
+}
+
+#[test]
+fn what_has_no_room_for_all_it_remembers_takes_none_from_others() {
+    with_a_disk_under(
+        "run",
+        "remembered::what_has_no_room_for_all_it_remembers_takes_none_from_others",
+        |chain, disk| {
+            let files = || {
+                let files = fs::read_dir(chain.base().join("run")).expect("lists");
+                let files = files.map(|file| file.expect("a file"));
+                let memo = |f: &DirEntry| f.file_name().to_string_lossy().starts_with("batches-");
+                let lengths = files
+                    .filter(memo)
+                    .map(|file| file.metadata().expect("is there").len());
+                lengths.collect::<Vec<_>>()
+            };
+            // For one of the two files and not for both.
+            disk.size(12);
+            chain.start();
+            chain.daemon().publish(0, &effect("test", "s", 0));
+            let mut peer = chain.transport("test").accept();
+            assert_eq!(peer.accept_messages(1), ["0"]);
+            assert_eq!(files(), [0, 0]);
+            drop(peer);
+            chain.stop();
+            disk.size(32);
+            chain.start();
+            chain.daemon().publish(1, &effect("test", "s", 1));
+            assert_eq!(files(), [8 << 20, 8 << 20]);
         },
     );
 }

@@ -83,8 +83,6 @@ impl Files {
     pub(super) fn begin(&mut self, mut records: Vec<u8>) -> io::Result<()> {
         self.current = None;
         let (which, number) = (1 - self.newest, self.number + 1);
-        // The other will be the next.
-        self.open(self.newest)?;
         let file = self.open(which)?;
         seal(&mut records, number);
         let mut bytes = [begun(number), records].concat();
@@ -122,7 +120,6 @@ impl Files {
 
     /// Goes on in the newer, behind what is whole of it.
     fn go_on(&self, whole: usize) -> io::Result<Current> {
-        self.open(1 - self.newest)?;
         let file = self.open(self.newest)?;
         Ok(Current {
             file,
@@ -130,13 +127,23 @@ impl Files {
         })
     }
 
-    /// Opens one that has its room.
+    /// Opens one that has its room, as has the other: it will be the next.
     fn open(&self, which: usize) -> io::Result<File> {
+        let (other, file) = (self.make(1 - which)?, self.make(which)?);
+        let (before, room) = (other.metadata()?.len(), self.room as u64);
+        plain_file::reserve(&other, room)?;
+        let reserved = plain_file::reserve(&file, room);
+        if reserved.is_err() {
+            // Alone it would be taken from everybody else for nothing.
+            _ = other.set_len(before);
+        }
+        reserved.map(|()| file)
+    }
+
+    fn make(&self, which: usize) -> io::Result<File> {
         let mut options = OpenOptions::new();
         options.write(true).create(true).truncate(false).mode(0o600);
-        let file = plain_file::open_own(&self.paths[which], &mut options)?;
-        plain_file::reserve(&file, self.room as u64)?;
-        Ok(file)
+        plain_file::open_own(&self.paths[which], &mut options)
     }
 }
 

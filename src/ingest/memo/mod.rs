@@ -12,7 +12,7 @@
 //! begun anew with what is still open. Whoever starts reads both and goes on in
 //! the newer. They have all their room from the start, so that a disk that is
 //! full later takes what is noted all the same; without that room nothing is
-//! written, until it can be had. Nothing is ever synced: a crash of the program
+//! written, and none is kept, until it can be had; why not is told once. Nothing is ever synced: a crash of the program
 //! loses nothing of it, one of the machine may cost copies, as any crash would
 //! without it. Damage is skipped.
 //!
@@ -32,7 +32,7 @@ use std::io;
 use std::time::Duration;
 
 use hashbrown::HashMap;
-use tracing::warn;
+use tracing::{info, warn};
 use uuid::Uuid;
 
 use super::MemoPlace;
@@ -73,6 +73,8 @@ pub(super) struct Memo {
     file_bytes_max: usize,
     /// When they could not be written.
     failed_at: Option<BootTime>,
+    /// What was told of that, until they are written again.
+    told: Option<String>,
     /// Records that wait for [`flush`](Self::flush).
     buffer: Vec<u8>,
     /// What is written then; between two of them it is empty.
@@ -108,6 +110,7 @@ impl Memo {
             files,
             file_bytes_max: place.file_bytes_max,
             failed_at: None,
+            told: None,
             buffer: Vec::new(),
             records: Vec::new(),
             done: Vec::new(),
@@ -239,8 +242,9 @@ impl Memo {
         }
         let result = self.files.append(&mut self.records);
         failpoint::reach(Point::MemoWritten);
-        if let Err(error) = result {
-            self.give_up(&error);
+        match result {
+            Ok(()) => self.tell_end(),
+            Err(error) => self.give_up(&error),
         }
         empty(&mut self.done);
         empty(&mut self.published);
@@ -283,17 +287,41 @@ impl Memo {
 
     /// Without it Falco delivers as well, with more copies after a crash.
     fn give_up(&mut self, error: &io::Error) {
-        let advice = if plain_file::is_too_long(error) {
-            plain_file::RAISE_LIMIT
-        } else {
-            "it is tried again"
-        };
-        warn!(path = %self.files.path().display(), %error, advice,
-            "Sent batches cannot be noted; after a crash of Falco some may be seen twice.");
+        self.tell(error);
         self.files.close();
         self.failed_at = Some(self.now);
         self.open = HashMap::new();
         self.unaccepted = HashMap::new();
+    }
+
+    /// Says what is wrong and what to do, unless it was said before; returns
+    /// whether it was not.
+    fn tell(&mut self, error: &io::Error) -> bool {
+        let is_new = self.told.replace(error.to_string()) != Some(error.to_string());
+        if is_new {
+            let advice = advice(error);
+            warn!(path = %self.files.path().display(), %error, advice,
+                "Sent batches cannot be noted; after a crash of Falco some may be seen twice.");
+        }
+        is_new
+    }
+
+    /// Says that it is over, if it is.
+    fn tell_end(&mut self) {
+        if self.files.is_open() && self.told.take().is_some() {
+            info!(path = %self.files.path().display(), "Sent batches are noted again.");
+        }
+    }
+}
+
+/// What a person can do.
+fn advice(error: &io::Error) -> &'static str {
+    match error.kind() {
+        _ if plain_file::is_too_long(error) => plain_file::RAISE_LIMIT,
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            "make room on its disk, 16 MiB at least; it is tried again"
+        }
+        _ => "it is tried again",
     }
 }
 

@@ -201,6 +201,27 @@ fn without_a_place_to_write_nothing_is_noted_and_nothing_fails() {
 }
 
 #[test]
+fn a_trouble_is_told_once_until_it_is_another_or_over() {
+    let mut story = Story::new();
+    let errors = [io::ErrorKind::StorageFull, io::ErrorKind::FileTooLarge];
+    let [full, limit] = errors.map(io::Error::from);
+    assert!(story.memo.tell(&full));
+    assert!(!story.memo.tell(&full));
+    assert!(story.memo.tell(&limit));
+    assert!(story.memo.tell(&full));
+    story.publish(1, 7);
+    assert!(story.memo.tell(&full), "it was written meanwhile");
+    let path = story.dir.path().to_owned();
+    fs::remove_dir_all(&path).expect("removes");
+    story.memo.turn();
+    story.publish(2, 8);
+    fs::create_dir(&path).expect("makes");
+    story.memo.turn();
+    let missing = io::Error::from_raw_os_error(nix::libc::ENOENT);
+    assert!(!story.memo.tell(&missing), "nothing was written yet");
+}
+
+#[test]
 fn a_disk_that_takes_some_again_is_written_again() {
     let mut story = Story::new();
     let path = story.dir.path().to_owned();
