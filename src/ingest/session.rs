@@ -13,7 +13,8 @@
 //! stand still, effects of which too many wait for the outcome of another, effects
 //! not taken by the dispatcher, acks not taken by the daemon. When the daemon has
 //! sent its last byte, or sends what cannot be framed, the session reads no more,
-//! answers what it has, and ends.
+//! answers what it has, and ends. What cannot be framed is read and dropped for a
+//! moment behind the last answer ([`linger`]), so that whoever sends it sees that.
 //!
 //! Acks are written as soon as they are there: what was decided together goes
 //! out together, and nothing waits for company.
@@ -21,6 +22,7 @@
 mod debts;
 mod frames;
 mod intake;
+mod linger;
 mod outgo;
 
 use std::io;
@@ -93,7 +95,7 @@ pub(super) struct Shared {
 }
 
 /// Serves `stream` until it ends.
-pub(super) async fn run(id: SessionId, stream: UnixStream, shared: Shared) {
+pub(super) async fn run(id: SessionId, mut stream: UnixStream, shared: Shared) {
     // Each message holds at least one ack and the session owes no more acks
     // than this, so that the dispatcher never finds the channel full.
     let (acks, decided) = mpsc::channel(OWED_MAX.effects);
@@ -103,19 +105,28 @@ pub(super) async fn run(id: SessionId, stream: UnixStream, shared: Shared) {
     if opened.is_err() {
         return;
     }
-    let submit = shared.submit.clone();
+    let (submit, shutdown) = (shared.submit.clone(), shared.shutdown.clone());
     let mut session = Session::new(id, shared, decided, heard);
-    if let Err(error) = session.serve(stream).await {
+    let ended = session.serve(&mut stream).await;
+    let lingers = session.is_unframed && ended.is_ok();
+    let stream = lingers.then_some(stream);
+    if let Err(error) = ended {
         let unanswered = session.debts.len();
         debug!(session = id.0, unanswered, error = %Report(&error), "Session ended early.");
     }
     let refused = session.refused.take();
     // A dispatcher that has no room may take long; others want the memory.
     drop(session);
-    if let Some(refused) = refused {
-        _ = submit.send(Submission::Refused(refused)).await;
+    let tell = async {
+        if let Some(refused) = refused {
+            _ = submit.send(Submission::Refused(refused)).await;
+        }
+        _ = submit.send(Submission::Close(id)).await;
+    };
+    match stream {
+        Some(stream) => _ = tokio::join!(tell, linger::close(stream, &shutdown)),
+        None => tell.await,
     }
-    _ = submit.send(Submission::Close(id)).await;
 }
 
 #[derive(Debug)]
@@ -132,6 +143,8 @@ struct Session {
     /// The dispatcher is gone; nothing more will be decided.
     is_orphan: bool,
     outgo: Outgo,
+    /// The daemon has sent what is no frame, and may not be done with that.
+    is_unframed: bool,
     alarm: Alarm,
     /// When it was last looked whether the daemon is there.
     looked: Instant,
@@ -172,12 +185,13 @@ impl Session {
             decided,
             is_orphan: false,
             outgo: Outgo::new(),
+            is_unframed: false,
             alarm: Alarm::default(),
             looked: Instant::now(),
         }
     }
 
-    async fn serve(&mut self, mut stream: UnixStream) -> Result<(), SessionError> {
+    async fn serve(&mut self, stream: &mut UnixStream) -> Result<(), SessionError> {
         loop {
             self.debts.look();
             self.decode();
@@ -185,7 +199,7 @@ impl Session {
             if self.is_done() {
                 return Ok(());
             }
-            let event = self.event(&mut stream).await;
+            let event = self.event(stream).await;
             self.handle(event)?;
         }
     }

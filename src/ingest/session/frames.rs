@@ -32,6 +32,7 @@ impl Session {
         if let FrameError::TooLong { id, .. } = error {
             self.refuse(*id, Failure::new(Class::TooLarge, error.to_string()));
         }
+        self.is_unframed = true;
         self.intake.stop();
     }
 

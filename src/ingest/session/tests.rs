@@ -65,8 +65,8 @@ async fn nothing_is_taken_from_a_daemon_that_crowds_out_others_until_it_does_not
     });
     session.debts = Debts::new(news);
     reads(&mut session, 1);
-    let (ours, _theirs) = UnixStream::pair().expect("a pair");
-    let served = tokio::spawn(async move { session.serve(ours).await });
+    let (mut ours, _theirs) = UnixStream::pair().expect("a pair");
+    let served = tokio::spawn(async move { session.serve(&mut ours).await });
     for _ in 0..100 {
         tokio::task::yield_now().await;
     }
