@@ -10,10 +10,12 @@ use tracing::{info, warn};
 
 use super::super::super::memo::Published;
 use super::super::ways::Ways;
+use super::write::LARGE;
 use super::{Keeper, parking};
 use crate::clock::{self, BootTime};
 use crate::delivery::{Admission, Class, Done, Failure, Home};
 use crate::journal::{self, Live, Note, Recovered, Settled, State};
+use crate::memory;
 
 /// Effects and ids taken over at a time: a millisecond or two, so that
 /// nobody waits long for an answer.
@@ -25,6 +27,8 @@ pub(super) struct Restoring {
     done: IntoIter<journal::Done>,
     live: IntoIter<Live>,
     notes: Vec<Note>,
+    /// There was much of it.
+    was_large: bool,
 }
 
 /// Effects whose route is not configured any more.
@@ -52,9 +56,11 @@ impl Keeper {
         tell(&recovered.report);
         self.missed = self.stage.journal().and_then(|it| it.stats().missed);
         self.is_unproven = !recovered.is_durable;
+        let (done, live) = (recovered.done, recovered.live);
         self.restoring = Some(Restoring {
-            done: recovered.done.into_iter(),
-            live: recovered.live.into_iter(),
+            was_large: LARGE < done.len() + live.len(),
+            done: done.into_iter(),
+            live: live.into_iter(),
             notes: recovered.notes,
         });
     }
@@ -83,8 +89,18 @@ impl Keeper {
             return;
         }
         self.published_before = HashSet::new();
+        let Restoring {
+            done,
+            live,
+            notes,
+            was_large,
+        } = restoring;
+        drop((done, live));
+        if was_large {
+            memory::give_back();
+        }
         if let Some(inbox) = self.notes.take() {
-            _ = inbox.send(restoring.notes);
+            _ = inbox.send(notes);
         }
         if self.outbox.backlog().open > 0 {
             self.resume_at = Some(Instant::now() + self.config.resume_grace);

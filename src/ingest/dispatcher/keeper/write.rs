@@ -24,7 +24,7 @@ use crate::protocol::id::EffectId;
 const DONE_DELAY: Duration = Duration::from_millis(20);
 
 /// A backlog of so many takes memory worth giving back.
-const LARGE: usize = 20_000;
+pub(super) const LARGE: usize = 20_000;
 
 /// At so many it waits no longer.
 const DONE_MAX: usize = 512;
