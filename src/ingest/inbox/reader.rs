@@ -251,3 +251,6 @@ impl Reader {
         Ok(Next::Soon)
     }
 }
+
+#[cfg(test)]
+mod tests;
