@@ -6,6 +6,8 @@ mod line;
 #[cfg(any(test, fuzzing))]
 pub(super) mod model;
 mod outage;
+#[cfg(test)]
+mod played;
 mod sending;
 mod signs;
 mod still;
@@ -21,6 +23,7 @@ use super::effect::{BatchNumber, Entry, Settled, Submitted};
 use super::failure::{Class, Failure};
 use super::health::{Shared, Silences};
 use super::lane::Lane;
+use super::owed::Amount;
 use super::pace::Pace;
 use super::turns::Turns;
 use crate::protocol::envelope::SideEffect;
@@ -154,7 +157,20 @@ impl<T> Lanes<T> {
     /// Whether more effects may be submitted; when not, whoever submits should
     /// wait.
     pub(crate) fn has_room(&self) -> bool {
-        self.effects < self.config.effects_max && self.bytes < self.config.bytes_max
+        self.has_room_beside(Amount::default())
+    }
+
+    /// The same, while so much is on its way here.
+    pub(crate) fn has_room_beside(&self, coming: Amount) -> bool {
+        let mut held = coming;
+        held += Amount {
+            effects: self.effects,
+            bytes: self.bytes,
+        };
+        held.is_below(Amount {
+            effects: self.config.effects_max,
+            bytes: self.config.bytes_max,
+        })
     }
 
     /// Whether so little is held that a lane may hold more than it needs next.

@@ -31,6 +31,7 @@ use hashbrown::HashMap;
 use uuid::Uuid;
 
 use super::effect::Submitted;
+use super::owed::Amount;
 use crate::protocol::envelope::Operation;
 use crate::protocol::id::{EffectId, IdempotencyKey, LaneKey};
 
@@ -88,6 +89,16 @@ struct Held<T> {
     until: Instant,
 }
 
+impl<T> Held<T> {
+    fn amount(&self) -> Amount {
+        let effects = self.effects.iter();
+        Amount {
+            effects: self.effects.len(),
+            bytes: effects.map(|submitted| submitted.effect.bytes).sum(),
+        }
+    }
+}
+
 /// See the module.
 #[derive(Debug)]
 pub(crate) struct Recall<T> {
@@ -95,6 +106,8 @@ pub(crate) struct Recall<T> {
     lists: HashMap<Uuid, List>,
     /// In an order that is the same in every run of a story.
     held: BTreeMap<LaneKey, Held<T>>,
+    /// All that is held.
+    amount: Amount,
     passed: VecDeque<Passed<T>>,
     /// When what is old is forgotten next.
     forget_at: Instant,
@@ -111,6 +124,7 @@ impl<T> Recall<T> {
         Self {
             lists: by_first.collect(),
             held: BTreeMap::new(),
+            amount: Amount::default(),
             passed: VecDeque::new(),
             forget_at: until,
             is_over: false,
@@ -137,6 +151,11 @@ impl<T> Recall<T> {
         self.lists.is_empty() && self.held.is_empty() && self.passed.is_empty()
     }
 
+    /// How much is held: it takes as much room as what is in the lanes.
+    pub(crate) fn amount(&self) -> Amount {
+        self.amount
+    }
+
     /// Whether an effect of this lane is held.
     pub(crate) fn holds(&self, lane: &LaneKey) -> bool {
         self.held.contains_key(lane)
@@ -146,7 +165,7 @@ impl<T> Recall<T> {
     pub(crate) fn handle(&mut self, submitted: Submitted<T>, now: Instant) {
         let key = listed(&submitted.effect.operation, &submitted.effect.key);
         let lane = submitted.effect.lane.clone();
-        if let Some(mut held) = self.held.remove(&lane) {
+        if let Some(mut held) = self.take(&lane) {
             if held.list[held.effects.len()] == key {
                 held.effects.push(submitted);
                 self.hold(lane, held);
@@ -174,21 +193,21 @@ impl<T> Recall<T> {
 
     /// What is held of a lane is given back, and goes nowhere from here.
     pub(crate) fn give_back(&mut self, lane: &LaneKey) -> Vec<Submitted<T>> {
-        let held = self.held.remove(lane);
+        let held = self.take(lane);
         held.map_or(Vec::new(), |held| held.effects)
     }
 
     /// Whoever keeps the effect `id` of this lane wants it back, and all that is
     /// held behind it; none if it is not held.
     pub(crate) fn handle_withdrawn(&mut self, lane: &LaneKey, id: EffectId) -> Vec<Submitted<T>> {
-        let Some(mut held) = self.held.remove(lane) else {
+        let Some(mut held) = self.take(lane) else {
             return Vec::new();
         };
         let mut places = held.effects.iter();
         let at = places.position(|submitted| submitted.effect.id == id);
         let taken = held.effects.split_off(at.unwrap_or(held.effects.len()));
         if !held.effects.is_empty() {
-            self.held.insert(lane.clone(), held);
+            self.hold(lane.clone(), held);
         }
         taken
     }
@@ -197,7 +216,7 @@ impl<T> Recall<T> {
     pub(crate) fn handle_timeout(&mut self, now: Instant) {
         let over = self.held.iter().filter(|(_, held)| held.until <= now);
         for lane in over.map(|(lane, _)| lane.clone()).collect::<Vec<_>>() {
-            if let Some(held) = self.held.remove(&lane) {
+            if let Some(held) = self.take(&lane) {
                 self.let_go(held);
             }
         }
@@ -214,6 +233,7 @@ impl<T> Recall<T> {
     pub(crate) fn handle_shutdown(&mut self) {
         self.is_over = true;
         self.lists = HashMap::new();
+        self.amount = Amount::default();
         for held in std::mem::take(&mut self.held).into_values() {
             self.let_go(held);
         }
@@ -235,8 +255,15 @@ impl<T> Recall<T> {
         if held.effects.len() == held.list.len() {
             self.passed.push_back(Passed::Batch(held.effects));
         } else {
+            self.amount += held.amount();
             self.held.insert(lane, held);
         }
+    }
+
+    fn take(&mut self, lane: &LaneKey) -> Option<Held<T>> {
+        let held = self.held.remove(lane)?;
+        self.amount -= held.amount();
+        Some(held)
     }
 
     /// Lets go what will not be whole.

@@ -92,6 +92,23 @@ fn a_batch_that_was_sent_before_is_made_up_again() {
 }
 
 #[test]
+fn what_is_held_takes_room_until_it_goes_on() {
+    let mut story = Story::with_lists(&[&[1, 2, 3], &[4, 5], &[6, 7], &[8, 9]]);
+    for (lane, n) in [("a", 1), ("a", 2), ("b", 4), ("c", 6), ("d", 8)] {
+        story.arrive(lane, n);
+    }
+    assert_eq!(story.recall.amount().effects, 5);
+    story.arrive("a", 3);
+    assert_eq!(story.recall.amount().effects, 3);
+    assert_eq!(story.recall.give_back(&LaneKey::new("b")).len(), 1);
+    assert_eq!(story.recall.amount().effects, 2);
+    story.arrive("c", 99);
+    assert_eq!(story.recall.amount(), Amount::one(1));
+    story.pass(PATIENCE);
+    assert_eq!(story.recall.amount(), Amount::default());
+}
+
+#[test]
 fn batches_of_several_lanes_are_made_up_side_by_side() {
     let mut story = Story::with_lists(&[&[1, 2], &[3, 4]]);
     for (lane, n) in [("a", 1), ("b", 3), ("c", 9), ("b", 4), ("a", 2)] {

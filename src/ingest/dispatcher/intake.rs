@@ -168,10 +168,11 @@ impl Dispatcher {
 
     /// Why the lanes cannot take an effect, if they cannot.
     fn has_no_room(&mut self, admitted: &Admitted, route: usize) -> Option<&'static str> {
-        let lanes = &self.ways.direct(route).lanes;
-        if !lanes.has_room() {
+        let way = self.ways.direct(route);
+        if !way.has_room() {
             return Some("its route has as many effects waiting as it may");
         }
+        let lanes = &way.lanes;
         let is_in_trouble = || lanes.is_down() || lanes.is_ill(&admitted.effect.lane);
         let producer = admitted.place.producer;
         let is_full = self.owed.is_full(producer, route, is_in_trouble);

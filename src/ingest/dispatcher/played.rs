@@ -19,7 +19,7 @@ use super::keeper::{Event, Keeper};
 use super::link::Noting;
 use super::{Ack, Dispatcher, News, Routed, Stop, Submission, WayBack};
 use crate::clock::{self, BootTime};
-use crate::delivery::{self, Outcome, Peer, Refusal, Request, RequestId};
+use crate::delivery::{self, Amount, Outcome, Peer, Refusal, Request, RequestId};
 use crate::journal::{self, Journal, Recovered};
 use crate::protocol::control::IngestStatus;
 use crate::protocol::envelope::SideEffect;
@@ -211,27 +211,33 @@ impl Played {
 
     /// Effects of one read; nobody is told anything before [`Self::advance`].
     pub(crate) fn submit(&mut self, time: &Time, connection: u64, effects: Vec<SideEffect>) {
-        let _inside = time.runtime.enter();
-        let effects = Submission::Effects(SessionId(connection), Routed::now(effects));
-        self.dispatcher.take(effects);
+        self.submit_late(time, connection, effects, time.now().0);
     }
 
-    /// The same of one that was read then, and waited for room.
+    /// The same of what was read then, and waited for room.
     pub(crate) fn submit_late(
         &mut self,
         time: &Time,
         connection: u64,
-        effect: SideEffect,
+        effects: Vec<SideEffect>,
         read: Instant,
     ) {
         let _inside = time.runtime.enter();
-        let routed = Routed {
-            effects: vec![effect],
-            arrived: read.into(),
-        };
+        let arrived = read.into();
+        let routed = Routed { effects, arrived };
         let routed = Submission::Effects(SessionId(connection), routed);
         self.dispatcher.take(routed);
-        self.dispatcher.advance();
+    }
+
+    /// What the lanes hold that are not kept on disk, by route: each of them, and
+    /// what all are said to.
+    pub(crate) fn held(&self) -> impl Iterator<Item = (Vec<Amount>, Amount)> {
+        let routes = self.dispatcher.ways.routes().len();
+        let direct = self.dispatcher.ways.iter().take(routes);
+        direct.map(|way| {
+            let (lanes, all) = way.lanes.held();
+            (lanes.collect(), all)
+        })
     }
 
     /// Whether it reads.

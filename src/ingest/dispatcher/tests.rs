@@ -87,7 +87,8 @@ fn what_was_read_long_before_there_was_room_is_answered_no_later_for_that() {
         story.wait(Duration::from_secs(9));
         story
             .falco
-            .submit_late(&story.time, DAEMON, effect(2), read);
+            .submit_late(&story.time, DAEMON, vec![effect(2)], read);
+        story.falco.advance(&story.time);
     });
     assert_eq!(took, DEADLINE);
 }

@@ -102,6 +102,11 @@ impl Way {
         self.lanes.poll_settled()
     }
 
+    /// Whether it takes more effects.
+    pub(super) fn has_room(&self) -> bool {
+        self.lanes.has_room_beside(self.recall.amount())
+    }
+
     /// Whether an effect of this lane has no outcome yet.
     pub(super) fn holds(&self, lane: &LaneKey) -> bool {
         self.lanes.holds(lane) || self.recall.holds(lane)
@@ -284,7 +289,7 @@ impl Ways {
     /// Whether any route takes more effects directly.
     pub(super) fn has_room(&self) -> bool {
         let direct = &self.all[self.routes()];
-        direct.iter().any(|way| way.lanes.has_room())
+        direct.iter().any(Way::has_room)
     }
 
     /// Whether no effect is without an outcome.

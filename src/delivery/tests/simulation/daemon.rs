@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::*;
 
 /// Frames a daemon has open at once in a session.
-const WINDOW: usize = 8;
+pub(super) const WINDOW: usize = 8;
 
 /// How a daemon sees to it that a failure costs a session no order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -17,8 +17,16 @@ pub(super) enum Flaw {
     Reverses,
     /// The server publishes copies, however soon they come.
     ForgetsIds,
+    /// What comes together is read the wrong way round.
+    Overtakes,
     /// An object goes back to what an earlier life has set it to.
     SetsBack,
+    /// Falco is told that a lane may hold more than it is held to.
+    HasLongLanes,
+    /// The same of all lanes together.
+    HoldsAll,
+    /// Its journal is held to an eighth of what Falco is told.
+    HasLargeJournal,
 }
 
 impl World {
@@ -38,6 +46,13 @@ impl World {
             answers.extend(answers.clone());
         }
         answers
+    }
+
+    /// A frame came.
+    pub(super) fn turn_frames(&mut self) {
+        if self.has(Flaw::Overtakes) {
+            self.falco.program.turn_frames();
+        }
     }
 
     /// What the server takes of what it accepts.
@@ -113,6 +128,15 @@ fn what_is_lost_or_turned_round_is_missed() {
 }
 
 #[test]
+fn what_overtakes_another_is_seen_also_where_a_daemon_is_careless() {
+    is_seen(
+        Flaw::Overtakes,
+        false,
+        &["overtakes", "session", "sets back"],
+    );
+}
+
+#[test]
 fn what_a_subscriber_sees_twice_is_seen() {
     is_seen(Flaw::ForgetsIds, false, &["visible twice"]);
 }
@@ -122,4 +146,11 @@ fn an_object_without_its_last_value_is_seen() {
     for has_outbox in [false, true] {
         is_seen(Flaw::SetsBack, has_outbox, &["object"]);
     }
+}
+
+#[test]
+fn what_holds_more_than_it_may_is_seen() {
+    is_seen(Flaw::HasLongLanes, false, &["a lane holds"]);
+    is_seen(Flaw::HoldsAll, false, &["all lanes hold"]);
+    is_seen(Flaw::HasLargeJournal, true, &["the journal has"]);
 }

@@ -44,7 +44,7 @@ pub(super) struct Options {
     pub refusals: u64,
     /// Milliseconds between two deaths, about.
     pub faults_every: u64,
-    pub lane_effects_max: usize,
+    pub bounds: Bounds,
     pub habits: u8,
     /// Transports it knows, each for the sessions that name it.
     pub routes: usize,
@@ -63,7 +63,7 @@ pub(super) struct Options {
 
 impl Options {
     pub(super) fn of(random: &mut Random, has_outbox: bool) -> Self {
-        Self {
+        let mut options = Self {
             sessions: random.small(1, 4),
             messages: u32::from(random.small(5, 40)),
             batches: random.chance(700),
@@ -73,7 +73,7 @@ impl Options {
             answers_doubled: random.between(0, 100),
             refusals: random.between(0, 150),
             faults_every: random.between(300, 20_000),
-            lane_effects_max: usize::from(random.small(3, 60)),
+            bounds: Bounds::of_lane(usize::from(random.small(3, 60))),
             habits: random.small(0, u8::MAX),
             routes: if has_outbox {
                 usize::from(random.small(1, 2))
@@ -86,20 +86,20 @@ impl Options {
             memo: Memory::of(random, has_outbox),
             flaw: None,
             dice: random.between(0, u64::MAX - 1),
-        }
+        };
+        let mut random = Random::new(options.dice);
+        options.bounds = options.bounds.narrowed(&mut random);
+        options
     }
 
     pub(super) fn delivery(self) -> Config {
         Config {
-            lane_effects_max: self.lane_effects_max,
-            // Some of them hold more while they go on.
-            held_effects_max: usize::from(self.dice.is_multiple_of(2)) * self.lane_effects_max,
             on_rejected: if self.parks {
                 OnRejected::Park
             } else {
                 OnRejected::Skip
             },
-            ..Config::default()
+            ..self.bounds.told(self.flaw)
         }
     }
 

@@ -9,7 +9,7 @@ mod options;
 mod world;
 
 use std::collections::BTreeSet;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::*;
 use crate::ingest::played::{self, Plan, Played};
@@ -45,8 +45,10 @@ pub(super) struct Program {
     dice: Dice,
     time: played::Time,
     life: Option<Life>,
-    /// Frames that came together.
-    frames: Vec<(Submission, SideEffect)>,
+    /// Frames that came together, and when.
+    frames: Vec<(Submission, SideEffect, Instant)>,
+    /// There was no room for them.
+    waits: bool,
     /// By connection and id.
     submitted: BTreeMap<(u64, EffectId), Submission>,
     /// When the journal's thread works next.
@@ -80,6 +82,7 @@ impl Program {
             time: played::Time::new(),
             life: None,
             frames: Vec::new(),
+            waits: false,
             submitted: BTreeMap::new(),
             turn_at: None,
             wants_turn: true,
@@ -149,9 +152,26 @@ impl Program {
     }
 
     /// A frame came; whether it is the first of those that will be read together.
-    pub(super) fn read(&mut self, submission: Submission, effect: SideEffect) -> bool {
-        self.frames.push((submission, effect));
+    pub(super) fn comes(&mut self, submission: Submission, effect: SideEffect) -> bool {
+        self.frames.push((submission, effect, self.time.now().0));
         self.frames.len() == 1
+    }
+
+    /// Those that came together have come the other way round.
+    pub(super) fn turn_frames(&mut self) {
+        self.frames.reverse();
+    }
+
+    /// Whether there is room again for frames that wait for that.
+    pub(super) fn may_read_on(&self) -> bool {
+        let life = self.life.as_ref();
+        self.waits && life.is_some_and(|life| life.falco.has_room())
+    }
+
+    /// What the lanes hold of each route, but for what is kept on disk.
+    pub(super) fn held(&self) -> Vec<(Vec<Amount>, Amount)> {
+        let life = self.life.as_ref();
+        life.map_or_else(Vec::new, |life| life.falco.held().collect())
     }
 
     /// Something happened.
@@ -161,23 +181,29 @@ impl Program {
 
     pub(super) fn close(&mut self, connection: u32) {
         self.flush_frames();
+        // There was no room for them, and nobody waits any more.
+        self.frames.clear();
         if let Some(life) = &mut self.life {
             life.falco.close(&self.time, u64::from(connection));
         }
         self.open(connection + 1);
     }
 
-    /// Hands over the frames that came together, and lets the journal work in
-    /// between, as a thread does.
+    /// Hands over the frames that came together, if there is room, and lets the
+    /// journal work in between, as a thread does.
     pub(super) fn flush_frames(&mut self) {
         let Some(life) = &mut self.life else {
             return self.frames.clear();
         };
-        assert!(life.falco.has_room() || life.falco.verdict().is_some());
-        for (submission, effect) in std::mem::take(&mut self.frames) {
+        self.waits = !self.frames.is_empty() && !life.falco.has_room();
+        if self.waits {
+            return;
+        }
+        for (submission, effect, came) in std::mem::take(&mut self.frames) {
             let connection = u64::from(submission.connection);
             self.submitted.insert((connection, effect.id), submission);
-            life.falco.submit(&self.time, connection, vec![effect]);
+            life.falco
+                .submit_late(&self.time, connection, vec![effect], came);
             if let Some(held) = &mut life.held
                 && self.dice.below(4) == 0
             {
@@ -233,7 +259,7 @@ impl Program {
         let Some(life) = &mut self.life else { return };
         let mut effects = Vec::new();
         let mut from = 0;
-        for (submission, effect) in std::mem::take(&mut self.frames) {
+        for (submission, effect, _) in std::mem::take(&mut self.frames) {
             from = u64::from(submission.connection);
             self.submitted.insert((from, effect.id), submission);
             effects.push(effect);

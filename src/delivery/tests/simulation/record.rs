@@ -14,6 +14,7 @@ use requests::Requests;
 pub(super) struct Record {
     pub requests: Requests,
     pub known: Known,
+    pub order: Order,
     /// First publications, in order.
     first: Vec<Message>,
     copies: BTreeMap<Message, usize>,

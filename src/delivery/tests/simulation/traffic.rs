@@ -48,7 +48,7 @@ impl Options {
                 session,
                 &format!(r#"{{"{name}":{number},"nonce":{nonce}}}"#),
             ),
-            bytes: 100,
+            bytes: EFFECT_BYTES,
             is_ordered: habit == Habit::Flag,
         }
     }
@@ -86,9 +86,13 @@ impl World {
             self.record.came(&effect, submission.message);
             if self.options.outbox.is_some() {
                 self.record.came_to_journal(submission.message, self.now);
+            } else {
+                self.record.order.came(submission);
             }
         }
-        if falco.program.read(submission, effect) {
+        let is_first = falco.program.comes(submission, effect);
+        self.turn_frames();
+        if is_first {
             let takes = self.random.between(0, READ_EVERY);
             self.after(takes, Event::Read);
         }
@@ -157,6 +161,7 @@ impl World {
             let outcome = outcome.map_err(|failure| failure.class);
             self.give_ack(submission, outcome);
         }
+        self.record.order.check();
         self.check_patience();
         self.end_in_peace();
         self.set_wake();
@@ -198,6 +203,9 @@ impl World {
         if !self.options.forgets() {
             record.check_not_acked(&messages);
         }
+        if self.options.outbox.is_none() {
+            record.order.goes_out(&messages);
+        }
         let keys = request.effects.iter().map(|e| e.key.clone()).collect();
         let (id, base) = (request.id, request.base());
         let takes = self.random.between(10, 2000);
@@ -236,6 +244,7 @@ impl World {
             assert!(is_refused, "{submission:?} was {outcome:?}");
             return;
         }
+        self.record.order.answered(submission.message);
         match outcome {
             Ok(()) => self.record.promised(submission.message),
             Err(_) => self.record.given_up(submission.message, self.now),

@@ -170,6 +170,17 @@ impl Lying {
         self.world().used()
     }
 
+    /// The same of files whose names begin like this.
+    pub(crate) fn used_by(&self, prefix: &str) -> u64 {
+        let world = self.world();
+        let from = prefix.to_owned();
+        let named = world.names.range(from..);
+        let named = named.take_while(|(name, _)| name.starts_with(prefix));
+        named
+            .map(|(_, inode)| world.inodes[inode].seen.len() as u64)
+            .sum()
+    }
+
     /// The disk after a power cut; the dice choose what survived.
     pub(crate) fn after_power_cut(&self, dice: &mut Dice) -> Self {
         let world = self.world();

@@ -28,6 +28,11 @@ impl Program {
         self.disk.fail(fault);
     }
 
+    /// What the segments take, and the one that is made ready.
+    pub(in super::super) fn disk_bytes(&self) -> u64 {
+        self.disk.used_by("seg-") + self.disk.used_by("next-")
+    }
+
     /// One more thing that is wrong with the disk.
     pub(super) fn break_disk(&mut self) {
         const OPS: [Op; 8] = [

@@ -2,9 +2,16 @@
 
 use std::time::Duration;
 
-use super::super::Random;
+use super::super::daemon::WINDOW;
 use super::super::known::HORIZON;
+use super::super::{Flaw, Random};
 use crate::journal::{self, OnFailure, Sync};
+
+/// At this size a segment is closed.
+const SEGMENT_BYTES: u64 = 2500;
+
+/// What an effect takes of it, at most.
+const LINE_BYTES: u64 = 400;
 
 /// See the module.
 #[derive(Debug, Clone, Copy)]
@@ -43,6 +50,18 @@ impl Options {
         !self.bypasses && !self.switches
     }
 
+    /// What its segments may take: the last append begins below the size that is
+    /// told, and has all that a daemon may have sent by then; and a segment is
+    /// there twice while it is emptied.
+    pub(in super::super) fn disk_max(self, sessions: u8, flaw: Option<Flaw>) -> u64 {
+        let append = u64::from(sessions) * WINDOW as u64 * LINE_BYTES;
+        let told = match flaw {
+            Some(Flaw::HasLargeJournal) => self.bytes_max / 8,
+            _ => self.bytes_max,
+        };
+        told + append + 2 * SEGMENT_BYTES
+    }
+
     pub(super) fn journal(self) -> journal::Config {
         let sync = if self.is_synced {
             Sync::Always
@@ -56,7 +75,7 @@ impl Options {
                 OnFailure::Exit
             },
             bytes_max: self.bytes_max,
-            segment_bytes_max: 2500,
+            segment_bytes_max: SEGMENT_BYTES,
             dedupe_horizon: Duration::from_micros(HORIZON),
             low_water_bytes: 0,
             low_water_percent: 0,

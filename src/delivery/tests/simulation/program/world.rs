@@ -53,7 +53,7 @@ impl World {
         // What an operator wanted to drop may be gone.
         self.record.dropped(&program.undecided());
         program.life = None;
-        self.trace.add_files(&program.files());
+        self.trace.add_files(|| program.files());
         program.end(is_cut);
         self.forget_life(true);
         let pause = self.random.between(0, SECOND);
@@ -68,7 +68,7 @@ impl World {
         // A disk that takes nothing more has not what was published last.
         let in_peace = program.close_in_peace();
         self.record.dropped(&undecided);
-        self.trace.add_files(&program.files());
+        self.trace.add_files(|| program.files());
         program.end(is_cut && in_peace);
         if in_peace {
             self.record.known.all_is_noted();
@@ -89,6 +89,7 @@ impl World {
             self.record.forgot(self.daemon.open_messages());
         }
         self.record.known.end_life();
+        self.record.order = Order::default();
     }
 
     pub(in super::super) fn break_disk(&mut self) {
@@ -117,7 +118,7 @@ impl World {
         let program = &mut self.falco.program;
         let is_drained = program.is_drained();
         assert!(is_drained, "not all is published: {:?}", program.list());
-        self.trace.add_files(&program.files());
+        self.trace.add_files(|| program.files());
         let dead = program.dead().unwrap_or_default();
         self.record.check_dead(&dead);
     }
