@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::pace::Sign;
+use crate::counted::counted;
 use crate::protocol::id::EffectId;
 use crate::protocol::ipc::CONNECTION_CLOSED;
 
@@ -99,6 +100,13 @@ impl Failure {
     /// Of what waits in a lane that is parked because of `by`.
     pub(crate) fn parked(by: EffectId) -> Self {
         Self::new(Class::Parked, format!("waits for {by}"))
+    }
+
+    /// Of what finds so many waiting in its lane that there is no room for it.
+    pub(super) fn lane_full(waiting: usize) -> Self {
+        let waiting = counted(waiting, "effect");
+        let text = format!("its lane has {waiting} waiting already");
+        Self::new(Class::LaneFull, text)
     }
 
     /// Of what waits behind an effect of its lane that failed.

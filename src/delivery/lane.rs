@@ -12,7 +12,6 @@ use super::effect::{Entry, Producer, Settled};
 use super::failure::{Class, Failure};
 use super::health::Health;
 use super::turns::{Spent, Turn};
-use crate::counted::counted;
 use crate::protocol::id::LaneKey;
 
 /// Whether the front of a lane may go out.
@@ -178,9 +177,8 @@ impl<T> Lane<T> {
         let (effects_max, bytes_max) = self.bounds(config);
         self.full |= self.queue.len() >= effects_max || bytes > bytes_max;
         if self.full {
-            let waiting = counted(self.queue.len(), "effect");
-            let text = format!("its lane has {waiting} waiting already");
-            return Some(entry.settle(Err(Failure::new(Class::LaneFull, text))));
+            let failure = Failure::lane_full(self.queue.len());
+            return Some(entry.settle(Err(failure)));
         }
         self.bytes = bytes;
         self.insert(entry);

@@ -40,7 +40,8 @@
 //! not answered for a quarter of a second is taken beside what its connection may
 //! have unanswered, so that others are read, and answered, by whom one can tell. A
 //! transport that pauses looks the same, and must cost no refusal: so a lane that
-//! is not known to stand still has room for all of it. Once that is used up, the
+//! is not known to stand still has room for all of it, and gives back what is
+//! too much once it is. Once that is used up, the
 //! connection waits for a second while others are answered, and for a whole attempt
 //! if nothing is.
 //!

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 
 use super::{Lane, State};
 use crate::counted::counted;
+use crate::delivery::config::Config;
 use crate::delivery::effect::{Entry, Settled};
 use crate::delivery::failure::{Class, Failure};
 use crate::protocol::envelope::Operation;
@@ -114,6 +115,29 @@ impl<T> Lane<T> {
         self.bytes -= taken.iter().map(Entry::bytes).sum::<usize>();
         self.look_behind(0);
         taken
+    }
+
+    /// It stands still: refuses what it holds beyond what such a lane may, the latest
+    /// of it, as if that had just come. What may be published stays.
+    pub(in crate::delivery) fn refuse_beyond(
+        &mut self,
+        config: &Config,
+    ) -> impl Iterator<Item = Settled<T>> + use<T> {
+        let mut bytes = 0;
+        let mut entries = self.queue.iter();
+        let fit = entries.position(|entry| {
+            bytes += entry.bytes();
+            bytes > config.lane_bytes_max
+        });
+        let fit = fit.unwrap_or(self.queue.len());
+        let doubtful = self.queue.iter().rposition(|entry| entry.is_doubtful);
+        let sent = doubtful.map_or(0, |at| at + 1).max(self.front);
+        let kept = fit.min(config.lane_effects_max).max(sent);
+        let beyond = self.cut(kept.min(self.queue.len()));
+        self.full |= !beyond.is_empty();
+        let failure = Failure::lane_full(kept);
+        let beyond = beyond.into_iter();
+        beyond.map(move |entry| entry.settle(Err(failure.clone())))
     }
 
     /// Gives up: the front fails for the reason it failed last, or for `unsent`

@@ -44,6 +44,9 @@ impl<T> Lanes<T> {
         if self.shutting_down {
             self.settled.extend(lane.refuse_waiting());
         }
+        if self.config.keeping == Keeping::Daemon && lane.stands_still() && !before.is_still {
+            self.settled.extend(lane.refuse_beyond(&self.config));
+        }
         let after = Load::of(&lane);
         if self.config.keeping == Keeping::Daemon {
             self.note_standing(&lane.key, before, after);

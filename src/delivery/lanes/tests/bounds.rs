@@ -103,3 +103,24 @@ fn a_lane_that_goes_on_or_may_holds_more_than_one_that_stands_still() {
         assert_eq!(story.settled(), []);
     }
 }
+
+#[test]
+fn a_lane_that_is_found_to_stand_still_refuses_what_it_holds_beyond_what_such_a_lane_may() {
+    let config = Config {
+        lane_effects_max: 2,
+        held_effects_max: 2,
+        ..Config::default()
+    };
+    let mut story = Story::new(config, Some(OLD));
+    story.submit([1, 2, 3, 4].map(|n| publish("a", n)));
+    let request = story.expect_request(&[1]);
+    story.pass(Duration::from_millis(4900));
+    assert_eq!(story.settled(), []);
+    story.pass(Duration::from_millis(300));
+    story.expect_failed(&[3, 4], "lane_full: its lane has 2 effects waiting already");
+    story.submit([publish("a", 5)]);
+    story.expect_failed(&[5], "lane_full: ");
+    story.lanes.handle_accepted(request);
+    story.expect_published(&[1]);
+    assert_eq!(story.settled(), [], "the others go on");
+}
