@@ -122,3 +122,29 @@ fn a_record_of_a_later_version_is_refused_and_nothing_is_touched() {
         Err(OpenError::NewerVersion { version: 2, .. })
     ));
 }
+
+#[test]
+fn a_record_that_has_the_number_of_a_lost_header_counts_no_more_at_the_next_start() {
+    let (config, mut files) = unsynced();
+    let other = closed(&[Entry::Effect(effect(50))], &roomy());
+    let mut stray = lines(&other[FIRST])[2].clone();
+    let bytes = files.get_mut(FIRST).unwrap();
+    let mut lines = lines(bytes);
+    let salt = std::str::from_utf8(&lines[0][90..106]).unwrap();
+    let salt = Salt::new(u64::from_str_radix(salt, 16).unwrap());
+    stray.pop();
+    restamp(&mut stray, salt, 1);
+    stray.push(b'\n');
+    lines.push(stray);
+    for header in &mut lines[..2] {
+        let end = header.len() - 1;
+        header[..end].fill(b'x');
+    }
+    *bytes = lines.concat();
+    let disk = Lying::holding(&files);
+    let (told, _) = Rig::reopened(&disk, &config);
+    for _ in 0..2 {
+        let (again, recovered) = Rig::reopened(&disk, &config);
+        assert_eq!(again, told, "{:?}", recovered.report);
+    }
+}

@@ -6,8 +6,9 @@
 //! count as just written, and go to the next segment with the rest.
 //!
 //! So do those behind damage: what was lost there is kept aside and told of by
-//! then. Where the disk did not take that, only their segment tells of it, and they
-//! stay in it and count as durable.
+//! then. Where the disk did not take that, only their segment tells of it; and where
+//! no header can be read, nothing durable is before them: there they stay, and count
+//! as durable.
 
 use std::io;
 
@@ -56,7 +57,7 @@ impl Tail {
             }
         };
         match scan::scan(&file, bounds, older, &mut each) {
-            Ok(_) => Ok(tail.filter(|tail| !(tail.is_damaged && last.is_unkept))),
+            Ok(_) => Ok(tail.filter(|tail| tail.may_move(last))),
             Err(ScanError::Read(_, error)) => Err(error),
             Err(ScanError::Newer(..) | ScanError::Unknown(_)) => Ok(None),
         }
@@ -69,6 +70,12 @@ impl Tail {
             batch: Batch::default(),
             is_damaged: false,
         }
+    }
+
+    /// Whether the next segment can have it. Where not one header can be read it
+    /// would get a number that leaves the place of one uncovered.
+    fn may_move(&self, last: &Segment) -> bool {
+        last.first <= self.durable && !(self.is_damaged && last.is_unkept)
     }
 
     fn take(&mut self, found: &Found<'_>, segment: u32) {
