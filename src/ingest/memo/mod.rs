@@ -100,6 +100,8 @@ struct Unaccepted {
     record: Vec<u8>,
     /// By which sending it went out last; unless that was in an earlier life.
     by: Option<RequestId>,
+    /// It went out before that, and nobody knows what became of it then.
+    is_doubtful: bool,
 }
 
 impl Memo {
@@ -126,8 +128,13 @@ impl Memo {
         batches.sort_by_key(|(_, batch)| batch.at);
         for (name, batch) in batches.iter().filter(|(_, batch)| !batch.is_accepted) {
             let (at, record) = (batch.at, sent(*name, batch.at, &batch.entries));
-            let by = None;
-            memo.unaccepted.insert(*name, Unaccepted { at, record, by });
+            let unaccepted = Unaccepted {
+                at,
+                record,
+                by: None,
+                is_doubtful: true,
+            };
+            memo.unaccepted.insert(*name, unaccepted);
         }
         if !memo.files.is_open() {
             memo.turn();
@@ -162,15 +169,21 @@ impl Memo {
         let name = digest(&(way, &entries));
         self.open.insert((way, request.id), (name, now));
         let by = Some(request.id);
-        if let Some(unaccepted) = self.unaccepted.get_mut(&name)
-            && now.since(unaccepted.at) < NOTED_FOR
-        {
-            unaccepted.by = by;
+        let before = self.unaccepted.get_mut(&name);
+        let is_doubtful = before.is_some();
+        if let Some(unaccepted) = before.filter(|before| now.since(before.at) < NOTED_FOR) {
+            (unaccepted.by, unaccepted.is_doubtful) = (by, true);
             return;
         }
-        let (at, record) = (now, sent(name, now, &entries));
+        let record = sent(name, now, &entries);
         self.buffer.extend(&record);
-        self.unaccepted.insert(name, Unaccepted { at, record, by });
+        let unaccepted = Unaccepted {
+            at: now,
+            record,
+            by,
+            is_doubtful,
+        };
+        self.unaccepted.insert(name, unaccepted);
     }
 
     /// Whether there is a file to write to; begins one if it is time to try.
@@ -194,13 +207,14 @@ impl Memo {
     }
 
     /// A request was refused. If it goes out again, it is noted again; if it has
-    /// by now, the refusal is late and says nothing of that.
+    /// by now, the refusal is late and says nothing of that. Nor does it of a time
+    /// before.
     pub(super) fn handle_refused(&mut self, way: usize, id: RequestId) {
         let Some((name, _)) = self.open.remove(&(way, id)) else {
             return;
         };
         let sent = self.unaccepted.get(&name);
-        if sent.is_some_and(|sent| sent.by == Some(id)) {
+        if sent.is_some_and(|sent| sent.by == Some(id) && !sent.is_doubtful) {
             self.unaccepted.remove(&name);
         }
     }

@@ -69,6 +69,16 @@ fn a_late_refusal_does_not_take_back_that_a_batch_went_out_again() {
 }
 
 #[test]
+fn a_refusal_does_not_take_back_that_a_batch_may_have_been_published_before() {
+    let mut story = Story::new();
+    story.send(&[1, 2]);
+    let again = story.send_again();
+    story.memo.handle_refused(0, again);
+    assert_eq!(story.memo.unaccepted.len(), 1, "it is carried on");
+    assert_eq!(story.left(), [(vec![1, 2], false)]);
+}
+
+#[test]
 fn a_batch_that_goes_out_again_is_kept_for_as_long_as_it_is_known_from_then() {
     for is_refused in [true, false] {
         let mut story = Story::new();
