@@ -148,3 +148,37 @@ fn a_record_that_has_the_number_of_a_lost_header_counts_no_more_at_the_next_star
         assert_eq!(again, told, "{:?}", recovered.report);
     }
 }
+
+#[test]
+fn what_comes_behind_damage_comes_behind_it_also_after_the_next_start() {
+    for lost in 0..8 {
+        let config = Config {
+            sync: Sync::Interval(Duration::from_secs(3600)),
+            ..roomy()
+        };
+        let mut rig = Rig::new(&config);
+        for i in 0..12 {
+            rig.commit(vec![Entry::Effect(effect(i))]).expect("written");
+        }
+        let mut files = segments(&rig.disk);
+        let bytes = files.get_mut(FIRST).unwrap();
+        let mut lines = lines(bytes);
+        for line in &mut lines[4..4 + lost] {
+            let end = line.len() - 1;
+            line[..end].fill(b'x');
+        }
+        *bytes = lines.concat();
+        let disk = Lying::holding(&files);
+        let (mut rig, _) = Rig::open(&disk, &config).expect("opens");
+        for i in 20..23 {
+            rig.commit(vec![Entry::Effect(effect(i))]).expect("written");
+        }
+        drop(rig);
+        let (_, recovered) = Rig::reopened(&disk, &config);
+        let order: Vec<_> = recovered.live.iter().map(|live| live.id).collect();
+        let mut sorted = order.clone();
+        sorted.sort();
+        assert_eq!(order, sorted, "{lost} lost");
+        assert_eq!(order.len(), 15 - lost);
+    }
+}

@@ -27,8 +27,8 @@ pub(super) struct Tail {
     pub(super) durable: u64,
     pub(super) durable_crc: u32,
     pub(super) batch: Batch,
-    /// Whether one is missing in it, or right before it.
-    is_damaged: bool,
+    /// How many are missing in it, or right before it.
+    missing: u64,
 }
 
 impl Tail {
@@ -68,19 +68,23 @@ impl Tail {
             durable,
             durable_crc,
             batch: Batch::default(),
-            is_damaged: false,
+            missing: 0,
         }
     }
 
     /// Whether the next segment can have it. Where not one header can be read it
-    /// would get a number that leaves the place of one uncovered.
+    /// would get a number that leaves the place of one uncovered. And there its
+    /// records stand closer together, while effects keep the number by which they
+    /// are in order: with more missing than the headers make up for, what comes
+    /// next would get a lower one.
     fn may_move(&self, last: &Segment) -> bool {
-        last.first <= self.durable && !(self.is_damaged && last.is_unkept)
+        let is_told = self.missing == 0 || !last.is_unkept;
+        last.first <= self.durable && self.missing <= HEADERS && is_told
     }
 
     fn take(&mut self, found: &Found<'_>, segment: u32) {
         let Found { frame, before, .. } = found;
-        self.is_damaged |= frame.q != before.0 + 1;
+        self.missing += frame.q.saturating_sub(before.0 + 1);
         let id = frame.id.into();
         let place = Place {
             segment,
