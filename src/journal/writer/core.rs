@@ -126,6 +126,8 @@ pub(in crate::journal) struct Core<S: Storage> {
     pub(super) degraded: Option<Box<str>>,
     /// Why effects were refused that fit in no file.
     pub(super) limited: Option<Box<str>>,
+    /// Drafts of so many bytes go in one batch: half of what did not fit.
+    pub(super) together_max: usize,
     pub(super) active: Option<Active<S::File>>,
     nursery: Nursery<S::File>,
     /// The record that the next segment follows, and its checksum, if that is
@@ -193,6 +195,7 @@ impl<S: Storage> Core<S> {
             compaction: Compaction::default(),
             degraded: None,
             limited: None,
+            together_max: usize::MAX,
             active: None,
             nursery: Nursery::new(),
             follows,
@@ -225,7 +228,8 @@ impl<S: Storage> Core<S> {
     /// Records everything the jobs ask for, in one write and at most one sync,
     /// and tells them.
     pub(in crate::journal) fn commit(&mut self, jobs: Vec<Job>, now: Now) {
-        if self.limited.is_none() {
+        let bytes: usize = jobs.iter().map(|job| job.drafts.bytes()).sum();
+        if bytes < self.together_max {
             return self.commit_together(jobs, now);
         }
         // What fits alone must not be refused for its company.

@@ -159,6 +159,9 @@ impl<S: Storage> Core<S> {
     fn refuse_too_long(&mut self, error: &io::Error, now: Now) -> Fate {
         self.note_error(error);
         let has_effects = self.batch.written.iter().any(|w| w.change.is_effect());
+        if has_effects {
+            self.together_max = self.together_max.min(self.batch.bytes.len() / 2);
+        }
         if has_effects && self.limited.is_none() {
             error!(error = %Report(error), "The journal's files may not become long enough; effects that do not fit are refused.");
             let raise = space::RAISE_LIMIT;
