@@ -29,6 +29,9 @@ const PEER_WINDOW: usize = 8192;
 /// How often the coming and going of the connection is told.
 const TELL_EVERY: Duration = Duration::from_secs(1);
 
+/// A connection that stands for so long serves.
+const STEADY: Duration = Duration::from_secs(10);
+
 /// Of a transport's error text, daemons are told no more than this.
 const ERROR_BYTES_MAX: usize = 4096;
 
@@ -72,8 +75,10 @@ impl<'a> Noting<'a> {
 pub(super) struct Link {
     client: IpcClient,
     is_up: watch::Sender<bool>,
-    /// When it went down, or was made.
+    /// When it went down, or was made; shorter connections than [`STEADY`] do not
+    /// end that.
     down_since: Instant,
+    up_since: Option<Instant>,
     line_bytes_max: usize,
     tell_up: Seldom,
     tell_lost: Seldom,
@@ -102,6 +107,7 @@ impl Link {
             client: IpcClient::new(socket),
             is_up: watch::Sender::new(false),
             down_since: Instant::now(),
+            up_since: None,
             line_bytes_max: LINE_BYTES_MAX,
             tell_up: Seldom::default(),
             tell_lost: Seldom::default(),
@@ -145,6 +151,7 @@ impl Link {
         match event {
             ipc::Event::Connected(features) => {
                 self.is_up.send_replace(true);
+                self.up_since = Some(Instant::now());
                 self.line_bytes_max = features.line_bytes_max;
                 if self.tell_up.may_tell() {
                     info!(batches = features.batches, "Transport connected.");
@@ -202,7 +209,10 @@ impl Link {
 
     fn lost<T>(&mut self, lost: &Lost, lanes: &mut Lanes<T>, noting: &mut Noting<'_>) {
         self.is_up.send_replace(false);
-        self.down_since = Instant::now();
+        let up = self.up_since.take().map(|since| since.elapsed());
+        if up.is_some_and(|up| STEADY <= up) {
+            self.down_since = Instant::now();
+        }
         if self.tell_lost.may_tell() {
             warn!(error = %Report(lost), "Connection to the transport lost; will connect again.");
         } else {
