@@ -21,7 +21,7 @@
 //! | bound | when it is reached |
 //! |---|---|
 //! | 4 MiB a frame | FAILED `too_large`, its bytes are dropped; over 16 MiB: the same at once, and the connection ends |
-//! | 4096 effects or 8 MiB unanswered on a connection, without what stands still, or may, of a lane that is slow: 8192 effects or 32 MiB of each, with what stands still half of what its route may hold | that socket is not read |
+//! | 4096 effects or 8 MiB unanswered on a connection, without what stands still, or may, of a lane that is slow: 8192 effects or 32 MiB of each, with what stands still a quarter of what its route may hold | that socket is not read |
 //! | 32 768 effects or 128 MiB unanswered on it in all | the same |
 //! | 16 384 effects or 64 MiB of it that stand still, or half of what their route may hold | those of lanes in trouble: FAILED `lane_full` |
 //! | 1 MiB of acks not taken by the daemon | that socket is not read; after 30 s without progress it is closed |

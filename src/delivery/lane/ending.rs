@@ -117,12 +117,28 @@ impl<T> Lane<T> {
         taken
     }
 
-    /// It stands still: refuses what it holds beyond what such a lane may, the latest
-    /// of it, as if that had just come. What may be published stays.
+    /// If it stands still: refuses what it holds beyond what such a lane may, the
+    /// latest of it, as if that had just come. What may be published stays.
     pub(in crate::delivery) fn refuse_beyond(
         &mut self,
         config: &Config,
     ) -> impl Iterator<Item = Settled<T>> + use<T> {
+        let is_over =
+            config.lane_effects_max < self.queue.len() || config.lane_bytes_max < self.bytes;
+        let kept = if is_over && self.stands_still() {
+            self.fitting(config)
+        } else {
+            self.queue.len()
+        };
+        let beyond = self.cut_if_any(kept);
+        self.full |= !beyond.is_empty();
+        let failure = Failure::lane_full(kept);
+        let beyond = beyond.into_iter();
+        beyond.map(move |entry| entry.settle(Err(failure.clone())))
+    }
+
+    /// How many of its effects a lane that stands still may hold, or has to.
+    fn fitting(&self, config: &Config) -> usize {
         let mut bytes = 0;
         let mut entries = self.queue.iter();
         let fit = entries.position(|entry| {
@@ -130,14 +146,17 @@ impl<T> Lane<T> {
             bytes > config.lane_bytes_max
         });
         let fit = fit.unwrap_or(self.queue.len());
-        let doubtful = self.queue.iter().rposition(|entry| entry.is_doubtful);
-        let sent = doubtful.map_or(0, |at| at + 1).max(self.front);
-        let kept = fit.min(config.lane_effects_max).max(sent);
-        let beyond = self.cut(kept.min(self.queue.len()));
-        self.full |= !beyond.is_empty();
-        let failure = Failure::lane_full(kept);
-        let beyond = beyond.into_iter();
-        beyond.map(move |entry| entry.settle(Err(failure.clone())))
+        let may_be = |entry: &Entry<T>| entry.is_doubtful || entry.batch.is_some();
+        let sent = self.queue.iter().rposition(may_be);
+        let sent = sent.map_or(0, |at| at + 1).max(self.front);
+        fit.min(config.lane_effects_max).max(sent)
+    }
+
+    fn cut_if_any(&mut self, at: usize) -> VecDeque<Entry<T>> {
+        if at < self.queue.len() {
+            return self.cut(at);
+        }
+        VecDeque::new()
     }
 
     /// Gives up: the front fails for the reason it failed last, or for `unsent`

@@ -2,6 +2,7 @@
 //! sums, the timers, which of them were silent.
 
 use super::Lanes;
+use super::still::Quiet;
 use crate::delivery::config::Keeping;
 use crate::delivery::lane::Lane;
 use crate::protocol::id::LaneKey;
@@ -44,7 +45,8 @@ impl<T> Lanes<T> {
         if self.shutting_down {
             self.settled.extend(lane.refuse_waiting());
         }
-        if self.config.keeping == Keeping::Daemon && lane.stands_still() && !before.is_still {
+        // What keeps everything back costs no refusal.
+        if self.config.keeping == Keeping::Daemon && self.quiet != Quiet::Yes {
             self.settled.extend(lane.refuse_beyond(&self.config));
         }
         let after = Load::of(&lane);

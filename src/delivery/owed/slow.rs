@@ -3,8 +3,8 @@
 //! Whether a lane that is slow stands still shows only by others, and if all that
 //! is read were its own, no other would be sent. So what has come for it until
 //! then, and comes while it is slow, is not counted either, up to a bound for each
-//! lane of a connection, and to what may stand still of its route; and until it is
-//! answered, as what stood still with its route. Its lane holds it.
+//! lane of a connection, and to half of what may stand still of its route; and until
+//! it is answered, as what stood still with its route. Its lane holds it.
 
 use super::{Amount, Owed};
 use crate::delivery::effect::Producer;
@@ -46,7 +46,12 @@ impl Owed {
         more -= load.excused;
         let mut of_route = self.routes[route].still;
         of_route += more;
-        if load.owed.fits(SLOW_MAX) && of_route.fits(self.route_max) {
+        // What stands still for sure has as much.
+        let half = Amount {
+            effects: self.route_max.effects / 2,
+            bytes: self.route_max.bytes / 2,
+        };
+        if load.owed.fits(SLOW_MAX) && of_route.fits(half) {
             load.excused = load.owed;
             self.stop(route, producer, more);
         }
