@@ -109,6 +109,8 @@ impl Stop {
         let Some(service) = service else {
             return self.run().await;
         };
+        // Its manager may have ended it before it is looked for again.
+        let ran = matches!(self.holder()?, Asked::Held(_));
         let told = service.before_stop().await.unwrap_or_else(|failure| {
             self.progress
                 .warn(&format!("{}: {failure}", service.name()));
@@ -116,8 +118,10 @@ impl Stop {
         });
         let stopped = self.run().await?;
         let forgotten = service.after_stop().await?;
-        if !stopped && (told || forgotten) {
-            self.progress.say(&format!("{} is stopped", service.name()));
+        match (stopped, told || forgotten) {
+            (false, true) if ran => self.say_stopped(),
+            (false, true) => self.progress.say(&format!("{} is stopped", service.name())),
+            _ => {}
         }
         Ok(stopped || told || forgotten)
     }
