@@ -157,11 +157,28 @@ impl<B: Weight> Outbox<B> {
             return Known::Conflict;
         }
         let same_key = || self.records.get(self.known_by.get(&effect.known_by)?);
+        // Mended, it is no copy of what was given up.
+        let is_copy = |record: &&Record| {
+            record.state != State::Dead || record.fingerprint == effect.fingerprint
+        };
+        let same_key = || same_key().filter(is_copy);
         match same_id.or_else(same_key).map(|record| record.state) {
             None => Known::No,
             Some(State::Writing) => Known::Writing,
             Some(State::Waiting | State::Loaded | State::Dead) => Known::Kept,
         }
+    }
+
+    /// A kept effect that is not published, and perhaps never will be: as it is known
+    /// to whoever may be sent it again. By its id alone, for another under the same
+    /// key is a message of its own.
+    pub(crate) fn unpublished(&self, id: EffectId) -> Option<Done> {
+        let record = self.records.get(&id)?;
+        Some(Done {
+            id,
+            known_by: id.as_uuid(),
+            fingerprint: record.fingerprint,
+        })
     }
 
     /// Whether effects of this lane are on disk and to be published.

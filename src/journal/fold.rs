@@ -164,7 +164,13 @@ impl Fold {
                 }
             }
             Payload::Done(done) => done.into_iter().for_each(|done| self.settle(done, t, seq)),
-            Payload::Discard => self.settle(id.into(), t, seq),
+            Payload::Discard => {
+                self.settle(id.into(), t, seq);
+                // It was not published: another under the same key is no copy of it.
+                if let Some(past) = self.done.get_mut(&id) {
+                    past.settled.known_by = id.as_uuid();
+                }
+            }
             Payload::Failed(letter) => self.fail(id, Early { letter, place, seq }),
             Payload::Requeue => self.requeue(id),
             Payload::Note(text) if text.is_empty() => _ = self.notes.remove(&found.frame.id),

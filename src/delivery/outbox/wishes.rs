@@ -60,12 +60,16 @@ impl<B: Weight> Outbox<B> {
         record.is_some_and(|record| record.wish.is_some())
     }
 
-    /// What was wished is on disk, and happens. Returns what was dropped: it
+    /// What was wished is on disk, and happens. Returns what was dropped: its id
     /// counts as done.
     pub(crate) fn handle_granted(&mut self, id: EffectId) -> Option<Done> {
         match self.end_wish(id)? {
             Wish::Requeue => self.requeue(id),
-            Wish::Drop => return self.forget(id),
+            Wish::Drop => {
+                let dropped = self.unpublished(id);
+                self.forget(id);
+                return dropped;
+            }
             Wish::Resume => self.unpark(id),
         }
         None

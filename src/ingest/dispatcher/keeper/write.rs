@@ -141,7 +141,12 @@ impl Keeper {
             Err(failure) if failure.class == Class::Parked => {
                 self.outbox.handle_returned(id, None);
             }
-            Err(failure) => self.bury(id, failure, settled.attempts, settled.parks),
+            Err(failure) => {
+                if let Some(dead) = self.outbox.unpublished(id) {
+                    admission.handle_done_elsewhere(&dead, BootTime::now());
+                }
+                self.bury(id, failure, settled.attempts, settled.parks);
+            }
         }
     }
 
