@@ -117,28 +117,18 @@ impl<T> Lane<T> {
         taken
     }
 
-    /// If it stands still: refuses what it holds beyond what such a lane may, the
-    /// latest of it, as if that had just come. What may be published stays.
+    /// Whether it stands still, and holds more than such a lane may.
+    pub(in crate::delivery) fn is_over(&self, config: &Config) -> bool {
+        let is_long = config.lane_effects_max < self.queue.len();
+        (is_long || config.lane_bytes_max < self.bytes) && self.stands_still()
+    }
+
+    /// Refuses what it holds beyond what a lane may that stands still, the latest of
+    /// it, as if that had just come. What may be published stays.
     pub(in crate::delivery) fn refuse_beyond(
         &mut self,
         config: &Config,
     ) -> impl Iterator<Item = Settled<T>> + use<T> {
-        let is_over =
-            config.lane_effects_max < self.queue.len() || config.lane_bytes_max < self.bytes;
-        let kept = if is_over && self.stands_still() {
-            self.fitting(config)
-        } else {
-            self.queue.len()
-        };
-        let beyond = self.cut_if_any(kept);
-        self.full |= !beyond.is_empty();
-        let failure = Failure::lane_full(kept);
-        let beyond = beyond.into_iter();
-        beyond.map(move |entry| entry.settle(Err(failure.clone())))
-    }
-
-    /// How many of its effects a lane that stands still may hold, or has to.
-    fn fitting(&self, config: &Config) -> usize {
         let mut bytes = 0;
         let mut entries = self.queue.iter();
         let fit = entries.position(|entry| {
@@ -149,14 +139,12 @@ impl<T> Lane<T> {
         let may_be = |entry: &Entry<T>| entry.is_doubtful || entry.batch.is_some();
         let sent = self.queue.iter().rposition(may_be);
         let sent = sent.map_or(0, |at| at + 1).max(self.front);
-        fit.min(config.lane_effects_max).max(sent)
-    }
-
-    fn cut_if_any(&mut self, at: usize) -> VecDeque<Entry<T>> {
-        if at < self.queue.len() {
-            return self.cut(at);
-        }
-        VecDeque::new()
+        let kept = fit.min(config.lane_effects_max).max(sent);
+        let beyond = self.cut(kept);
+        self.full |= !beyond.is_empty();
+        let failure = Failure::lane_full(kept);
+        let beyond = beyond.into_iter();
+        beyond.map(move |entry| entry.settle(Err(failure.clone())))
     }
 
     /// Gives up: the front fails for the reason it failed last, or for `unsent`

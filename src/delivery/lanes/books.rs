@@ -46,7 +46,8 @@ impl<T> Lanes<T> {
             self.settled.extend(lane.refuse_waiting());
         }
         // What keeps everything back costs no refusal.
-        if self.config.keeping == Keeping::Daemon && self.quiet != Quiet::Yes {
+        let is_waited_for = self.config.keeping == Keeping::Daemon && self.quiet != Quiet::Yes;
+        if is_waited_for && lane.is_over(&self.config) {
             self.settled.extend(lane.refuse_beyond(&self.config));
         }
         let after = Load::of(&lane);
