@@ -150,7 +150,7 @@ impl<T> Admission<T> {
         self.joins.len() < joins::STOP_AT
     }
 
-    /// Whether `effect` is published, or durable.
+    /// Whether `effect` is published, or was dropped.
     pub(crate) fn is_done(&mut self, effect: &SideEffect, now: BootTime) -> bool {
         self.dedupe.look_up(effect, now) == Known::Done
     }

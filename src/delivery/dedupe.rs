@@ -23,8 +23,9 @@
 //! it after that, and so does this table, only earlier. Object sets are not
 //! matched by key: the last value has to win.
 //!
-//! Is not told of an effect before the transport has accepted it, or it is
-//! durable; so what is lost on the way is never taken for published.
+//! Is not told of an effect before the transport has accepted it, nor of what an
+//! outbox keeps; so what is lost on the way, or given up there, is never taken for
+//! published. What an operator dropped is known by its id alone.
 //!
 //! Holds 262 144 settled effects at most, about 25 MiB with both indexes; the
 //! oldest go first. Every open effect adds about 200 bytes.
@@ -68,7 +69,7 @@ pub(super) enum Known {
     Not { failed_at: Option<u64> },
     /// It waits for the outcome of an earlier submission.
     Open(Ticket),
-    /// It was published.
+    /// It was published, or dropped.
     Done,
     /// Its id belongs to something else.
     Conflict,
@@ -166,7 +167,7 @@ impl<T> Dedupe<T> {
         }
     }
 
-    /// An open effect is published, or durable.
+    /// An open effect is published.
     pub(super) fn done(&mut self, ticket: Ticket, now: BootTime) -> Waiters<T> {
         self.settle(ticket, State::Done { at: now })
     }

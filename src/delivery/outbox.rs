@@ -169,18 +169,6 @@ impl<B: Weight> Outbox<B> {
         }
     }
 
-    /// A kept effect that is not published, and perhaps never will be: as it is known
-    /// to whoever may be sent it again. By its id alone, for another under the same
-    /// key is a message of its own.
-    pub(crate) fn unpublished(&self, id: EffectId) -> Option<Done> {
-        let record = self.records.get(&id)?;
-        Some(Done {
-            id,
-            known_by: id.as_uuid(),
-            fingerprint: record.fingerprint,
-        })
-    }
-
     /// Whether effects of this lane are on disk and to be published.
     pub(crate) fn holds(&self, route: usize, lane: &LaneKey) -> bool {
         self.lines.holds(route, lane)

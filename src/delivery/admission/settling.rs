@@ -112,7 +112,7 @@ impl<T> Admission<T> {
         self.handle_settled(settled, now);
     }
 
-    /// What was let through is published, or durable.
+    /// What was let through is published.
     pub(crate) fn handle_done(&mut self, ticket: Ticket, now: BootTime) {
         self.open_lane(ticket);
         let waiters = self.dedupe.done(ticket, now);
@@ -129,7 +129,8 @@ impl<T> Admission<T> {
         self.dedupe.known(ticket)
     }
 
-    /// What was let through is kept: whoever keeps it knows it, until it is
+    /// What was let through is kept, or is a copy of what is: whoever keeps it
+    /// knows it, and what becomes of it, until it is
     /// [done](Self::handle_done_elsewhere).
     pub(crate) fn handle_kept(&mut self, ticket: Ticket) {
         self.open_lane(ticket);

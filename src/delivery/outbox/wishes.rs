@@ -65,10 +65,10 @@ impl<B: Weight> Outbox<B> {
     pub(crate) fn handle_granted(&mut self, id: EffectId) -> Option<Done> {
         match self.end_wish(id)? {
             Wish::Requeue => self.requeue(id),
+            // By its id alone: another under the same key is a message of its own.
             Wish::Drop => {
-                let dropped = self.unpublished(id);
-                self.forget(id);
-                return dropped;
+                let known_by = id.as_uuid();
+                return self.forget(id).map(|done| Done { known_by, ..done });
             }
             Wish::Resume => self.unpark(id),
         }

@@ -119,8 +119,8 @@ impl Dispatcher {
         let is_kept = matches!(offer, Offer::Taken | Offer::Kept(_));
         match offer {
             Offer::Taken => {}
-            // Also under this id it is known now.
-            Offer::Kept(ticket) => self.admission.handle_done(ticket, now),
+            // Not done: what is kept may still be given up, or dropped.
+            Offer::Kept(ticket) => self.admission.handle_kept(ticket),
             Offer::Conflict(ticket) => self.admission.handle_conflict(ticket),
             Offer::Direct(admitted) => self.deliver(admitted, route),
             Offer::Refused(admitted, failure) => {

@@ -5,6 +5,7 @@ mod crowd;
 mod failing;
 mod full;
 mod loading;
+mod mended;
 mod story;
 
 use std::time::Duration;

@@ -141,12 +141,7 @@ impl Keeper {
             Err(failure) if failure.class == Class::Parked => {
                 self.outbox.handle_returned(id, None);
             }
-            Err(failure) => {
-                if let Some(dead) = self.outbox.unpublished(id) {
-                    admission.handle_done_elsewhere(&dead, BootTime::now());
-                }
-                self.bury(id, failure, settled.attempts, settled.parks);
-            }
+            Err(failure) => self.bury(id, failure, settled.attempts, settled.parks),
         }
     }
 
@@ -161,6 +156,8 @@ impl Keeper {
     }
 
     /// Makes a dead letter of an effect, for which its lane waits if it `parks`.
+    ///
+    /// The outbox alone knows it, as it did before: nobody has to be told.
     pub(super) fn bury(&mut self, id: EffectId, failure: &Failure, attempts: u32, parks: bool) {
         if !self.outbox.handle_dead(id) {
             return;

@@ -6,8 +6,6 @@ use super::story::{DAEMON, FOR_GOOD, Story, another, asked, bypassing, effect, l
 use crate::delivery::Class;
 use crate::journal::played::Op;
 use crate::journal::{OnFailure, Sync};
-use crate::protocol::envelope::{Operation, SideEffect};
-use crate::protocol::id::IdempotencyKey;
 use crate::protocol::outbox::OutboxVerb;
 
 /// A dead letter the disk did not take.
@@ -50,42 +48,6 @@ fn dead_letters_that_fit_in_no_file_together_are_written_in_pieces_and_not_witho
     let writes = story.disk.calls(Op::Write) - before;
     assert!(writes < 50, "{writes}");
     assert_eq!(story.killed().dead().len(), 200, "on disk");
-}
-
-#[test]
-fn what_is_mended_and_sent_again_is_published_whatever_becomes_of_the_dead_letter() {
-    let with = |number, payload: &'static [u8]| SideEffect {
-        key: IdempotencyKey::Given("the same".into()),
-        operation: Operation::Publish {
-            channel: "c".into(),
-            event: "e".into(),
-            payload: bytes::Bytes::from_static(payload).into(),
-        },
-        ..effect(number)
-    };
-    for (is_dropped, is_killed) in [(false, false), (false, true), (true, false), (true, true)] {
-        let mut story = Story::new(outbox(Sync::Always, OnFailure::Bypass));
-        story.keep(vec![with(1, b"1")]);
-        story.link();
-        story.answer(Some(&FOR_GOOD));
-        story.pass_until(|story| story.dead().len() == 1);
-        if is_dropped {
-            story.ask(asked(OutboxVerb::Drop, &[1]));
-        }
-        if is_killed {
-            // The letter is on disk by then.
-            (0..5).for_each(|_| story.pass());
-            story = story.killed();
-            story.link();
-        }
-        story.keep(vec![with(2, b"2")]);
-        story.deliver();
-        assert_eq!(story.published, [2], "{is_dropped} {is_killed}");
-        assert_eq!(story.dead().len(), usize::from(!is_dropped));
-        story.keep(vec![with(3, b"2")]);
-        story.deliver();
-        assert_eq!(story.published, [2], "that is a copy");
-    }
 }
 
 #[test]
