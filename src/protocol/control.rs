@@ -16,6 +16,7 @@
 //! ```
 
 mod status;
+mod trouble;
 
 use serde::{Deserialize, Serialize};
 
@@ -26,6 +27,7 @@ pub use status::{
     ChainState, IngestStatus, LastExit, LatencyStatus, LogStatus, Login, LoginState, MetricsPlace,
     PartKind, PartState, PartStatus, RouteStatus, STATUS_SCHEMA, SocketStatus, Status,
 };
+pub use trouble::Trouble;
 
 /// The longest request line.
 pub const REQUEST_BYTES_MAX: usize = 64 * 1024;

@@ -266,23 +266,3 @@ pub struct HeldFile {
     /// Since when, in milliseconds since the epoch.
     pub since_ms: u64,
 }
-
-impl InboxStatus {
-    /// Whether a person should look at it.
-    #[must_use]
-    pub fn is_degraded(&self) -> bool {
-        !self.held.is_empty() || self.trouble.is_some()
-    }
-}
-
-impl OutboxStatus {
-    /// Whether a person should look at it.
-    #[must_use]
-    pub fn is_degraded(&self) -> bool {
-        let calm = ["ok", "draining", "drained", "recovering"];
-        let is_calm = calm.contains(&self.state.as_str());
-        let has_lost = self.quarantined > 0 || self.missed.is_some();
-        let inbox = self.inbox.as_ref();
-        !is_calm || has_lost || inbox.is_some_and(InboxStatus::is_degraded)
-    }
-}

@@ -71,6 +71,8 @@ fn what_cannot_be_kept_is_refused_what_is_kept_is_published_and_it_recovers_by_i
             let (code, text) = chain.run(&["status"]);
             assert!(code == 1 && text.contains("outbox    low"), "{text}");
             assert!(text.contains("! outbox  the disk is "), "{text}");
+            let (code, text) = chain.run(&["doctor"]);
+            assert!(code == 1 && text.contains("low: the disk is "), "{text}");
 
             let mut peer = chain.transport("test").accept();
             assert_eq!(peer.accept_messages(kept as usize), numbers(kept));
@@ -332,6 +334,10 @@ fn a_limit_on_the_size_of_files_refuses_only_what_fits_in_none_and_kills_nobody(
     daemon.expect_failed(200, "unrecorded: the limit on the size of files");
     let (code, text) = chain.run(&["status"]);
     assert!(code == 1 && text.contains("ulimit -f"), "{text}");
+    let (_, text) = chain.run(&["doctor"]);
+    assert!(!text.contains("nothing is wrong"), "{text}");
+    let found = text.lines().find(|line| line.starts_with("warn  outbox"));
+    assert!(found.is_some_and(|l| l.contains("ulimit -f")), "{text}");
     let (json, payload) = of("s", 201, 10_000);
     daemon.publish(201, &json);
     kept.push(payload);

@@ -324,6 +324,9 @@ fn what_is_no_file_of_ours_is_not_read_and_not_touched() {
         let (code, text) = chain.run(&["status"]);
         code == 1 && text.contains("! inbox   a.jsonl: it is a symbolic link")
     });
+    let (_, text) = chain.run(&["doctor"]);
+    let found = text.lines().find(|line| line.starts_with("warn  inbox"));
+    assert!(found.is_some_and(|l| l.contains("a.jsonl")), "{text}");
     fs::write(inbox(&chain).join("c.txt"), lines([2])).expect("writes");
     let mut peer = chain.transport("test").accept();
     drop_file(&chain, "d.jsonl", lines([3]));

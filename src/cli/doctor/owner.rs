@@ -4,13 +4,12 @@
 use std::time::Duration;
 
 use super::finding::Finding;
-use super::outbox;
 use crate::cli::service::{self, Place};
-use crate::cli::status;
+use crate::cli::{output, status};
 use crate::clock;
 use crate::counted::counted;
 use crate::paths::Paths;
-use crate::protocol::control::{LogStatus, Status};
+use crate::protocol::control::{ChainState, LogStatus, Status, Trouble};
 
 pub(super) async fn examine(paths: &Paths) -> Vec<Finding> {
     let status = status::ask(paths).await.ok();
@@ -18,7 +17,6 @@ pub(super) async fn examine(paths: &Paths) -> Vec<Finding> {
     found.extend(linger(paths));
     if let Some(status) = &status {
         found.extend(running(status));
-        found.extend(outbox::running(status));
     }
     found
 }
@@ -82,15 +80,36 @@ fn running(status: &Status) -> Vec<Finding> {
         let text = format!("the chain runs {}, this is {own}", status.version);
         Finding::warn("version", text).fix("falco stop, then falco up")
     };
-    let unwell: Vec<_> = status.parts.iter().filter(|part| !part.ready).collect();
-    let names: Vec<_> = unwell.iter().map(|part| part.name.as_str()).collect();
-    let parts = if unwell.is_empty() {
-        Finding::ok("parts", format!("all {} answer", status.parts.len()))
+    let mut found = vec![version, logs(&status.logs)];
+    found.extend(troubles(status));
+    found
+}
+
+/// All for which `falco status` calls it degraded.
+fn troubles(status: &Status) -> Vec<Finding> {
+    let troubles = status.troubles();
+    let mut found = Vec::new();
+    if troubles.iter().all(|trouble| trouble.about != "parts") {
+        let text = format!("all {} answer", status.parts.len());
+        found.push(Finding::ok("parts", text));
+    }
+    if status.state == ChainState::Degraded && troubles.is_empty() {
+        let text = "it was degraded a moment ago";
+        found.push(Finding::warn("chain", text).fix("falco status says how it is"));
+    }
+    // That is found on disk, also where nothing runs.
+    let troubles = troubles.into_iter().filter(|t| t.about != "quarantine");
+    found.extend(troubles.map(finding));
+    found
+}
+
+fn finding(trouble: Trouble) -> Finding {
+    let found = if trouble.is_failure {
+        Finding::fail(trouble.about, output::visible(&trouble.text))
     } else {
-        Finding::fail("parts", format!("{} does not answer", names.join(", ")))
-            .fix("falco status says how they are; falco logs says why")
+        Finding::warn(trouble.about, output::visible(&trouble.text))
     };
-    vec![version, parts, logs(&status.logs)]
+    found.fix(trouble.next)
 }
 
 fn logs(logs: &LogStatus) -> Finding {

@@ -123,8 +123,7 @@ pub enum ChainState {
     Starting,
     /// Every part is ready.
     Running,
-    /// Up, and some part does not answer or cannot be reached, or nobody serves
-    /// a route, or Ably refuses the transport.
+    /// Up, and something is not as it should be: [`Status::troubles`] says what.
     Degraded,
     /// Going down.
     Stopping,

@@ -19,13 +19,12 @@ use crate::net::ask::ask;
 use crate::net::unix::Socket;
 use crate::process::usage::Usage;
 use crate::protocol::control::{
-    ChainState, Event, LastExit, PartKind, PartStatus, Refusal, Request, RouteStatus,
-    STATUS_SCHEMA, Status,
+    ChainState, Event, LastExit, PartKind, PartStatus, Refusal, Request, STATUS_SCHEMA, Status,
 };
-use crate::protocol::ipc::{TransportStatus, UpstreamStatus};
+use crate::protocol::ipc::TransportStatus;
 use crate::protocol::lane::LaneRequest;
 use crate::protocol::life::Asker;
-use crate::protocol::outbox::{OutboxRequest, OutboxStatus};
+use crate::protocol::outbox::OutboxRequest;
 
 /// How long a part may take to say how it is, when somebody asks.
 const STATUS_PATIENCE: Duration = Duration::from_millis(300);
@@ -103,7 +102,7 @@ impl Supervisor {
                 status.parts[at].ready &= answer.is_ok();
                 status.parts[at].trouble = answer.err();
             }
-            if status.state == ChainState::Running && !is_well(&status) {
+            if status.state == ChainState::Running && !status.troubles().is_empty() {
                 status.state = ChainState::Degraded;
             }
             Event::Status(Box::new(status))
@@ -274,21 +273,6 @@ fn asker(peer: Option<(i32, u32)>) -> Asker {
     }
 }
 
-/// Whether everything is as it should be.
-fn is_well(status: &Status) -> bool {
-    let kept = status.ingest.as_ref().and_then(|i| i.outbox.as_ref());
-    let refused = status.transport.iter().flat_map(|t| &t.connections);
-    let unserved = status.metrics.as_ref().and_then(|m| m.trouble.as_ref());
-    // The first is the chain's own transport, which is a part.
-    let further = status.ingest.iter().flat_map(|i| i.routes.iter().skip(1));
-    status.parts.iter().all(PartStatus::is_well)
-        && unserved.is_none()
-        && status.sockets.iter().all(|socket| socket.in_place)
-        && !further.into_iter().any(RouteStatus::is_down)
-        && !refused.into_iter().any(UpstreamStatus::is_broken)
-        && !kept.is_some_and(OutboxStatus::is_degraded)
-}
-
 pub(super) fn refuse(events: &mpsc::Sender<Event>, refusal: Refusal) {
     _ = events.try_send(Event::Refused(refusal));
 }
@@ -314,28 +298,7 @@ mod tests {
     use tokio::sync::oneshot;
 
     use super::*;
-    use crate::protocol::control::{IngestStatus, Why};
-
-    #[test]
-    fn a_chain_is_well_without_a_route_for_as_long_as_its_transport_may_restart() {
-        let without = |down_ms: [u64; 2]| Status {
-            ingest: Some(IngestStatus {
-                routes: down_ms.map(down).into(),
-                ..IngestStatus::default()
-            }),
-            ..Status::default()
-        };
-        assert!(is_well(&without([0, 119_999])));
-        assert!(!is_well(&without([0, 120_000])));
-        assert!(is_well(&without([120_000, 0])), "its own is a part");
-    }
-
-    fn down(down_ms: u64) -> RouteStatus {
-        RouteStatus {
-            down_ms,
-            ..RouteStatus::default()
-        }
-    }
+    use crate::protocol::control::Why;
 
     #[tokio::test(start_paused = true)]
     async fn what_falco_is_slow_to_answer_is_not_called_impossible() {
