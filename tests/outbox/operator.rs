@@ -376,6 +376,24 @@ fn a_damaged_outbox_says_where_and_goes_on_with_the_rest() {
 }
 
 #[test]
+fn a_loss_that_somebody_has_cleared_away_is_told_no_more_by_the_falco_that_found_it() {
+    let chain = stopped_with(20);
+    let segment = chain.base().join("outbox").join(&segments(&chain)[0]);
+    let mut bytes = std::fs::read(&segment).expect("reads");
+    let at = bytes.len() / 2;
+    bytes[at] ^= 1;
+    std::fs::write(&segment, bytes).expect("writes");
+    chain.start();
+    let (code, text) = chain.run(&["status"]);
+    assert!(code == 1 && text.contains("damaged"), "{text}");
+    std::fs::remove_dir_all(chain.base().join("outbox/quarantine")).expect("removed");
+    eventually("it is well", || {
+        let (code, text) = chain.run(&["status"]);
+        code == 0 && !text.contains("damaged")
+    });
+}
+
+#[test]
 fn a_torn_end_is_no_trouble_and_a_file_that_is_not_read_is_named() {
     let chain = stopped_with(3);
     let directory = chain.base().join("outbox");

@@ -123,6 +123,9 @@ pub(in crate::journal) struct Core<S: Storage> {
     pub(super) watch: Watch,
     pub(super) stats: Stats,
     pub(super) compaction: Compaction,
+    /// What of the damage found at the start a person should know, for as long as
+    /// losses are told of in the quarantine.
+    pub(super) damaged: Option<Box<str>>,
     pub(super) degraded: Option<Box<str>>,
     /// Why effects were refused that fit in no file.
     pub(super) limited: Option<Box<str>>,
@@ -193,6 +196,7 @@ impl<S: Storage> Core<S> {
             watch: Watch::new(),
             stats,
             compaction: Compaction::default(),
+            damaged: None,
             degraded: None,
             limited: None,
             together_max: usize::MAX,
@@ -214,7 +218,7 @@ impl<S: Storage> Core<S> {
             older,
         };
         if read.report.is_corrupt() {
-            core.degraded = Some(told::damaged(&read.report));
+            core.damaged = Some(told::damaged(&read.report));
         } else if let Some(error) = &repaired.error {
             core.note_error(error);
             // That it is full it says for as long as it is.

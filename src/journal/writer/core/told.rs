@@ -23,8 +23,11 @@ impl<S: Storage> Core<S> {
     }
 
     pub(in crate::journal) fn health(&self) -> Health {
-        let told = [&self.missing, &self.degraded, &self.limited];
-        match (&self.mode, told.into_iter().flatten().next()) {
+        // Whoever has removed the last of them there has seen to them.
+        let damaged = self.damaged.as_ref().filter(|_| 0 < self.stats.quarantined);
+        let rest = [&self.degraded, &self.limited].map(Option::as_ref);
+        let told = [self.missing.as_ref(), damaged].into_iter().chain(rest);
+        match (&self.mode, told.flatten().next()) {
             (Mode::Failed { why }, _) => Health::Failed { why: why.clone() },
             (Mode::Astray { why }, _) => Health::Astray { why: why.clone() },
             _ if self.watch.is_low => Health::Bypass {
