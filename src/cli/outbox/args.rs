@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use crate::cli::output;
 use crate::cli::settings::Instance;
 use crate::protocol::id::EffectId;
+use crate::protocol::outbox::NO_ID;
 
 /// What all of these verbs take.
 #[derive(Debug, clap::Args)]
@@ -41,10 +42,14 @@ fn at_least_one(text: &str) -> Result<usize, String> {
     }
 }
 
-/// Each effect once, however it is written; what is no id stays as it is.
-pub(super) fn ids(given: Vec<String>) -> Vec<String> {
-    let plain = |id: String| id.parse().map_or(id, |id: EffectId| id.to_string());
-    once(given.into_iter().map(plain))
+/// An effect's id; whoever gives something else meant something else.
+pub(super) fn id(text: &str) -> Result<EffectId, String> {
+    text.parse().map_err(|_| NO_ID.to_owned())
+}
+
+/// Each effect once, however it was written.
+pub(super) fn ids(given: &[EffectId]) -> Vec<String> {
+    once(given.iter().map(EffectId::to_string))
 }
 
 /// Each once, in the order of the first.
@@ -61,8 +66,9 @@ mod tests {
     #[test]
     fn what_is_given_twice_is_given_once() {
         let id = "67e55044-10b1-426f-9247-bb680e5fe0c8";
-        let given = ["x", id, &id.to_uppercase(), "x"].map(str::to_owned);
-        assert_eq!(ids(given.to_vec()), ["x", id]);
+        let given = [id, &id.to_uppercase(), id].map(|text| super::id(text).unwrap());
+        assert_eq!(ids(&given), [id]);
+        assert!(super::id("x").is_err());
     }
 
     #[test]

@@ -15,7 +15,7 @@ use super::exit::Failure;
 use super::runtime::block_on;
 use crate::paths::Paths;
 use crate::protocol::id::EffectId;
-use crate::protocol::outbox::{NO_ID, OutboxRequest, OutboxVerb, UNKNOWN};
+use crate::protocol::outbox::{OutboxRequest, OutboxVerb, UNKNOWN};
 
 use args::{Common, Limit};
 use ask::{Oracle, cannot_open};
@@ -43,14 +43,14 @@ enum Verb {
     /// Print everything about some effects, payloads included
     Show {
         /// The effects
-        #[arg(value_name = "ID", required = true)]
-        ids: Vec<String>,
+        #[arg(value_name = "ID", required = true, value_parser = args::id)]
+        ids: Vec<EffectId>,
     },
     /// Publish dead letters again, as they were
     Requeue {
         /// The dead letters
-        #[arg(value_name = "ID", required_unless_present = "all")]
-        ids: Vec<String>,
+        #[arg(value_name = "ID", required_unless_present = "all", value_parser = args::id)]
+        ids: Vec<EffectId>,
         /// All of them
         #[arg(long, conflicts_with = "ids")]
         all: bool,
@@ -58,8 +58,8 @@ enum Verb {
     /// Keep some effects no longer: they will not be published
     Drop {
         /// The effects
-        #[arg(value_name = "ID", required = true)]
-        ids: Vec<String>,
+        #[arg(value_name = "ID", required = true, value_parser = args::id)]
+        ids: Vec<EffectId>,
     },
     /// Check every record on disk; changes nothing (exit 1 if something is damaged)
     Verify,
@@ -75,17 +75,17 @@ pub(super) fn run(args: Args) -> Result<(), Failure> {
     match args.verb {
         Verb::List { dead, limit } => block_on(list(&paths, dead, limit, json)),
         Verb::Verify => verify::run(&paths, json),
-        Verb::Show { ids } => block_on(show(&paths, args::ids(ids), json)),
+        Verb::Show { ids } => block_on(show(&paths, args::ids(&ids), json)),
         Verb::Requeue { ids, all } => {
             let request = OutboxRequest {
                 all,
-                ..of(OutboxVerb::Requeue, args::ids(ids))
+                ..of(OutboxVerb::Requeue, args::ids(&ids))
             };
             let changed = block_on(pages::change(&paths, request))?;
             changed.tell(json, |count| format!("{count} to be published again"), None)
         }
         Verb::Drop { ids } => {
-            let request = of(OutboxVerb::Drop, args::ids(ids));
+            let request = of(OutboxVerb::Drop, args::ids(&ids));
             let changed = block_on(pages::change(&paths, request))?;
             changed.tell(json, |count| format!("{count} dropped"), None)
         }
@@ -110,10 +110,6 @@ async fn show(paths: &Paths, ids: Vec<String>, json: bool) -> Result<(), Failure
     let mut oracle = Oracle::to_look(paths);
     let mut unknown = Vec::new();
     for id in ids {
-        if id.parse::<EffectId>().is_err() {
-            unknown.push(format!("{id}: {NO_ID}"));
-            continue;
-        }
         let answer = oracle.ask(&of(OutboxVerb::Show, vec![id.clone()])).await?;
         if answer.records.is_empty() {
             unknown.push(format!("{id}: {UNKNOWN}"));
