@@ -85,6 +85,7 @@ fn add_credentials(paths: &Paths, loaded: &mut Loaded) -> Result<(), Failure> {
 fn look_outside(paths: &Paths, loaded: &mut Loaded) {
     let outside = Outside::of(loaded, paths.base(), beside(), config::variables());
     let found = outside.examine();
+    loaded.mistakes.extend(outside.examine_transport());
     loaded.mistakes.extend(found.mistakes);
     loaded.warnings.extend(found.warnings);
 }

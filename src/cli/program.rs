@@ -60,7 +60,8 @@ impl Search<'_> {
     }
 }
 
-fn check(file: &Path) -> Result<(), ProgramError> {
+/// Whether `file` is a program.
+pub(super) fn check(file: &Path) -> Result<(), ProgramError> {
     let meta = fs::metadata(file).map_err(|source| ProgramError::Missing {
         path: file.to_path_buf(),
         source,

@@ -68,6 +68,24 @@ fn check_and_doctor_tell_what_is_not_there_and_where_it_is_named() {
 }
 
 #[test]
+fn a_transport_that_is_not_there_or_cannot_be_run_is_told() {
+    let base = Base::configured("[transport]\nbinary = \"my-ably\"\n");
+    let told = "transport.binary: ";
+    assert_told(&checked(&base), &base, &[("falco.toml:2:10", told)]);
+    fs::write(file(&base, "my-ably"), "").unwrap();
+    let told = "my-ably is not executable";
+    assert_told(&checked(&base), &base, &[("falco.toml:2:10", told)]);
+    let program = file(&base, "my-ably");
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+    assert_eq!(base.run(&["config", "check"]).code, 0);
+
+    let base = base.with_env("DAEMON_ABLY_BINARY", "/no/such/program");
+    let text = checked(&base);
+    let start = "error: DAEMON_ABLY_BINARY: transport.binary: /no/such/program: ";
+    assert!(text.starts_with(start), "{text}");
+}
+
+#[test]
 fn a_file_of_variables_that_cannot_be_read_is_told() {
     let base = Base::configured(&shell("web", "exec sleep 1000", "env_file = \"web.env\""));
     let path = file(&base, "web.env");

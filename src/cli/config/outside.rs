@@ -1,5 +1,6 @@
-//! What the sidecars name outside of `falco.toml`: programs, directories,
-//! files of variables.
+//! What the configuration names outside of `falco.toml`: the programs,
+//! directories and files of variables of sidecars, and a transport that is not
+//! ours.
 //!
 //! Looked at only when somebody asks what is wrong, as `config check` and
 //! `doctor` do. A start finds out by itself: a program that is not there today
@@ -11,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 use super::super::credentials::Variables;
 use super::super::env_file::{self, EnvFileError, Variable};
-use super::super::program::Search;
+use super::super::program::{self, Search};
 use super::mistake::{Mistake, Place};
 use super::reader::Section;
 use super::{Loaded, SidecarSpec};
@@ -44,6 +45,8 @@ impl Stands {
 #[derive(Debug, Clone)]
 pub(in super::super) struct Outside {
     sidecars: Vec<(SidecarSpec, Stands)>,
+    /// The program that is the transport, and where that is said.
+    transport: Option<(PathBuf, Place)>,
     base: PathBuf,
     /// The directory of our executable.
     beside: Option<PathBuf>,
@@ -68,7 +71,10 @@ impl Outside {
     ) -> Self {
         let stands = |spec: &SidecarSpec| loaded.stands.get(&spec.name).cloned();
         let all = loaded.config.sidecars.iter();
+        let transport = &loaded.config.transport;
+        let binary = transport.binary.clone();
         Self {
+            transport: binary.zip(transport.binary_place.clone()),
             sidecars: all
                 .filter_map(|spec| Some((spec.clone(), stands(spec)?)))
                 .collect(),
@@ -83,7 +89,19 @@ impl Outside {
         self.sidecars.len()
     }
 
-    /// Looks at everything; waits for the disk.
+    /// Looks whether the program that is the transport can be started; waits for
+    /// the disk.
+    pub(in super::super) fn examine_transport(&self) -> Option<Mistake> {
+        let (program, place) = self.transport.as_ref()?;
+        let error = program::check(program).err()?;
+        Some(Mistake {
+            place: place.clone(),
+            key: "transport.binary".to_owned(),
+            text: error.to_string(),
+        })
+    }
+
+    /// Looks at everything of the sidecars; waits for the disk.
     pub(in super::super) fn examine(&self) -> Found {
         let mut found = Found::default();
         for (spec, stands) in &self.sidecars {

@@ -154,6 +154,15 @@ impl<'a> Section<'_, 'a> {
         self.reader.text.place(span.start)
     }
 
+    /// Where the value of `key`, which was noted last, was given.
+    pub(super) fn last_decided(&self, key: &str) -> Place {
+        match self.reader.rows.last().map(|row| &row.origin) {
+            Some(Origin::Variable(name)) => Place::Variable(name),
+            Some(Origin::Flag(name)) => Place::Flag(name),
+            _ => self.place(self.value_span(key)),
+        }
+    }
+
     /// A path as text, wherever it starts.
     pub(super) fn resolve(&self, path: &str) -> String {
         let (base, home) = self.places();

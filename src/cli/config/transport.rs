@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::kind::{Checked, Choice, Kind, Size, Span, URL};
+use super::mistake::Place;
 use super::origin::Origin;
 use super::reader::Section;
 use crate::ably::hosts::Hosts;
@@ -15,6 +16,8 @@ use crate::protocol::ipc::LINE_BYTES_MAX;
 pub(in super::super) struct Transport {
     /// Another program than ours.
     pub(in super::super) binary: Option<PathBuf>,
+    /// Where that is said.
+    pub(super) binary_place: Option<Place>,
     /// Where Ably is.
     pub(in super::super) endpoint: String,
     /// How long it may take to end what it has begun.
@@ -47,6 +50,7 @@ const TTL: Span = Span {
 pub(super) fn transport(top: &mut Section) -> Transport {
     let mut section = top.section("transport");
     let binary = section.path("binary", Some("DAEMON_ABLY_BINARY"));
+    let binary_place = binary.is_some().then(|| section.last_decided("binary"));
     let mut child = Child {
         section,
         variables: Vec::new(),
@@ -68,6 +72,7 @@ pub(super) fn transport(top: &mut Section) -> Transport {
     child.section.finish();
     Transport {
         binary,
+        binary_place,
         endpoint,
         shutdown_timeout,
         variables: child.variables,
