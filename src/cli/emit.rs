@@ -12,7 +12,7 @@ use tokio::sync::mpsc;
 
 use super::exit::{Exit, Failure};
 use super::runtime;
-use super::settings::{Instance, path_or_nothing};
+use super::settings::{Instance, path_or_nothing, seconds_to_wait};
 use crate::client::{Ack, Client, PublishError};
 use crate::net::unix::{self, ConnectError};
 
@@ -36,8 +36,7 @@ pub(super) struct Args {
     #[command(flatten)]
     effect: Effect,
     /// How long an effect may go without an ack
-    #[arg(long, value_name = "SECONDS", default_value_t = 20,
-          value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    #[arg(long, value_name = "SECONDS", default_value_t = 20, value_parser = seconds_to_wait())]
     timeout: u64,
     /// Print acks as JSON
     #[arg(long)]

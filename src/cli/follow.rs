@@ -6,7 +6,7 @@ use super::exit::{Exit, Failure};
 use super::holder::{self, Tried};
 use super::progress::{Progress, seconds};
 use super::runtime::block_on;
-use super::settings::Instance;
+use super::settings::{Instance, seconds_to_wait};
 use super::status::not_running;
 use crate::control::client::{ControlError, Exchange};
 use crate::paths::Paths;
@@ -22,7 +22,7 @@ pub(super) fn until_ready(
 ) -> Result<(), Failure> {
     let paths = instance.paths()?;
     let progress = Progress::new(false);
-    let patience = Duration::from_secs(patience.timeout.max(1));
+    let patience = Duration::from_secs(patience.timeout);
     let took = follow(&paths, request, &progress, patience)?;
     progress.say(&format!("ready in {}", seconds(took)));
     Ok(())
@@ -32,7 +32,7 @@ pub(super) fn until_ready(
 #[derive(Debug, clap::Args)]
 pub(super) struct Patience {
     /// Give up waiting after this many seconds
-    #[arg(long, value_name = "SECONDS", default_value_t = 30)]
+    #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = seconds_to_wait())]
     timeout: u64,
 }
 

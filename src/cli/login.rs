@@ -13,7 +13,7 @@ use super::exit::{Exit, Failure};
 use super::follow::follow;
 use super::progress::{Progress, seconds};
 use super::runtime::block_on;
-use super::settings::Instance;
+use super::settings::{Instance, seconds_to_wait};
 use super::{holder, identity, output, prompt, status};
 use crate::ably::hosts::Hosts;
 use crate::paths::Paths;
@@ -41,7 +41,7 @@ pub(super) struct Args {
     #[arg(long)]
     no_check: bool,
     /// Give up waiting for the chain after this many seconds
-    #[arg(long, value_name = "SECONDS", default_value_t = 30)]
+    #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = seconds_to_wait())]
     timeout: u64,
 }
 
@@ -62,7 +62,7 @@ pub(super) fn run(args: Args) -> Result<(), Failure> {
         file.display()
     ));
     login.warn_of_environment();
-    login.tell_chain(login.running(), Duration::from_secs(args.timeout.max(1)))
+    login.tell_chain(login.running(), Duration::from_secs(args.timeout))
 }
 
 impl Args {
@@ -98,7 +98,7 @@ pub(super) struct LogoutArgs {
     #[command(flatten)]
     setup: Setup,
     /// Give up waiting for the chain after this many seconds
-    #[arg(long, value_name = "SECONDS", default_value_t = 30)]
+    #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = seconds_to_wait())]
     timeout: u64,
 }
 
@@ -131,7 +131,7 @@ pub(super) fn logout(args: LogoutArgs) -> Result<(), Failure> {
     if let Err(mistake) = config {
         return login.ends_with(mistake);
     }
-    login.tell_chain(before, Duration::from_secs(args.timeout.max(1)))?;
+    login.tell_chain(before, Duration::from_secs(args.timeout))?;
     login.stays_out()
 }
 

@@ -52,6 +52,12 @@ impl TypedValueParser for PathOrNothing {
     }
 }
 
+/// Reads how long somebody wants to wait, in seconds: not at all means nothing,
+/// and a day is as good as for ever.
+pub(super) fn seconds_to_wait() -> impl TypedValueParser<Value = u64> {
+    clap::value_parser!(u64).range(1..=86_400)
+}
+
 /// Which instance is meant.
 #[derive(Debug, Clone, clap::Args)]
 pub(super) struct Instance {

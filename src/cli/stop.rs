@@ -10,7 +10,7 @@ use super::output;
 use super::progress::{Progress, list, seconds};
 use super::runtime::block_on;
 use super::service::Owner;
-use super::settings::Instance;
+use super::settings::{Instance, seconds_to_wait};
 use crate::counted::counted;
 use crate::paths::Paths;
 use crate::protocol::control::Request;
@@ -35,7 +35,7 @@ pub(super) struct Args {
     #[arg(long)]
     strict: bool,
     /// Give up after this many seconds [default: 30, or as long as the parts may take]
-    #[arg(long, value_name = "SECONDS")]
+    #[arg(long, value_name = "SECONDS", value_parser = seconds_to_wait())]
     timeout: Option<u64>,
     /// Say nothing unless it fails
     #[arg(short, long)]
@@ -45,7 +45,7 @@ pub(super) struct Args {
 pub(super) fn run(args: Args) -> Result<(), Failure> {
     let paths = args.instance.paths()?;
     let timeout = args.timeout;
-    let patience = timeout.map(|seconds| Duration::from_secs(seconds.max(1)));
+    let patience = timeout.map(Duration::from_secs);
     let progress = Progress::new(args.quiet);
     if !args.parts.is_empty() {
         let (now, parts) = (false, args.parts);

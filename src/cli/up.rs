@@ -20,7 +20,7 @@ use super::holder;
 use super::progress::Progress;
 use super::runtime::block_on;
 use super::service::{Manager, Owner, Place};
-use super::settings::{Instance, private_directory};
+use super::settings::{Instance, private_directory, seconds_to_wait};
 use crate::paths::Paths;
 use crate::process::inherited::Inherited;
 use crate::process::manager::Manager as Started;
@@ -51,7 +51,7 @@ pub(super) struct Args {
     #[arg(long)]
     foreground: bool,
     /// Give up when the chain is not ready after this many seconds [default: 30]
-    #[arg(long, value_name = "SECONDS")]
+    #[arg(long, value_name = "SECONDS", value_parser = seconds_to_wait())]
     timeout: Option<u64>,
     #[command(flatten)]
     owner: Owner,
@@ -262,7 +262,7 @@ impl Deadline {
 /// How long to wait for the chain; a file that is wrong has no say.
 fn patience(args: &Args, loaded: Option<&Loaded>) -> Duration {
     match (args.timeout, loaded) {
-        (Some(seconds), _) => Duration::from_secs(seconds.max(1)),
+        (Some(seconds), _) => Duration::from_secs(seconds),
         (None, Some(loaded)) => loaded.config.up_timeout,
         (None, None) => UP_TIMEOUT,
     }

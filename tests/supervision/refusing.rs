@@ -215,6 +215,11 @@ fn wrong_usage_is_one_error_and_exit_code_2() {
         &["dance"][..],
         &["up", "--dance"],
         &["up", "--timeout", "soon"],
+        &["up", "--timeout", "0"],
+        &["stop", "--timeout", "0"],
+        &["restart", "--timeout", "0"],
+        &["reload", "--timeout", "0"],
+        &["login", "--timeout", "0"],
         &["tail", ""],
         &[],
     ] {
