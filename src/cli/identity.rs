@@ -34,6 +34,32 @@ struct Kept {
 }
 
 impl IdentityArgs {
+    /// Whether this is who is meant, as far as anybody was named.
+    ///
+    /// # Errors
+    ///
+    /// When `device` or `user`, who has the chain, is another one.
+    pub(super) fn check_against(&self, device: &str, user: &str) -> Result<(), Failure> {
+        let plain = |id: &str| match Uuid::parse_str(id.trim()) {
+            Ok(uuid) => uuid.to_string(),
+            Err(_) => id.trim().to_lowercase(),
+        };
+        let pairs = [
+            ("device", &self.device_id, device),
+            ("user", &self.user_id, user),
+        ];
+        for (what, named, has) in pairs {
+            // An older version does not say who has it.
+            let named = named.as_deref().filter(|_| !has.is_empty());
+            if let Some(named) = named.filter(|named| plain(named) != plain(has)) {
+                let error = format!("the chain that runs is of {what} {has}, not of {named}");
+                return Err(Failure::new(Exit::Config, error)
+                    .hint("falco stop, then falco up; or another --base-dir"));
+            }
+        }
+        Ok(())
+    }
+
     /// The arguments that hand these on to another `falco`.
     pub(super) fn to_args(&self) -> Vec<String> {
         let flag = |name: &str, value: &Option<String>| {

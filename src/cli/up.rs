@@ -213,9 +213,13 @@ impl Up {
 
     /// The chain of somebody else is up: of our service, or one that ran already.
     async fn attached(&self, summary: &Summary) -> Result<(), Failure> {
-        match self.service.as_ref().filter(|_| self.has_started_service) {
-            Some(service) => self.report().started(service, summary)?,
-            None => self.report().running(summary)?,
+        let service = self.service.as_ref();
+        if let Some(service) = service.filter(|_| self.has_started_service) {
+            self.report().started(service, summary)?;
+        } else {
+            self.report().running(summary)?;
+            let named = &self.args.setup.identity;
+            named.check_against(&summary.device_id, &summary.user_id)?;
         }
         self.end(summary).await
     }

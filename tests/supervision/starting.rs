@@ -63,6 +63,25 @@ fn a_second_up_names_the_same_supervisor_and_touches_nothing() {
 }
 
 #[test]
+fn a_second_up_that_names_another_device_or_user_is_told_whose_the_chain_is() {
+    let device = "8c0e3d0c-9f6b-4a52-9c15-2d7f1f0a7c11";
+    let base = Base::new();
+    let pid = base.up();
+    for other in [&["--device-id", device], &["--user-id", "somebody"]] {
+        let said = base.run(&[&["up"], &other[..]].concat());
+        assert_eq!(said.code, 78, "{}", said.stderr);
+        let status = base.status();
+        let key = other[0].trim_start_matches('-').replace('-', "_");
+        let has = status[&key].as_str().unwrap();
+        assert!(said.stderr.contains(has), "{}", said.stderr);
+        assert!(said.stderr.contains(other[1]), "{}", said.stderr);
+        assert_eq!(status["pid"], pid, "it is left alone");
+        let same = has.to_uppercase();
+        assert_eq!(base.run(&["up", other[0], &format!(" {same}")]).code, 0);
+    }
+}
+
+#[test]
 fn a_start_that_is_refused_takes_nothing_from_the_one_that_runs() {
     let base = Base::new();
     base.up();
