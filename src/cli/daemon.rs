@@ -185,6 +185,25 @@ impl Supervisor {
             instance: holder.instance.clone(),
             version: holder.version.clone(),
         });
+        let chain = self.bring_up(config, holder, logs, own_log, watcher);
+        let outcome = Box::pin(chain).await;
+        outcome.inspect_err(|_| {
+            // Else who looks takes it for killed.
+            let (after_ms, by) = (0, None);
+            journal.note(Life::SupervisorStopped { after_ms, by });
+        })?
+    }
+
+    /// Runs the chain until it is stopped; how that ended, or why it could not
+    /// begin, of which the chain itself has noted nothing.
+    async fn bring_up(
+        self,
+        config: config::Config,
+        holder: Holder,
+        logs: Logs,
+        own_log: OwnLog,
+        watcher: (Until, mpsc::Sender<Event>),
+    ) -> Result<Result<(), Failure>, Failure> {
         // It is for people, and says nothing of a phase.
         let up = Holder {
             phase: Phase::Up,
@@ -202,8 +221,8 @@ impl Supervisor {
         // A transport that was killed leaves its socket behind.
         _ = unix::clear_stale(&ably_socket);
         match outcome {
-            Ok(Outcome::Stopped) => Ok(()),
-            Ok(Outcome::StartFailed(failure)) => Err(Failure::from_start(failure)),
+            Ok(Outcome::Stopped) => Ok(Ok(())),
+            Ok(Outcome::StartFailed(failure)) => Ok(Err(Failure::from_start(failure))),
             Err(error) => Err(cannot("start", &error)),
         }
     }

@@ -134,29 +134,29 @@ impl Happened {
     }
 }
 
-/// When and by whose wish the last supervisor stopped, if the journal knows:
-/// `last stopped 08:55:12 by falco stop (uid 1000)`; of a start that failed also
-/// which part ended it, and why.
+/// How the last supervisor came to its end, if the journal knows: `last stopped
+/// 08:55:12 by falco stop (uid 1000)`; of a start that failed also which part
+/// ended it, and why; of one that nobody stopped, what it did last.
 pub(super) fn last_stop(paths: &Paths) -> Option<String> {
     let (_, before) = Follower::open(&paths.events());
-    let mut entries = before.filter_map(|raw| Happened::read(&raw));
-    let (at, by) = entries.find_map(|event| match event.entry.life {
-        Life::SupervisorStopped { by, .. } => {
-            let at = Local::new().moment(&event.entry.ts, clock::now_ms());
-            Some(Some((at, by)))
-        }
-        // One that started and did not stop was killed.
-        Life::SupervisorStarted { .. } => Some(None),
+    let mut entries = before.filter_map(|raw| Happened::read(&raw)).peekable();
+    let moment = |event: &Happened| Local::new().moment(&event.entry.ts, clock::now_ms());
+    let last = moment(entries.peek()?);
+    let (at, by) = entries.find_map(|event| match &event.entry.life {
+        Life::SupervisorStopped { by, .. } => Some((moment(&event), Some(by.clone()))),
+        Life::SupervisorStarted { .. } => Some((moment(&event), None)),
         _ => None,
-    })??;
+    })?;
     Some(match by {
-        Some(Asker {
-            signal: None,
-            uid: Some(uid),
-            ..
-        }) => format!("last stopped {at} by falco stop (uid {uid})"),
-        Some(by) => format!("last stopped {at} {}", tell::by(&by)),
-        None => {
+        None => format!(
+            "the last one, of {at}, was not stopped: it was killed, or the machine went down, at {last} or later"
+        ),
+        Some(Some(by)) => {
+            // It is gone by now.
+            let by = Asker { pid: None, ..by };
+            format!("last stopped {at} {}", tell::by(&by))
+        }
+        Some(None) => {
             let why = why_failed(entries).map(|why| format!(": {why}"));
             format!("its last start failed at {at}{}", why.unwrap_or_default())
         }

@@ -14,6 +14,7 @@ use super::settings::{Instance, seconds_to_wait};
 use crate::counted::counted;
 use crate::paths::Paths;
 use crate::protocol::control::Request;
+use crate::protocol::life::Verb;
 use whole::Stop;
 
 /// How long parts that are stopped by name may take.
@@ -48,8 +49,8 @@ pub(super) fn run(args: Args) -> Result<(), Failure> {
     let patience = timeout.map(Duration::from_secs);
     let progress = Progress::new(args.quiet);
     if !args.parts.is_empty() {
-        let (now, parts) = (false, args.parts);
-        let request = Request::Stop { now, parts };
+        let (now, parts, verb) = (false, args.parts, Some(Verb::Stop));
+        let request = Request::Stop { now, parts, verb };
         let patience = patience.unwrap_or(PARTS_PATIENCE);
         return follow(&paths, &request, &progress, patience).map(|took| {
             progress.say(&format!("stopped in {}", seconds(took)));

@@ -129,6 +129,7 @@ mod tests {
         let stop = Request::Stop {
             now: true,
             parts: Vec::new(),
+            verb: None,
         };
         let mut exchange = Exchange::begin(&path, &stop).await.unwrap();
         let Command {

@@ -21,6 +21,7 @@ mod trouble;
 use serde::{Deserialize, Serialize};
 
 use super::lane::{LaneAnswer, LaneRequest};
+use super::life::Verb;
 use super::outbox::{OutboxAnswer, OutboxRequest};
 
 pub use status::{
@@ -52,6 +53,9 @@ pub enum Request {
         /// Names of parts; none means all.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         parts: Vec<String>,
+        /// Who asks, to be told later.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        verb: Option<Verb>,
     },
     /// Read the configuration anew and do what it says; `reloaded` says what
     /// that is, and it ends with `ready`, or `failed`.
@@ -366,6 +370,7 @@ mod tests {
         let whole = Request::Stop {
             now: false,
             parts: Vec::new(),
+            verb: None,
         };
         assert_eq!(stop, whole);
         assert!(parse(r#"{"op":"dance.v1"}"#).is_err());

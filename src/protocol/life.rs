@@ -42,6 +42,43 @@ pub struct Asker {
     /// The signal it sent, if it sent one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub signal: Option<String>,
+    /// Which verb of ours it was, and why it asked, if it said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verb: Option<Verb>,
+}
+
+/// Which verb asks for a stop, and why.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verb {
+    /// Somebody wants it stopped.
+    Stop,
+    /// A start that was interrupted by Ctrl-C.
+    UpGotSigint,
+    /// A start that was asked to end.
+    UpGotSigterm,
+    /// A start whose terminal was closed.
+    UpGotSighup,
+    /// A start that took longer than it was given.
+    UpTimedOut,
+    /// One that only a later version knows.
+    #[serde(other)]
+    Unknown,
+}
+
+impl Verb {
+    /// `falco stop`.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Stop => "falco stop",
+            Self::UpGotSigint => "falco up, which got SIGINT",
+            Self::UpGotSigterm => "falco up, which got SIGTERM",
+            Self::UpGotSighup => "falco up, which got SIGHUP",
+            Self::UpTimedOut => "falco up, which had waited as long as it was to",
+            Self::Unknown => "a falco of a later version",
+        }
+    }
 }
 
 /// Why a part ended.

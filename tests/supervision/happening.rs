@@ -95,6 +95,41 @@ fn the_journal_tells_every_life_from_its_start_to_its_end_and_who_asked() {
 }
 
 #[test]
+fn a_chain_that_nobody_stopped_is_said_to_have_been_killed_until_the_next_one_is_stopped() {
+    let base = Base::new();
+    let killed = "was not stopped: it was killed, or the machine went down";
+    kill(base.up(), "KILL");
+    let mut said = base.run(&["status"]);
+    eventually("nothing runs", || {
+        said = base.run(&["status"]);
+        said.code == 3
+    });
+    assert!(said.stdout.contains(killed), "{}", said.stdout);
+    assert_eq!(base.run(&["stop"]).code, 0);
+    let said = base.run(&["status"]);
+    assert!(said.stdout.contains(killed), "{}", said.stdout);
+    base.up();
+    base.run(&["stop"]);
+    let said = base.run(&["status"]);
+    assert!(said.stdout.contains("by falco stop"), "{}", said.stdout);
+}
+
+#[test]
+fn a_start_that_failed_before_any_part_was_not_killed() {
+    let base = Base::new();
+    base.make();
+    fs::write(base.socket("falco.sock"), "").unwrap();
+    assert_ne!(base.run(&["up"]).code, 0);
+    let said = base.run(&["status"]);
+    assert_eq!(said.code, 3);
+    assert!(
+        said.stdout.contains("its last start failed"),
+        "{}",
+        said.stdout
+    );
+}
+
+#[test]
 fn who_asks_for_a_part_that_there_never_was_hears_which_there_are() {
     let base = Base::configured("[[sidecar]]\nname = \"web\"\ncommand = \"true\"\n");
     base.run(&["up"]);

@@ -144,6 +144,9 @@ fn a_launcher_that_is_told_to_end_takes_its_start_with_it() {
         let up = up.wait_with_output().unwrap();
         assert_eq!(up.status.code(), Some(130), "{signal}");
         base.assert_nothing_left();
+        let said = base.run(&["status"]).stdout;
+        let by = format!("by falco up, which got {}", signal.as_str());
+        assert!(said.contains(&by), "{said}");
     }
 }
 

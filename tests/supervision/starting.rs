@@ -286,6 +286,9 @@ fn a_part_that_never_answers_fails_the_start_in_time_and_is_gone() {
     let said = base.run(&["up", "--timeout", "1"]);
     assert_eq!(said.code, 75, "{}", said.stderr);
     base.assert_nothing_left();
+    let said = base.run(&["status"]).stdout;
+    let by = "by falco up, which had waited as long as it was to";
+    assert!(said.contains(by), "{said}");
 }
 
 #[test]

@@ -109,9 +109,19 @@ fn of_part(life: &Life) -> String {
     }
 }
 
-/// `by pid 4121 (uid 1000)`, `by SIGTERM`.
+/// `by falco stop, pid 4121 (uid 1000)`, `by pid 4121 (uid 1000)`, `by SIGTERM`.
 pub(super) fn by(asker: &Asker) -> String {
     match asker {
+        Asker {
+            verb: Some(verb),
+            uid: Some(uid),
+            pid,
+            ..
+        } => {
+            let pid = pid.map(|pid| format!(", pid {pid}"));
+            let (verb, pid) = (verb.as_str(), pid.unwrap_or_default());
+            format!("by {verb}{pid} (uid {uid})")
+        }
         Asker {
             signal: Some(signal),
             ..
@@ -170,7 +180,7 @@ mod tests {
             by: Asker {
                 pid: Some(7),
                 uid: Some(1000),
-                signal: None,
+                ..Asker::default()
             },
         };
         assert_eq!(

@@ -18,6 +18,7 @@ use crate::control::client::{self, ControlError, Exchange};
 use crate::paths::Paths;
 use crate::process::lease;
 use crate::protocol::control::{Event, Request};
+use crate::protocol::life::Verb;
 use crate::supervisor::instance::{Asked, Holder, Lock, Phase};
 
 /// How often the lock is looked at once the supervisor has said goodbye.
@@ -217,6 +218,7 @@ impl Stop {
             let request = Request::Stop {
                 now: self.now,
                 parts: Vec::new(),
+                verb: Some(Verb::Stop),
             };
             let begun = Exchange::begin(&self.paths.control_socket(), &request).await;
             let Ok(exchange) = begun else {

@@ -26,6 +26,7 @@ use crate::process::inherited::{LOCK_FD, STARTUP_FD};
 use crate::process::spawn::{Detached, Spec, detach};
 use crate::process::startup::{self, Launching};
 use crate::protocol::control::{Event, Request, Summary};
+use crate::protocol::life::Verb;
 use crate::supervisor::instance::{Holder, Lock, Phase};
 
 /// How long a supervisor may take to end once it has failed or was told to.
@@ -64,13 +65,14 @@ impl Launch<'_> {
         loop {
             let line = tokio::select! {
                 line = timeout_at(deadline.at.into(), lines.next_line()) => line,
-                () = interrupts.any() => {
-                    return Err(self.abort(&mut daemon, Exit::Interrupted, "interrupted").await);
+                verb = interrupts.any() => {
+                    let error = (Exit::Interrupted, "interrupted");
+                    return Err(self.abort(&mut daemon, verb, error).await);
                 }
             };
             let Ok(line) = line else {
-                let error = "the chain was not ready in time";
-                return Err(self.abort(&mut daemon, Exit::TimedOut, error).await);
+                let error = (Exit::TimedOut, "the chain was not ready in time");
+                return Err(self.abort(&mut daemon, Verb::UpTimedOut, error).await);
             };
             let event = line
                 .ok()
@@ -135,10 +137,16 @@ impl Launch<'_> {
     }
 
     /// Has the supervisor stop what it started.
-    async fn abort(&self, daemon: &mut Detached, exit: Exit, error: &str) -> Failure {
+    async fn abort(
+        &self,
+        daemon: &mut Detached,
+        verb: Verb,
+        (exit, error): (Exit, &str),
+    ) -> Failure {
         let stop = Request::Stop {
             now: true,
             parts: Vec::new(),
+            verb: Some(verb),
         };
         let mut answers = false;
         if let Ok(mut exchange) = Exchange::begin(&self.paths.control_socket(), &stop).await {
@@ -172,12 +180,12 @@ impl Interrupts {
         ]))
     }
 
-    async fn any(&mut self) {
+    async fn any(&mut self) -> Verb {
         let [interrupt, terminate, hangup] = &mut self.0;
         tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
-            _ = hangup.recv() => {}
+            _ = interrupt.recv() => Verb::UpGotSigint,
+            _ = terminate.recv() => Verb::UpGotSigterm,
+            _ = hangup.recv() => Verb::UpGotSighup,
         }
     }
 }

@@ -53,9 +53,14 @@ impl Supervisor {
             Request::Stop {
                 now: at_once,
                 parts,
+                verb,
             } => {
-                tracing::info!(?peer, at_once, ?parts, "Asked to stop.");
-                self.note_asked("stop", parts.clone(), asker(peer));
+                tracing::info!(?peer, ?verb, at_once, ?parts, "Asked to stop.");
+                let by = Asker {
+                    verb,
+                    ..asker(peer)
+                };
+                self.note_asked("stop", parts.clone(), by);
                 if parts.is_empty() {
                     self.command_all(Deed::Stop, at_once, events, now);
                 } else {
@@ -269,7 +274,7 @@ fn asker(peer: Option<(i32, u32)>) -> Asker {
     Asker {
         pid: peer.map(|(pid, _)| pid),
         uid: peer.map(|(_, uid)| uid),
-        signal: None,
+        ..Asker::default()
     }
 }
 
