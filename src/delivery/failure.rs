@@ -109,6 +109,12 @@ impl Failure {
         Self::new(Class::LaneFull, text)
     }
 
+    /// Of what finds too much of its connection, or its route, standing still.
+    pub(crate) fn still_full() -> Self {
+        let text = "too many effects wait in lanes that stand still";
+        Self::new(Class::LaneFull, text)
+    }
+
     /// Of what waits behind an effect of its lane that failed.
     pub(super) fn behind() -> Self {
         let text =

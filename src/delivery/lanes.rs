@@ -108,6 +108,9 @@ pub(crate) struct Lanes<T> {
     moved: VecDeque<(LaneKey, bool)>,
     /// Lanes whose request is slow, or not any more, and nobody knows it yet.
     slowed: VecDeque<(LaneKey, bool)>,
+    /// Lanes of which others have shown that they stand still, and nobody has looked
+    /// yet whether they hold too much for that.
+    alone: VecDeque<LaneKey>,
     /// Lanes that were full and are empty, and nobody knows it yet.
     emptied: VecDeque<LaneKey>,
 }
@@ -150,6 +153,7 @@ impl<T> Lanes<T> {
             quiet: Quiet::No,
             moved: VecDeque::new(),
             slowed: VecDeque::new(),
+            alone: VecDeque::new(),
             emptied: VecDeque::new(),
         }
     }

@@ -20,8 +20,11 @@
 //!
 //! What stands still has bounds of its own, for each connection and each route.
 //! Beyond them effects of lanes in trouble are refused, or of a route that is
-//! down, and no others. What keeps everything back is nobody's own trouble: then
-//! nothing is refused, and the connections wait.
+//! down, and no others. A lane whose first attempt is not over is in no trouble yet,
+//! though others may have shown that it stands still: for those a connection has
+//! another bound, and what they hold beyond it is refused as well. What keeps
+//! everything back is nobody's own trouble: then nothing is refused, and the
+//! connections wait.
 //!
 //! Counts every submission from its arrival to its answer, those that wait for
 //! the outcome of another included. Never refuses, sends, or reads a clock.
@@ -44,6 +47,14 @@ const STILL_MAX: Amount = Amount {
     bytes: 64 * 1024 * 1024,
 };
 
+/// The same as long as only others tell that their lanes stand still, which then
+/// might be slow: six lanes. With what may go on it has to be less than what a
+/// connection may be owed in all, or nothing else of it were read.
+const ALONE_MAX: Amount = Amount {
+    effects: 24_576,
+    bytes: 96 * 1024 * 1024,
+};
+
 /// So many effects, and their bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Amount {
@@ -63,8 +74,16 @@ impl Amount {
     }
 
     /// Whether it is no more than `max` of either.
-    fn fits(self, max: Self) -> bool {
+    pub(super) fn fits(self, max: Self) -> bool {
         self.effects <= max.effects && self.bytes <= max.bytes
+    }
+
+    /// What of it is more than `max`.
+    fn beyond(self, max: Self) -> Self {
+        Self {
+            effects: self.effects.saturating_sub(max.effects),
+            bytes: self.bytes.saturating_sub(max.bytes),
+        }
     }
 
     /// Whether it is more than `max`. A single effect never is.
@@ -294,6 +313,20 @@ impl Owed {
         }
         let others_go_on = !is_quiet || self.routes.iter().any(|other| !other.is_quiet);
         others_go_on && is_in_trouble()
+    }
+
+    /// How much too much of a connection stands still, for a lane of which only
+    /// others tell that it does.
+    pub(crate) fn surplus(&self, producer: Producer) -> Option<Amount> {
+        let still = *self.still.get(&producer)?;
+        still.is_over(ALONE_MAX).then(|| still.beyond(ALONE_MAX))
+    }
+
+    /// The connections that are owed something of a lane.
+    pub(crate) fn producers(&self, route: usize, lane: &LaneKey) -> Vec<Producer> {
+        let at = self.routes[route].by_lane.get(lane);
+        let loads = at.into_iter().flat_map(|at| &self.accounts[*at].owed);
+        loads.map(|load| load.whose).collect()
     }
 
     /// A connection of whose effects more stand still than it was told, or less;

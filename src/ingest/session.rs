@@ -43,7 +43,8 @@ use crate::protocol::envelope::Routing;
 use crate::report::Report;
 use crate::shutdown::Shutdown;
 
-use debts::{Debts, OWED_MAX};
+pub(super) use debts::Debts;
+use debts::OWED_MAX;
 pub(super) use intake::LargeFrames;
 use intake::{Intake, Share};
 use outgo::Outgo;

@@ -5,6 +5,7 @@ mod daemon;
 mod falco;
 mod transport;
 
+mod dead;
 mod delivery;
 mod emit;
 mod framing;

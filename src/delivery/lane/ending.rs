@@ -5,8 +5,9 @@ use std::collections::VecDeque;
 use super::{Lane, State};
 use crate::counted::counted;
 use crate::delivery::config::Config;
-use crate::delivery::effect::{Entry, Settled};
+use crate::delivery::effect::{Entry, Producer, Settled};
 use crate::delivery::failure::{Class, Failure};
+use crate::delivery::owed::Amount;
 use crate::protocol::envelope::Operation;
 use crate::protocol::id::EffectId;
 
@@ -136,13 +137,44 @@ impl<T> Lane<T> {
             bytes > config.lane_bytes_max
         });
         let fit = fit.unwrap_or(self.queue.len());
+        let kept = fit.min(config.lane_effects_max).max(self.sent());
+        self.refuse_from(kept, Failure::lane_full(kept))
+    }
+
+    /// Refuses so much of what it holds of one connection, or all but the first, the
+    /// latest of it, as if that had just come. What is of another stays, and so does
+    /// what may be published; and all before it.
+    pub(in crate::delivery) fn refuse_latest(
+        &mut self,
+        whose: Producer,
+        surplus: Amount,
+    ) -> impl Iterator<Item = Settled<T>> + use<T> {
+        let mut refused = Amount::default();
+        let may_go = self.queue.range(self.sent().max(1)..);
+        let goes = may_go.rev().take_while(|entry| {
+            let goes = entry.place.producer == whose && !surplus.fits(refused);
+            refused += Amount::one(entry.bytes());
+            goes
+        });
+        let kept = self.queue.len() - goes.count();
+        self.refuse_from(kept, Failure::still_full())
+    }
+
+    /// How many at the head are on their way, or may be published.
+    fn sent(&self) -> usize {
         let may_be = |entry: &Entry<T>| entry.is_doubtful || entry.batch.is_some();
         let sent = self.queue.iter().rposition(may_be);
-        let sent = sent.map_or(0, |at| at + 1).max(self.front);
-        let kept = fit.min(config.lane_effects_max).max(sent);
+        sent.map_or(0, |at| at + 1).max(self.front)
+    }
+
+    /// Refuses all from here on, and lets no more in.
+    fn refuse_from(
+        &mut self,
+        kept: usize,
+        failure: Failure,
+    ) -> impl Iterator<Item = Settled<T>> + use<T> {
         let beyond = self.cut(kept);
         self.full |= !beyond.is_empty();
-        let failure = Failure::lane_full(kept);
         let beyond = beyond.into_iter();
         beyond.map(move |entry| entry.settle(Err(failure.clone())))
     }

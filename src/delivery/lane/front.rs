@@ -91,6 +91,17 @@ impl<T> Lane<T> {
         }
     }
 
+    /// Whether others have shown that nobody should wait for that.
+    pub(in crate::delivery) fn is_alone(&self) -> bool {
+        matches!(
+            self.state,
+            State::InFlight {
+                wait: Wait::Still,
+                ..
+            }
+        )
+    }
+
     /// When something is due about the request that is out.
     pub(super) fn answer_due(&self, config: &Config) -> Option<Instant> {
         let State::InFlight {

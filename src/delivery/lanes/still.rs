@@ -7,16 +7,24 @@
 //! find it full. It waits for its turn and is tried like any other; but nobody
 //! should wait for it.
 //!
+//! By others one knows that a lane stands still long before its attempt is over. It
+//! might be slow all the same: what of that has to be given back is for whoever
+//! counts what stands still in all ([`Owed`]), and nothing is while no other goes on.
+//!
 //! The transport is quiet once it is away, or without Ably, for a while, and
 //! while what is out for long is the last that was sent, or nothing sent after
 //! it was answered either. The first answer ends that.
+//!
+//! [`Owed`]: crate::delivery::owed::Owed
 
 use std::time::Instant;
 
 use super::Lanes;
 use crate::delivery::config::Keeping;
+use crate::delivery::effect::Producer;
 use crate::delivery::health::Shared;
 use crate::delivery::lane::Lane;
+use crate::delivery::owed::Amount;
 use crate::protocol::id::LaneKey;
 
 /// Whether anything comes back from the transport.
@@ -51,6 +59,42 @@ impl<T> Lanes<T> {
         let slot = self.by_key.get(lane);
         let lane = slot.and_then(|slot| self.slots[*slot as usize].as_ref());
         lane.is_some_and(|lane| !lane.health.is_well())
+    }
+
+    /// Whether others have shown that this lane stands still, and still go on.
+    pub(crate) fn is_alone(&self, lane: &LaneKey) -> bool {
+        let slot = self.by_key.get(lane);
+        let lane = slot.and_then(|slot| self.slots[*slot as usize].as_ref());
+        self.quiet == Quiet::No && lane.is_some_and(Lane::is_alone)
+    }
+
+    /// The next lane of which others have shown that; none while nobody is answered.
+    pub(crate) fn poll_alone(&mut self) -> Option<LaneKey> {
+        while self.quiet == Quiet::No {
+            let lane = self.alone.pop_front()?;
+            if self.is_alone(&lane) {
+                return Some(lane);
+            }
+        }
+        None
+    }
+
+    /// So much too much stands still of a connection: this lane refuses the latest it
+    /// holds of it. Returns whether that is anything.
+    pub(crate) fn handle_surplus(
+        &mut self,
+        lane: &LaneKey,
+        whose: Producer,
+        surplus: Amount,
+    ) -> bool {
+        let Some(&slot) = self.by_key.get(lane) else {
+            return false;
+        };
+        self.update(slot, |lanes, lane| {
+            let before = lanes.settled.len();
+            lanes.settled.extend(lane.refuse_latest(whose, surplus));
+            before < lanes.settled.len()
+        })
     }
 
     /// An effect of this lane found no room. None that comes behind it overtakes
@@ -101,6 +145,9 @@ impl<T> Lanes<T> {
             lane.slow_down(now, last);
         } else {
             lane.grow_still();
+            if self.config.keeping == Keeping::Daemon {
+                self.alone.push_back(lane.key.clone());
+            }
         }
     }
 

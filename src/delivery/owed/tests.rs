@@ -148,6 +148,26 @@ fn the_bound_is_one_of_bytes_too_but_one_effect_always_has_room() {
 }
 
 #[test]
+fn what_is_too_much_of_a_connection_counts_what_stands_still_of_all_its_lanes() {
+    let mut story = Story::with_routes(1);
+    story.take(OTHER, 0, "b", 1);
+    for name in ["a", "b"] {
+        story.take(ONE, 0, name, ALONE_MAX.effects / 2);
+        story.owed.handle_lane(0, &lane(name), true);
+    }
+    assert_eq!(story.owed.surplus(ONE), None);
+    story.take(ONE, 0, "b", 3);
+    story.take(ONE, 0, "well", 3);
+    let effects = 3;
+    assert_eq!(story.owed.surplus(ONE), Some(Amount { effects, bytes: 0 }));
+    assert_eq!(story.owed.surplus(OTHER), None);
+    assert_eq!(story.owed.producers(0, &lane("b")), [OTHER, ONE]);
+    assert_eq!(story.owed.producers(0, &lane("none")), []);
+    story.answer();
+    assert_eq!(story.owed.surplus(ONE), None);
+}
+
+#[test]
 fn half_of_a_route_may_stand_still_whoever_they_are_of() {
     let mut story = Story::with_routes(2);
     story.owed = Owed::new(2, amount(20));

@@ -138,8 +138,7 @@ impl Dispatcher {
             let now = BootTime::now();
             return self.admission.handle_refused(admitted, failure, now);
         }
-        if let Some(text) = self.has_no_room(&admitted, route) {
-            let failure = Failure::new(Class::LaneFull, text);
+        if let Some(failure) = self.has_no_room(&admitted, route) {
             return self.refuse_for_now(admitted, route, failure);
         }
         let way = self.ways.direct(route);
@@ -167,16 +166,18 @@ impl Dispatcher {
     }
 
     /// Why the lanes cannot take an effect, if they cannot.
-    fn has_no_room(&mut self, admitted: &Admitted, route: usize) -> Option<&'static str> {
+    fn has_no_room(&mut self, admitted: &Admitted, route: usize) -> Option<Failure> {
         let way = self.ways.direct(route);
         if !way.has_room() {
-            return Some("its route has as many effects waiting as it may");
+            let text = "its route has as many effects waiting as it may";
+            return Some(Failure::new(Class::LaneFull, text));
         }
-        let lanes = &way.lanes;
-        let is_in_trouble = || lanes.is_down() || lanes.is_ill(&admitted.effect.lane);
+        let (lanes, lane) = (&way.lanes, &admitted.effect.lane);
+        let is_in_trouble = || lanes.is_down() || lanes.is_ill(lane);
         let producer = admitted.place.producer;
-        let is_full = self.owed.is_full(producer, route, is_in_trouble);
-        is_full.then_some("too many effects wait in lanes that stand still")
+        let is_full = self.owed.is_full(producer, route, is_in_trouble)
+            || self.owed.surplus(producer).is_some() && lanes.is_alone(lane);
+        is_full.then(Failure::still_full)
     }
 
     /// Answers an effect that goes no further.

@@ -68,9 +68,8 @@ impl Dispatcher {
         }
     }
 
-    /// Tells the sessions what of theirs stands still, and is not to be waited
-    /// for, and which of them have to wait.
-    fn tell_news(&mut self) {
+    /// Notes what stands still, and is not to be waited for.
+    fn note_still(&mut self) {
         for route in self.ways.routes() {
             let lanes = &mut self.ways.direct(route).lanes;
             while let Some((lane, is_still)) = lanes.poll_still() {
@@ -81,6 +80,31 @@ impl Dispatcher {
             }
             self.owed.handle_route(route, lanes.is_quiet());
         }
+    }
+
+    /// A lane that was found to stand still refuses what is too much, for the
+    /// connections it is of. Returns whether one did.
+    fn refuse_surplus(&mut self) -> bool {
+        for route in self.ways.routes() {
+            let lanes = &mut self.ways.direct(route).lanes;
+            while let Some(lane) = lanes.poll_alone() {
+                let mut has_refused = false;
+                for producer in self.owed.producers(route, &lane) {
+                    if let Some(surplus) = self.owed.surplus(producer) {
+                        has_refused |= lanes.handle_surplus(&lane, producer, surplus);
+                    }
+                }
+                if has_refused {
+                    return true;
+                }
+            }
+        }
+        false
+    }
+
+    /// Tells the sessions what of theirs stands still, and which of them have to
+    /// wait.
+    fn tell_news(&mut self) {
         while let Some((producer, still)) = self.owed.poll_change() {
             self.outboxes.tell_still(SessionId::of(producer), still);
         }
@@ -89,9 +113,24 @@ impl Dispatcher {
         }
     }
 
-    /// Hands out the answers.
+    /// Hands out the answers, and tells how it stands.
     pub(super) fn tell(&mut self) {
         let now = Instant::now();
+        self.answer_all(now);
+        self.note_still();
+        // One lane after the other: what it gives back, the next may keep.
+        while self.refuse_surplus() {
+            self.settle(now);
+            self.answer_all(now);
+            self.note_still();
+        }
+        self.tell_news();
+        self.outboxes.flush();
+        self.admission.handle_told();
+        self.tell_changes();
+    }
+
+    fn answer_all(&mut self, now: Instant) {
         while let Some(answer) = self.admission.poll_answer() {
             // The inbox offers again what is not taken, and says how it ends.
             if answer.origin.session != SessionId::INBOX {
@@ -111,9 +150,5 @@ impl Dispatcher {
             };
             self.outboxes.push(session, ack);
         }
-        self.tell_news();
-        self.outboxes.flush();
-        self.admission.handle_told();
-        self.tell_changes();
     }
 }

@@ -13,7 +13,7 @@ use futures_util::FutureExt as _;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{mpsc, oneshot, watch};
 
-use super::super::session::SessionId;
+use super::super::session::{Debts, SessionId};
 use super::super::{Config, MemoPlace, Outbox, Query};
 use super::keeper::{Event, Keeper};
 use super::link::Noting;
@@ -198,6 +198,11 @@ impl Played {
     /// the outcome of another.
     pub(crate) fn crowds(&self, connection: u64) -> bool {
         self.news[&connection].borrow().crowds
+    }
+
+    /// What decides whether its session reads a connection; nothing is owed yet.
+    pub(in crate::ingest) fn debts(&self, connection: u64) -> Debts {
+        Debts::new(self.news[&connection].clone())
     }
 
     pub(crate) fn close(&mut self, time: &Time, connection: u64) {

@@ -2,6 +2,7 @@
 
 mod crash;
 mod crowd;
+mod dead;
 mod failing;
 mod full;
 mod loading;

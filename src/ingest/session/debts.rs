@@ -21,8 +21,9 @@ pub(super) const OWED_MAX: Amount = Amount {
     bytes: 128 * 1024 * 1024,
 };
 
+/// See the module.
 #[derive(Debug)]
-pub(super) struct Debts {
+pub(in crate::ingest) struct Debts {
     owed: Amount,
     /// How it stands with that.
     news: watch::Receiver<News>,
@@ -32,7 +33,7 @@ pub(super) struct Debts {
 
 impl Debts {
     /// None yet.
-    pub(super) fn new(news: watch::Receiver<News>) -> Self {
+    pub(in crate::ingest) fn new(news: watch::Receiver<News>) -> Self {
         Self {
             owed: Amount::default(),
             news,
@@ -41,7 +42,7 @@ impl Debts {
     }
 
     /// Looks whether it has to wait; not for every frame.
-    pub(super) fn look(&mut self) {
+    pub(in crate::ingest) fn look(&mut self) {
         self.crowds = self.news.borrow().crowds;
     }
 
@@ -55,12 +56,12 @@ impl Debts {
     }
 
     /// An effect of so many bytes has come.
-    pub(super) fn add(&mut self, bytes: usize) {
+    pub(in crate::ingest) fn add(&mut self, bytes: usize) {
         self.owed += Amount::one(bytes);
     }
 
     /// It was answered.
-    pub(super) fn settle(&mut self, bytes: usize) {
+    pub(in crate::ingest) fn settle(&mut self, bytes: usize) {
         self.owed -= Amount::one(bytes);
     }
 
@@ -70,7 +71,7 @@ impl Debts {
     }
 
     /// Whether more may be taken from the daemon.
-    pub(super) fn are_few(&self) -> bool {
+    pub(in crate::ingest) fn are_few(&self) -> bool {
         if self.crowds {
             return false;
         }

@@ -181,3 +181,82 @@ fn a_lane_is_slow_from_a_moment_after_its_request_until_that_is_answered_or_over
     story.pass(5 * SECOND);
     assert_eq!(story.lanes.poll_slow(), Some((b, false)), "it stands still");
 }
+
+#[test]
+fn a_lane_that_others_have_shown_to_stand_still_is_told_when_they_go_on() {
+    let mut story = Story::with(OURS, [publish("a", 1)]);
+    story.expect_request(&[1]);
+    story.pass(SLOW);
+    story.submit([publish("b", 2)]);
+    let other = story.expect_request(&[2]);
+    story.pass(Duration::from_millis(400));
+    story.submit([publish("c", 3)]);
+    story.expect_request(&[3]);
+    story.pass(Duration::from_millis(400));
+    story.lanes.handle_accepted(other);
+    story.pass(Duration::from_millis(700));
+    let a = LaneKey::new("a");
+    story.expect_moved("a", true);
+    assert!(story.lanes.is_quiet(), "nothing later was answered");
+    assert!(!story.lanes.is_alone(&a));
+    assert_eq!(story.lanes.poll_alone(), None);
+
+    story.submit([publish("b", 4)]);
+    let other = story.expect_request(&[4]);
+    story.lanes.handle_accepted(other);
+    assert!(story.lanes.is_alone(&a));
+    assert_eq!(story.lanes.poll_alone(), Some(a));
+    assert_eq!(story.lanes.poll_alone(), None);
+}
+
+#[test]
+fn of_a_lane_that_stood_still_and_was_answered_before_anybody_looked_nobody_is_told() {
+    let mut story = Story::with(OURS, [publish("a", 1)]);
+    let request = story.expect_request(&[1]);
+    story.pass(SLOW);
+    story.submit([publish("b", 2)]);
+    let other = story.expect_request(&[2]);
+    story.lanes.handle_accepted(other);
+    story.pass(SECOND);
+    story.submit([publish("a", 3)]);
+    story.lanes.handle_accepted(request);
+    assert_eq!(story.lanes.poll_alone(), None);
+}
+
+#[test]
+fn what_is_too_much_is_the_latest_of_its_connection_and_nothing_that_is_on_its_way() {
+    let whose = |n| if n == 3 { Producer(1) } else { Producer(0) };
+    let mut story = Story::with(OLD, []);
+    for n in 1..=6 {
+        let place = Place {
+            arrival: n.into(),
+            producer: whose(n),
+        };
+        let submitted = Submitted::new(publish("a", n), place, (), story.now);
+        story.lanes.handle_submit(submitted);
+    }
+    let request = story.expect_request(&[1]);
+    let (a, much) = (LaneKey::new("a"), Amount::one(0));
+    assert!(!story.lanes.handle_surplus(&a, Producer(1), much));
+    assert!(story.lanes.handle_surplus(&a, Producer(0), much));
+    story.expect_failed(&[6], "lane_full: too many effects wait");
+    let bytes = Amount {
+        effects: 1,
+        bytes: 2,
+    };
+    assert!(story.lanes.handle_surplus(&a, Producer(0), bytes));
+    story.expect_failed(&[4, 5], "lane_full: too many effects wait");
+    assert!(
+        !story.lanes.handle_surplus(&a, Producer(0), bytes),
+        "another's is behind it"
+    );
+    assert!(story.lanes.handle_surplus(&a, Producer(1), bytes));
+    story.expect_failed(&[3], "lane_full: too many effects wait");
+    assert!(story.lanes.handle_surplus(&a, Producer(0), bytes));
+    assert!(!story.lanes.handle_surplus(&a, Producer(0), bytes));
+    story.expect_failed(&[2], "lane_full: too many effects wait");
+    story.submit([publish("a", 7)]);
+    story.expect_failed(&[7], "lane_full: its lane has 1 effect waiting already");
+    story.lanes.handle_accepted(request);
+    story.expect_published(&[1]);
+}
