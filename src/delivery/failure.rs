@@ -111,7 +111,7 @@ impl Failure {
 
     /// Of what finds too much of its connection, or its route, standing still.
     pub(crate) fn still_full() -> Self {
-        let text = "too many effects wait in lanes that stand still";
+        let text = "too many effects wait in lanes that stand still, or may";
         Self::new(Class::LaneFull, text)
     }
 

@@ -4,7 +4,7 @@
 use super::*;
 
 fn lane_full() -> Failure {
-    let text = "too many effects wait in lanes that stand still";
+    let text = "too many effects wait in lanes that stand still, or may";
     Failure::new(Class::LaneFull, text)
 }
 
