@@ -250,6 +250,8 @@ fn a_bad_line_costs_itself_only_and_its_reason_is_written_down() {
     assert_eq!(told[1]["line"], "nonsense");
     let refused = effect("nowhere", "s", 5);
     assert_eq!(told[2]["line"], refused, "all of it, as it stands there");
+    let beginning = "x".repeat(64 << 10);
+    assert!(told[3]["line"] == beginning, "by that its author knows it");
     let numbers: Vec<_> = told.iter().map(|told| &told["number"]).collect();
     assert_eq!(numbers, [2, 3, 4, 7], "a blank line counts as one, too");
     assert!(told.iter().all(|told| told["file"] == "a.jsonl"));

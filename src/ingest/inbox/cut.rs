@@ -33,7 +33,7 @@ pub(super) struct Line {
 pub(super) struct Reject {
     pub at: u64,
     pub reason: String,
-    /// Its beginning, if it was read.
+    /// Its beginning.
     pub line: Vec<u8>,
 }
 

@@ -104,7 +104,7 @@ impl Piece {
                     format!("the line has {bytes} bytes and the limit is {LINE_BYTES_MAX}");
                 let cut = Cut {
                     lines: Vec::new(),
-                    rejects: vec![Reject::new(self.at, reason, b"")],
+                    rejects: vec![Reject::new(self.at, reason, self.bytes())],
                     end: lf + 1,
                 };
                 return Ok(Some((cut, next.tail_at(lf + 1))));
