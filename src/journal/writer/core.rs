@@ -127,7 +127,7 @@ pub(in crate::journal) struct Core<S: Storage> {
     /// losses are told of in the quarantine.
     pub(super) damaged: Option<Box<str>>,
     pub(super) degraded: Option<Box<str>>,
-    /// Why effects were refused that fit in no file.
+    /// Why effects were refused that fit in no file, until as much has.
     pub(super) limited: Option<Box<str>>,
     /// Drafts of so many bytes go in one batch: half of what did not fit.
     pub(super) together_max: usize,

@@ -2,6 +2,7 @@
 
 use super::super::super::storage::Storage as _;
 use super::*;
+use crate::clock;
 
 /// No file may have more bytes.
 const FILE_MAX: u64 = 2000;
@@ -103,6 +104,37 @@ fn once_something_did_not_fit_nothing_is_refused_for_its_company() {
     assert_eq!(burst(&mut rig, 0), 0, "together they fit in no file");
     assert_eq!(burst(&mut rig, 1), 100);
     assert!(names_the_limit(&rig.core.health()));
+}
+
+/// As many effects in one append.
+fn append(rig: &mut Rig, first: u64, effects: u64) -> Result<(), Unrecorded> {
+    let all = first..first + effects;
+    rig.commit(all.map(|i| Entry::Effect(effect(i))).collect())
+        .map(drop)
+}
+
+#[test]
+fn it_is_told_when_something_did_not_fit_last_until_as_much_does() {
+    let mut rig = limited(&long(Sync::Always), FILE_MAX);
+    for round in 0..2 {
+        let refused = append(&mut rig, round * 100, 40 - round);
+        assert_eq!(refused, Err(Unrecorded::FileLimit));
+        let Health::Degraded { why } = rig.core.health() else {
+            panic!("{:?}", rig.core.health());
+        };
+        let last = format!("last at {}", clock::utc(rig.now.ms));
+        assert!(why.contains(&last), "{why}, not {last}");
+        rig.now.ms += 60_000;
+    }
+    rig.disk.set_file_max(u64::MAX);
+    append(&mut rig, 300, 38).expect("it fits");
+    assert!(names_the_limit(&rig.core.health()), "so would that before");
+    append(&mut rig, 400, 40).expect("it fits");
+    assert_eq!(rig.core.health(), Health::Ok);
+    let before = rig.core.stats().batches;
+    let one = |i: u64| (None, vec![Entry::Effect(effect(500 + i))]);
+    rig.commit_together((0..100).map(one).collect());
+    assert_eq!(rig.core.stats().batches, before + 1, "together again");
 }
 
 #[test]

@@ -10,6 +10,7 @@ use super::super::active::{Active, WriteError};
 use super::super::batch::Change;
 use super::super::space;
 use super::{Core, Mode, Now};
+use crate::clock;
 use crate::failpoint::{self, Point};
 use crate::report::Report;
 
@@ -92,8 +93,10 @@ impl<S: Storage> Core<S> {
     /// The batch stands in the active segment.
     fn written(&mut self, now: Now) {
         let Some(active) = &self.active else { return };
-        let base = active.end - self.batch.bytes.len() as u64;
+        let bytes = self.batch.bytes.len();
+        let base = active.end - bytes as u64;
         let (id, end) = (active.id, active.end);
+        self.has_fitted(bytes);
         self.index.apply(&mut self.batch, id, base, now.ms);
         if let Some(segment) = self.index.segment(id) {
             segment.bytes = end;
@@ -160,15 +163,26 @@ impl<S: Storage> Core<S> {
         self.note_error(error);
         let has_effects = self.batch.written.iter().any(|w| w.change.is_effect());
         if has_effects {
+            if self.limited.is_none() {
+                error!(error = %Report(error), "The journal's files may not become long enough; effects that do not fit are refused.");
+            }
             self.together_max = self.together_max.min(self.batch.bytes.len() / 2);
-        }
-        if has_effects && self.limited.is_none() {
-            error!(error = %Report(error), "The journal's files may not become long enough; effects that do not fit are refused.");
-            let raise = space::RAISE_LIMIT;
-            let why = format!("files may not become long enough for what came together: {raise}");
+            let (last, raise) = (clock::utc(now.ms), space::RAISE_LIMIT);
+            let why = format!(
+                "files may not become long enough for what came together, last at {last}: {raise}"
+            );
             self.limited = Some(why.into());
         }
         self.write_without_effects(Unrecorded::FileLimit, now)
+    }
+
+    /// So much was written in one go. If as much did not fit before, files may become
+    /// longer by now.
+    fn has_fitted(&mut self, bytes: usize) {
+        if self.limited.is_some() && self.together_max < bytes / 2 {
+            self.limited = None;
+            self.together_max = usize::MAX;
+        }
     }
 
     /// Writes what settles effects, and refuses the effects.
