@@ -24,6 +24,8 @@ pub(super) struct Record {
     named: BTreeMap<EffectId, (Message, SideEffect)>,
     /// Answered with FAILED, at least once.
     given_up: BTreeSet<Message>,
+    /// Sent together with something that had been answered with FAILED.
+    beside_given_up: BTreeSet<Message>,
     /// Answered with SUCCESS.
     promised: BTreeSet<Message>,
     /// Dead letters that an operator dropped.
@@ -90,6 +92,13 @@ impl Record {
             let mut refused = before.filter(|before| Server::refuses(*before));
             let passed = refused.find(|refused| !self.let_go.contains(refused));
             assert_eq!(passed, None, "passed by {:?}", (session, number));
+        }
+    }
+
+    /// These go out together.
+    pub(super) fn go_out(&mut self, messages: &[Message]) {
+        if messages.iter().any(|message| self.was_given_up(*message)) {
+            self.beside_given_up.extend(messages);
         }
     }
 
@@ -192,6 +201,10 @@ impl Record {
                 assert_eq!(Some(&last.1), expected.last(), "object {session}");
             }
         }
+        self.check_copies(options);
+    }
+
+    fn check_copies(&self, options: Options) {
         let unknown = self.requests.unknown();
         for (message, copies) in &self.copies {
             let forgotten = self.forgotten.get(message).unwrap_or(&0);
@@ -201,14 +214,30 @@ impl Record {
                 *copies <= bound,
                 "{message:?}: {copies} copies, at most {bound}"
             );
-            // A message that goes out alone always has the same id. An object set
-            // has none that a server knows: to set it again changes nothing.
-            let has_one_id = options.goes_alone(message.0);
-            assert!(
-                !has_one_id || options.sets_objects(message.0) || *copies == 1,
-                "{message:?} is visible twice"
-            );
+            // An object set has no id that a server knows; to do it again changes nothing.
+            if *copies == 1 || options.sets_objects(message.0) {
+                continue;
+            }
+            // Alone, it always has the same id.
+            let is_alone = options.goes_alone(message.0);
+            assert!(!is_alone, "{message:?} is visible twice, alone");
+            // Of what is kept, no more than the number of copies is known.
+            let is_kept = options.outbox.is_some();
+            let may_be =
+                is_kept || 0 < *forgotten || self.may_be_in_another_batch(*message, options);
+            assert!(may_be, "{message:?} is visible twice in batches");
         }
+    }
+
+    /// Whether it may go out in another company than before, which a server does not
+    /// know again, though nobody has forgotten that. A daemon that was told FAILED
+    /// sends it when and with what it likes. One that is careless has gone on past
+    /// what failed; to the next life of Falco it hands over everything in order, and
+    /// what stood in one batch with that comes again with others in between, which
+    /// nothing may overtake.
+    fn may_be_in_another_batch(&self, message: Message, options: Options) -> bool {
+        let is_careless = options.habit(message.0) == Habit::Carelessness;
+        self.was_given_up(message) || is_careless && self.beside_given_up.contains(&message)
     }
 }
 

@@ -200,6 +200,7 @@ impl World {
         let Sent { messages, ids, .. } = record.requests.get(number);
         record.known.check(messages, ids);
         let messages = messages.clone();
+        record.go_out(&messages);
         if !self.options.forgets() {
             record.check_not_acked(&messages);
         }
