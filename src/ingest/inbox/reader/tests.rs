@@ -1,5 +1,6 @@
 //! Stories of producers and a reader that is killed, checked against what was
-//! written: every line is taken once, and those of one producer in their order.
+//! written: every line is taken once, those of one producer in their order, and
+//! those of dropped files in the order of their names.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
 use std::fs::{self, OpenOptions};
@@ -98,7 +99,9 @@ struct Producers {
     /// Lines appended; and those in the file that has the name for that.
     appended: BTreeSet<u32>,
     here: Vec<u32>,
-    dropped: Vec<Vec<u32>>,
+    /// Of each file its lines, and whether it ends with an LF: of one that does not
+    /// nobody knows for how long it may be waited for.
+    dropped: Vec<(Vec<u32>, bool)>,
     /// The last file that was dropped, and whether it ends with an LF.
     last: Option<(PathBuf, bool)>,
     /// Written over: perhaps nobody has read them.
@@ -186,7 +189,7 @@ impl Producers {
                 fs::write(&self.aside, text).unwrap();
                 let path = self.fresh_path();
                 fs::rename(&self.aside, &path).unwrap();
-                self.dropped.push(numbers);
+                self.dropped.push((numbers, has_lf));
                 self.last = Some((path, has_lf));
             }
             Act::Grow => self.grow(),
@@ -201,7 +204,9 @@ impl Producers {
         let lf = if has_lf { "" } else { "\n" };
         Self::write(&path, &format!("{lf}{line}\n"));
         self.last = Some((path, true));
-        self.dropped.last_mut().unwrap().push(number);
+        let (numbers, has_lf) = self.dropped.last_mut().unwrap();
+        numbers.push(number);
+        *has_lf = true;
     }
 }
 
@@ -415,8 +420,11 @@ impl Story {
         });
         assert_eq!(lost, None, "never taken: {:?}", journal.taken);
         let dropped = producers.dropped.iter();
-        let dropped = dropped.map(|numbers| numbers.iter().copied().collect());
-        for producer in dropped.chain([producers.appended.clone()]) {
+        let whole = dropped.clone().filter(|(_, has_lf)| *has_lf);
+        let whole = whole.flat_map(|(numbers, _)| numbers).copied().collect();
+        let dropped = dropped.map(|(numbers, _)| numbers.iter().copied().collect());
+        let appended = producers.appended.clone();
+        for producer in dropped.chain([whole, appended]) {
             let producer: BTreeSet<u32> = producer;
             let of = journal.taken.iter().filter(|n| producer.contains(n));
             assert!(of.is_sorted(), "out of order: {:?}", journal.taken);
