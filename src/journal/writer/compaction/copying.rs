@@ -31,11 +31,11 @@ impl<S: Storage> Core<S> {
         let piece = whole_lines(&file, source.offset, left)?;
         self.batch.clear();
         let mut at = 0;
-        for line in piece.split_inclusive(|byte| *byte == b'\n') {
+        let ends = memchr::memchr_iter(b'\n', &piece);
+        for end in ends.chain((!piece.ends_with(b"\n")).then_some(piece.len())) {
             let offset = source.offset + at as u64;
-            at += line.len();
-            let line = line.strip_suffix(b"\n").unwrap_or(line);
-            self.copy_line(&segment, offset, line, now);
+            self.copy_line(&segment, offset, &piece[at..end], now);
+            at = piece.len().min(end + 1);
         }
         source.offset += at as u64;
         let written = self.write(now).whole();
