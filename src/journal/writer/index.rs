@@ -193,6 +193,10 @@ impl Index {
 
     /// Returns where it was said why the effect was dead.
     fn requeue(&mut self, id: EffectId) -> Option<Place> {
+        if self.failed.is_empty() {
+            // It is asked of everything that is settled.
+            return None;
+        }
         let failed = self.failed.remove(&id)?;
         self.let_go(failed);
         Some(failed)
