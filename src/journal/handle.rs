@@ -8,9 +8,10 @@ use std::task::{Context, Poll};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
 
-use super::draft::Drafts;
+use super::draft::{Drafts, records};
 use super::entry::{Entry, ReadBack};
 use super::error::{Closed, TryAppendError, Unrecorded};
+use super::stamp::Forecast;
 use super::stats::{Health, Progress, Stats};
 use super::writer::Job;
 use crate::protocol::id::EffectId;
@@ -59,6 +60,7 @@ pub(super) enum Ask {
 pub struct Journal {
     room: Arc<Semaphore>,
     commands: SyncSender<Command>,
+    forecast: Arc<Forecast>,
     progress: watch::Receiver<Progress>,
     health: watch::Receiver<Health>,
     stats: watch::Receiver<Stats>,
@@ -81,6 +83,7 @@ impl Future for Receipt {
 impl Journal {
     pub(super) fn new(
         commands: SyncSender<Command>,
+        forecast: Arc<Forecast>,
         progress: watch::Receiver<Progress>,
         health: watch::Receiver<Health>,
         stats: watch::Receiver<Stats>,
@@ -88,6 +91,7 @@ impl Journal {
         Self {
             room: Arc::new(Semaphore::new(QUEUE_BYTES_MAX as usize)),
             commands,
+            forecast,
             progress,
             health,
             stats,
@@ -215,7 +219,7 @@ impl Journal {
 
     async fn ask(&self, ask: Ask) -> Result<(), Closed> {
         let room = self.room(charge(&[])).await?;
-        self.send(ask, room).map_err(|_| Closed)
+        self.send(ask, room)
     }
 
     fn queue(
@@ -225,25 +229,22 @@ impl Journal {
         room: OwnedSemaphorePermit,
     ) -> Result<Receipt, Vec<Entry>> {
         let (answer, receipt) = oneshot::channel();
+        let stamp = self.forecast.queue(records(&entries));
         let job = Job {
-            drafts: Drafts::of(&entries),
+            drafts: Drafts::of(&entries, stamp),
             round,
             answer,
         };
         match self.send(Ask::Append(job), room) {
             Ok(()) => Ok(Receipt(receipt)),
-            Err(_) => Err(entries),
+            Err(Closed) => Err(entries),
         }
     }
 
     /// Never waits: whoever has room for its charge has a place in the queue.
-    fn send(&self, ask: Ask, room: OwnedSemaphorePermit) -> Result<(), Ask> {
+    fn send(&self, ask: Ask, room: OwnedSemaphorePermit) -> Result<(), Closed> {
         let command = Command { ask, room };
-        self.commands.try_send(command).map_err(|error| {
-            use std::sync::mpsc::TrySendError::{Disconnected, Full};
-            let (Full(command) | Disconnected(command)) = error;
-            command.ask
-        })
+        self.commands.try_send(command).map_err(|_| Closed)
     }
 }
 

@@ -60,6 +60,7 @@ mod recovery;
 mod report;
 mod scan;
 mod segment;
+mod stamp;
 mod stats;
 mod storage;
 mod writer;
@@ -75,7 +76,7 @@ mod tests;
 
 use std::io;
 use std::path::Path;
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 use std::time::Instant;
 
 use tokio::sync::watch;
@@ -95,6 +96,7 @@ pub use storage::Home;
 
 use fold::Fold;
 use scan::OlderFormat;
+use stamp::Forecast;
 use storage::{Disk, Mark, Seen, Storage};
 use writer::{Core, Ends, Now};
 
@@ -257,10 +259,12 @@ fn start<S: Storage>(
 ) -> Result<Journal, OpenError> {
     let (commands, queue) = mpsc::sync_channel(handle::COMMANDS_MAX);
     let (progress, progress_seen) = watch::channel(core.progress());
+    let forecast = Arc::new(Forecast::default());
     let (health, health_seen) = watch::channel(core.health());
     let (stats, stats_seen) = watch::channel(core.stats().clone());
     let ends = Ends {
         commands: queue,
+        forecast: Arc::clone(&forecast),
         progress,
         health,
         stats,
@@ -273,6 +277,7 @@ fn start<S: Storage>(
         .map_err(OpenError::Thread)?;
     Ok(Journal::new(
         commands,
+        forecast,
         progress_seen,
         health_seen,
         stats_seen,

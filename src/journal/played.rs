@@ -1,11 +1,12 @@
 //! The journal with its thread played, on a disk that lies: for simulations.
 
 use std::ops::ControlFlow;
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 use std::time::Instant;
 
 use tokio::sync::watch;
 
+use super::stamp::Forecast;
 pub(crate) use super::storage::lying::{Dice, Fault, Lying, Op};
 use super::writer::{self, Core, Ends, Now};
 use super::{Config, Home, Journal, OpenError, Reading, Recovered, Unrecorded, handle, open_on};
@@ -27,11 +28,19 @@ impl Played {
             open_on(disk.clone(), config, Now { at, ms }, &Reading::default())?;
         let (commands, queue) = mpsc::sync_channel(handle::COMMANDS_MAX);
         let (progress, progress_seen) = watch::channel(core.progress());
+        let forecast = Arc::new(Forecast::default());
         let (health, health_seen) = watch::channel(core.health());
         let (stats, stats_seen) = watch::channel(core.stats().clone());
-        let journal = Journal::new(commands, progress_seen, health_seen, stats_seen);
+        let journal = Journal::new(
+            commands,
+            Arc::clone(&forecast),
+            progress_seen,
+            health_seen,
+            stats_seen,
+        );
         let ends = Ends {
             commands: queue,
+            forecast,
             progress,
             health,
             stats,

@@ -50,7 +50,9 @@
 //! Pure: bytes in, bytes out.
 
 mod encode;
+mod form;
 mod parse;
+mod put;
 mod salt;
 
 #[cfg(test)]
@@ -58,8 +60,10 @@ mod tests;
 
 use uuid::Uuid;
 
-pub(super) use encode::{Body, Draft, PLACE_BYTES_MAX, draft, encode, restamp};
+pub(super) use encode::{Body, encode};
+pub(super) use form::{Blanks, Form};
 pub(super) use parse::{Payload, Record, parse};
+pub(super) use put::restamp;
 
 /// The longest line.
 pub(super) const RECORD_BYTES_MAX: usize = 4 << 20;
@@ -84,7 +88,7 @@ const TRAILER_OPENING: &[u8] = br#","c":""#;
 const RECORD_BYTES_MIN: usize = ID.end + 1 + TRAILER;
 
 /// A segment's salt, ready to begin a checksum with.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Salt {
     pub(super) value: u64,
     begun: u32,

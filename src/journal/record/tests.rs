@@ -25,16 +25,21 @@ fn line(body: Body<'_>, durable: Option<u64>) -> Vec<u8> {
     out
 }
 
+fn blanks(number: u64, durable: Option<u64>) -> Blanks {
+    Blanks {
+        salt: Salt::new(SALT),
+        q: 42,
+        number,
+        durable,
+    }
+}
+
 fn effect_line(effect: &Effect, n: u64, durable: Option<u64>) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    let [head, time] = draft(&mut bytes, effect);
-    let draft = Draft {
-        id: effect.id,
-        head: &bytes[..head],
-        time: &bytes[head..time],
-        tail: &bytes[time..],
-    };
-    line(Body::Effect { draft, n }, durable)
+    let mut line = Vec::new();
+    let form = Form::of_effect(&mut line, effect, blanks(n, durable));
+    assert_eq!(line.pop(), Some(b'\n'));
+    assert_eq!(line.len(), form.length());
+    line
 }
 
 fn published(payload: &[u8]) -> Effect {
@@ -108,12 +113,27 @@ fn a_payload_that_would_break_its_line_is_base64() {
 }
 
 #[test]
-fn a_place_adds_to_a_draft_what_is_allowed_for_it_at_most() {
+fn no_line_is_longer_than_its_form_says() {
     let effect = published(b"{}");
     let mut bytes = Vec::new();
-    draft(&mut bytes, &effect);
     let longest = effect_line(&effect, u64::MAX, Some(u64::MAX));
-    assert_eq!(longest.len(), bytes.len() + PLACE_BYTES_MAX);
+    for (n, durable) in [(1, None), (1_000_000, Some(1)), (u64::MAX, Some(1))] {
+        let form = Form::of_effect(&mut bytes, &effect, blanks(n, durable));
+        assert_eq!(longest.len(), form.length_max());
+    }
+}
+
+#[test]
+fn a_line_says_something_else_where_it_stands_only_if_that_is_as_long() {
+    let effect = published(b"{}");
+    let mut bytes = Vec::new();
+    let form = Form::of_effect(&mut bytes, &effect, blanks(42, Some(1)));
+    for (n, durable) in [(9, Some(1)), (100, Some(1)), (99, None)] {
+        assert!(!form.fill(&mut bytes, blanks(n, durable)));
+    }
+    assert!(form.fill(&mut bytes, blanks(99, Some(2))));
+    bytes.pop();
+    assert_eq!(bytes, effect_line(&effect, 99, Some(2)));
 }
 
 #[test]
@@ -151,6 +171,11 @@ fn payloads() -> impl Strategy<Value = Vec<u8>> {
         Just(br#"{"a": [1, 2.50, "x"] }"#.to_vec()),
         Just(br#" {"v":1,"q":"0","c":"00000000"} "#.to_vec()),
     ]
+}
+
+/// Many of them have as many digits as another.
+fn number() -> impl Strategy<Value = u64> {
+    prop_oneof![0_u64..20, 1_799_999_999_999_u64.., any::<u64>()]
 }
 
 prop_compose! {
@@ -220,7 +245,38 @@ fn of_ids_alone_nothing_more_is_said_and_what_is_said_is_where_the_table_says() 
     }
 }
 
+/// Makes a line.
+type Make<'a> = dyn Fn(&mut Vec<u8>, Blanks) -> Form + 'a;
+
 proptest! {
+    #[test]
+    fn a_line_made_for_one_place_says_of_another_what_one_made_for_that_says(
+        effect in effects(),
+        settled in proptest::collection::vec(settled(), 1..=IDS_MAX),
+        places in proptest::array::uniform2((number(), any::<Option<u64>>(), any::<u64>(), any::<u64>())),
+    ) {
+        let [one, other] = places.map(|(number, durable, q, salt)| Blanks {
+            salt: Salt::new(salt),
+            q,
+            number,
+            durable,
+        });
+        let of_effect: &Make<'_> = &|out, of| Form::of_effect(out, &effect, of);
+        let of_done: &Make<'_> = &|out, of| Form::of_done(out, &settled, of);
+        for make in [of_effect, of_done] {
+            let mut whole = b"before it\n".to_vec();
+            make(&mut whole, other);
+            let mut bytes = b"before it\n".to_vec();
+            let form = make(&mut bytes, one);
+            let mut copied = b"before it\n".to_vec();
+            form.copy(&bytes, &mut copied, other);
+            prop_assert_eq!(&copied, &whole);
+            if form.fill(&mut bytes, other) {
+                prop_assert_eq!(&bytes, &whole);
+            }
+        }
+    }
+
     #[test]
     fn any_effect_comes_back_as_it_was(effect in effects(), n: u64, durable: Option<u64>) {
         let line = effect_line(&effect, n, durable);

@@ -4,6 +4,7 @@ mod astray;
 mod compaction;
 mod crash;
 mod damage;
+mod drafts;
 mod faults;
 mod missed;
 mod model;

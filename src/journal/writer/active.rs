@@ -7,8 +7,9 @@ use uuid::Uuid;
 
 use super::super::record::{self, Body, Salt};
 use super::super::segment::{self, Segment};
+use super::super::stamp::Stamp;
 use super::super::storage::{Storage, StoredFile, write_all};
-use super::batch::{Batch, Stamp};
+use super::batch::Batch;
 
 pub(super) use super::super::segment::HEADERS;
 
@@ -303,7 +304,7 @@ fn headers(before: Before, [segment, salt]: [Uuid; 2], now_ms: u64) -> (Salt, Ve
     let stamp = Stamp {
         salt,
         first: before.first,
-        durable: before.durable,
+        durable: Some(before.durable),
         now_ms,
     };
     let mut bytes = Vec::with_capacity(512);
@@ -313,7 +314,7 @@ fn headers(before: Before, [segment, salt]: [Uuid; 2], now_ms: u64) -> (Salt, Ve
             prev_last: before.last,
             prev_crc: before.crc,
         };
-        record::encode(&mut bytes, salt, q, Some(stamp.durable), now_ms, header);
+        record::encode(&mut bytes, salt, q, stamp.durable, now_ms, header);
     }
     (salt, bytes)
 }

@@ -3,10 +3,12 @@
 use hashbrown::HashMap;
 use uuid::Uuid;
 
+use super::super::draft::{Drafted, Drafts};
 use super::super::entry::{Entry, Settled};
 use super::super::error::Unrecorded;
 use super::super::fold::Place;
-use super::super::record::{self, Body, Draft, IDS_MAX, RECORD_BYTES_MAX, Salt};
+use super::super::record::{self, Blanks, Body, Form, IDS_MAX, RECORD_BYTES_MAX, Salt};
+use super::super::stamp::Stamp;
 use super::index::Slot;
 use crate::protocol::id::EffectId;
 
@@ -92,19 +94,10 @@ pub(super) struct Written {
 pub(super) struct Batch {
     pub(super) bytes: Vec<u8>,
     pub(super) written: Vec<Written>,
-    /// Whether an effect it speaks of is open after it.
+    /// Whether an effect that the first `known` of them speak of is open after
+    /// them: whoever needs that for all finds it out then.
     is_open: HashMap<EffectId, bool>,
-    has_settled: bool,
-}
-
-/// What every record of a batch is encoded with.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Stamp {
-    pub(super) salt: Salt,
-    /// The number of the batch's first record.
-    pub(super) first: u64,
-    pub(super) durable: u64,
-    pub(super) now_ms: u64,
+    known: usize,
 }
 
 impl Batch {
@@ -120,11 +113,23 @@ impl Batch {
         self.bytes.clear();
         self.written.clear();
         self.is_open.clear();
-        self.has_settled = false;
+        self.known = 0;
     }
 
     /// Whether `id` is open after this batch, if it was before.
-    pub(super) fn leaves_open(&self, id: EffectId, before: bool) -> bool {
+    pub(super) fn leaves_open(&mut self, id: EffectId, before: bool) -> bool {
+        for written in &self.written[self.known..] {
+            match &written.change {
+                Change::Open(id) => _ = self.is_open.insert(*id, true),
+                Change::Discard(id, _) => _ = self.is_open.insert(*id, false),
+                Change::Settle(settled) => {
+                    let closed = settled.iter().map(|settled| (settled.id, false));
+                    self.is_open.extend(closed);
+                }
+                _ => {}
+            }
+        }
+        self.known = self.written.len();
         self.is_open.get(&id).copied().unwrap_or(before)
     }
 
@@ -137,7 +142,9 @@ impl Batch {
 
     /// Whether it holds ids that are settled.
     pub(super) fn has_settled(&self) -> bool {
-        self.has_settled
+        let settles =
+            |written: &Written| matches!(written.change, Change::Settle(_) | Change::Discard(..));
+        self.written.iter().any(settles)
     }
 
     /// Whether it says nothing but that effects were published.
@@ -163,12 +170,55 @@ impl Batch {
         self.written.iter().any(decides)
     }
 
-    /// Adds an effect.
-    pub(super) fn effect(&mut self, draft: Draft<'_>, stamp: Stamp) -> Result<(), Unrecorded> {
-        let n = stamp.first + self.len();
-        self.put(Body::Effect { draft, n }, Change::Open(draft.id), stamp)?;
-        self.is_open.insert(draft.id, true);
-        Ok(())
+    /// Takes over all lines of `drafts` from where they stand, if it is empty, all
+    /// of them count and they can stand here; `holds` tells what is open already.
+    pub(super) fn adopt(
+        &mut self,
+        drafts: &mut Drafts,
+        holds: impl Fn(EffectId) -> bool,
+        stamp: Stamp,
+    ) -> bool {
+        let is_new = |drafted: &Drafted| !matches!(drafted, Drafted::Effect(id, _) if holds(*id));
+        let can_stand = self.is_empty()
+            && drafts.is_plain()
+            && drafts.entries.iter().all(is_new)
+            && drafts.stand_at(stamp);
+        if !can_stand {
+            return false;
+        }
+        drafts.swap(&mut self.bytes);
+        for drafted in &mut drafts.entries {
+            let (form, change) = match drafted {
+                Drafted::Effect(id, form) => (form, Change::Open(*id)),
+                Drafted::Done(settled, form) => (form, Change::Settle(std::mem::take(settled))),
+                Drafted::Other(_) => continue,
+            };
+            self.push(form.start(), form.length(), change);
+        }
+        true
+    }
+
+    /// Adds an effect of `drafts`.
+    pub(super) fn effect(&mut self, (id, form): (EffectId, Form), drafts: &Drafts, stamp: Stamp) {
+        let blanks = stamp.behind(self.len()).blanks(0);
+        self.line(form, Change::Open(id), drafts, blanks);
+    }
+
+    /// Adds what is settled by `drafts`.
+    pub(super) fn done(
+        &mut self,
+        (settled, form): (&[Settled], Form),
+        drafts: &Drafts,
+        stamp: Stamp,
+    ) {
+        let blanks = stamp.behind(self.len()).timed_blanks(0);
+        self.line(form, Change::Settle(settled.to_vec()), drafts, blanks);
+    }
+
+    fn line(&mut self, form: Form, change: Change, drafts: &Drafts, blanks: Blanks) {
+        let at = self.bytes.len();
+        drafts.copy(form, &mut self.bytes, blanks);
+        self.push(at, self.bytes.len() - at - 1, change);
     }
 
     /// Adds what is settled, in as many records as it takes.
@@ -177,29 +227,19 @@ impl Batch {
             let change = Change::Settle(settled.to_vec());
             // 64 of them are far below the limit.
             _ = self.put(Body::Done(settled), change, stamp);
-            for settled in settled {
-                self.close_one(settled.id);
-            }
         }
     }
 
     /// Adds anything that is no effect.
     pub(super) fn entry(&mut self, entry: &Entry, stamp: Stamp) -> Result<(), Unrecorded> {
         match entry {
-            // It comes as a draft.
-            Entry::Effect(_) => Ok(()),
-            Entry::Done(settled) => {
-                self.settle(settled, stamp);
-                Ok(())
-            }
+            // They come as lines.
+            Entry::Effect(_) | Entry::Done(_) => Ok(()),
             Entry::Failed(id, letter) => {
                 self.put(Body::Failed(*id, letter), Change::Fail(*id), stamp)
             }
             Entry::Requeue(id) => self.put(Body::Requeue(*id), Change::Requeue(*id, None), stamp),
-            Entry::Discard(id) => {
-                self.close_one(*id);
-                self.put(Body::Discard(*id), Change::Discard(*id, None), stamp)
-            }
+            Entry::Discard(id) => self.put(Body::Discard(*id), Change::Discard(*id, None), stamp),
             Entry::Note { id, text } => {
                 let change = Change::Note {
                     id: *id,
@@ -209,11 +249,6 @@ impl Batch {
                 self.put(Body::Note(*id, text), change, stamp)
             }
         }
-    }
-
-    fn close_one(&mut self, id: EffectId) {
-        self.is_open.insert(id, false);
-        self.has_settled = true;
     }
 
     pub(super) fn close(&mut self, stamp: Stamp) {
@@ -258,7 +293,7 @@ impl Batch {
     fn put(&mut self, body: Body<'_>, change: Change, stamp: Stamp) -> Result<(), Unrecorded> {
         let at = self.bytes.len();
         let q = stamp.first + self.len();
-        let durable = self.is_empty().then_some(stamp.durable);
+        let durable = stamp.durable.filter(|_| self.is_empty());
         let bytes = &mut self.bytes;
         record::encode(bytes, stamp.salt, q, durable, stamp.now_ms, body);
         let length = bytes.len() - at - 1;
@@ -316,6 +351,7 @@ impl Batch {
             ..written
         });
         self.written.extend(moved);
+        other.clear();
     }
 
     fn carry(&mut self, from: &Self, written: &Written) {

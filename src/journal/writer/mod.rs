@@ -19,6 +19,7 @@ mod space;
 mod worth;
 
 use std::ops::ControlFlow;
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Instant;
 
@@ -29,6 +30,7 @@ pub(super) use self::index::Index;
 pub(super) use self::worth::{Worth, all_needed, no_room};
 use super::error::Unrecorded;
 use super::handle::{Ask, Command};
+use super::stamp::Forecast;
 use super::stats::{Health, Progress, Stats};
 use super::storage::{Home, Mark, Storage};
 
@@ -41,6 +43,7 @@ const BATCH_BYTES_MAX: usize = 1 << 20;
 /// The thread's ends of the handle's channels.
 pub(super) struct Ends {
     pub(super) commands: Receiver<Command>,
+    pub(super) forecast: Arc<Forecast>,
     pub(super) progress: watch::Sender<Progress>,
     pub(super) health: watch::Sender<Health>,
     pub(super) stats: watch::Sender<Stats>,
@@ -77,7 +80,7 @@ pub(super) fn run<S: Storage>(mut core: Core<S>, mut ends: Ends) {
         }
         let mut turn = Turn::default();
         turn.gather(&core, &ends);
-        if let ControlFlow::Break(end) = turn.work(&mut core, Now::read()) {
+        if let ControlFlow::Break(end) = turn.work(&mut core, &ends, Now::read()) {
             break end;
         }
     };
@@ -133,7 +136,7 @@ pub(super) fn play<S: Storage>(
     let mut turn = Turn::default();
     turn.drain(&ends.commands);
     let was_asked = !turn.rooms.is_empty();
-    turn.work(core, now)?;
+    turn.work(core, ends, now)?;
     publish(core, ends);
     ControlFlow::Continue(was_asked)
 }
@@ -175,7 +178,13 @@ impl Turn {
     }
 
     /// Does it; breaks with whoever waits for the end.
-    fn work<S: Storage>(self, core: &mut Core<S>, now: Now) -> ControlFlow<Option<Closing>> {
+    fn work<S: Storage>(
+        self,
+        core: &mut Core<S>,
+        ends: &Ends,
+        now: Now,
+    ) -> ControlFlow<Option<Closing>> {
+        let records = self.entries as u64;
         if !self.jobs.is_empty() {
             core.commit(self.jobs, now);
         }
@@ -187,6 +196,7 @@ impl Turn {
             Some(Then::Ask(Ask::Append(_))) | None => {}
         }
         core.tick(now);
+        ends.forecast.done(records, core.stamp(now));
         ControlFlow::Continue(())
     }
 

@@ -6,11 +6,12 @@ use super::super::super::draft::{Drafted, Drafts};
 use super::super::super::entry::{Entry, Settled};
 use super::super::super::error::Unrecorded;
 use super::super::super::handle::{Appended, Round};
-use super::super::super::record::{Draft, Salt};
+use super::super::super::record::Salt;
+use super::super::super::stamp::Stamp;
 use super::super::super::storage::Storage;
-use super::super::batch::Stamp;
 use super::super::worth::Worth;
 use super::{Core, Job, Mode, Now};
+use crate::protocol::id::EffectId;
 
 /// Settled ids that wait for the disk; the oldest go, and cost a duplicate.
 const OWED_MAX: usize = 65_536;
@@ -26,17 +27,17 @@ pub(super) struct Taken {
     pub(super) has_effects: bool,
     pub(super) verdict: Result<(), Unrecorded>,
     pub(super) answer: oneshot::Sender<Result<Appended, Unrecorded>>,
-    /// Nobody waits while its memory is given back.
+    /// Nobody waits while their memory is given back.
     _drafts: Drafts,
 }
 
 impl<S: Storage> Core<S> {
-    pub(in super::super) fn stamp(&self, now: Now) -> Stamp {
+    pub(in crate::journal) fn stamp(&self, now: Now) -> Stamp {
         let salt = self.active.as_ref().map_or(Salt::new(0), |a| a.salt);
         Stamp {
             salt,
             first: self.log.next,
-            durable: self.log.durable,
+            durable: Some(self.log.durable),
             now_ms: now.ms,
         }
     }
@@ -45,15 +46,21 @@ impl<S: Storage> Core<S> {
         self.batch.clear();
         self.settle_owed(now);
         let mut taken = Vec::with_capacity(jobs.len());
+        let is_alone = jobs.len() == 1;
         for job in jobs {
             let Job {
-                drafts,
+                mut drafts,
                 round,
                 answer,
             } = job;
             let has_effects = drafts.has_effects;
             let round = round.filter(|_| has_effects);
-            let verdict = self.encode_all(&drafts, round, now);
+            let is_adopted = is_alone && self.adopt(&mut drafts, round, now);
+            let verdict = if is_adopted {
+                Ok(())
+            } else {
+                self.encode_all(&drafts, round, now)
+            };
             // Those of the next append may be of the same lane.
             self.note_refusal(round, &verdict);
             taken.push(Taken {
@@ -65,6 +72,18 @@ impl<S: Storage> Core<S> {
             });
         }
         taken
+    }
+
+    /// Writes an append from where it stands: it is the only one, and nothing of
+    /// it is refused or known.
+    fn adopt(&mut self, drafts: &mut Drafts, round: Option<Round>, now: Now) -> bool {
+        let is_taken = drafts.fits.is_ok() && self.follows(round).is_ok();
+        if !is_taken || self.active.is_none() || self.refusal_of_effects().is_some() {
+            return false;
+        }
+        let stamp = self.stamp(now);
+        let index = &self.index;
+        self.batch.adopt(drafts, |id| index.holds(id), stamp)
     }
 
     fn encode_all(
@@ -81,14 +100,33 @@ impl<S: Storage> Core<S> {
             let taken = match drafted {
                 // All its effects or none: one that is said to be refused must
                 // not come back after a restart.
-                Drafted::Effect(_) if is_refused => {
+                Drafted::Effect(..) if is_refused => {
                     self.stats.unrecorded += 1;
                     Ok(())
                 }
-                Drafted::Effect(of) => self.effect(drafts.draft(*of), refusal.as_ref(), stamp),
+                Drafted::Effect(id, _) if self.is_open(*id) => Ok(()),
+                Drafted::Effect(id, form) => {
+                    let taken = refusal.clone().map_or(Ok(()), Err);
+                    if taken.is_ok() {
+                        self.batch.effect((*id, *form), drafts, stamp);
+                    } else {
+                        self.stats.unrecorded += 1;
+                    }
+                    taken
+                }
+                Drafted::Done(settled, _) if self.active.is_none() => {
+                    for settled in settled {
+                        self.owe_one(*settled);
+                    }
+                    Err(self.not_written())
+                }
+                Drafted::Done(settled, form) => {
+                    self.batch.done((settled, *form), drafts, stamp);
+                    Ok(())
+                }
                 // It may say that what stands before it was taken.
                 Drafted::Other(entry) if verdict.is_err() && is_note(entry) => Ok(()),
-                Drafted::Other(entry) if self.active.is_none() => self.owe(entry),
+                Drafted::Other(_) if self.active.is_none() => Err(self.not_written()),
                 Drafted::Other(entry) => self.batch.entry(entry, stamp),
             };
             verdict = verdict.and(taken);
@@ -96,21 +134,8 @@ impl<S: Storage> Core<S> {
         verdict
     }
 
-    fn effect(
-        &mut self,
-        draft: Draft<'_>,
-        refusal: Option<&Unrecorded>,
-        stamp: Stamp,
-    ) -> Result<(), Unrecorded> {
-        let is_open = || self.batch.leaves_open(draft.id, self.index.holds(draft.id));
-        if self.active.is_some() && is_open() {
-            return Ok(());
-        }
-        if let Some(refusal) = refusal {
-            self.stats.unrecorded += 1;
-            return Err(refusal.clone());
-        }
-        self.batch.effect(draft, stamp)
+    fn is_open(&mut self, id: EffectId) -> bool {
+        self.active.is_some() && self.batch.leaves_open(id, self.index.holds(id))
     }
 
     /// Whether nothing before it in this round was refused.
@@ -130,14 +155,10 @@ impl<S: Storage> Core<S> {
         }
     }
 
-    /// Without a disk: what was published is remembered, the rest is refused.
-    fn owe(&mut self, entry: &Entry) -> Result<(), Unrecorded> {
-        if let Entry::Done(settled) = entry {
-            for settled in settled {
-                self.owe_one(*settled);
-            }
-        }
-        Err(self.refusal().unwrap_or(Unrecorded::Bypassed))
+    /// Why nothing is written at all; what was published is remembered all the
+    /// same.
+    fn not_written(&self) -> Unrecorded {
+        self.refusal().unwrap_or(Unrecorded::Bypassed)
     }
 
     pub(super) fn owe_one(&mut self, settled: Settled) {
