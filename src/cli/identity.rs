@@ -49,8 +49,10 @@ impl IdentityArgs {
             ("user", &self.user_id, user),
         ];
         for (what, named, has) in pairs {
+            // As everywhere: blank means unset.
+            let named = named.as_deref().filter(|named| !named.trim().is_empty());
             // An older version does not say who has it.
-            let named = named.as_deref().filter(|_| !has.is_empty());
+            let named = named.filter(|_| !has.is_empty());
             if let Some(named) = named.filter(|named| plain(named) != plain(has)) {
                 let error = format!("the chain that runs is of {what} {has}, not of {named}");
                 return Err(Failure::new(Exit::Config, error)

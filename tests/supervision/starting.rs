@@ -82,6 +82,23 @@ fn a_second_up_that_names_another_device_or_user_is_told_whose_the_chain_is() {
 }
 
 #[test]
+fn a_second_up_that_names_nobody_is_told_that_it_runs() {
+    let base = Base::new();
+    base.up();
+    for blank in ["", " "] {
+        for name in ["UNBOUND_DEVICE_ID", "UNBOUND_USER_ID"] {
+            let up = base.falco(&["up"]).env(name, blank).output();
+            let said = said(&up.unwrap());
+            assert_eq!(said.code, 0, "{name}={blank:?}: {}", said.stderr);
+        }
+        for flag in ["--device-id", "--user-id"] {
+            let said = base.run(&["up", flag, blank]);
+            assert_eq!(said.code, 0, "{flag} {blank:?}: {}", said.stderr);
+        }
+    }
+}
+
+#[test]
 fn a_start_that_is_refused_takes_nothing_from_the_one_that_runs() {
     let base = Base::new();
     base.up();
