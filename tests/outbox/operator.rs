@@ -445,12 +445,12 @@ fn an_id_that_is_given_twice_counts_once_while_falco_runs_and_while_it_does_not(
 #[test]
 fn every_verb_says_the_same_of_an_id_that_is_nobodys() {
     let (chain, ..) = with_dead_letter();
-    let id = uuid(99);
+    let (id, other) = (uuid(99), uuid(98));
     for runs in [true, false] {
         for verb in ["show", "requeue", "drop"] {
-            let (code, text) = chain.run(&["outbox", verb, &id, "nonsense"]);
-            let none = format!("{id}: there is no such effect in the outbox");
-            let told = format!("error: {none}; nonsense: this is no effect id\n");
+            let (code, text) = chain.run(&["outbox", verb, &id, &other]);
+            let none = "there is no such effect in the outbox";
+            let told = format!("error: {id}: {none}; {other}: {none}\n");
             assert_eq!(code, 1, "{verb}, running: {runs}");
             assert!(text.ends_with(&told), "{verb}, running: {runs}: {text}");
         }
