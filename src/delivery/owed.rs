@@ -315,11 +315,29 @@ impl Owed {
         others_go_on && is_in_trouble()
     }
 
-    /// How much too much of a connection stands still, for a lane of which only
-    /// others tell that it does.
-    pub(crate) fn surplus(&self, producer: Producer) -> Option<Amount> {
-        let still = *self.still.get(&producer)?;
+    /// How much too much of a connection stands still, for a lane of this route of
+    /// which only others tell that it does. What another route holds up is not
+    /// this one's to make up for.
+    pub(crate) fn surplus(&self, producer: Producer, route: usize) -> Option<Amount> {
+        let mut still = *self.still.get(&producer)?;
+        if still.is_over(ALONE_MAX) && 1 < self.routes.len() {
+            still = self.of_still_lanes(producer, route);
+        }
         still.is_over(ALONE_MAX).then(|| still.beyond(ALONE_MAX))
+    }
+
+    /// What stands still of a connection because lanes of this route do.
+    fn of_still_lanes(&self, producer: Producer, route: usize) -> Amount {
+        let lanes = self.routes[route].by_lane.values();
+        let lanes = lanes.map(|at| &self.accounts[*at]);
+        let loads = lanes
+            .filter(|lane| lane.is_still)
+            .flat_map(|lane| &lane.owed);
+        let mut still = Amount::default();
+        for load in loads.filter(|load| load.whose == producer) {
+            still += load.owed;
+        }
+        still
     }
 
     /// The connections that are owed something of a lane.

@@ -48,8 +48,11 @@
 //!
 //! What stands still of a connection is kept below what that may be owed in all, or
 //! nothing else of it were read: a lane that others have shown to stand still gives
-//! back what is too much, the latest of it, and takes no more. While nobody is
-//! answered that shows nothing, and nothing is given back.
+//! back what is too much, the latest of it, and takes no more. What is on its way
+//! to the transport cannot be given back: a thousand lanes that stand still with
+//! as much as goes out at once still hold their connection up until their first
+//! attempts end. While nobody is answered that shows nothing, and nothing is given
+//! back.
 //!
 //! An effect may name a route: one of several transports. Each has lanes and a
 //! connection of its own, so the outage of one delays no other.

@@ -155,16 +155,38 @@ fn what_is_too_much_of_a_connection_counts_what_stands_still_of_all_its_lanes() 
         story.take(ONE, 0, name, ALONE_MAX.effects / 2);
         story.owed.handle_lane(0, &lane(name), true);
     }
-    assert_eq!(story.owed.surplus(ONE), None);
+    assert_eq!(story.owed.surplus(ONE, 0), None);
     story.take(ONE, 0, "b", 3);
     story.take(ONE, 0, "well", 3);
     let effects = 3;
-    assert_eq!(story.owed.surplus(ONE), Some(Amount { effects, bytes: 0 }));
-    assert_eq!(story.owed.surplus(OTHER), None);
+    assert_eq!(
+        story.owed.surplus(ONE, 0),
+        Some(Amount { effects, bytes: 0 })
+    );
+    assert_eq!(story.owed.surplus(OTHER, 0), None);
     assert_eq!(story.owed.producers(0, &lane("b")), [OTHER, ONE]);
     assert_eq!(story.owed.producers(0, &lane("none")), []);
     story.answer();
-    assert_eq!(story.owed.surplus(ONE), None);
+    assert_eq!(story.owed.surplus(ONE, 0), None);
+}
+
+#[test]
+fn what_another_route_holds_up_is_no_surplus_of_this_one() {
+    let mut story = Story::with_routes(2);
+    story.take(ONE, 1, "there", ALONE_MAX.effects + 1);
+    story.owed.handle_route(1, true);
+    story.take(ONE, 0, "here", 2);
+    story.owed.handle_lane(0, &lane("here"), true);
+    assert_eq!(story.still(ONE).effects, ALONE_MAX.effects + 3);
+    assert_eq!(story.owed.surplus(ONE, 0), None);
+    story.owed.handle_route(1, false);
+    assert_eq!(story.owed.surplus(ONE, 0), None, "it is yet to be answered");
+    story.take(ONE, 0, "here", ALONE_MAX.effects);
+    let bytes = 0;
+    assert_eq!(
+        story.owed.surplus(ONE, 0),
+        Some(Amount { effects: 2, bytes })
+    );
 }
 
 #[test]

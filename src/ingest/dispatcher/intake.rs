@@ -176,7 +176,7 @@ impl Dispatcher {
         let is_in_trouble = || lanes.is_down() || lanes.is_ill(lane);
         let producer = admitted.place.producer;
         let is_full = self.owed.is_full(producer, route, is_in_trouble)
-            || self.owed.surplus(producer).is_some() && lanes.is_alone(lane);
+            || lanes.is_alone(lane) && self.owed.surplus(producer, route).is_some();
         is_full.then(Failure::still_full)
     }
 

@@ -90,7 +90,7 @@ impl Dispatcher {
             while let Some(lane) = lanes.poll_alone() {
                 let mut has_refused = false;
                 for producer in self.owed.producers(route, &lane) {
-                    if let Some(surplus) = self.owed.surplus(producer) {
+                    if let Some(surplus) = self.owed.surplus(producer, route) {
                         has_refused |= lanes.handle_surplus(&lane, producer, surplus);
                     }
                 }
