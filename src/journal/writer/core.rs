@@ -129,8 +129,8 @@ pub(in crate::journal) struct Core<S: Storage> {
     pub(super) degraded: Option<Box<str>>,
     /// Why effects were refused that fit in no file, until as much has.
     pub(super) limited: Option<Box<str>>,
-    /// Drafts of so many bytes go in one batch: half of what did not fit.
-    pub(super) together_max: usize,
+    /// The shortest of those batches; drafts go together up to half of that.
+    pub(super) too_long: usize,
     pub(super) active: Option<Active<S::File>>,
     nursery: Nursery<S::File>,
     /// The record that the next segment follows, and its checksum, if that is
@@ -199,7 +199,7 @@ impl<S: Storage> Core<S> {
             damaged: None,
             degraded: None,
             limited: None,
-            together_max: usize::MAX,
+            too_long: usize::MAX,
             active: None,
             nursery: Nursery::new(),
             follows,
@@ -233,7 +233,7 @@ impl<S: Storage> Core<S> {
     /// and tells them.
     pub(in crate::journal) fn commit(&mut self, jobs: Vec<Job>, now: Now) {
         let bytes: usize = jobs.iter().map(|job| job.drafts.bytes()).sum();
-        if bytes < self.together_max {
+        if bytes < self.too_long / 2 {
             return self.commit_together(jobs, now);
         }
         // What fits alone must not be refused for its company.

@@ -129,7 +129,7 @@ fn it_is_told_when_something_did_not_fit_last_until_as_much_does() {
     rig.disk.set_file_max(u64::MAX);
     append(&mut rig, 300, 38).expect("it fits");
     assert!(names_the_limit(&rig.core.health()), "so would that before");
-    append(&mut rig, 400, 40).expect("it fits");
+    append(&mut rig, 100, 39).expect("it fits");
     assert_eq!(rig.core.health(), Health::Ok);
     let before = rig.core.stats().batches;
     let one = |i: u64| (None, vec![Entry::Effect(effect(500 + i))]);

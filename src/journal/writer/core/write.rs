@@ -166,7 +166,7 @@ impl<S: Storage> Core<S> {
             if self.limited.is_none() {
                 error!(error = %Report(error), "The journal's files may not become long enough; effects that do not fit are refused.");
             }
-            self.together_max = self.together_max.min(self.batch.bytes.len() / 2);
+            self.too_long = self.too_long.min(self.batch.bytes.len());
             let (last, raise) = (clock::utc(now.ms), space::RAISE_LIMIT);
             let why = format!(
                 "files may not become long enough for what came together, last at {last}: {raise}"
@@ -179,9 +179,9 @@ impl<S: Storage> Core<S> {
     /// So much was written in one go. If as much did not fit before, files may become
     /// longer by now.
     fn has_fitted(&mut self, bytes: usize) {
-        if self.limited.is_some() && self.together_max < bytes / 2 {
+        if self.too_long <= bytes {
             self.limited = None;
-            self.together_max = usize::MAX;
+            self.too_long = usize::MAX;
         }
     }
 
