@@ -11,6 +11,9 @@ use super::record::{Blanks, Form, IDS_MAX, RECORD_BYTES_MAX};
 use super::stamp::Stamp;
 use crate::protocol::id::EffectId;
 
+/// Lines of fewer bytes are copied, so that room which was made once is kept.
+const COPIED_MAX: usize = if cfg!(test) { 512 } else { 16 << 10 };
+
 /// The entries of one append, in order.
 #[derive(Debug)]
 pub(super) struct Drafts {
@@ -122,9 +125,13 @@ impl Drafts {
         })
     }
 
-    /// Gives all lines away, for `other` bytes.
-    pub(super) fn swap(&mut self, other: &mut Vec<u8>) {
-        std::mem::swap(&mut self.bytes, other);
+    /// Gives all lines away, to the empty `out`.
+    pub(super) fn give(&mut self, out: &mut Vec<u8>) {
+        if self.bytes.len() < COPIED_MAX {
+            out.extend_from_slice(&self.bytes);
+        } else {
+            std::mem::swap(&mut self.bytes, out);
+        }
     }
 
     /// Appends the line of `form` to `out`.
@@ -155,11 +162,14 @@ fn ids_of(entry: &Entry) -> usize {
     }
 }
 
+/// Slots that are looked at for an id: whoever chooses ids may choose odd ones.
+const PROBES_MAX: usize = 64;
+
 /// Tells whether an id was named before; it may say so of one that was not.
 #[derive(Debug)]
 struct Ids {
-    /// Halves of them, each where it says itself or behind that; 0 is none. Twice
-    /// as many as can come.
+    /// What they come to in eight bytes, each where that says or a little behind; 0
+    /// is none. Twice as many as can come.
     slots: Vec<u64>,
 }
 
@@ -184,13 +194,16 @@ impl Ids {
         };
         #[expect(clippy::cast_possible_truncation, reason = "it is masked")]
         let mut at = half.wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(20) as usize & mask;
-        while self.slots[at] != 0 {
-            if self.slots[at] == half {
-                return false;
+        for _ in 0..PROBES_MAX {
+            match self.slots[at] {
+                0 => {
+                    self.slots[at] = half;
+                    return true;
+                }
+                before if before == half => return false,
+                _ => at = (at + 1) & mask,
             }
-            at = (at + 1) & mask;
         }
-        self.slots[at] = half;
-        true
+        false
     }
 }

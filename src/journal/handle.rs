@@ -252,7 +252,7 @@ impl Journal {
 fn charge(entries: &[Entry]) -> u32 {
     let one = |entry: &Entry| match entry {
         Entry::Effect(effect) => effect.operation.body().len(),
-        Entry::Done(done) => done.len() * 96,
+        Entry::Done(done) => done.len() * 136,
         Entry::Failed(_, letter) => letter.error.len(),
         Entry::Note { text, .. } => text.len(),
         Entry::Requeue(_) | Entry::Discard(_) => 0,

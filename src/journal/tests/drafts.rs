@@ -25,6 +25,7 @@ fn lines_that_were_made_for_another_place_are_as_good() {
     let copy = Lying::holding(&rig.disk.files());
     let (_, recovered) = Rig::reopened(&copy, &config);
     assert_eq!(recovered.report.damage, []);
+    assert_eq!(recovered.report.torn_bytes, 0);
     let live: Vec<EffectId> = recovered.live.iter().map(|live| live.id).collect();
     assert_eq!(live, [id(118), id(119)]);
     let numbers: Vec<u64> = recovered.live.iter().map(|live| live.n).collect();
@@ -40,14 +41,17 @@ fn what_one_append_says_of_an_effect_counts_in_its_order() {
     let mut rig = Rig::new(&config);
     let again = |i| Entry::Effect(effect(i));
     let done = |i| Entry::Done(vec![id(i).into()]);
-    for (entries, live) in [
-        (vec![again(1), again(1)], vec![1]),
-        (vec![again(2), done(2)], vec![1]),
-        (vec![again(3), done(3), again(3)], vec![1, 3]),
-        (vec![done(1), again(1)], vec![3, 1]),
-        (vec![again(1), again(3)], vec![3, 1]),
+    for (entries, records, live) in [
+        (vec![again(1), again(1)], 1, vec![1]),
+        (vec![again(2), done(2)], 2, vec![1]),
+        (vec![again(3), done(3), again(3)], 3, vec![1, 3]),
+        (vec![done(1), again(1)], 2, vec![3, 1]),
+        (vec![again(1), again(3)], 0, vec![3, 1]),
+        (vec![again(4), again(3)], 1, vec![3, 1, 4]),
     ] {
+        let before = rig.core.stats().records;
         rig.commit(entries).expect("recorded");
+        assert_eq!(rig.core.stats().records - before, records);
         let copy = Lying::holding(&rig.disk.files());
         let (_, recovered) = Rig::reopened(&copy, &config);
         let found: Vec<EffectId> = recovered.live.iter().map(|live| live.id).collect();

@@ -3,6 +3,7 @@
 use nix::libc::EIO;
 
 use super::super::draft::Drafts;
+use super::super::record::Salt;
 use super::super::stamp::Stamp;
 use super::super::storage::lying::{Fault, Lying, Op};
 use super::*;
@@ -28,6 +29,8 @@ pub(super) struct Rig {
     pub(super) now: Now,
     /// Everything that was asked for.
     pub(super) entries: Vec<Entry>,
+    /// How many appends that were.
+    appends: u64,
     /// How much of it is known to be durable.
     pub(super) durable: usize,
     /// Whether anything was asked for in vain.
@@ -48,6 +51,7 @@ impl Rig {
             config: config.clone(),
             now,
             entries: Vec::new(),
+            appends: 0,
             durable: 0,
             has_refused: false,
         };
@@ -102,14 +106,27 @@ impl Rig {
         results
     }
 
-    /// Where the next append will stand; two times of three that turns out wrong.
-    fn forecast(&self) -> Stamp {
+    /// Where the next append will stand; that turns out wrong in every way in turn.
+    fn forecast(&mut self) -> Stamp {
         let right = self.core.stamp(self.now);
-        match self.entries.len() % 3 {
+        self.appends += 1;
+        let first = match self.appends % 7 {
+            0 | 1 => right.first,
+            2 => right.first + 1,
+            3 => right.first.saturating_sub(1),
+            4 => 10_u64.pow(right.first.ilog10() + 1) - 2,
+            _ => 0,
+        };
+        match self.appends % 7 {
             0 => right,
             1 => Stamp {
                 durable: Some(0),
                 now_ms: right.now_ms + 1,
+                ..right
+            },
+            2..5 => Stamp { first, ..right },
+            5 => Stamp {
+                salt: Salt::new(7),
                 ..right
             },
             _ => Stamp::default(),

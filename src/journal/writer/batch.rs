@@ -186,7 +186,7 @@ impl Batch {
         if !can_stand {
             return false;
         }
-        drafts.swap(&mut self.bytes);
+        drafts.give(&mut self.bytes);
         for drafted in &mut drafts.entries {
             let (form, change) = match drafted {
                 Drafted::Effect(id, form) => (form, Change::Open(*id)),
