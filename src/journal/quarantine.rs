@@ -85,7 +85,8 @@ fn losses_among(damage: &[&Damage]) -> u64 {
     lost.count() as u64
 }
 
-/// Keeps every range that was not kept before, and notes every loss.
+/// Keeps every range that was not kept before, and notes every loss; also of what
+/// was kept before as none.
 pub(super) fn keep_all<S: Storage>(storage: &S, damage: &[Damage], now_ms: u64) -> Unkept {
     let is_kept = |damage: &&Damage| 0 < damage.len || damage.class == Class::Corrupt;
     let damage: Vec<&Damage> = damage.iter().filter(is_kept).collect();
@@ -104,7 +105,7 @@ pub(super) fn keep_all<S: Storage>(storage: &S, damage: &[Damage], now_ms: u64) 
     for of_one in damage.chunk_by(|one, next| one.seg == next.seg) {
         let names = reports.get(stem(&of_one[0].seg));
         let known = told::known(storage, names.map(Vec::as_slice).unwrap_or_default());
-        let is_new = |damage: &&Damage| !known.contains(&told::mark(damage));
+        let is_new = |damage: &&Damage| !known.tells(damage);
         let new: Vec<&Damage> = of_one.iter().copied().filter(is_new).collect();
         lots.extend(lot::keep_bytes(storage, &new, &stamp, &mut unkept));
     }

@@ -13,7 +13,7 @@
 //! read to count. Of a file that somebody has formatted it is its beginning, as
 //! long as a first line may be.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -31,10 +31,23 @@ const MARK_DIGITS: usize = 16;
 
 /// A range, and which bytes were in it: a later file of that name may have other
 /// bytes there.
-pub(super) type Mark = (u64, u64, Box<str>);
+type Mark = (u64, u64, Box<str>);
 
-pub(super) fn mark(damage: &Damage) -> Mark {
-    marked(damage.off, damage.len, &damage.sha256)
+/// The ranges that reports tell of, and whether any tells of a loss there.
+#[derive(Debug, Default)]
+pub(super) struct Known(HashMap<Mark, bool>);
+
+impl Known {
+    fn add(&mut self, mark: Mark, is_loss: bool) {
+        *self.0.entry(mark).or_default() |= is_loss;
+    }
+
+    /// Whether there is nothing more to tell of it: where nothing was lost once,
+    /// something may be by now.
+    pub(super) fn tells(&self, damage: &Damage) -> bool {
+        let told = self.0.get(&marked(damage.off, damage.len, &damage.sha256));
+        told.is_some_and(|is_loss| *is_loss || damage.class != Class::Corrupt)
+    }
 }
 
 fn marked(off: u64, len: u64, sha256: &str) -> Mark {
@@ -97,8 +110,17 @@ impl Head {
     pub(super) fn losses(&self) -> u64 {
         match self.losses.filter(|_| self.ranges.is_some()) {
             Some(losses) => losses,
-            None => (self.class.as_deref() == Some("corrupt")).into(),
+            None => self.is_of_loss().into(),
         }
+    }
+
+    /// Whether it, or the worst of many, is a loss.
+    fn is_of_loss(&self) -> bool {
+        self.class.as_deref() == Some("corrupt")
+    }
+
+    fn mark(&self) -> Mark {
+        marked(self.off, self.len, &self.sha256)
     }
 }
 
@@ -109,8 +131,8 @@ fn beginning<F: StoredFile>(file: &F) -> Option<Vec<u8>> {
 }
 
 /// The ranges that these reports tell of; what cannot be read tells of none.
-pub(super) fn known<S: Storage>(storage: &S, names: &[String]) -> HashSet<Mark> {
-    let mut known = HashSet::new();
+pub(super) fn known<S: Storage>(storage: &S, names: &[String]) -> Known {
+    let mut known = Known::default();
     for name in names {
         if let Ok(file) = storage.open(&format!("{QUARANTINE}/{name}")) {
             collect(&file, &mut known);
@@ -119,7 +141,7 @@ pub(super) fn known<S: Storage>(storage: &S, names: &[String]) -> HashSet<Mark> 
     known
 }
 
-fn collect<F: StoredFile>(file: &F, known: &mut HashSet<Mark>) {
+fn collect<F: StoredFile>(file: &F, known: &mut Known) {
     let mut lines = Lines::new(file);
     let Ok(Some(first)) = lines.next() else {
         return;
@@ -127,32 +149,32 @@ fn collect<F: StoredFile>(file: &F, known: &mut HashSet<Mark>) {
     match Head::parse(first.bytes) {
         None => return collect_laid_out(file, known),
         Some(head) if head.ranges.is_none() => {
-            known.insert(marked(head.off, head.len, &head.sha256));
+            known.add(head.mark(), head.is_of_loss());
             return;
         }
         Some(_) => {}
     }
     while let Ok(Some(line)) = lines.next() {
         if let Ok(range) = serde_json::from_slice::<Range<'_>>(line.bytes) {
-            known.insert(marked(range.0, range.1, range.6));
+            known.add(marked(range.0, range.1, range.6), range.5 == Class::Corrupt);
         }
     }
 }
 
 /// The same, of a file that somebody has formatted: as far as it is looked into.
-fn collect_laid_out<F: StoredFile>(file: &F, known: &mut HashSet<Mark>) {
+fn collect_laid_out<F: StoredFile>(file: &F, known: &mut Known) {
     let bytes = beginning(file).unwrap_or_default();
     let Some(head) = Head::laid_out(&bytes) else {
         return;
     };
     if head.ranges.is_none() {
-        known.insert(marked(head.off, head.len, &head.sha256));
+        known.add(head.mark(), head.is_of_loss());
         return;
     }
     let values = serde_json::Deserializer::from_slice(&bytes).into_iter::<&RawValue>();
     let ranges = values.skip(1).map_while(Result::ok);
     for range in ranges.filter_map(|raw| serde_json::from_str::<Range<'_>>(raw.get()).ok()) {
-        known.insert(marked(range.0, range.1, range.6));
+        known.add(marked(range.0, range.1, range.6), range.5 == Class::Corrupt);
     }
 }
 

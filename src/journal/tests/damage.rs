@@ -6,6 +6,7 @@ mod ends;
 mod many;
 mod records;
 mod segments;
+mod told;
 
 use std::collections::BTreeMap;
 
