@@ -123,9 +123,11 @@ pub(in crate::journal) struct Core<S: Storage> {
     pub(super) watch: Watch,
     pub(super) stats: Stats,
     pub(super) compaction: Compaction,
-    /// What of the damage found at the start a person should know, for as long as
-    /// losses are told of in the quarantine.
+    /// That records were found damaged at the start, until nothing in the
+    /// quarantine tells of a loss any more.
     pub(super) damaged: Option<Box<str>>,
+    /// Which files may have what is lost and are not read.
+    unread: Option<Box<str>>,
     pub(super) degraded: Option<Box<str>>,
     /// Why effects were refused that fit in no file, until as much has.
     pub(super) limited: Option<Box<str>>,
@@ -197,6 +199,7 @@ impl<S: Storage> Core<S> {
             stats,
             compaction: Compaction::default(),
             damaged: None,
+            unread: None,
             degraded: None,
             limited: None,
             too_long: usize::MAX,
@@ -218,8 +221,10 @@ impl<S: Storage> Core<S> {
             older,
         };
         if read.report.is_corrupt() {
-            core.damaged = Some(told::damaged(&read.report));
-        } else if let Some(error) = &repaired.error {
+            core.damaged = Some(told::DAMAGED.into());
+            core.unread = told::unread(&read.report);
+        }
+        if let Some(error) = &repaired.error {
             core.note_error(error);
             // That it is full it says for as long as it is.
             let stays = !space::is_full(error);

@@ -8,7 +8,7 @@ use super::super::super::storage::lying::Op;
 use super::*;
 
 /// One segment holds it all, however much that is.
-fn vast() -> Config {
+pub(super) fn vast() -> Config {
     Config {
         segment_bytes_max: 60 << 20,
         bytes_max: 1 << 30,
@@ -18,7 +18,7 @@ fn vast() -> Config {
 
 /// A closed journal with so many damaged ranges, one record each, and whole
 /// records behind each.
-fn riddled(ranges: usize) -> Files {
+pub(super) fn riddled(ranges: usize) -> Files {
     let mut rig = Rig::new(&vast());
     let mut left = 2 * ranges + 4;
     while 0 < left {

@@ -45,6 +45,10 @@ impl<S: Storage> Core<S> {
         }
         if let Ok(losses) = quarantine::losses(&self.storage) {
             self.stats.quarantined = losses + self.untold;
+            if self.stats.quarantined == 0 {
+                // Whoever has removed the last of them has seen to them.
+                self.damaged = None;
+            }
             self.counted = changed.map(|when| (when, now.at));
         }
     }

@@ -6,12 +6,13 @@ use super::super::super::storage::Storage;
 use super::{Core, Mode};
 
 /// What a person should know of a journal that lost something.
-pub(super) fn damaged(report: &Report) -> Box<str> {
-    let skipped = report.skipped.join(", ");
-    match &*skipped {
-        "" => "records that were on disk are damaged; see quarantine".into(),
-        skipped => format!("records that were on disk are missing, and {skipped} is not read: it has no segment's name, or is no plain file").into(),
-    }
+pub(super) const DAMAGED: &str = "records that were on disk are damaged; see quarantine";
+
+/// Where else it may be: nothing that is done in the quarantine ends that.
+pub(super) fn unread(report: &Report) -> Option<Box<str>> {
+    let names = report.skipped.join(", ");
+    let text = format!("{names} is not read: it has no segment's name, or is no plain file");
+    (!names.is_empty()).then(|| text.into())
 }
 
 impl<S: Storage> Core<S> {
@@ -23,20 +24,21 @@ impl<S: Storage> Core<S> {
     }
 
     pub(in crate::journal) fn health(&self) -> Health {
-        // Whoever has removed the last of them there has seen to them.
-        let damaged = self.damaged.as_ref().filter(|_| 0 < self.stats.quarantined);
-        let rest = [&self.degraded, &self.limited].map(Option::as_ref);
-        let told = [self.missing.as_ref(), damaged].into_iter().chain(rest);
-        match (&self.mode, told.flatten().next()) {
-            (Mode::Failed { why }, _) => Health::Failed { why: why.clone() },
-            (Mode::Astray { why }, _) => Health::Astray { why: why.clone() },
+        let told = [&self.missing, &self.damaged, &self.unread];
+        let told = told.into_iter().chain([&self.degraded, &self.limited]);
+        let told: Vec<&str> = told.flatten().map(AsRef::as_ref).collect();
+        match &self.mode {
+            Mode::Failed { why } => Health::Failed { why: why.clone() },
+            Mode::Astray { why } => Health::Astray { why: why.clone() },
             _ if self.watch.is_low => Health::Bypass {
                 why: self.watch.why(&self.config),
             },
-            (Mode::Bypassed { why, .. }, _) => Health::Bypass { why: why.clone() },
+            Mode::Bypassed { why, .. } => Health::Bypass { why: why.clone() },
             _ if self.is_full() => Health::Full,
-            (Mode::Working, Some(why)) => Health::Degraded { why: why.clone() },
-            (Mode::Working, None) => Health::Ok,
+            Mode::Working if told.is_empty() => Health::Ok,
+            Mode::Working => Health::Degraded {
+                why: told.join("; ").into(),
+            },
         }
     }
 
