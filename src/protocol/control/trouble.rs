@@ -124,7 +124,7 @@ impl OutboxStatus {
         let state = self.state.as_str();
         let next = match state {
             "ok" | "draining" | "drained" | "recovering" => return None,
-            "degraded" => "see to that; it is said until the next start",
+            "degraded" => "see to that; if it is said all the same, the next start looks again",
             "low" | "bypass" => "see to its disk: effects are kept again as soon as it takes them",
             "full" => "falco outbox drop, then falco outbox compact, or let it be published",
             "astray" => "effects are kept again as soon as it is at its path",
@@ -210,6 +210,12 @@ mod tests {
         let low = ("outbox", "low: no room".to_owned(), true);
         assert_eq!(told("low", Some("no room")), [low]);
         assert_eq!(told("later", None), [("outbox", "later".to_owned(), true)]);
+    }
+
+    #[test]
+    fn no_end_is_foretold_of_what_may_end_before_the_next_start() {
+        let told = with_outbox(outbox("degraded", None)).troubles();
+        assert!(!told[0].next.contains("until the next start"));
     }
 
     #[test]
