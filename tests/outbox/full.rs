@@ -5,6 +5,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
@@ -249,6 +250,46 @@ fn a_chain_starts_without_a_free_byte_and_has_lost_nothing() {
             assert_eq!(peer.accept_messages(1), expected, "nothing came again");
         },
     );
+}
+
+#[test]
+fn a_loss_that_a_full_disk_does_not_let_be_set_aside_is_told_by_doctor_too() {
+    on_a_small_disk(
+        "full::a_loss_that_a_full_disk_does_not_let_be_set_aside_is_told_by_doctor_too",
+        |chain, disk| {
+            chain.start();
+            let mut daemon = chain.daemon();
+            (0..20).for_each(|n| daemon.publish(n, &effect("test", "s", n)));
+            chain.stop();
+            damage(&chain.base().join("outbox"));
+            disk.fill();
+            chain.start();
+            assert_eq!(chain.outbox()["quarantined"], 1);
+            let told = "knows of 1 damaged range that ";
+            let (code, text) = chain.run(&["doctor"]);
+            assert!(code == 1 && text.contains(told), "{text}");
+
+            // What could be set aside by now is found there, once.
+            disk.empty();
+            chain.stop();
+            chain.start();
+            let (_, text) = chain.run(&["doctor"]);
+            let is_kept = text.contains("1 damaged range told of in ");
+            assert!(is_kept && !text.contains(told), "{text}");
+        },
+    );
+}
+
+/// Changes a byte in the middle of its one segment.
+fn damage(outbox: &Path) {
+    let files = fs::read_dir(outbox).expect("an outbox");
+    let mut paths = files.map(|file| file.expect("a file").path());
+    let is_segment = |path: &PathBuf| path.to_string_lossy().contains("/seg-");
+    let segment = paths.find(is_segment).expect("a segment");
+    let mut bytes = fs::read(&segment).expect("reads");
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::write(&segment, bytes).expect("writes");
 }
 
 #[test]

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use super::finding::Finding;
+use super::outbox;
 use crate::cli::service::{self, Place};
 use crate::cli::{output, status};
 use crate::clock;
@@ -17,6 +18,7 @@ pub(super) async fn examine(paths: &Paths) -> Vec<Finding> {
     found.extend(linger(paths));
     if let Some(status) = &status {
         found.extend(running(status));
+        found.extend(untold(paths, status).await);
     }
     found
 }
@@ -97,10 +99,17 @@ fn troubles(status: &Status) -> Vec<Finding> {
         let text = "it was degraded a moment ago";
         found.push(Finding::warn("chain", text).fix("falco status says how it is"));
     }
-    // That is found on disk, also where nothing runs.
+    // Those are found on disk, also where nothing runs, or are untold there.
     let troubles = troubles.into_iter().filter(|t| t.about != "quarantine");
     found.extend(troubles.map(finding));
     found
+}
+
+async fn untold(paths: &Paths, status: &Status) -> Option<Finding> {
+    let known = status.ingest.as_ref()?.outbox.as_ref()?.quarantined;
+    let paths = paths.clone();
+    let look = move || outbox::untold(&paths, known);
+    tokio::task::spawn_blocking(look).await.ok()?
 }
 
 fn finding(trouble: Trouble) -> Finding {
