@@ -38,25 +38,30 @@ impl IdentityArgs {
     ///
     /// # Errors
     ///
-    /// When `device` or `user`, who has the chain, is another one.
-    pub(super) fn check_against(&self, device: &str, user: &str) -> Result<(), Failure> {
+    /// When `device` or `user`, who has the chain, is another one; `change` says
+    /// how the chain becomes that of what a flag names.
+    pub(super) fn check_against(
+        &self,
+        device: &str,
+        user: &str,
+        change: impl Fn(&str) -> String,
+    ) -> Result<(), Failure> {
         let plain = |id: &str| match Uuid::parse_str(id.trim()) {
             Ok(uuid) => uuid.to_string(),
             Err(_) => id.trim().to_lowercase(),
         };
         let pairs = [
-            ("device", &self.device_id, device),
-            ("user", &self.user_id, user),
+            ("device", "--device-id", &self.device_id, device),
+            ("user", "--user-id", &self.user_id, user),
         ];
-        for (what, named, has) in pairs {
+        for (what, flag, named, has) in pairs {
             // As everywhere: blank means unset.
             let named = named.as_deref().filter(|named| !named.trim().is_empty());
             // An older version does not say who has it.
             let named = named.filter(|_| !has.is_empty());
             if let Some(named) = named.filter(|named| plain(named) != plain(has)) {
                 let error = format!("the chain that runs is of {what} {has}, not of {named}");
-                return Err(Failure::new(Exit::Config, error)
-                    .hint("falco stop, then falco up; or another --base-dir"));
+                return Err(Failure::new(Exit::Config, error).hint(change(flag)));
             }
         }
         Ok(())

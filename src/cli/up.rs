@@ -28,7 +28,7 @@ use crate::protocol::control::{Event, Summary};
 use crate::supervisor::instance::{Asked, Holder, Lock, Phase};
 use attach::attach;
 use launch::Launch;
-use report::{Report, complete};
+use report::{Report, complete, how_to_change};
 use stay::stay;
 use warnings::warn;
 
@@ -192,7 +192,8 @@ impl Up {
         };
         let summary = launch.run(lock, self.deadline).await?;
         self.report().launched(&summary)?;
-        self.end(&summary).await
+        warn(&self.paths, &self.progress).await;
+        complete(&summary)
     }
 
     /// Has the service's manager start it: the chain has one owner.
@@ -204,7 +205,8 @@ impl Up {
         ));
         if !self.args.setup.to_args().is_empty() {
             self.progress.warn(&format!(
-                "{name} has the flags it was installed with; falco service install changes them"
+                "{name} has the flags it was installed with; {} changes them",
+                service.verb_of_install()
             ));
         }
         let left = self.deadline.at.saturating_duration_since(Instant::now());
@@ -214,14 +216,15 @@ impl Up {
     /// The chain of somebody else is up: of our service, or one that ran already.
     async fn attached(&self, summary: &Summary) -> Result<(), Failure> {
         let service = self.service.as_ref();
-        if let Some(service) = service.filter(|_| self.has_started_service) {
-            self.report().started(service, summary)?;
-        } else {
-            self.report().running(summary)?;
-            let named = &self.args.setup.identity;
-            named.check_against(&summary.device_id, &summary.user_id)?;
+        match service.filter(|_| self.has_started_service) {
+            Some(service) => self.report().started(service, summary)?,
+            None => self.report().running(summary)?,
         }
-        self.end(summary).await
+        warn(&self.paths, &self.progress).await;
+        let named = &self.args.setup.identity;
+        let change = |flag: &str| how_to_change(service, flag);
+        named.check_against(&summary.device_id, &summary.user_id, change)?;
+        complete(summary)
     }
 
     fn report(&self) -> Report<'_> {
@@ -229,12 +232,6 @@ impl Up {
             progress: &self.progress,
             json: self.args.json,
         }
-    }
-
-    /// It is up: what is to be warned of, and whether all of it is there.
-    async fn end(&self, summary: &Summary) -> Result<(), Failure> {
-        warn(&self.paths, &self.progress).await;
-        complete(summary)
     }
 }
 

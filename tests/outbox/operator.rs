@@ -354,6 +354,7 @@ fn a_damaged_outbox_says_where_and_goes_on_with_the_rest() {
     };
     assert_eq!(says_so(&["up"]), (0, 1));
     assert_eq!(says_so(&["up", "--quiet"]), (0, 1));
+    assert_eq!(says_so(&["up", "--quiet", "--user-id", "other"]), (78, 1));
     assert_eq!(
         chain.transport("test").accept().accept_messages(19).len(),
         19

@@ -159,6 +159,37 @@ fn up_and_stop_go_through_the_service_and_only_one_owner_is_left() {
 }
 
 #[test]
+fn an_up_that_names_another_device_or_user_than_the_services_is_told_how_to_change_that() {
+    let device = "8c0e3d0c-9f6b-4a52-9c15-2d7f1f0a7c11";
+    let base = with_systemd();
+    well(&base.run(&["service", "install", "--no-start"]));
+    for (flag, other) in [("--device-id", device), ("--user-id", "somebody")] {
+        well(&base.run(&["stop"]));
+        // Who starts the service, and who finds it running.
+        for _ in 0..2 {
+            let said = base.run(&["up", flag, other]);
+            assert_eq!(said.code, 78, "{}", said.stderr);
+            let status = base.status();
+            let key = flag.trim_start_matches('-').replace('-', "_");
+            let has = status[&key].as_str().unwrap();
+            for words in [
+                format!("the chain that runs is of {}", key.replace("_id", "")),
+                format!("{has}, not of {other}"),
+                format!("hint: falco service install {flag} …"),
+                "--no-service".to_owned(),
+            ] {
+                assert!(said.stderr.contains(&words), "{words}: {}", said.stderr);
+            }
+        }
+    }
+    well(&base.run(&["service", "install", "--device-id", device]));
+    well(&base.run(&["up", "--device-id", device]));
+    well(&base.run(&["stop"]));
+    well(&base.run(&["up", "--device-id", device]));
+    well(&base.run(&["service", "uninstall"]));
+}
+
+#[test]
 fn a_chain_that_was_started_by_hand_is_taken_over() {
     let base = with_systemd();
     well(&base.run(&["up"]));

@@ -73,6 +73,14 @@ impl Place {
         }
     }
 
+    /// What a person types to install it anew.
+    pub(in crate::cli) fn verb_of_install(&self) -> &'static str {
+        match self.kind {
+            Kind::User | Kind::Launchd => "falco service install",
+            Kind::System => "sudo falco service install --system",
+        }
+    }
+
     pub(super) fn socket_name(&self) -> String {
         format!("{}.socket", self.stem)
     }

@@ -81,3 +81,14 @@ pub(super) fn complete(summary: &Summary) -> Result<(), Failure> {
     Err(Failure::new(Exit::Failed, error)
         .hint("falco status says how they are; falco logs says why"))
 }
+
+/// How the chain becomes that of what `flag` names.
+pub(super) fn how_to_change(service: Option<&Place>, flag: &str) -> String {
+    match service.map(Place::verb_of_install) {
+        // Whatever `falco up` is given, a service keeps its own flags.
+        Some(install) => {
+            format!("{install} {flag} …; or falco stop, then falco up --no-service {flag} …")
+        }
+        None => "falco stop, then falco up; or another --base-dir".to_owned(),
+    }
+}
