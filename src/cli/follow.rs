@@ -6,7 +6,7 @@ use super::exit::{Exit, Failure};
 use super::holder::{self, Tried};
 use super::progress::{Progress, seconds};
 use super::runtime::block_on;
-use super::settings::{Instance, seconds_to_wait};
+use super::settings::{Instance, seconds_to_wait_at_most};
 use super::status::not_running;
 use crate::control::client::{ControlError, Exchange};
 use crate::paths::Paths;
@@ -32,7 +32,7 @@ pub(super) fn until_ready(
 #[derive(Debug, clap::Args)]
 pub(super) struct Patience {
     /// Give up waiting after this many seconds
-    #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = seconds_to_wait())]
+    #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = seconds_to_wait_at_most())]
     timeout: u64,
 }
 

@@ -13,7 +13,7 @@ use super::exit::{Exit, Failure};
 use super::follow::follow;
 use super::progress::{Progress, seconds};
 use super::runtime::block_on;
-use super::settings::{Instance, seconds_to_wait};
+use super::settings::{Instance, seconds_to_wait, seconds_to_wait_at_most};
 use super::{holder, identity, output, prompt, status};
 use crate::ably::hosts::Hosts;
 use crate::paths::Paths;
@@ -98,7 +98,7 @@ pub(super) struct LogoutArgs {
     #[command(flatten)]
     setup: Setup,
     /// Give up waiting for the chain after this many seconds
-    #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = seconds_to_wait())]
+    #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = seconds_to_wait_at_most())]
     timeout: u64,
 }
 

@@ -52,10 +52,18 @@ impl TypedValueParser for PathOrNothing {
     }
 }
 
-/// Reads how long somebody wants to wait, in seconds: not at all means nothing,
-/// and a day is as good as for ever.
+/// The longest that anybody waits, in seconds: a day is as good as for ever.
+const LONGEST_WAIT: u64 = 86_400;
+
+/// Reads how long somebody wants to wait, in seconds: not at all means nothing.
 pub(super) fn seconds_to_wait() -> impl TypedValueParser<Value = u64> {
-    clap::value_parser!(u64).range(1..=86_400)
+    clap::value_parser!(u64).range(1..=LONGEST_WAIT)
+}
+
+/// As [`seconds_to_wait`], for what has to be done however long anybody waits:
+/// less is a second, and more is a day.
+pub(super) fn seconds_to_wait_at_most() -> impl TypedValueParser<Value = u64> {
+    clap::value_parser!(u64).map(|seconds| seconds.clamp(1, LONGEST_WAIT))
 }
 
 /// Which instance is meant.

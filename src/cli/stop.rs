@@ -10,7 +10,7 @@ use super::output;
 use super::progress::{Progress, list, seconds};
 use super::runtime::block_on;
 use super::service::Owner;
-use super::settings::{Instance, seconds_to_wait};
+use super::settings::{Instance, seconds_to_wait_at_most};
 use crate::counted::counted;
 use crate::paths::Paths;
 use crate::protocol::control::Request;
@@ -36,7 +36,7 @@ pub(super) struct Args {
     #[arg(long)]
     strict: bool,
     /// Give up after this many seconds [default: 30, or as long as the parts may take]
-    #[arg(long, value_name = "SECONDS", value_parser = seconds_to_wait())]
+    #[arg(long, value_name = "SECONDS", value_parser = seconds_to_wait_at_most())]
     timeout: Option<u64>,
     /// Say nothing unless it fails
     #[arg(short, long)]

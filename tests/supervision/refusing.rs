@@ -216,9 +216,7 @@ fn wrong_usage_is_one_error_and_exit_code_2() {
         &["up", "--dance"],
         &["up", "--timeout", "soon"],
         &["up", "--timeout", "0"],
-        &["stop", "--timeout", "0"],
-        &["restart", "--timeout", "0"],
-        &["reload", "--timeout", "0"],
+        &["stop", "--timeout", "soon"],
         &["login", "--timeout", "0"],
         &["tail", ""],
         &[],
@@ -231,6 +229,24 @@ fn wrong_usage_is_one_error_and_exit_code_2() {
         base.run(&["--version"]).stdout,
         format!("falco {}\n", env!("CARGO_PKG_VERSION"))
     );
+}
+
+#[test]
+fn how_long_somebody_would_wait_is_no_reason_not_to_do_what_they_asked_for() {
+    let base = Base::new();
+    base.up();
+    let most = u64::MAX.to_string();
+    for (verb, timeout) in [
+        ("restart", most.as_str()),
+        ("reload", "86401"),
+        ("logout", "0"),
+        ("stop", most.as_str()),
+        ("stop", "0"),
+    ] {
+        let said = base.run(&[verb, "--timeout", timeout]);
+        assert_eq!(said.code, 0, "{verb} {timeout}: {}", said.stderr);
+    }
+    base.assert_nothing_left();
 }
 
 #[test]
