@@ -136,7 +136,7 @@ impl Happened {
 
 /// How the last supervisor came to its end, if the journal knows: `last stopped
 /// 08:55:12 by falco stop (uid 1000)`; of a start that failed also which part
-/// ended it, and why; of one that nobody stopped, what it did last.
+/// ended it, and why; of one that told nothing of its end, what it told last.
 pub(super) fn last_stop(paths: &Paths) -> Option<String> {
     let (_, before) = Follower::open(&paths.events());
     let mut entries = before.filter_map(|raw| Happened::read(&raw)).peekable();
@@ -148,9 +148,8 @@ pub(super) fn last_stop(paths: &Paths) -> Option<String> {
         _ => None,
     })?;
     Some(match by {
-        None => format!(
-            "the last one, of {at}, was not stopped: it was killed, or the machine went down, at {last} or later"
-        ),
+        // Killed, also by `falco stop --now`; or the journal took no more.
+        None => format!("nothing tells how the last one, of {at}, ended, at {last} or later"),
         Some(Some(by)) => {
             // It is gone by now.
             let by = Asker { pid: None, ..by };

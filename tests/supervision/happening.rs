@@ -95,19 +95,24 @@ fn the_journal_tells_every_life_from_its_start_to_its_end_and_who_asked() {
 }
 
 #[test]
-fn a_chain_that_nobody_stopped_is_said_to_have_been_killed_until_the_next_one_is_stopped() {
+fn of_a_chain_that_did_not_tell_its_end_only_that_is_said_until_the_next_one_is_stopped() {
     let base = Base::new();
-    let killed = "was not stopped: it was killed, or the machine went down";
+    let ended = || {
+        let said = base.run(&["status"]);
+        assert_eq!(said.code, 3, "{}", said.stdout);
+        let untold = said.stdout.contains("nothing tells how the last one");
+        assert!(untold, "{}", said.stdout);
+        assert!(!said.stdout.contains("was not stopped"), "{}", said.stdout);
+    };
     kill(base.up(), "KILL");
-    let mut said = base.run(&["status"]);
-    eventually("nothing runs", || {
-        said = base.run(&["status"]);
-        said.code == 3
-    });
-    assert!(said.stdout.contains(killed), "{}", said.stdout);
+    eventually("nothing runs", || base.run(&["status"]).code == 3);
+    ended();
     assert_eq!(base.run(&["stop"]).code, 0);
-    let said = base.run(&["status"]);
-    assert!(said.stdout.contains(killed), "{}", said.stdout);
+    ended();
+    // It was stopped, and could not say so.
+    kill(base.up(), "STOP");
+    assert_eq!(base.run(&["stop", "--now"]).code, 0);
+    ended();
     base.up();
     base.run(&["stop"]);
     let said = base.run(&["status"]);
