@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 use hashbrown::HashMap;
 use uuid::Uuid;
 
-use super::config::{Config, OnRejected};
+use super::config::{Config, Keeping, OnRejected};
 use super::effect::{BatchNumber, Entry, Settled, Submitted};
 use super::failure::{Class, Failure};
 use super::health::{Shared, Silences};
@@ -227,17 +227,32 @@ impl<T> Lanes<T> {
         }
     }
 
-    /// These effects of a lane were on their way here when it was parked because
-    /// of `by`: they share the fate of what was here.
-    pub(crate) fn handle_parked(
+    /// What becomes of effects that are on their way here, behind one that was
+    /// `settled` so; nothing if they go on.
+    pub(crate) fn fate_behind(&self, settled: &Settled<T>) -> Option<Failure> {
+        let failure = settled.outcome.as_ref().err()?;
+        if settled.parks {
+            return Some(Failure::parked(settled.id));
+        }
+        if failure.class.is_final() || self.config.keeping == Keeping::Outbox {
+            return None;
+        }
+        Some(if failure.class.is_untried() {
+            failure.clone()
+        } else {
+            Failure::behind()
+        })
+    }
+
+    /// These effects were on their way here, and go nowhere.
+    pub(crate) fn handle_failed(
         &mut self,
-        by: EffectId,
         effects: impl IntoIterator<Item = Submitted<T>>,
+        failure: &Failure,
     ) {
         for submitted in effects {
             let entry = Entry::new(submitted, None);
-            self.settled
-                .push_back(entry.settle(Err(Failure::parked(by))));
+            self.settled.push_back(entry.settle(Err(failure.clone())));
         }
     }
 

@@ -17,7 +17,8 @@
 //! ```
 //!
 //! A list that is not made up in time costs copies, never loss or order. What is
-//! held back is waited for all the while: its deadline begins as it arrives.
+//! held back is waited for all the while: its deadline begins as it arrives. It
+//! came behind all that its lane holds, and fails with that.
 //! Lists are forgotten two minutes after they were told, or seconds later: so is
 //! the batch at Ably. While there are any, an effect costs a hash more.
 //! Until then one serves as often as its effects come: they may be given up again

@@ -25,9 +25,6 @@ impl Dispatcher {
         let mut has_settled = false;
         for way in self.ways.iter_mut() {
             while let Some(settled) = way.poll_settled() {
-                if settled.parks {
-                    way.park(&settled);
-                }
                 if settled.outcome.is_ok() {
                     self.sums.count_published(now);
                 }

@@ -99,7 +99,20 @@ impl Way {
         while let Some(list) = self.lanes.poll_forsaken() {
             self.recall.remember(list, now());
         }
-        self.lanes.poll_settled()
+        let settled = self.lanes.poll_settled()?;
+        if self.recall.holds(&settled.lane) {
+            self.settle_held(&settled);
+        }
+        Some(settled)
+    }
+
+    /// What is held back of a lane came behind all that the lane holds, and shares
+    /// what becomes of that.
+    fn settle_held(&mut self, settled: &Settled<Waiter>) {
+        if let Some(failure) = self.lanes.fate_behind(settled) {
+            let held = self.recall.give_back(&settled.lane);
+            self.lanes.handle_failed(held, &failure);
+        }
     }
 
     /// Whether it takes more effects.
@@ -110,16 +123,6 @@ impl Way {
     /// Whether an effect of this lane has no outcome yet.
     pub(super) fn holds(&self, lane: &LaneKey) -> bool {
         self.lanes.holds(lane) || self.recall.holds(lane)
-    }
-
-    /// A lane waits for what was `settled` last; what its others were held back
-    /// for goes nowhere either.
-    pub(super) fn park(&mut self, settled: &Settled<Waiter>) {
-        if self.recall.is_idle() {
-            return;
-        }
-        let held = self.recall.give_back(&settled.lane);
-        self.lanes.handle_parked(settled.id, held);
     }
 
     /// Whether it is dialed only while it is needed.

@@ -84,15 +84,3 @@ fn a_kept_effect_that_is_given_up_parks_its_lane() {
     story.expect_failed(&[2], "parked: ");
     story.expect_nothing_left();
 }
-
-#[test]
-fn what_was_on_its_way_to_a_lane_that_is_parked_is_parked_with_it() {
-    let mut story = story(OLD, []);
-    let producer = Producer(0);
-    let arrival = 1;
-    let place = Place { arrival, producer };
-    let late = Submitted::new(publish("a", 2), place, (), story.now);
-    story.lanes.handle_parked(id(1), [late]);
-    story.expect_failed(&[2], "parked: waits for 01");
-    story.expect_nothing_left();
-}

@@ -175,6 +175,97 @@ fn what_was_refused_and_is_not_published_goes_out_with_others() {
     assert_eq!(request(&mut way, now), [1, 2]);
 }
 
+/// A way whose lane has sent 1 and 2, then 3 stands behind them, and 4 is held back
+/// for the rest of its batch, which comes a little before the time of 1 is over.
+/// Returns when that is.
+fn way_that_holds_one_back() -> (Way, Peer, Instant) {
+    let (mut way, peer, begun) = way();
+    way.lanes.handle_connected(peer);
+    submit(&mut way, &[1, 2], begun);
+    assert_eq!(request(&mut way, begun), [1, 2]);
+    submit(&mut way, &[3], begun);
+    way.lanes.handle_disconnected(begun);
+    let over = begun + delivery::Config::default().effect_deadline;
+    let list = [4, 5].map(effect);
+    let list = list.iter().map(|e| listed(&e.operation, &e.key)).collect();
+    way.recall.remember(list, over);
+    submit(&mut way, &[4], over);
+    assert!(way.recall.holds(&LaneKey::new("s")));
+    (way, peer, over)
+}
+
+/// Which effects have failed since, and how.
+fn failed(way: &mut Way) -> Vec<(u8, delivery::Class)> {
+    let settled = std::iter::from_fn(|| way.poll_settled());
+    let failed = settled.map(|settled| {
+        let class = settled.outcome.expect_err("it failed").class;
+        (settled.id.as_bytes()[0], class)
+    });
+    failed.collect()
+}
+
+#[test]
+fn what_is_held_back_fails_with_what_stands_before_it() {
+    use delivery::Class::{Ambiguous, Throttled};
+    let (mut way, peer, over) = way_that_holds_one_back();
+    way.lanes.handle_timeout(over);
+    let classes = [
+        (1, Ambiguous),
+        (2, Ambiguous),
+        (3, Throttled),
+        (4, Throttled),
+    ];
+    assert_eq!(failed(&mut way), classes);
+
+    way.lanes.handle_connected(peer);
+    let later = over + Duration::from_secs(2);
+    way.handle_timeout(later);
+    assert!(way.lanes.poll_request(later).is_none(), "4 comes again");
+}
+
+#[test]
+fn what_is_held_back_goes_on_with_a_lane_that_goes_on() {
+    let (mut way, peer, now) = way();
+    way.lanes.handle_connected(peer);
+    let list = [2, 3].map(effect);
+    let list = list.iter().map(|e| listed(&e.operation, &e.key)).collect();
+    way.recall.remember(list, now);
+    submit(&mut way, &[1, 2], now);
+    refuse(&mut way, now);
+    assert_eq!(failed(&mut way), [(1, delivery::Class::Rejected)]);
+    submit(&mut way, &[3], now);
+    assert_eq!(request(&mut way, now), [2, 3]);
+}
+
+#[test]
+fn what_is_held_back_is_parked_with_what_stands_before_it() {
+    use delivery::Class::{Parked, Rejected};
+    let (mut way, peer, now) = way_with(&delivery::Config {
+        on_rejected: delivery::OnRejected::Park,
+        ..delivery::Config::default()
+    });
+    way.lanes.handle_connected(peer);
+    let list = [2, 3].map(effect);
+    let list = list.iter().map(|e| listed(&e.operation, &e.key)).collect();
+    way.recall.remember(list, now);
+    submit(&mut way, &[1, 2], now);
+    refuse(&mut way, now);
+    assert_eq!(failed(&mut way), [(1, Rejected), (2, Parked)]);
+}
+
+#[test]
+fn what_is_held_back_is_turned_away_with_what_stands_before_it() {
+    let (mut way, _, _) = way_that_holds_one_back();
+    let surplus = delivery::Amount {
+        effects: 1,
+        bytes: 0,
+    };
+    let lane = LaneKey::new("s");
+    assert!(way.lanes.handle_surplus(&lane, Producer(1), surplus));
+    let full = delivery::Class::LaneFull;
+    assert_eq!(failed(&mut way), [(3, full), (4, full)]);
+}
+
 /// What is given back of the only lane from this effect on.
 fn withdraw(way: &mut Way, number: u8) -> Vec<u8> {
     let lane = LaneKey::new("s");
