@@ -15,7 +15,7 @@
 //! | a stale answer moves no lane | `answers_of_a_lost_connection_mean_nothing_on_the_next`, `a_late_refusal_means_nothing` |
 //! | copies only where the outcome was unknown, none after a stop in peace, and none after a death that left a whole memo | stories |
 //! | one id twice is one publish and two answers | dedupe; `two_submissions_of_one_effect_are_one_publish_and_two_answers` |
-//! | what was given up and may be published goes out again as it was | `ingest`: `what_was_given_up_and_may_be_published_goes_out_again_as_it_was`; `nobody_waits_longer_than_a_second` |
+//! | what was given up and may be published goes out again as it was | `ingest`: `what_was_given_up_and_may_be_published_goes_out_again_as_it_was`, `what_went_around_a_disk_and_may_be_published_goes_out_as_it_was_also_once_it_is_kept`; `nobody_waits_longer_than_a_second` |
 //! | a stop in peace waits for the journal, which marks its end | stories |
 //! | what goes out is what came, byte for byte, under its key and by its route | stories; `journal`: `any_effect_comes_back_as_it_was` |
 //! | an id that means something else is refused | stories; dedupe; `an_id_that_means_something_else_is_refused_and_harms_nothing` |

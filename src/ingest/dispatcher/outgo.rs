@@ -23,6 +23,7 @@ impl Dispatcher {
     pub(super) fn settle(&mut self, now: Instant) -> bool {
         let boot_time = BootTime::now();
         let mut has_settled = false;
+        self.ways.remember_forsaken();
         for way in self.ways.iter_mut() {
             while let Some(settled) = way.poll_settled() {
                 if settled.outcome.is_ok() {

@@ -93,12 +93,8 @@ impl Way {
         self.pass_on();
     }
 
-    /// The next effect that has its outcome. What may have been published all the
-    /// same goes out in the same company if it comes again.
+    /// The next effect that has its outcome.
     pub(super) fn poll_settled(&mut self) -> Option<Settled<Waiter>> {
-        while let Some(list) = self.lanes.poll_forsaken() {
-            self.recall.remember(list, now());
-        }
         let settled = self.lanes.poll_settled()?;
         if self.recall.holds(&settled.lane) {
             self.settle_held(&settled);
@@ -289,6 +285,14 @@ impl Ways {
         in_use.unwrap_or(&self.all[OWN]).link.watch()
     }
 
+    /// What was given up and may have been published goes out in the same company if
+    /// it comes again, also by the other way of its route: what went around a disk may
+    /// be kept then. To be called before anything is settled.
+    pub(super) fn remember_forsaken(&mut self) {
+        let routes = self.routes().end;
+        remember_forsaken(&mut self.all, routes);
+    }
+
     /// Whether any route takes more effects directly.
     pub(super) fn has_room(&self) -> bool {
         let direct = &self.all[self.routes()];
@@ -319,6 +323,17 @@ impl Ways {
         let (event, ..) = select_all(events).await;
         self.turn = event.0.0 + 1;
         event
+    }
+}
+
+/// See [`Ways::remember_forsaken`].
+fn remember_forsaken(ways: &mut [Way], routes: usize) {
+    for at in 0..ways.len() {
+        while let Some(list) = ways[at].lanes.poll_forsaken() {
+            for way in ways.iter_mut().skip(at % routes).step_by(routes) {
+                way.recall.remember(list.clone(), now());
+            }
+        }
     }
 }
 

@@ -2,8 +2,10 @@
 
 use nix::libc::EIO;
 
-use super::story::{DAEMON, FOR_GOOD, Story, another, asked, bypassing, effect, list, outbox};
-use crate::delivery::Class;
+use super::DEADLINE;
+use super::story::{DAEMON, FOR_GOOD, Story};
+use super::story::{another, asked, bypassing, effect, list, number, outbox};
+use crate::delivery::{Class, Peer};
 use crate::journal::played::Op;
 use crate::journal::{OnFailure, Sync};
 use crate::protocol::outbox::OutboxVerb;
@@ -135,4 +137,37 @@ fn why_the_journal_has_failed_reaches_the_daemon_the_status_and_the_metrics() {
         "{page}"
     );
     assert!(page.contains("falco_outbox_unrecorded_total 1"), "{page}");
+}
+
+/// What goes out next, together; nobody answers it.
+fn request(story: &mut Story) -> Vec<u8> {
+    let mut ways = 0..story.falco.ways();
+    let numbers = ways.find_map(|way| {
+        let request = story.falco.request(&story.time, way)?;
+        let effects = request.effects.iter();
+        Some(effects.map(|effect| number(effect.id)).collect())
+    });
+    numbers.expect("a request")
+}
+
+#[test]
+fn what_went_around_a_disk_and_may_be_published_goes_out_as_it_was_also_once_it_is_kept() {
+    let mut story = Story::new(bypassing());
+    story.disk.set_capacity(Some(story.disk.used()));
+    story.submit(vec![effect(1), effect(2)]);
+    story.pass_until(|story| !story.falco.records());
+    let (batches, window) = (true, 8);
+    for way in 0..story.falco.ways() {
+        story.falco.link(way, Peer { batches, window });
+    }
+    assert_eq!(request(&mut story), [1, 2]);
+    story.wait(DEADLINE);
+    let given_up = story.falco.acks();
+    assert!(given_up.iter().all(|(.., outcome)| outcome.is_err()));
+    assert_eq!(given_up.len(), 2);
+
+    story.disk.set_capacity(None);
+    story.pass_until(|story| story.falco.records());
+    story.keep((1..=3).map(effect).collect());
+    assert_eq!(request(&mut story), [1, 2]);
 }

@@ -80,11 +80,17 @@ fn request(way: &mut Way, now: Instant) -> Vec<u8> {
     effects.map(|effect| effect.id.as_bytes()[0]).collect()
 }
 
+/// What is settled next; there is no other way.
+fn settled(way: &mut Way) -> Option<Settled<Waiter>> {
+    remember_forsaken(std::slice::from_mut(way), 1);
+    way.poll_settled()
+}
+
 /// Everything that waits is given up; returns when.
 fn give_up(way: &mut Way, now: Instant) -> Instant {
     let now = now + delivery::Config::default().effect_deadline;
     way.handle_timeout(now);
-    while way.poll_settled().is_some() {}
+    while settled(way).is_some() {}
     assert!(way.lanes.is_empty());
     now
 }
@@ -155,7 +161,7 @@ fn what_may_be_published_and_was_refused_then_goes_out_alone_again() {
         way.lanes.handle_disconnected(now);
         way.lanes.handle_connected(peer);
         refuse(&mut way, now);
-        let settled = way.poll_settled().expect("it failed");
+        let settled = settled(&mut way).expect("it failed");
         let class = settled.outcome.expect_err("it failed").class;
         assert_eq!(class, delivery::Class::Ambiguous);
 
@@ -170,7 +176,7 @@ fn what_was_refused_and_is_not_published_goes_out_with_others() {
     way.lanes.handle_connected(peer);
     submit(&mut way, &[1], now);
     refuse(&mut way, now);
-    assert!(way.poll_settled().is_some());
+    assert!(settled(&mut way).is_some());
     submit(&mut way, &[1, 2], now);
     assert_eq!(request(&mut way, now), [1, 2]);
 }
@@ -196,8 +202,8 @@ fn way_that_holds_one_back() -> (Way, Peer, Instant) {
 
 /// Which effects have failed since, and how.
 fn failed(way: &mut Way) -> Vec<(u8, delivery::Class)> {
-    let settled = std::iter::from_fn(|| way.poll_settled());
-    let failed = settled.map(|settled| {
+    let all = std::iter::from_fn(|| settled(way));
+    let failed = all.map(|settled| {
         let class = settled.outcome.expect_err("it failed").class;
         (settled.id.as_bytes()[0], class)
     });
