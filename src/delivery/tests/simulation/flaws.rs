@@ -139,7 +139,9 @@ fn what_overtakes_another_is_seen_also_where_a_daemon_is_careless() {
 #[test]
 fn what_a_subscriber_sees_twice_is_seen() {
     let reasons = ["visible twice, alone", "visible twice in batches"];
-    is_seen(Flaw::ForgetsIds, false, &reasons);
+    for has_outbox in [false, true] {
+        is_seen(Flaw::ForgetsIds, has_outbox, &reasons);
+    }
 }
 
 #[test]

@@ -20,6 +20,8 @@ pub(super) struct Record {
     copies: BTreeMap<Message, usize>,
     /// How often nobody was left who knew what had become of it.
     forgotten: BTreeMap<Message, usize>,
+    /// May have been published, and nobody is left who knows together with what.
+    lost_company: BTreeSet<Message>,
     /// What came under which id.
     named: BTreeMap<EffectId, (Message, SideEffect)>,
     /// Answered with FAILED, at least once.
@@ -62,6 +64,19 @@ impl Record {
         for message in messages.filter(|message| !self.known.is_noted(*message)) {
             *self.forgotten.entry(message).or_default() += 1;
         }
+    }
+
+    /// A life is over, and with it what only that knew of the company in which its
+    /// messages went out: those of `messages` that are published, and all of which
+    /// nobody knows whether they are, as of what was on its way too long for a stop in
+    /// peace.
+    pub(super) fn lost_company(&mut self, messages: &[Message]) {
+        let published = messages.iter().filter(|m| self.copies.contains_key(m));
+        let doubtful = self.requests.unknown().into_keys();
+        let lost = published.copied().chain(doubtful);
+        let known = &self.known;
+        let lost = lost.filter(|message| !known.is_noted(*message));
+        self.lost_company.extend(lost);
     }
 
     /// An object is set. Of what one life sends, nothing sets it back but what a
@@ -111,6 +126,7 @@ impl Record {
     pub(super) fn came_to_journal(&mut self, message: Message, now: Time) {
         if self.known.comes_again(message, now) {
             self.forgot(std::iter::once(message));
+            self.lost_company.insert(message);
         }
     }
 
@@ -221,23 +237,22 @@ impl Record {
             // Alone, it always has the same id.
             let is_alone = options.goes_alone(message.0);
             assert!(!is_alone, "{message:?} is visible twice, alone");
-            // Of what is kept, no more than the number of copies is known.
-            let is_kept = options.outbox.is_some();
-            let may_be =
-                is_kept || 0 < *forgotten || self.may_be_in_another_batch(*message, options);
+            let may_be = self.may_be_in_another_batch(*message, options);
             assert!(may_be, "{message:?} is visible twice in batches");
         }
     }
 
     /// Whether it may go out in another company than before, which a server does not
-    /// know again, though nobody has forgotten that. A daemon that was told FAILED
-    /// sends it when and with what it likes. One that is careless has gone on past
-    /// what failed; to the next life of Falco it hands over everything in order, and
-    /// what stood in one batch with that comes again with others in between, which
-    /// nothing may overtake.
+    /// know again. A daemon that was told FAILED sends it when and with what it likes.
+    /// One that is careless has gone on past what failed; to the next life of Falco it
+    /// hands over everything in order, and what stood in one batch with that comes
+    /// again with others in between, which nothing may overtake. So much for what a
+    /// memo holds; else a life may end and nobody is left who knows the company.
     fn may_be_in_another_batch(&self, message: Message, options: Options) -> bool {
         let is_careless = options.habit(message.0) == Habit::Carelessness;
-        self.was_given_up(message) || is_careless && self.beside_given_up.contains(&message)
+        self.was_given_up(message)
+            || self.lost_company.contains(&message)
+            || is_careless && self.beside_given_up.contains(&message)
     }
 }
 

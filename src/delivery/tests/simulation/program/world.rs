@@ -55,7 +55,7 @@ impl World {
         program.life = None;
         self.trace.add_files(|| program.files());
         program.end(is_cut);
-        self.forget_life(true);
+        self.forget_life(true, is_cut);
         let pause = self.random.between(0, SECOND);
         self.after(pause, Event::Start);
     }
@@ -69,25 +69,33 @@ impl World {
         let in_peace = program.close_in_peace();
         self.record.dropped(&undecided);
         self.trace.add_files(|| program.files());
-        program.end(is_cut && in_peace);
+        let is_cut = is_cut && in_peace;
+        program.end(is_cut);
         if in_peace {
             self.record.known.all_is_noted();
         }
-        self.forget_life(!in_peace);
+        self.forget_life(!in_peace, is_cut);
         let pause = self.random.between(0, SECOND);
         self.after(pause, Event::Start);
     }
 
     /// What only the life knew that is over, nobody does.
-    fn forget_life(&mut self, has_died: bool) {
+    fn forget_life(&mut self, has_died: bool, is_cut: bool) {
         let is_kept = self.options.outbox.is_some();
-        if is_kept && has_died {
+        let lost: Vec<Message> = if is_kept && has_died {
             // Also what its daemon has been told of may go out again.
-            self.record.forgot(self.daemon.messages());
+            self.daemon.messages().collect()
         } else if self.options.forgets() {
             // A daemon that died may not have had its last acks.
-            self.record.forgot(self.daemon.open_messages());
+            self.daemon.open_messages().collect()
+        } else {
+            Vec::new()
+        };
+        // A memo knows that of what it has room for, until the power goes.
+        if is_cut || self.options.memo != Memory::All {
+            self.record.lost_company(&lost);
         }
+        self.record.forgot(lost.into_iter());
         self.record.known.end_life();
         self.record.order = Order::default();
     }
