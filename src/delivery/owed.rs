@@ -55,6 +55,13 @@ const ALONE_MAX: Amount = Amount {
     bytes: 96 * 1024 * 1024,
 };
 
+/// What of that the lanes of one of several routes may be owed in any case, whatever
+/// the others hold up: as much as a single lane that stands still.
+const OF_ROUTE_MIN: Amount = Amount {
+    effects: 4096,
+    bytes: 16 * 1024 * 1024,
+};
+
 /// So many effects, and their bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Amount {
@@ -83,6 +90,14 @@ impl Amount {
         Self {
             effects: self.effects.saturating_sub(max.effects),
             bytes: self.bytes.saturating_sub(max.bytes),
+        }
+    }
+
+    /// What is in both, of either.
+    fn least(self, other: Self) -> Self {
+        Self {
+            effects: self.effects.min(other.effects),
+            bytes: self.bytes.min(other.bytes),
         }
     }
 
@@ -316,14 +331,20 @@ impl Owed {
     }
 
     /// How much too much of a connection stands still, for a lane of this route of
-    /// which only others tell that it does. What another route holds up is not
-    /// this one's to make up for.
+    /// which only others tell that it does.
     pub(crate) fn surplus(&self, producer: Producer, route: usize) -> Option<Amount> {
-        let mut still = *self.still.get(&producer)?;
-        if still.is_over(ALONE_MAX) && 1 < self.routes.len() {
-            still = self.of_still_lanes(producer, route);
+        let still = *self.still.get(&producer)?;
+        if !still.is_over(ALONE_MAX) {
+            return None;
         }
-        still.is_over(ALONE_MAX).then(|| still.beyond(ALONE_MAX))
+        let surplus = still.beyond(ALONE_MAX);
+        if self.routes.len() == 1 {
+            return Some(surplus);
+        }
+        // What another holds up is not this one's to make up for with all it has.
+        let of_route = self.of_still_lanes(producer, route);
+        let surplus = surplus.least(of_route.beyond(OF_ROUTE_MIN));
+        (surplus != Amount::default()).then_some(surplus)
     }
 
     /// What stands still of a connection because lanes of this route do.

@@ -24,7 +24,7 @@
 //! | 4096 effects or 8 MiB unanswered on a connection, without what stands still, or may, of a lane that is slow: 8192 effects or 32 MiB of each, with what stands still a quarter of what its route may hold | that socket is not read |
 //! | 32 768 effects or 128 MiB unanswered on it in all | the same |
 //! | 16 384 effects or 64 MiB of it that stand still, or half of what their route may hold | those of lanes in trouble: FAILED `lane_full` |
-//! | 24 576 effects or 96 MiB of it that stand still | also those of a lane of which only others tell that it does; what it holds of that is refused once they do |
+//! | 24 576 effects or 96 MiB of it that stand still | also those of a lane of which only others tell that it does; what it holds of that is refused once they do; of each of several routes 4096 effects or 16 MiB stay |
 //! | 1 MiB of acks not taken by the daemon | that socket is not read; after 30 s without progress it is closed |
 //! | 64 MiB of frames over 128 KiB that are not finished | such a frame waits; one that stands still for 30 s ends its connection |
 //! | 4096 effects or 16 MiB in a lane that stands still, 16 384 or 64 MiB in another | FAILED `lane_full`; once it is empty, up to 2 s more for a daemon that does not resend the first |

@@ -171,22 +171,44 @@ fn what_is_too_much_of_a_connection_counts_what_stands_still_of_all_its_lanes() 
 }
 
 #[test]
-fn what_another_route_holds_up_is_no_surplus_of_this_one() {
+fn what_another_route_holds_up_takes_no_more_of_this_one_than_is_too_much_in_all() {
+    let mut story = Story::with_routes(2);
+    story.take(ONE, 1, "there", STILL_MAX.effects);
+    story.owed.handle_route(1, true);
+    let here = ALONE_MAX.effects - STILL_MAX.effects;
+    story.take(ONE, 0, "here", here + 2);
+    story.owed.handle_lane(0, &lane("here"), true);
+    let (effects, bytes) = (2, 0);
+    assert_eq!(story.owed.surplus(ONE, 0), Some(Amount { effects, bytes }));
+    story.take(ONE, 1, "there", here);
+    let effects = here + 2 - OF_ROUTE_MIN.effects;
+    assert_eq!(story.owed.surplus(ONE, 0), Some(Amount { effects, bytes }));
+}
+
+#[test]
+fn a_lane_has_its_room_whatever_another_route_holds_up() {
     let mut story = Story::with_routes(2);
     story.take(ONE, 1, "there", ALONE_MAX.effects + 1);
     story.owed.handle_route(1, true);
-    story.take(ONE, 0, "here", 2);
+    story.take(ONE, 0, "here", OF_ROUTE_MIN.effects);
     story.owed.handle_lane(0, &lane("here"), true);
-    assert_eq!(story.still(ONE).effects, ALONE_MAX.effects + 3);
     assert_eq!(story.owed.surplus(ONE, 0), None);
-    story.owed.handle_route(1, false);
-    assert_eq!(story.owed.surplus(ONE, 0), None, "it is yet to be answered");
-    story.take(ONE, 0, "here", ALONE_MAX.effects);
-    let bytes = 0;
-    assert_eq!(
-        story.owed.surplus(ONE, 0),
-        Some(Amount { effects: 2, bytes })
-    );
+}
+
+#[test]
+fn lanes_of_several_routes_hold_no_more_together_than_those_of_one() {
+    let mut story = Story::with_routes(2);
+    for route in 0..2 {
+        for name in ["a", "b", "c", "d"] {
+            story.take(ONE, route, name, 4096);
+            story.owed.handle_lane(route, &lane(name), true);
+        }
+    }
+    let effects = 8 * 4096 - ALONE_MAX.effects;
+    for route in 0..2 {
+        let surplus = story.owed.surplus(ONE, route);
+        assert_eq!(surplus, Some(Amount { effects, bytes: 0 }));
+    }
 }
 
 #[test]
