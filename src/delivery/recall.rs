@@ -18,7 +18,7 @@
 //!
 //! A list that is not made up in time costs copies, never loss or order. What is
 //! held back is waited for all the while: its deadline begins as it arrives. It
-//! came behind all that its lane holds, and fails with that.
+//! fails with what it would stand behind in its lane.
 //! Lists are forgotten two minutes after they were told, or seconds later: so is
 //! the batch at Ably. While there are any, an effect costs a hash more.
 //! Until then one serves as often as its effects come: they may be given up again
@@ -31,7 +31,7 @@ use std::time::{Duration, Instant};
 use hashbrown::HashMap;
 use uuid::Uuid;
 
-use super::effect::Submitted;
+use super::effect::{Place, Submitted};
 use super::owed::Amount;
 use crate::protocol::envelope::Operation;
 use crate::protocol::id::{EffectId, IdempotencyKey, LaneKey};
@@ -198,14 +198,27 @@ impl<T> Recall<T> {
         held.map_or(Vec::new(), |held| held.effects)
     }
 
+    /// The same of what is to stand behind this place, and what is held behind that.
+    pub(crate) fn give_back_behind(&mut self, lane: &LaneKey, place: Place) -> Vec<Submitted<T>> {
+        self.split(lane, |held| place.arrival < held.place.arrival)
+    }
+
     /// Whoever keeps the effect `id` of this lane wants it back, and all that is
     /// held behind it; none if it is not held.
     pub(crate) fn handle_withdrawn(&mut self, lane: &LaneKey, id: EffectId) -> Vec<Submitted<T>> {
+        self.split(lane, |held| held.effect.id == id)
+    }
+
+    /// What is held of a lane from the first of these on.
+    fn split(
+        &mut self,
+        lane: &LaneKey,
+        is_first: impl FnMut(&Submitted<T>) -> bool,
+    ) -> Vec<Submitted<T>> {
         let Some(mut held) = self.take(lane) else {
             return Vec::new();
         };
-        let mut places = held.effects.iter();
-        let at = places.position(|submitted| submitted.effect.id == id);
+        let at = held.effects.iter().position(is_first);
         let taken = held.effects.split_off(at.unwrap_or(held.effects.len()));
         if !held.effects.is_empty() {
             self.hold(lane.clone(), held);

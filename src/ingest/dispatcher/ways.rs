@@ -102,13 +102,17 @@ impl Way {
         Some(settled)
     }
 
-    /// What is held back of a lane came behind all that the lane holds, and shares
-    /// what becomes of that.
+    /// What is held back of a lane shares what becomes of what stands before it.
     fn settle_held(&mut self, settled: &Settled<Waiter>) {
-        if let Some(failure) = self.lanes.fate_behind(settled) {
-            let held = self.recall.give_back(&settled.lane);
-            self.lanes.handle_failed(held, &failure);
-        }
+        let Some(failure) = self.lanes.fate_behind(settled) else {
+            return;
+        };
+        let held = if settled.parks {
+            self.recall.give_back(&settled.lane)
+        } else {
+            self.recall.give_back_behind(&settled.lane, settled.place)
+        };
+        self.lanes.handle_failed(held, &failure);
     }
 
     /// Whether it takes more effects.

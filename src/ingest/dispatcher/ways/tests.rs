@@ -230,6 +230,22 @@ fn what_is_held_back_fails_with_what_stands_before_it() {
 }
 
 #[test]
+fn what_comes_again_and_is_held_back_does_not_fail_with_what_stands_behind_it() {
+    let (mut way, peer, begun) = way();
+    submit(&mut way, &[5], begun);
+    let over = begun + delivery::Config::default().effect_deadline;
+    let list = [3, 4].map(effect);
+    let list = list.iter().map(|e| listed(&e.operation, &e.key)).collect();
+    way.recall.remember(list, over);
+    submit(&mut way, &[3], over);
+    way.lanes.handle_timeout(over);
+    assert_eq!(failed(&mut way), [(5, delivery::Class::Throttled)]);
+    submit(&mut way, &[4], over);
+    way.lanes.handle_connected(peer);
+    assert_eq!(request(&mut way, over), [3, 4]);
+}
+
+#[test]
 fn what_is_held_back_goes_on_with_a_lane_that_goes_on() {
     let (mut way, peer, now) = way();
     way.lanes.handle_connected(peer);
