@@ -70,10 +70,9 @@ impl IdentityArgs {
     /// The arguments that hand these on to another `falco`.
     pub(super) fn to_args(&self) -> Vec<String> {
         let flag = |name: &str, value: &Option<String>| {
-            value
-                .iter()
-                .map(|v| format!("--{name}={v}"))
-                .collect::<Vec<_>>()
+            // As everywhere: blank means unset.
+            let named = value.iter().filter(|named| !named.trim().is_empty());
+            named.map(|v| format!("--{name}={v}")).collect::<Vec<_>>()
         };
         [
             flag("device-id", &self.device_id),

@@ -181,7 +181,9 @@ impl Logging {
     /// The arguments that hand this on to another `falco`.
     pub(super) fn to_args(&self) -> Vec<String> {
         let debug = self.debug.then(|| "--debug".to_owned());
-        let filter = self.log_filter.iter().map(|f| format!("--log-filter={f}"));
+        // As everywhere: blank means unset.
+        let filter = self.log_filter.iter().filter(|f| !f.trim().is_empty());
+        let filter = filter.map(|f| format!("--log-filter={f}"));
         debug.into_iter().chain(filter).collect()
     }
 

@@ -205,8 +205,9 @@ impl Up {
         ));
         if !self.args.setup.to_args().is_empty() {
             self.progress.warn(&format!(
-                "{name} has the flags it was installed with; {} changes them",
-                service.verb_of_install()
+                "{name} has the flags it was installed with; {}{} with all it is to have changes them",
+                service.verb_of_install(),
+                service.flag_of_base(&self.paths)
             ));
         }
         let left = self.deadline.at.saturating_duration_since(Instant::now());
@@ -222,7 +223,7 @@ impl Up {
         }
         warn(&self.paths, &self.progress).await;
         let named = &self.args.setup.identity;
-        let change = |flag: &str| how_to_change(service, flag);
+        let change = |flag: &str| how_to_change(service, &self.paths, flag);
         named.check_against(&summary.device_id, &summary.user_id, change)?;
         complete(summary)
     }

@@ -162,6 +162,7 @@ fn up_and_stop_go_through_the_service_and_only_one_owner_is_left() {
 fn an_up_that_names_another_device_or_user_than_the_services_is_told_how_to_change_that() {
     let device = "8c0e3d0c-9f6b-4a52-9c15-2d7f1f0a7c11";
     let base = with_systemd();
+    let at = format!(" --base-dir {}", base.dir().display());
     well(&base.run(&["service", "install", "--no-start"]));
     for (flag, other) in [("--device-id", device), ("--user-id", "somebody")] {
         well(&base.run(&["stop"]));
@@ -175,8 +176,8 @@ fn an_up_that_names_another_device_or_user_than_the_services_is_told_how_to_chan
             for words in [
                 format!("the chain that runs is of {}", key.replace("_id", "")),
                 format!("{has}, not of {other}"),
-                format!("hint: falco service install {flag} …"),
-                "--no-service".to_owned(),
+                format!("hint: falco service install{at} {flag} … with the other flags it has"),
+                format!("falco stop{at}, then falco up --no-service{at} {flag} …"),
             ] {
                 assert!(said.stderr.contains(&words), "{words}: {}", said.stderr);
             }
@@ -186,6 +187,30 @@ fn an_up_that_names_another_device_or_user_than_the_services_is_told_how_to_chan
     well(&base.run(&["up", "--device-id", device]));
     well(&base.run(&["stop"]));
     well(&base.run(&["up", "--device-id", device]));
+    well(&base.run(&["service", "uninstall"]));
+}
+
+#[test]
+fn who_names_anything_to_a_service_that_starts_hears_how_to_change_its_flags() {
+    let base = with_systemd();
+    well(&base.run(&["service", "install", "--no-start"]));
+    let dir = base.dir();
+    let at = dir.display();
+    let words = format!(
+        "has the flags it was installed with; falco service install --base-dir {at} with all it is to have changes them"
+    );
+    // Blank means unset.
+    for (filter, is_told) in [("falco=info", true), ("", false)] {
+        let mut up = base.falco(&["up"]);
+        up.env("FALCO_LOG", filter);
+        up.env("UNBOUND_USER_ID", "").env("UNBOUND_DEVICE_ID", " ");
+        let said = super::base::said(&up.output().unwrap());
+        well(&said);
+        assert_eq!(said.stderr.contains(&words), is_told, "{}", said.stderr);
+        let any = said.stderr.contains("it was installed with");
+        assert_eq!(any, is_told, "{}", said.stderr);
+        well(&base.run(&["stop"]));
+    }
     well(&base.run(&["service", "uninstall"]));
 }
 

@@ -10,6 +10,9 @@ use crate::cli::exit::{Exit, Failure};
 use crate::paths::Paths;
 use crate::protocol::id::named;
 
+/// The stem of the default base directory.
+const DEFAULT_STEM: &str = "falco";
+
 /// A program that runs services.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub(in crate::cli) enum Manager {
@@ -81,6 +84,14 @@ impl Place {
         }
     }
 
+    /// What a person adds to a verb that is to mean `paths`, of which it is.
+    pub(in crate::cli) fn flag_of_base(&self, paths: &Paths) -> String {
+        if self.stem == DEFAULT_STEM {
+            return String::new();
+        }
+        format!(" --base-dir {}", paths.base().display())
+    }
+
     pub(super) fn socket_name(&self) -> String {
         format!("{}.socket", self.stem)
     }
@@ -112,7 +123,7 @@ impl Place {
 /// `falco` for the default base directory; every other has a mark of its own.
 fn stem(base: &Path) -> String {
     if home().is_ok_and(|home| home.join(".unbound") == base) {
-        return "falco".to_owned();
+        return DEFAULT_STEM.to_owned();
     }
     marked(base)
 }
@@ -139,6 +150,17 @@ fn home() -> Result<PathBuf, Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_a_base_directory_that_is_not_the_default_one_has_to_be_named() {
+        let flag = |paths: &Paths, kind| Place::of(kind, paths).unwrap().flag_of_base(paths);
+        let usual = Paths::new(home().unwrap().join(".unbound"));
+        assert_eq!(flag(&usual, Kind::User), "");
+        let other = Paths::new("/srv/one");
+        for kind in [Kind::User, Kind::System] {
+            assert_eq!(flag(&other, kind), " --base-dir /srv/one");
+        }
+    }
 
     #[test]
     fn every_base_directory_has_a_name_of_its_own() {

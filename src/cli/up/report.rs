@@ -7,6 +7,7 @@ use crate::cli::output;
 use crate::cli::progress::{self, Progress, seconds};
 use crate::cli::service::Place;
 use crate::clock;
+use crate::paths::Paths;
 use crate::protocol::control::Summary;
 
 /// How it is said.
@@ -82,12 +83,16 @@ pub(super) fn complete(summary: &Summary) -> Result<(), Failure> {
         .hint("falco status says how they are; falco logs says why"))
 }
 
-/// How the chain becomes that of what `flag` names.
-pub(super) fn how_to_change(service: Option<&Place>, flag: &str) -> String {
-    match service.map(Place::verb_of_install) {
-        // Whatever `falco up` is given, a service keeps its own flags.
-        Some(install) => {
-            format!("{install} {flag} …; or falco stop, then falco up --no-service {flag} …")
+/// How the chain of `paths` becomes that of what `flag` names.
+pub(super) fn how_to_change(service: Option<&Place>, paths: &Paths, flag: &str) -> String {
+    match service {
+        // Whatever `falco up` is given, a service keeps its own flags; and what
+        // is installed anew has only those that are given then.
+        Some(service) => {
+            let (install, at) = (service.verb_of_install(), service.flag_of_base(paths));
+            format!(
+                "{install}{at} {flag} … with the other flags it has; or falco stop{at}, then falco up --no-service{at} {flag} …"
+            )
         }
         None => "falco stop, then falco up; or another --base-dir".to_owned(),
     }
