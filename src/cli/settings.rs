@@ -195,3 +195,17 @@ impl Logging {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_done_however_long_anybody_waits_is_waited_for_a_second_at_least() {
+        let parser = seconds_to_wait_at_most();
+        let read = |text: &str| parser.parse_ref(&Command::new("stop"), None, text.as_ref());
+        for (said, meant) in [("0", 1), ("7", 7), ("86401", LONGEST_WAIT)] {
+            assert_eq!(read(said).unwrap(), meant);
+        }
+    }
+}

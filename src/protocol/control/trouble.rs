@@ -213,12 +213,6 @@ mod tests {
     }
 
     #[test]
-    fn no_end_is_foretold_of_what_may_end_before_the_next_start() {
-        let told = with_outbox(outbox("degraded", None)).troubles();
-        assert!(!told[0].next.contains("until the next start"));
-    }
-
-    #[test]
     fn a_file_of_the_inbox_that_cannot_be_read_is_named() {
         let held = HeldFile {
             file: "a.jsonl".to_owned(),
