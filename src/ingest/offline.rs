@@ -177,6 +177,7 @@ fn stats(look: &Look, live: &[Live]) -> OutboxAnswer {
         bytes_max: stats.bytes_max,
         segments: stats.segments,
         quarantined: stats.quarantined,
+        untold: stats.untold,
         ..OutboxStatus::default()
     };
     OutboxAnswer {

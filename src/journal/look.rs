@@ -58,13 +58,17 @@ impl Look {
         let disk = Disk::look(directory)?;
         let read = recovery::read(&disk, done_since(config, Now::read()), scan::OLDER)?;
         let report = read.report;
+        let told = quarantine::losses_or_one(&disk);
+        // The next start sets it aside.
+        let untold = u64::from(told == 0 && report.is_corrupt());
         let stats = Stats {
             live: report.live,
             dead: report.dead,
             bytes: report.bytes,
             bytes_max: config.bytes_max,
             segments: report.segments,
-            quarantined: quarantine::losses_or_one(&disk).max(report.is_corrupt().into()),
+            quarantined: told + untold,
+            untold,
             ..Stats::default()
         };
         let index = Index::of(&read.fold, read.segments);

@@ -100,9 +100,11 @@ pub struct Stats {
     pub syncs: Histogram,
     /// Batches written.
     pub batches: u64,
-    /// Losses that the quarantine tells of; they count until somebody removes
+    /// Losses that the quarantine tells of, or would; they count until somebody removes
     /// them there.
     pub quarantined: u64,
+    /// Of these, losses that it does not tell of yet, for the disk did not take that.
+    pub untold: u64,
     /// What is not here any more although it held effects, and what to do.
     pub missed: Option<Box<str>>,
     /// Effects that could not be recorded.

@@ -138,6 +138,11 @@ pub struct OutboxLetter {
     pub parks: bool,
 }
 
+#[allow(clippy::trivially_copy_pass_by_ref)] // serde calls it so
+fn is_zero(count: &u64) -> bool {
+    *count == 0
+}
+
 /// How the outbox is.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
@@ -179,8 +184,11 @@ pub struct OutboxStatus {
     pub disk_free: u64,
     /// Its segment files.
     pub segments: u64,
-    /// Damaged ranges that were set aside.
+    /// Damaged ranges that were set aside, and those that are to be.
     pub quarantined: u64,
+    /// Of these, those that are not set aside yet.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub untold: u64,
     /// What is not there any more although it held effects, and what to do.
     pub missed: Option<String>,
     /// Times space was gained.

@@ -253,9 +253,9 @@ fn a_chain_starts_without_a_free_byte_and_has_lost_nothing() {
 }
 
 #[test]
-fn a_loss_that_a_full_disk_does_not_let_be_set_aside_is_told_by_doctor_too() {
+fn a_loss_that_a_full_disk_does_not_let_be_set_aside_is_told_as_that() {
     on_a_small_disk(
-        "full::a_loss_that_a_full_disk_does_not_let_be_set_aside_is_told_by_doctor_too",
+        "full::a_loss_that_a_full_disk_does_not_let_be_set_aside_is_told_as_that",
         |chain, disk| {
             chain.start();
             let mut daemon = chain.daemon();
@@ -265,9 +265,14 @@ fn a_loss_that_a_full_disk_does_not_let_be_set_aside_is_told_by_doctor_too() {
             disk.fill();
             chain.start();
             assert_eq!(chain.outbox()["quarantined"], 1);
-            let told = "knows of 1 damaged range that ";
+            let told = "1 damaged range not set aside yet";
             let (code, text) = chain.run(&["doctor"]);
             assert!(code == 1 && text.contains(told), "{text}");
+            let (_, text) = chain.run(&["status"]);
+            assert!(
+                text.contains(told) && !text.contains("told of in"),
+                "{text}"
+            );
 
             // What could be set aside by now is found there, once.
             disk.empty();

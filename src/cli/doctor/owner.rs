@@ -4,7 +4,6 @@
 use std::time::Duration;
 
 use super::finding::Finding;
-use super::outbox;
 use crate::cli::service::{self, Place};
 use crate::cli::{output, status};
 use crate::clock;
@@ -18,7 +17,6 @@ pub(super) async fn examine(paths: &Paths) -> Vec<Finding> {
     found.extend(linger(paths));
     if let Some(status) = &status {
         found.extend(running(status));
-        found.extend(untold(paths, status).await);
     }
     found
 }
@@ -99,17 +97,10 @@ fn troubles(status: &Status) -> Vec<Finding> {
         let text = "it was degraded a moment ago";
         found.push(Finding::warn("chain", text).fix("falco status says how it is"));
     }
-    // Those are found on disk, also where nothing runs, or are untold there.
+    // Those are found on disk, also where nothing runs.
     let troubles = troubles.into_iter().filter(|t| t.about != "quarantine");
     found.extend(troubles.map(finding));
     found
-}
-
-async fn untold(paths: &Paths, status: &Status) -> Option<Finding> {
-    let known = status.ingest.as_ref()?.outbox.as_ref()?.quarantined;
-    let paths = paths.clone();
-    let look = move || outbox::untold(&paths, known);
-    tokio::task::spawn_blocking(look).await.ok()?
 }
 
 fn finding(trouble: Trouble) -> Finding {

@@ -119,7 +119,7 @@ pub(in crate::cli) fn summary(outbox: &OutboxStatus) -> String {
         let max = outbox.sync_max_us;
         _ = write!(text, " · sync {mean} µs, at most {max} µs");
     }
-    if let Some(lost) = lost(outbox) {
+    for lost in lost(outbox) {
         _ = write!(text, "\n! outbox  {lost}");
     }
     for why in outbox.missed.iter().chain(&outbox.why) {
@@ -136,12 +136,20 @@ pub(in crate::cli) fn summary(outbox: &OutboxStatus) -> String {
 }
 
 /// What it has lost of what was on disk, until somebody has seen to that.
-pub(in crate::cli) fn lost(outbox: &OutboxStatus) -> Option<String> {
-    let ranges = counted(outbox.quarantined, "damaged range");
-    let told = format!(
-        "{ranges} told of in outbox/quarantine; this is said until nothing is there any more"
+pub(in crate::cli) fn lost(outbox: &OutboxStatus) -> impl Iterator<Item = String> + use<> {
+    let ranges = |count| counted(count, "damaged range");
+    let told = outbox.quarantined.saturating_sub(outbox.untold);
+    let there = format!(
+        "{} told of in outbox/quarantine; this is said until nothing is there any more",
+        ranges(told)
     );
-    (0 < outbox.quarantined).then_some(told)
+    let not_yet = format!(
+        "{} not set aside yet: see to its disk, the next start tries again",
+        ranges(outbox.untold)
+    );
+    let there = (0 < told).then_some(there);
+    let not_yet = (0 < outbox.untold).then_some(not_yet);
+    there.into_iter().chain(not_yet)
 }
 
 /// What routes that are gone have left, for as long as it can be there.

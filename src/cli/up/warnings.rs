@@ -83,10 +83,9 @@ fn troubles(outbox: OutboxStatus) -> Vec<String> {
     let lost = lost.map(|lost| format!("the outbox has lost what was on disk: {lost}"));
     let why = outbox.why.filter(|_| outbox.state != "degraded");
     let why = why.map(|why| format!("the outbox is {}: {why}", outbox.state));
-    [why, lost, outbox.missed, unrouted]
-        .into_iter()
-        .flatten()
-        .collect()
+    let first = why.into_iter().chain(lost);
+    let last = outbox.missed.into_iter().chain(unrouted);
+    first.chain(last).collect()
 }
 
 async fn warn_of_upstream(paths: &Paths, progress: &Progress) {
@@ -179,6 +178,13 @@ mod tests {
             "{told:?}"
         );
         assert!(troubles(lost(0)).is_empty());
+        let not_set_aside = OutboxStatus {
+            untold: 1,
+            ..lost(1)
+        };
+        let told = troubles(not_set_aside);
+        assert_eq!(told.len(), 1);
+        assert!(told[0].contains("1 damaged range not set aside yet"));
     }
 
     #[tokio::test]

@@ -138,8 +138,6 @@ pub(in crate::journal) struct Core<S: Storage> {
     /// The record that the next segment follows, and its checksum, if that is
     /// not the last one given: what stood in between is written again in it.
     follows: Option<(u64, u32)>,
-    /// Losses of which only the files tell that have them.
-    untold: u64,
     /// When what tells of losses had last changed when they were counted, and
     /// when that was.
     counted: Option<(SystemTime, Instant)>,
@@ -187,6 +185,7 @@ impl<S: Storage> Core<S> {
         let stats = Stats {
             bytes_max: config.bytes_max,
             quarantined: repaired.quarantined,
+            untold: repaired.untold,
             ..Stats::default()
         };
         let mut core = Self {
@@ -206,7 +205,6 @@ impl<S: Storage> Core<S> {
             active: None,
             nursery: Nursery::new(),
             follows,
-            untold: repaired.untold,
             counted: None,
             looked_around: None,
             away: None,

@@ -110,8 +110,10 @@ impl OutboxStatus {
     pub fn troubles(&self) -> Vec<Trouble> {
         let inbox = self.inbox.as_ref();
         let of_inbox = inbox.into_iter().flat_map(InboxStatus::troubles);
-        let own = [self.of_state(), self.of_losses(), self.of_missed()];
-        own.into_iter().flatten().chain(of_inbox).collect()
+        let losses = [self.of_losses(), self.of_untold()];
+        let own = [self.of_state()].into_iter().chain(losses);
+        let own = own.chain([self.of_missed()]);
+        own.flatten().chain(of_inbox).collect()
     }
 
     /// Whether a person should look at it.
@@ -143,10 +145,20 @@ impl OutboxStatus {
     }
 
     fn of_losses(&self) -> Option<Trouble> {
-        let ranges = counted(self.quarantined, "damaged range");
+        let told = self.quarantined.saturating_sub(self.untold);
+        let ranges = counted(told, "damaged range");
         let text = format!("{ranges} told of in outbox/quarantine");
         let next = "remove what is in there once it is dealt with";
-        (0 < self.quarantined).then(|| Trouble::notice("quarantine", text, next))
+        (0 < told).then(|| Trouble::notice("quarantine", text, next))
+    }
+
+    fn of_untold(&self) -> Option<Trouble> {
+        let text = format!(
+            "{} not set aside yet",
+            counted(self.untold, "damaged range")
+        );
+        let next = "see to its disk: the next start tries again";
+        (0 < self.untold).then(|| Trouble::notice("outbox", text, next))
     }
 
     fn of_missed(&self) -> Option<Trouble> {
@@ -210,6 +222,24 @@ mod tests {
         let low = ("outbox", "low: no room".to_owned(), true);
         assert_eq!(told("low", Some("no room")), [low]);
         assert_eq!(told("later", None), [("outbox", "later".to_owned(), true)]);
+    }
+
+    #[test]
+    fn what_is_not_set_aside_is_not_looked_for_where_it_would_be() {
+        let told = |quarantined, untold| {
+            let outbox = OutboxStatus {
+                quarantined,
+                untold,
+                ..outbox("ok", None)
+            };
+            let all = with_outbox(outbox).troubles().into_iter();
+            all.map(|t| (t.about, t.text)).collect::<Vec<_>>()
+        };
+        let set_aside = "1 damaged range told of in outbox/quarantine".to_owned();
+        let not_yet = "2 damaged ranges not set aside yet".to_owned();
+        assert_eq!(told(2, 2), [("outbox", not_yet.clone())]);
+        let both = [("quarantine", set_aside), ("outbox", not_yet)];
+        assert_eq!(told(3, 2), both);
     }
 
     #[test]

@@ -266,7 +266,7 @@ fn kept(page: &mut Page, outbox: &OutboxStatus) {
     );
     page.gauge(
         "falco_outbox_quarantined",
-        "Damaged ranges set aside.",
+        "Damaged ranges set aside, or to be.",
         number(outbox.quarantined),
     );
     page.counter(

@@ -294,6 +294,7 @@ impl Keeper {
             status.disk_free = stats.disk_free;
             status.segments = stats.segments;
             status.quarantined = stats.quarantined;
+            status.untold = stats.untold;
             status.missed = stats.missed.map(Into::into);
             status.compactions = stats.compactions;
             status.compacting = stats.compacting;

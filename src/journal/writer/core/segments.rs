@@ -44,7 +44,7 @@ impl<S: Storage> Core<S> {
             return;
         }
         if let Ok(losses) = quarantine::losses(&self.storage) {
-            self.stats.quarantined = losses + self.untold;
+            self.stats.quarantined = losses + self.stats.untold;
             if self.stats.quarantined == 0 {
                 // Whoever has removed the last of them has seen to them.
                 self.damaged = None;
