@@ -1,8 +1,8 @@
 //! Plain files, opened without trust: a pipe or a device in the place of one is
 //! refused at once, and nobody waits for whoever is at its other end.
 
-use std::fs::{File, OpenOptions};
-use std::io::{self, Read as _};
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::path::Path;
 
@@ -27,6 +27,29 @@ pub fn open(path: &Path) -> io::Result<File> {
 /// When it cannot be opened as `options` say, or is something else.
 pub fn open_own(path: &Path, options: &mut OpenOptions) -> io::Result<File> {
     with(path, options, O_NOFOLLOW | O_CLOEXEC)
+}
+
+/// Puts a short file of our own, which only its owner can read, in the place of
+/// `path`: whoever reads finds what was there or all of `bytes`. What a crash of the
+/// machine leaves there is not told.
+///
+/// # Errors
+///
+/// When it cannot be written; what was there stays.
+pub fn replace_own(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".new");
+    let temporary = Path::new(&name);
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(true).mode(0o600);
+    let mut file = open_own(temporary, &mut options)?;
+    let written = file.write_all(bytes);
+    let written = written.and_then(|()| fs::rename(temporary, path));
+    if written.is_err() {
+        // A full disk leaves half of it, which is only in the way.
+        _ = fs::remove_file(temporary);
+    }
+    written
 }
 
 /// What is in a short file, perhaps through a link.
@@ -158,6 +181,36 @@ mod tests {
         std::os::unix::fs::symlink(&file, &link).unwrap();
         assert!(open(&link).is_ok() && read(&link).is_ok());
         assert!(open_own(&link, OpenOptions::new().read(true)).is_err());
+    }
+
+    #[test]
+    fn who_reads_what_is_replaced_finds_all_of_the_one_or_of_the_other() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("file");
+        let both = [vec![b'a'; 5000], vec![b'b'; 7000]];
+        replace_own(&file, &both[0]).unwrap();
+        std::thread::scope(|scope| {
+            let writer = scope.spawn(|| {
+                for bytes in both.iter().cycle().take(500) {
+                    replace_own(&file, bytes).unwrap();
+                }
+            });
+            while !writer.is_finished() {
+                assert!(both.contains(&read(&file).unwrap()));
+            }
+        });
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn what_cannot_be_replaced_stays_and_so_does_what_is_in_the_way() {
+        let dir = tempfile::tempdir().unwrap();
+        let (file, way) = (dir.path().join("file"), dir.path().join("file.new"));
+        replace_own(&file, b"old").unwrap();
+        std::os::unix::fs::symlink("elsewhere", &way).unwrap();
+        replace_own(&file, b"new").unwrap_err();
+        assert_eq!(read(&file).unwrap(), b"old");
+        assert!(way.is_symlink());
     }
 
     #[test]

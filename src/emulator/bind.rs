@@ -4,8 +4,7 @@
 //! Between two of them another chain could take it, as the default of a first
 //! start, and clients would speak to that one with a key it does not know.
 
-use std::fs::OpenOptions;
-use std::io::{self, Write as _};
+use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener as StdListener};
 use std::os::fd::OwnedFd;
 use std::path::Path;
@@ -168,13 +167,10 @@ fn last(dir: &Path) -> Option<u16> {
     port.filter(|port| *port != 0)
 }
 
-/// Best effort: without it the next start tries the default port first.
+/// Best effort: without it the next start tries the default port first. Whoever
+/// reads it finds a port at any time.
 fn remember(file: &Path, port: u16) {
-    let mut options = OpenOptions::new();
-    options.write(true).create(true).truncate(true);
-    let opened = plain_file::open_own(file, &mut options);
-    let written = opened.and_then(|mut file| writeln!(file, "{port}"));
-    if let Err(error) = written {
+    if let Err(error) = plain_file::replace_own(file, format!("{port}\n").as_bytes()) {
         warn!(file = %file.display(), %error, "Could not keep the emulator's port.");
     }
 }

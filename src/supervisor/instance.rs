@@ -7,7 +7,7 @@
 //! tools) is what the last holder wrote: good for messages, never for deciding.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
@@ -244,17 +244,7 @@ impl PidFile {
         }
         let who = serde_json::to_string(holder)?;
         let text = format!("{}\n{PIDFILE_MARK} {who}\n", holder.identity.pid);
-        let temporary = path.with_extension("pid.new");
-        let mut options = OpenOptions::new();
-        options.write(true).create(true).truncate(true).mode(0o600);
-        let written = plain_file::open_own(&temporary, &mut options)
-            .and_then(|mut file| file.write_all(text.as_bytes()))
-            .and_then(|()| fs::rename(&temporary, path));
-        if let Err(error) = written {
-            // A full disk leaves half of it, which is only in the way.
-            _ = fs::remove_file(&temporary);
-            return Err(error);
-        }
+        plain_file::replace_own(path, text.as_bytes())?;
         Ok(Self {
             path: path.to_path_buf(),
             text,
