@@ -33,7 +33,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, Interest};
 use tokio::net::UnixStream;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
-use tracing::debug;
+use tracing::{debug, warn};
 
 use super::alarm::Alarm;
 use super::dispatcher::{Ack, News, Refused, Routed, Submission, WayBack};
@@ -80,9 +80,9 @@ enum SessionError {
     Write(#[source] io::Error),
     #[error("the daemon closed its connection")]
     HungUp,
-    #[error("the daemon does not take its acks")]
+    #[error("it has taken none of its acks for too long")]
     Stalled,
-    #[error("the daemon does not finish a large frame")]
+    #[error("it has not finished a large frame for too long")]
     Unfinished,
 }
 
@@ -113,7 +113,13 @@ pub(super) async fn run(id: SessionId, mut stream: UnixStream, shared: Shared) {
     let stream = lingers.then_some(stream);
     if let Err(error) = ended {
         let unanswered = session.debts.len();
-        debug!(session = id.0, unanswered, error = %Report(&error), "Session ended early.");
+        let is_ours = matches!(error, SessionError::Stalled | SessionError::Unfinished);
+        let (session, error) = (id.0, Report(&error));
+        if is_ours {
+            warn!(session, unanswered, %error, "A daemon was disconnected.");
+        } else {
+            debug!(session, unanswered, %error, "Session ended early.");
+        }
     }
     let refused = session.refused.take();
     // A dispatcher that has no room may take long; others want the memory.
