@@ -104,7 +104,8 @@ fn told(damage: &Damage, had: Option<u64>) -> String {
         (Class::Torn, _) if had.is_some_and(|had| damage.expected_q <= had) => {
             "cut off, and not by a crash: it had been on disk".to_owned()
         }
-        (Class::Torn, _) => "torn off by a crash, nothing of it was promised".to_owned(),
+        // Without a mark somebody may have cut it, and nothing tells.
+        (Class::Torn, _) => "torn off; if by a crash, nothing of it was promised".to_owned(),
         (Class::Stray, _) => "no record, and none is missing".to_owned(),
         (Class::Corrupt, Some((first, last))) if first == last => {
             format!("record {first} is lost")
