@@ -26,8 +26,8 @@ pub(super) struct Record {
     named: BTreeMap<EffectId, (Message, SideEffect)>,
     /// Answered with FAILED, at least once.
     given_up: BTreeSet<Message>,
-    /// Sent together with something that had been answered with FAILED.
-    beside_given_up: BTreeSet<Message>,
+    /// What each was sent together with.
+    beside: BTreeMap<Message, BTreeSet<Message>>,
     /// Answered with SUCCESS.
     promised: BTreeSet<Message>,
     /// Dead letters that an operator dropped.
@@ -112,8 +112,8 @@ impl Record {
 
     /// These go out together.
     pub(super) fn go_out(&mut self, messages: &[Message]) {
-        if messages.iter().any(|message| self.was_given_up(*message)) {
-            self.beside_given_up.extend(messages);
+        for message in messages {
+            self.beside.entry(*message).or_default().extend(messages);
         }
     }
 
@@ -246,13 +246,19 @@ impl Record {
     /// know again. A daemon that was told FAILED sends it when and with what it likes.
     /// One that is careless has gone on past what failed; to the next life of Falco it
     /// hands over everything in order, and what stood in one batch with that comes
-    /// again with others in between, which nothing may overtake. So much for what a
+    /// again with others in between, which nothing may overtake; or some of that batch
+    /// fails, with what stands before it now, and the rest goes on. So much for what a
     /// memo holds; else a life may end and nobody is left who knows the company.
     fn may_be_in_another_batch(&self, message: Message, options: Options) -> bool {
         let is_careless = options.habit(message.0) == Habit::Carelessness;
         self.was_given_up(message)
             || self.lost_company.contains(&message)
-            || is_careless && self.beside_given_up.contains(&message)
+            || is_careless && self.was_beside_given_up(message)
+    }
+
+    fn was_beside_given_up(&self, message: Message) -> bool {
+        let mut beside = self.beside.get(&message).into_iter().flatten();
+        beside.any(|beside| self.was_given_up(*beside))
     }
 }
 
