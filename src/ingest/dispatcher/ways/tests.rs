@@ -26,14 +26,19 @@ fn effect(number: u8) -> SideEffect {
     }
 }
 
+/// These went out together before.
+fn know_batch(way: &mut Way, numbers: &[u8], now: Instant) {
+    let effects = numbers.iter().map(|number| effect(*number));
+    let list = effects.map(|e| listed(&e.operation, &e.key)).collect();
+    way.recall.remember(list, now);
+}
+
 #[test]
 fn what_is_held_back_for_its_batch_is_answered_no_later_for_that() {
     let config = delivery::Config::default();
     let mut way = Way::new(Path::new(""), &config);
     let begun = Instant::now();
-    let list = [1, 2].map(effect);
-    let list = list.iter().map(|e| listed(&e.operation, &e.key)).collect();
-    way.recall = Recall::new([list], begun);
+    know_batch(&mut way, &[1, 2], begun);
     let place = Place {
         arrival: 1,
         producer: Producer(1),
@@ -192,9 +197,7 @@ fn way_that_holds_one_back() -> (Way, Peer, Instant) {
     submit(&mut way, &[3], begun);
     way.lanes.handle_disconnected(begun);
     let over = begun + delivery::Config::default().effect_deadline;
-    let list = [4, 5].map(effect);
-    let list = list.iter().map(|e| listed(&e.operation, &e.key)).collect();
-    way.recall.remember(list, over);
+    know_batch(&mut way, &[4, 5], over);
     submit(&mut way, &[4], over);
     assert!(way.recall.holds(&LaneKey::new("s")));
     (way, peer, over)
@@ -234,9 +237,7 @@ fn what_comes_again_and_is_held_back_does_not_fail_with_what_stands_behind_it() 
     let (mut way, peer, begun) = way();
     submit(&mut way, &[5], begun);
     let over = begun + delivery::Config::default().effect_deadline;
-    let list = [3, 4].map(effect);
-    let list = list.iter().map(|e| listed(&e.operation, &e.key)).collect();
-    way.recall.remember(list, over);
+    know_batch(&mut way, &[3, 4], over);
     submit(&mut way, &[3], over);
     way.lanes.handle_timeout(over);
     assert_eq!(failed(&mut way), [(5, delivery::Class::Throttled)]);
@@ -249,9 +250,7 @@ fn what_comes_again_and_is_held_back_does_not_fail_with_what_stands_behind_it() 
 fn what_is_held_back_goes_on_with_a_lane_that_goes_on() {
     let (mut way, peer, now) = way();
     way.lanes.handle_connected(peer);
-    let list = [2, 3].map(effect);
-    let list = list.iter().map(|e| listed(&e.operation, &e.key)).collect();
-    way.recall.remember(list, now);
+    know_batch(&mut way, &[2, 3], now);
     submit(&mut way, &[1, 2], now);
     refuse(&mut way, now);
     assert_eq!(failed(&mut way), [(1, delivery::Class::Rejected)]);
@@ -267,9 +266,7 @@ fn what_is_held_back_is_parked_with_what_stands_before_it() {
         ..delivery::Config::default()
     });
     way.lanes.handle_connected(peer);
-    let list = [2, 3].map(effect);
-    let list = list.iter().map(|e| listed(&e.operation, &e.key)).collect();
-    way.recall.remember(list, now);
+    know_batch(&mut way, &[2, 3], now);
     submit(&mut way, &[1, 2], now);
     refuse(&mut way, now);
     assert_eq!(failed(&mut way), [(1, Rejected), (2, Parked)]);
@@ -299,9 +296,7 @@ fn withdraw(way: &mut Way, number: u8) -> Vec<u8> {
 #[test]
 fn what_is_taken_back_takes_along_what_is_held_behind_it() {
     let (mut way, peer, now) = way();
-    let list = [4, 5].map(effect);
-    let list = list.iter().map(|e| listed(&e.operation, &e.key)).collect();
-    way.recall = Recall::new([list], now);
+    know_batch(&mut way, &[4, 5], now);
     submit(&mut way, &[1, 2, 3, 4], now);
     assert_eq!(withdraw(&mut way, 2), [2, 3, 4]);
     submit(&mut way, &[3, 4, 5], now);
@@ -312,9 +307,7 @@ fn what_is_taken_back_takes_along_what_is_held_behind_it() {
 #[test]
 fn what_is_held_back_is_taken_back_and_what_came_before_it_is_not() {
     let (mut way, peer, now) = way();
-    let list = [1, 2, 3].map(effect);
-    let list = list.iter().map(|e| listed(&e.operation, &e.key)).collect();
-    way.recall = Recall::new([list], now);
+    know_batch(&mut way, &[1, 2, 3], now);
     way.lanes.handle_connected(peer);
     submit(&mut way, &[1, 2], now);
     assert!(withdraw(&mut way, 3).is_empty());
