@@ -72,6 +72,11 @@ pub(super) struct Setup {
 }
 
 impl Setup {
+    /// Whether it is to end at the emulator, whatever else is said.
+    pub(super) fn is_for_emulator(&self) -> bool {
+        self.emulator
+    }
+
     /// The arguments that hand it on.
     pub(super) fn to_args(&self) -> Vec<String> {
         let mut args = self.identity.to_args();

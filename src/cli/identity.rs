@@ -39,7 +39,7 @@ impl IdentityArgs {
     /// # Errors
     ///
     /// When `device` or `user`, who has the chain, is another one; `change` says
-    /// how the chain becomes that of what a flag names.
+    /// how the chain becomes that of what is given with a flag.
     pub(super) fn check_against(
         &self,
         device: &str,
@@ -51,8 +51,8 @@ impl IdentityArgs {
             Err(_) => id.trim().to_lowercase(),
         };
         let pairs = [
-            ("device", "--device-id", &self.device_id, device),
-            ("user", "--user-id", &self.user_id, user),
+            ("device", "--device-id …", &self.device_id, device),
+            ("user", "--user-id …", &self.user_id, user),
         ];
         for (what, flag, named, has) in pairs {
             // As everywhere: blank means unset.

@@ -4,6 +4,7 @@
 //! supervisor, so there is no moment between the check and the start. If the
 //! lock is taken, it attaches: to a start in progress, or to a chain that runs.
 
+mod asked_for;
 mod attach;
 mod launch;
 mod report;
@@ -26,6 +27,7 @@ use crate::process::inherited::Inherited;
 use crate::process::manager::Manager as Started;
 use crate::protocol::control::{Event, Summary};
 use crate::supervisor::instance::{Asked, Holder, Lock, Phase};
+use asked_for::AskedFor;
 use attach::attach;
 use launch::Launch;
 use report::{Report, complete, how_to_change};
@@ -89,6 +91,7 @@ fn bring_up(args: Args, inherited: Inherited) -> Result<(), Failure> {
     }
     let loaded = config::load(&paths, &args.setup.given());
     let deadline = Deadline::new(began, &args, loaded.as_ref().ok());
+    let asked_for = AskedFor::of(&args.setup, loaded.as_ref().ok());
     // A unit that runs `falco up` is the service itself.
     let is_service = inherited.manager.notify_socket.is_some();
     let service = args.owner.service(&paths).filter(|_| !is_service);
@@ -99,6 +102,7 @@ fn bring_up(args: Args, inherited: Inherited) -> Result<(), Failure> {
         began,
         deadline,
         loaded: Some(loaded),
+        asked_for,
         service,
         has_started_service: false,
         manager: inherited.manager,
@@ -115,6 +119,8 @@ struct Up {
     deadline: Deadline,
     /// Of interest only to who starts something, once.
     loaded: Option<Result<Loaded, Failure>>,
+    /// What a chain that is up has to be.
+    asked_for: AskedFor,
     /// Whose the chain is to be, if it is not ours.
     service: Option<Place>,
     has_started_service: bool,
@@ -222,9 +228,8 @@ impl Up {
             None => self.report().running(summary)?,
         }
         warn(&self.paths, &self.progress).await;
-        let named = &self.args.setup.identity;
         let change = |flag: &str| how_to_change(service, &self.paths, flag);
-        named.check_against(&summary.device_id, &summary.user_id, change)?;
+        self.asked_for.check_against(summary, change)?;
         complete(summary)
     }
 

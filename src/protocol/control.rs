@@ -320,6 +320,8 @@ pub struct Summary {
     pub device_id: String,
     /// The user it belongs to.
     pub user_id: String,
+    /// Whom it publishes for; an older version does not say.
+    pub login: Option<LoginState>,
     /// Where the emulator is, when there is one.
     pub emulator: Option<EmulatorPlace>,
 }

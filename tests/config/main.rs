@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod base;
+mod beside;
 mod file;
 mod login;
 mod server;

@@ -83,7 +83,7 @@ pub(super) fn complete(summary: &Summary) -> Result<(), Failure> {
         .hint("falco status says how they are; falco logs says why"))
 }
 
-/// How the chain of `paths` becomes that of what `flag` names.
+/// How the chain of `paths` becomes what `flag` says.
 pub(super) fn how_to_change(service: Option<&Place>, paths: &Paths, flag: &str) -> String {
     match service {
         // Whatever `falco up` is given, a service keeps its own flags; and what
@@ -91,7 +91,7 @@ pub(super) fn how_to_change(service: Option<&Place>, paths: &Paths, flag: &str) 
         Some(service) => {
             let (install, at) = (service.verb_of_install(), service.flag_of_base(paths));
             format!(
-                "{install}{at} {flag} … with the other flags it has; or falco stop{at}, then falco up --no-service{at} {flag} …"
+                "{install}{at} {flag} with the other flags it has; or falco stop{at}, then falco up --no-service{at} {flag}"
             )
         }
         None => "falco stop, then falco up; or another --base-dir".to_owned(),

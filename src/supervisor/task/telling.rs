@@ -166,6 +166,7 @@ impl Supervisor {
             ably_socket: self.config.ably_socket.display().to_string(),
             device_id: self.config.device_id.clone(),
             user_id: self.config.user_id.clone(),
+            login: Some(self.login.state),
             emulator: self.emulator(),
         }
     }

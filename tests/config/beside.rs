@@ -1,0 +1,55 @@
+//! `falco up` beside a chain that runs and is not what is asked for.
+
+use super::base::{Base, said};
+
+/// One whose chain ends at an Ably that does not answer.
+fn on_ably() -> Base {
+    let base = Base::new().with_env("DAEMON_ABLY_ENDPOINT", "http://127.0.0.1:9");
+    base.with_env("ABLY_API_KEY", "app.key:secret")
+}
+
+#[test]
+fn an_up_that_asks_for_the_emulator_is_told_that_the_chain_ends_at_ably() {
+    let base = on_ably();
+    base.up();
+    let pid = base.status()["pid"].clone();
+    let by_variable = |upstream| {
+        let up = base.falco(&["up"]).env("FALCO_UPSTREAM", upstream).output();
+        said(&up.unwrap())
+    };
+    for said in [base.run(&["up", "--emulator"]), by_variable("emulator")] {
+        assert_eq!(said.code, 78, "{}", said.stderr);
+        let words = "error: the chain that runs ends at Ably, not at the emulator";
+        assert!(said.stderr.contains(words), "{}", said.stderr);
+        assert!(said.stderr.contains("hint: falco stop"), "{}", said.stderr);
+    }
+    assert_eq!(base.status()["pid"], pid, "it is left alone");
+    for same in ["ably", "auto"] {
+        assert_eq!(by_variable(same).code, 0);
+    }
+    assert_eq!(base.run(&["up"]).code, 0);
+
+    base.run(&["logout"]);
+    base.run(&["stop"]);
+    let up = base.falco(&["up"]).env_remove("ABLY_API_KEY").output();
+    assert_eq!(said(&up.unwrap()).code, 0);
+    let said = base.run(&["up", "--emulator"]);
+    assert_eq!(said.code, 78, "{}", said.stderr);
+    assert!(
+        said.stderr.contains("nobody is logged in"),
+        "{}",
+        said.stderr
+    );
+}
+
+#[test]
+fn an_up_that_asks_for_ably_is_told_that_the_chain_ends_at_the_emulator() {
+    let base = Base::new();
+    base.up();
+    assert_eq!(base.run(&["up", "--emulator"]).code, 0);
+    let up = base.falco(&["up"]).env("FALCO_UPSTREAM", "ably").output();
+    let said = said(&up.unwrap());
+    assert_eq!(said.code, 78, "{}", said.stderr);
+    let words = "error: the chain that runs ends at the emulator, not at Ably";
+    assert!(said.stderr.contains(words), "{}", said.stderr);
+}
