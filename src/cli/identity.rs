@@ -46,10 +46,6 @@ impl IdentityArgs {
         user: &str,
         change: impl Fn(&str) -> String,
     ) -> Result<(), Failure> {
-        let plain = |id: &str| match Uuid::parse_str(id.trim()) {
-            Ok(uuid) => uuid.to_string(),
-            Err(_) => id.trim().to_lowercase(),
-        };
         let pairs = [
             ("device", "--device-id …", &self.device_id, device),
             ("user", "--user-id …", &self.user_id, user),
@@ -59,7 +55,7 @@ impl IdentityArgs {
             let named = named.as_deref().filter(|named| !named.trim().is_empty());
             // An older version does not say who has it.
             let named = named.filter(|_| !has.is_empty());
-            if let Some(named) = named.filter(|named| plain(named) != plain(has)) {
+            if let Some(named) = named.filter(|named| !is_same(named, has)) {
                 let error = format!("the chain that runs is of {what} {has}, not of {named}");
                 return Err(Failure::new(Exit::Config, error).hint(change(flag)));
             }
@@ -80,6 +76,15 @@ impl IdentityArgs {
         ]
         .concat()
     }
+}
+
+/// Whether these are the same device, or the same user, however they are written.
+pub(super) fn is_same(one: &str, other: &str) -> bool {
+    let plain = |id: &str| match Uuid::parse_str(id.trim()) {
+        Ok(uuid) => uuid.to_string(),
+        Err(_) => id.trim().to_lowercase(),
+    };
+    plain(one) == plain(other)
 }
 
 /// Why nobody can tell who this is, if what is kept in `file` does not.

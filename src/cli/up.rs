@@ -230,6 +230,9 @@ impl Up {
         warn(&self.paths, &self.progress).await;
         let change = |flag: &str| how_to_change(service, &self.paths, flag);
         self.asked_for.check_against(summary, change)?;
+        for note in self.asked_for.notes(summary) {
+            self.progress.warn(&note);
+        }
         complete(summary)
     }
 

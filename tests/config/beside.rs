@@ -1,6 +1,10 @@
 //! `falco up` beside a chain that runs and is not what is asked for.
 
+use std::fs;
+
 use super::base::{Base, said};
+
+const DEVICE: &str = "8c0e3d0c-9f6b-4a52-9c15-2d7f1f0a7c11";
 
 /// One whose chain ends at an Ably that does not answer.
 fn on_ably() -> Base {
@@ -52,4 +56,33 @@ fn an_up_that_asks_for_ably_is_told_that_the_chain_ends_at_the_emulator() {
     assert_eq!(said.code, 78, "{}", said.stderr);
     let words = "error: the chain that runs ends at the emulator, not at Ably";
     assert!(said.stderr.contains(words), "{}", said.stderr);
+}
+
+#[test]
+fn an_up_whose_file_names_another_device_or_user_says_so_and_leaves_the_chain_alone() {
+    let base = Base::new();
+    base.up();
+    let before = base.status();
+    for (what, other) in [("device", DEVICE), ("user", "somebody")] {
+        let key = format!("{what}_id");
+        let has = before[&key].as_str().unwrap();
+        let says = |text: &str| {
+            fs::write(base.dir().join("falco.toml"), text).unwrap();
+            let said = base.run(&["up"]);
+            assert_eq!(said.code, 0, "{}", said.stderr);
+            let words =
+                format!("falco.toml names {what} {other}, and the chain that runs is of {has}");
+            (
+                said.stderr.contains(&words),
+                said.stderr.contains("falco.toml"),
+            )
+        };
+        assert_eq!(says(&format!("{key} = \"{other}\"\n")), (true, true));
+        assert_eq!(
+            says(&format!("{key} = \"{}\"\n", has.to_uppercase())),
+            (false, false)
+        );
+        assert_eq!(says(""), (false, false));
+    }
+    assert_eq!(base.status()["pid"], before["pid"]);
 }

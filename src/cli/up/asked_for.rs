@@ -3,7 +3,7 @@
 use crate::cli::config::{Loaded, Origin, Upstream};
 use crate::cli::daemon::Setup;
 use crate::cli::exit::{Exit, Failure};
-use crate::cli::identity::IdentityArgs;
+use crate::cli::identity::{IdentityArgs, is_same};
 use crate::protocol::control::{LoginState, Summary};
 
 /// How a chain comes to end at Ably; there is no flag for it, and a service has
@@ -11,12 +11,14 @@ use crate::protocol::control::{LoginState, Summary};
 const TO_ABLY: &str =
     "upstream = \"ably\" in falco.toml, falco stop, then falco up; or another --base-dir";
 
-/// What a flag or a variable asks for. The file is no demand of this `up`: a
-/// chain that runs follows it with a reload.
+/// What flags and variables ask for, and what the file names besides: that is no
+/// demand of this very `up`, and flags may have gone before it on purpose.
 #[derive(Debug)]
 pub(super) struct AskedFor {
     identity: IdentityArgs,
     upstream: Upstream,
+    /// Nobody whom a flag or a variable names.
+    filed: IdentityArgs,
 }
 
 impl AskedFor {
@@ -30,7 +32,26 @@ impl AskedFor {
         Self {
             identity: setup.identity.clone(),
             upstream,
+            filed: loaded.map(filed).unwrap_or_default(),
         }
+    }
+
+    /// What the file names that the chain is not of.
+    pub(super) fn notes(&self, summary: &Summary) -> Vec<String> {
+        let IdentityArgs { device_id, user_id } = &self.filed;
+        let pairs = [
+            ("device", device_id, &summary.device_id),
+            ("user", user_id, &summary.user_id),
+        ];
+        let others = pairs.into_iter().filter_map(|(what, filed, has)| {
+            // An older version does not say who has it.
+            let filed = filed.as_deref().filter(|_| !has.is_empty())?;
+            let note = format!(
+                "falco.toml names {what} {filed}, and the chain that runs is of {has}; that changes with a falco stop and a falco up"
+            );
+            (!is_same(filed, has)).then_some(note)
+        });
+        others.collect()
     }
 
     /// Whether the chain is what is asked for, as far as anything is.
@@ -70,8 +91,24 @@ impl AskedFor {
     }
 }
 
+fn filed(loaded: &Loaded) -> IdentityArgs {
+    let of_file = |key, value: &Option<String>| {
+        let is_filed = matches!(origin(loaded, key), Some(Origin::File { .. }));
+        value.clone().filter(|_| is_filed)
+    };
+    IdentityArgs {
+        device_id: of_file("device_id", &loaded.config.device_id),
+        user_id: of_file("user_id", &loaded.config.user_id),
+    }
+}
+
 /// Whether somebody said it to this very `up`.
 fn is_named(loaded: &Loaded, key: &str) -> bool {
+    let origin = origin(loaded, key);
+    matches!(origin, Some(Origin::Flag(_) | Origin::Variable(_)))
+}
+
+fn origin<'a>(loaded: &'a Loaded, key: &str) -> Option<&'a Origin> {
     let row = loaded.rows.iter().find(|row| row.key == key);
-    row.is_some_and(|row| matches!(row.origin, Origin::Flag(_) | Origin::Variable(_)))
+    row.map(|row| &row.origin)
 }
