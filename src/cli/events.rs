@@ -7,6 +7,7 @@
 //! 09:16:02.120 falco     asked to stop by pid 4121 (uid 1000)
 //! ```
 
+mod last;
 mod tell;
 
 use std::collections::BTreeSet;
@@ -21,9 +22,9 @@ use super::moment::Local;
 use super::output;
 use super::past::Past;
 use super::settings::Instance;
-use crate::clock;
 use crate::paths::Paths;
-use crate::protocol::life::{Asker, Cause, Entry, Life};
+use crate::protocol::life::Entry;
+pub(super) use last::LastEnd;
 use tell::tell;
 
 /// How often the journal is looked at with `--follow`.
@@ -132,47 +133,4 @@ impl Happened {
         let text = tell(&self.entry.life);
         output::line(&format!("{time} {:<9} {text}", self.subject()))
     }
-}
-
-/// How the last supervisor came to its end, if the journal knows: `last stopped
-/// 08:55:12 by falco stop (uid 1000)`; of a start that failed also which part
-/// ended it, and why; of one that told nothing of its end, what it told last.
-pub(super) fn last_stop(paths: &Paths) -> Option<String> {
-    let (_, before) = Follower::open(&paths.events());
-    let mut entries = before.filter_map(|raw| Happened::read(&raw)).peekable();
-    let moment = |event: &Happened| Local::new().moment(&event.entry.ts, clock::now_ms());
-    let last = moment(entries.peek()?);
-    let (at, by) = entries.find_map(|event| match &event.entry.life {
-        Life::SupervisorStopped { by, .. } => Some((moment(&event), Some(by.clone()))),
-        Life::SupervisorStarted { .. } => Some((moment(&event), None)),
-        _ => None,
-    })?;
-    Some(match by {
-        // Killed, also by `falco stop --now`; or the journal took no more.
-        None => format!("nothing tells how the last one, of {at}, ended, at {last} or later"),
-        Some(Some(by)) => {
-            // It is gone by now.
-            let by = Asker { pid: None, ..by };
-            format!("last stopped {at} {}", tell::by(&by))
-        }
-        Some(None) => {
-            let why = why_failed(entries).map(|why| format!(": {why}"));
-            format!("its last start failed at {at}{}", why.unwrap_or_default())
-        }
-    })
-}
-
-/// What ended the start that these events end with, newest first.
-fn why_failed(events: impl Iterator<Item = Happened>) -> Option<String> {
-    let of_start =
-        events.take_while(|event| !matches!(event.entry.life, Life::SupervisorStarted { .. }));
-    let mut ends = of_start.filter_map(|event| match event.entry.life {
-        Life::Ended {
-            cause: Cause::Requested,
-            ..
-        } => None,
-        Life::Ended { part, ending, .. } => Some(format!("{part}: {}", output::visible(&ending))),
-        _ => None,
-    });
-    ends.next()
 }

@@ -10,12 +10,13 @@ mod watch;
 
 use std::time::{Duration, Instant};
 
+use super::events::LastEnd;
 use super::exit::{Exit, Failure};
 use super::holder::{self, Tried};
 use super::moment::Local;
 use super::runtime::block_on;
 use super::settings::Instance;
-use super::{events, logs, output, progress};
+use super::{logs, output, progress};
 use crate::clock;
 use crate::control::client::{self, ControlError};
 use crate::net::unix::ConnectError;
@@ -179,7 +180,7 @@ impl Show {
                 format!("{dot} falco {place}   {}", state.as_str())
             }
             Seen::Down => {
-                let last = events::last_stop(paths).map(|last| format!(" · {last}"));
+                let last = LastEnd::find(paths).map(|last| format!(" · {}", last.text()));
                 let last = last.unwrap_or_default();
                 let left = outlived::text(&outlived::find(paths));
                 format!("○ falco {place}   not running{last} · start: falco up{left}")
@@ -220,6 +221,7 @@ fn json(paths: &Paths, seen: &Seen) -> String {
             "schema": STATUS_SCHEMA,
             "state": "stopped",
             "reason": "falco is not running",
+            "last": LastEnd::find(paths),
             "outlived": outlived::json(&outlived::find(paths)),
         })
         .to_string(),

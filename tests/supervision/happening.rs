@@ -89,6 +89,17 @@ fn the_journal_tells_every_life_from_its_start_to_its_end_and_who_asked() {
         "{}",
         status.stdout
     );
+    let last = &base.look()["last"];
+    assert_eq!(last["how"], "stopped");
+    assert_eq!(
+        (&last["by"]["verb"], &last["by"]["uid"]),
+        (&"stop".into(), &asked["by"]["uid"])
+    );
+    let stopped = events(&base).pop().unwrap();
+    assert_eq!(
+        (&stopped["event"], &stopped["ts"]),
+        (&"supervisor_stopped".into(), &last["at"])
+    );
     let people = base.run(&["events", "transport"]).stdout;
     assert!(people.contains("ended: signal KILL after"), "{people}");
     assert!(!people.contains("supervisor started"), "of one part only");
@@ -103,6 +114,12 @@ fn of_a_chain_that_did_not_tell_its_end_only_that_is_said_until_the_next_one_is_
         let untold = said.stdout.contains("nothing tells how the last one");
         assert!(untold, "{}", said.stdout);
         assert!(!said.stdout.contains("was not stopped"), "{}", said.stdout);
+        let last = base.look()["last"].clone();
+        assert_eq!(last["how"], "untold", "{last}");
+        assert!(
+            last["since"].as_str() <= last["told_until"].as_str(),
+            "{last}"
+        );
     };
     kill(base.up(), "KILL");
     eventually("nothing runs", || base.run(&["status"]).code == 3);
@@ -132,6 +149,9 @@ fn a_start_that_failed_before_any_part_was_not_killed() {
         "{}",
         said.stdout
     );
+    let last = &base.look()["last"];
+    assert_eq!(last["how"], "start_failed");
+    assert!(last["at"].is_string() && last["why"].is_null(), "{last}");
 }
 
 #[test]

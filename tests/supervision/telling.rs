@@ -11,7 +11,9 @@ fn status_of_nothing_is_not_running() {
     let said = base.run(&["status"]);
     assert_eq!(said.code, 3);
     assert!(said.stdout.contains("not running"), "{}", said.stdout);
-    assert_eq!(base.status()["state"], "stopped");
+    let status = base.status();
+    assert_eq!(status["state"], "stopped");
+    assert!(status.get("last").is_some_and(serde_json::Value::is_null));
     assert!(!base.dir().exists(), "asking makes nothing");
 }
 
