@@ -173,6 +173,12 @@ impl Lock {
         })
     }
 
+    /// What its last holder wrote, if anything; to be asked once, before writing.
+    #[must_use]
+    pub fn last_holder(&self) -> Option<Holder> {
+        read_holder(&self.file)
+    }
+
     /// A descriptor to hand to the daemon; the lock lives while either lives.
     ///
     /// # Errors

@@ -137,6 +137,48 @@ fn of_a_chain_that_did_not_tell_its_end_only_that_is_said_until_the_next_one_is_
 }
 
 #[test]
+fn of_a_life_that_the_journal_did_not_take_the_end_of_the_one_before_is_not_told() {
+    let base = Base::new();
+    let (journal, aside) = (
+        base.dir().join("logs/events.jsonl"),
+        base.home().join("aside"),
+    );
+    base.up();
+    base.run(&["stop"]);
+    let before = base.look()["last"].clone();
+    assert_eq!(before["how"], "stopped");
+    fs::rename(&journal, &aside).unwrap();
+    fs::create_dir(&journal).unwrap();
+    base.up();
+    base.run(&["stop"]);
+    fs::remove_dir(&journal).unwrap();
+    for is_there in [false, true] {
+        if is_there {
+            fs::rename(&aside, &journal).unwrap();
+        }
+        let said = base.run(&["status"]);
+        let untold = said.stdout.contains("nothing tells how the last one");
+        assert!(
+            untold && !said.stdout.contains("last stopped"),
+            "{}",
+            said.stdout
+        );
+        let last = base.look()["last"].clone();
+        assert_eq!(
+            (&last["how"], &last["told_until"]),
+            (&"untold".into(), &Value::Null)
+        );
+        assert!(before["at"].as_str() < last["since"].as_str(), "{last}");
+    }
+    // Who only tried and had no life has not been there.
+    base.up();
+    base.run(&["stop"]);
+    base.configure("x = [");
+    assert_eq!(base.run(&["up"]).code, 78);
+    assert_eq!(base.look()["last"]["how"], "stopped");
+}
+
+#[test]
 fn a_start_that_failed_before_any_part_was_not_killed() {
     let base = Base::new();
     base.make();

@@ -9,6 +9,7 @@ use super::{Happened, tell};
 use crate::clock;
 use crate::paths::Paths;
 use crate::protocol::life::{Asker, Cause, Life};
+use crate::supervisor::instance::{Asked, Holder, Lock, Phase};
 
 /// An end, as far as anything tells of it; moments are as the journal has them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -19,35 +20,29 @@ pub(in crate::cli) enum LastEnd {
     /// It never came up; which part ended that, and why.
     StartFailed { at: String, why: Option<String> },
     /// It told nothing of its end: it was killed, also by `falco stop --now`, or
-    /// the journal took no more.
-    Untold { since: String, told_until: String },
+    /// the journal took no more, or nothing of it at all.
+    Untold {
+        since: String,
+        told_until: Option<String>,
+    },
 }
 
 impl LastEnd {
-    /// What the journal knows of it.
+    /// What the journal knows of it; the lock knows whom the journal has missed.
     pub(in crate::cli) fn find(paths: &Paths) -> Option<Self> {
-        let (_, before) = Follower::open(&paths.events());
-        let mut entries = before.filter_map(|raw| Happened::read(&raw).map(|event| event.entry));
-        let newest = entries.next()?;
-        let told_until = newest.ts.clone();
-        let mut entries = std::iter::once(newest).chain(entries);
-        let end = entries.find(|entry| {
-            matches!(
-                entry.life,
-                Life::SupervisorStopped { .. } | Life::SupervisorStarted { .. }
-            )
-        })?;
-        Some(match end.life {
-            Life::SupervisorStopped { by: Some(by), .. } => Self::Stopped { at: end.ts, by },
-            Life::SupervisorStopped { by: None, .. } => Self::StartFailed {
-                at: end.ts,
-                why: why_failed(entries.map(|entry| entry.life)),
-            },
-            _ => Self::Untold {
-                since: end.ts,
-                told_until,
-            },
-        })
+        let Some(life) = last_life(paths) else {
+            return told(paths, |_, _| true);
+        };
+        let since = clock::utc(life.since_ms);
+        // Somebody may have set the clock, and the journal may have lost the
+        // beginning.
+        let is_of = |at: &str, instance: Option<&str>| {
+            since.as_str() <= at || instance == Some(life.instance.as_str())
+        };
+        told(paths, is_of).or(Some(Self::Untold {
+            since: since.clone(),
+            told_until: None,
+        }))
     }
 
     /// `last stopped 08:55:12 by falco stop (uid 1000)`.
@@ -70,23 +65,76 @@ impl LastEnd {
                 format!("its last start failed at {at}{}", why.unwrap_or_default())
             }
             Self::Untold { since, told_until } => {
-                let (since, until) = (moment(since), moment(told_until));
-                format!("nothing tells how the last one, of {since}, ended, at {until} or later")
+                let since = moment(since);
+                let until = told_until.as_deref().map(moment);
+                let until = until.map(|until| format!(", at {until} or later"));
+                let until = until.unwrap_or_default();
+                format!("nothing tells how the last one, of {since}, ended{until}")
             }
         }
     }
 }
 
-/// What ended the start that these events end with, newest first.
-fn why_failed(events: impl Iterator<Item = Life>) -> Option<String> {
-    let of_start = events.take_while(|life| !matches!(life, Life::SupervisorStarted { .. }));
-    let mut ends = of_start.filter_map(|life| match life {
-        Life::Ended {
-            cause: Cause::Requested,
-            ..
-        } => None,
-        Life::Ended { part, ending, .. } => Some(format!("{part}: {ending}")),
-        _ => None,
-    });
-    ends.next()
+/// Who had a life here last, by the lock.
+fn last_life(paths: &Paths) -> Option<Holder> {
+    let Ok(Asked::Ours(lock)) = Lock::ask_existing(&paths.lock_file()) else {
+        return None;
+    };
+    let last = lock.last_holder();
+    // A launcher that went no further has none.
+    last.filter(|last| last.phase != Phase::Launching)
+}
+
+/// The last end of which the journal tells, if it is that of the life that is
+/// meant, by when it was and whose, as far as that is known.
+fn told(paths: &Paths, is_meant: impl Fn(&str, Option<&str>) -> bool) -> Option<LastEnd> {
+    let (_, before) = Follower::open(&paths.events());
+    let mut entries = before.filter_map(|raw| Happened::read(&raw).map(|event| event.entry));
+    let mut told_until = None;
+    let end = entries.find(|entry| {
+        told_until.get_or_insert_with(|| entry.ts.clone());
+        matches!(
+            entry.life,
+            Life::SupervisorStopped { .. } | Life::SupervisorStarted { .. }
+        )
+    })?;
+    let (at, lives) = (end.ts, entries.map(|entry| entry.life));
+    let (end, instance) = match end.life {
+        Life::SupervisorStarted { instance, .. } => {
+            let since = at.clone();
+            (LastEnd::Untold { since, told_until }, Some(instance))
+        }
+        Life::SupervisorStopped { by: Some(by), .. } => {
+            // A life may be long.
+            let instance = (!is_meant(&at, None)).then(|| start(lives).0);
+            let at = at.clone();
+            (LastEnd::Stopped { at, by }, instance.flatten())
+        }
+        _ => {
+            let (instance, why) = start(lives);
+            let at = at.clone();
+            (LastEnd::StartFailed { at, why }, instance)
+        }
+    };
+    is_meant(&at, instance.as_deref()).then_some(end)
+}
+
+/// Which life these events are of, newest first, and what ended its start, if it
+/// was that.
+fn start(events: impl Iterator<Item = Life>) -> (Option<String>, Option<String>) {
+    let mut why = None;
+    for life in events {
+        match life {
+            Life::SupervisorStarted { instance, .. } => return (Some(instance), why),
+            Life::Ended {
+                cause: Cause::Requested,
+                ..
+            } => {}
+            Life::Ended { part, ending, .. } if why.is_none() => {
+                why = Some(format!("{part}: {ending}"));
+            }
+            _ => {}
+        }
+    }
+    (None, why)
 }
