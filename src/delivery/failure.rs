@@ -7,7 +7,7 @@ use std::time::Instant;
 use super::pace::Sign;
 use crate::counted::counted;
 use crate::protocol::id::EffectId;
-use crate::protocol::ipc::CONNECTION_CLOSED;
+use crate::protocol::ipc::{CONNECTION_CLOSED, TIMED_OUT};
 
 /// Why an effect failed: the machine-readable word its error text starts with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -173,11 +173,10 @@ impl Refusal<'_> {
     /// stand; what cannot be told is taken as ambiguous.
     pub(crate) fn class(&self) -> Class {
         let code = self.code();
-        let throttled = code.is_some_and(|code| code / 100 == 429);
         match self.retryable {
             Some(false) | None if code == Some(TOO_LARGE) => Class::TooLarge,
             Some(false) => Class::Rejected,
-            _ if throttled => Class::Throttled,
+            _ if self.is_limit() => Class::Throttled,
             Some(true) if code.is_some_and(|code| code / 1000 == 80) => Class::Throttled,
             None if code.is_some_and(is_definite) || is_validation(self.error) => Class::Rejected,
             Some(true) | None => Class::Ambiguous,
@@ -195,17 +194,27 @@ impl Refusal<'_> {
         if self.is_goodbye() || self.code() == Some(CHANNEL_LIMIT) {
             return None;
         }
-        let is_limit = self.code().is_some_and(|code| code / 100 == 429);
         Some(match (self.class(), sent) {
             (class, _) if class.is_final() => Sign::Life,
-            (_, Some(sent)) if is_limit => Sign::TooMuch { sent },
+            (_, Some(sent)) if self.is_limit() => Sign::TooMuch { sent },
             _ => Sign::Trouble,
         })
     }
 
-    /// Whether Ably itself has spoken: a code that is not the connection's.
+    /// Whether Ably itself would not take the effect, for what it is or for its own
+    /// troubles.
+    ///
+    /// Not without a connection; nor by silence, which the transport tells with a
+    /// code when it has waited for long enough; nor by a limit, which says how much
+    /// there is, and may be one that the transport keeps by itself.
     pub(crate) fn is_from_ably(&self) -> bool {
-        self.code().is_some_and(|code| code / 1000 != 80)
+        let is_none = |code| code / 1000 == 80 || code == TIMED_OUT;
+        self.code().is_some_and(|code| !is_none(code)) && !self.is_limit()
+    }
+
+    /// Whether there was too much at once.
+    pub(crate) fn is_limit(&self) -> bool {
+        self.code().is_some_and(|code| code / 100 == 429)
     }
 }
 
@@ -311,15 +320,18 @@ mod tests {
     }
 
     #[test]
-    fn only_a_code_that_is_not_the_connections_comes_from_ably() {
+    fn ably_has_refused_what_neither_the_connection_nor_silence_nor_a_limit_kept_back() {
         let refusal = |error, code| Refusal {
             error,
             code,
             retryable: Some(true),
         };
         assert!(refusal("", Some(50_000)).is_from_ably());
-        assert!(refusal("rate (Code: 42910)", None).is_from_ably());
+        assert!(refusal("broken (Code: 50001)", None).is_from_ably());
         assert!(!refusal("", Some(80_003)).is_from_ably());
+        assert!(!refusal("", Some(TIMED_OUT)).is_from_ably());
+        assert!(!refusal("[ErrorInfo :late code=50003]", None).is_from_ably());
+        assert!(!refusal("", Some(42_911)).is_from_ably());
         assert!(!refusal("context deadline exceeded", None).is_from_ably());
     }
 

@@ -10,6 +10,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 
 use super::failure::Refusal;
 use crate::protocol::id::LaneKey;
+use crate::protocol::ipc::TIMED_OUT;
 
 /// How a lane fared last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,7 +21,8 @@ pub(super) enum Health {
     Refused,
     /// The transport had no connection to Ably.
     Offline,
-    /// There was no answer, or none that says what happened.
+    /// There was no answer, of the transport's or of Ably's, or none that says
+    /// what happened.
     Silent,
 }
 
@@ -29,8 +31,8 @@ impl Health {
     pub(super) fn after(refusal: &Refusal<'_>) -> Self {
         match refusal.code() {
             Some(code) if code / 1000 == 80 => Self::Offline,
+            None | Some(TIMED_OUT) => Self::Silent,
             Some(_) => Self::Refused,
-            None => Self::Silent,
         }
     }
 
@@ -152,7 +154,8 @@ mod tests {
                 retryable: Some(true),
             })
         };
-        assert_eq!(refused(Some(50_003)), Health::Refused);
+        assert_eq!(refused(Some(50_000)), Health::Refused);
+        assert_eq!(refused(Some(TIMED_OUT)), Health::Silent);
         assert_eq!(refused(Some(80_003)), Health::Offline);
         assert_eq!(refused(None), Health::Silent);
         let ends = |over| {

@@ -38,6 +38,10 @@ pub const LINE_BYTES_MAX: usize = 2 * 1024 * 1024;
 /// closed". It says nothing of the request.
 pub const CONNECTION_CLOSED: u32 = 80_017;
 
+/// The code of what was not answered in time, and may or may not be done: Ably's
+/// "timeout". A transport says it of Ably's silence; it is no refusal.
+pub const TIMED_OUT: u32 = 50_003;
+
 /// The features our transport answers `hello.v1` with.
 pub const FEATURES: &[&str] = &[
     "publish.batch.v1",

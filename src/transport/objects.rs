@@ -19,6 +19,7 @@ use super::reply::{Failure, Reply};
 use super::token::TokenClient;
 use crate::net::dial::Origin;
 use crate::net::http;
+use crate::protocol::ipc::TIMED_OUT;
 use crate::protocol::token::Audience;
 use crate::report::Report;
 use crate::shutdown::Shutdown;
@@ -239,7 +240,7 @@ fn too_many() -> Failure {
 fn timed_out() -> Failure {
     Failure {
         text: "timed out waiting for the object set".into(),
-        code: Some(50_003),
+        code: Some(TIMED_OUT),
         retryable: true,
     }
 }

@@ -12,6 +12,7 @@ use super::upstream::Upstream;
 use crate::ably::outbox::Publish;
 use crate::protocol::ably::codec::Format;
 use crate::protocol::ably::publish::{Draft, Messages};
+use crate::protocol::ipc::TIMED_OUT;
 
 /// Publishes on one upstream.
 #[derive(Debug, Clone)]
@@ -66,7 +67,7 @@ impl Publisher {
             Ok(None) => Err(Failure::stopping()),
             Err(_) => Err(Failure {
                 text: "timed out: not acknowledged".into(),
-                code: Some(50_003),
+                code: Some(TIMED_OUT),
                 retryable: true,
             }),
         }

@@ -30,7 +30,7 @@ use crate::net::tls::Tls;
 use crate::net::websocket::{Incoming, WebSocket};
 use crate::protocol::ably::codec::{self, Format};
 use crate::protocol::ably::message::ProtocolMessage;
-use crate::protocol::ipc::UpstreamStatus;
+use crate::protocol::ipc::{TIMED_OUT, UpstreamStatus};
 use crate::protocol::token::Audience;
 use crate::shutdown::Shutdown;
 
@@ -298,18 +298,17 @@ fn feed(socket: &mut WebSocket, format: Format, frame: Bytes) {
     }
 }
 
-/// The code of what may or may not be published, whatever the reason. A
-/// retryable failure with 80xxx instead was never written to any connection.
-const UNKNOWN: u32 = 50_003;
-
 /// An outcome in the requester's terms.
+///
+/// What may or may not be published is told so whatever the reason. A retryable
+/// failure with 80xxx instead was never written to any connection.
 fn result_of(outcome: Outcome) -> Result<(), Failure> {
     match outcome {
         Outcome::Accepted => Ok(()),
         Outcome::Refused(error) => Err(Failure::from_ably(&error, error.is_retryable())),
         Outcome::NotSent(error) => Err(Failure::from_ably(&error, true)),
         Outcome::Unknown(error) => Err(Failure {
-            code: Some(UNKNOWN),
+            code: Some(TIMED_OUT),
             ..Failure::from_ably(&error, true)
         }),
     }

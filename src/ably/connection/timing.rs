@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use super::super::retry::REQUEST_TIMEOUT;
 use super::{Connection, ErrorInfo, State};
+use crate::protocol::ipc::TIMED_OUT;
 
 impl<T> Connection<T> {
     /// When [`Connection::handle_timeout`] has something to do.
@@ -91,7 +92,7 @@ impl<T> Connection<T> {
         self.outbox
             .expire(now, |written| match (written, connected) {
                 (true, _) => ErrorInfo::with_status(
-                    50_003,
+                    TIMED_OUT,
                     504,
                     format!("timed out: sent, but not acknowledged; connection is {state}{why}"),
                 ),

@@ -51,7 +51,9 @@ impl<T> Lanes<T> {
                 }
                 class => {
                     let failure = Failure::new(class, refusal.error).with_code(code);
-                    lanes.attempt_failed(lane, failure, refusal.is_from_ably(), now);
+                    let is_too_much = refusal.is_limit() && lane.is_batch();
+                    let was_refused = refusal.is_from_ably() || is_too_much;
+                    lanes.attempt_failed(lane, failure, was_refused, now);
                 }
             }
         });
@@ -137,7 +139,8 @@ impl<T> Lanes<T> {
         }
     }
 
-    /// An attempt has failed; `was_refused` if Ably itself said so.
+    /// An attempt has failed; `was_refused` if Ably itself said so, or said that
+    /// several at once are too much: they are taken apart then, and none ends.
     pub(super) fn attempt_failed(
         &mut self,
         lane: &mut Lane<T>,

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::delivery::config::PAUSE_LEFT_MAX;
+use crate::protocol::ipc::TIMED_OUT;
 
 const LONG: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -44,11 +45,25 @@ fn without_a_transport_a_kept_effect_waits_for_ever_and_no_attempt_is_counted() 
 fn silence_and_a_lost_upstream_count_as_no_attempt() {
     let mut story = kept(Some(OURS), [publish("a", 1)]);
     story.refuse_next(80_003, 100);
+    story.refuse_next(TIMED_OUT, 100);
     for _ in 0..100 {
         story.pass(Duration::from_secs(30));
         story.expect_request(&[1]);
         story.pass(Duration::from_secs(6));
     }
+    assert_eq!(story.settled(), []);
+    story.pass(Duration::from_secs(30));
+    let id = story.expect_request(&[1]);
+    story.lanes.handle_accepted(id);
+    story.expect_published(&[1]);
+    story.expect_nothing_left();
+}
+
+#[test]
+fn a_rate_limit_counts_as_no_attempt_whoever_sets_it() {
+    let mut story = kept(Some(OURS), [publish("a", 1)]);
+    story.refuse_next(42_911, 100);
+    story.refuse_next(42_913, 100);
     assert_eq!(story.settled(), []);
     story.pass(Duration::from_secs(30));
     let id = story.expect_request(&[1]);
@@ -87,6 +102,17 @@ fn a_batch_that_is_refused_for_too_long_is_taken_apart() {
     story.refuse_next(50_000, 25);
     story.expect_failed(&[2], "ambiguous: publish failed after 25 attempts");
     story.expect_nothing_left();
+}
+
+#[test]
+fn a_batch_that_is_too_much_for_too_long_is_taken_apart_and_nothing_of_it_ends() {
+    let mut story = kept(Some(OURS), [publish("a", 1), publish("a", 2)]);
+    story.refuse_next(42_911, 25);
+    assert_eq!(story.settled(), []);
+    let alone = story.expect_request(&[1]);
+    story.lanes.handle_accepted(alone);
+    story.refuse_next(42_911, 100);
+    story.expect_published(&[1]);
 }
 
 #[test]
@@ -135,7 +161,7 @@ fn one_success_soon_ends_the_pauses_of_all_lanes_the_transport_kept_back() {
 #[test]
 fn what_ably_refused_waits_out_its_pause_whatever_is_over_meanwhile() {
     let mut story = kept(Some(OURS), [publish("refused", 1)]);
-    story.refuse_next(50_003, 10);
+    story.refuse_next(50_000, 10);
     let pause = story.lanes.poll_timeout().expect("a pause") - story.now;
     story.lanes.handle_disconnected(story.now);
     story.lanes.handle_connected(OURS);

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use super::*;
 use crate::delivery::config::Keeping;
+use crate::protocol::ipc::TIMED_OUT;
 
 const ROUND_TRIP: Duration = Duration::from_millis(40);
 
@@ -16,7 +17,12 @@ struct Town {
     lanes: Lanes<()>,
     now: Instant,
     is_answering: bool,
-    answers: VecDeque<(Instant, RequestId)>,
+    /// Whether the transport says so when Ably has not answered in time, as ours
+    /// does.
+    says_so: bool,
+    /// And whether they are acceptances.
+    answers: BTreeSet<(Instant, u64, bool)>,
+    asked: Vec<RequestId>,
     arrivals: u64,
     arrived: HashMap<EffectId, Instant>,
     /// How long each that was published has waited.
@@ -26,7 +32,7 @@ struct Town {
 }
 
 impl Town {
-    fn new(config: Config) -> Self {
+    fn new(config: Config, says_so: bool) -> Self {
         let mut lanes = Lanes::new(config);
         lanes.handle_connected(Peer {
             batches: true,
@@ -36,7 +42,9 @@ impl Town {
             lanes,
             now: Instant::now(),
             is_answering: true,
-            answers: VecDeque::new(),
+            says_so,
+            answers: BTreeSet::new(),
+            asked: Vec::new(),
             arrivals: 0,
             arrived: HashMap::new(),
             delays: Vec::new(),
@@ -74,10 +82,14 @@ impl Town {
             while let Some(request) = self.lanes.poll_request(self.now) {
                 let channel = request.effects[0].operation.channel();
                 let is_answered = self.is_answering && channel.starts_with(HEALTHY);
-                let id = request.id;
+                let (id, timeout) = (request.id, request.timeout);
                 self.sent.push(self.now);
+                let number = self.asked.len() as u64;
+                self.asked.push(id);
                 if is_answered {
-                    self.answers.push_back((self.now + ROUND_TRIP, id));
+                    self.answers.insert((self.now + ROUND_TRIP, number, true));
+                } else if self.says_so {
+                    self.answers.insert((self.now + timeout, number, false));
                 }
             }
             let Some(settled) = self.lanes.poll_settled() else {
@@ -96,7 +108,7 @@ impl Town {
         let until = self.now + time;
         loop {
             self.pump();
-            let answer = self.answers.front().map(|(at, _)| *at);
+            let answer = self.answers.first().map(|(at, ..)| *at);
             let timeout = self.lanes.poll_timeout();
             let next = answer.into_iter().chain(timeout).min();
             let Some(next) = next.filter(|next| *next <= until) else {
@@ -104,13 +116,26 @@ impl Town {
             };
             self.now = self.now.max(next);
             if answer == Some(next) {
-                let (_, id) = self.answers.pop_front().expect("one is due");
-                self.lanes.handle_accepted(id);
+                self.answer();
             } else {
                 self.lanes.handle_timeout(self.now);
             }
         }
         self.now = until;
+    }
+
+    fn answer(&mut self) {
+        let (_, number, is_accepted) = self.answers.pop_first().expect("one is due");
+        let id = self.asked[usize::try_from(number).expect("few")];
+        if is_accepted {
+            return self.lanes.handle_accepted(id);
+        }
+        let refusal = Refusal {
+            error: "timed out",
+            code: Some(TIMED_OUT),
+            retryable: Some(true),
+        };
+        self.lanes.handle_refused(id, &refusal, self.now);
     }
 
     /// A healthy lane more every so often; how long the slowest took.
@@ -125,26 +150,29 @@ impl Town {
     }
 }
 
-fn configs() -> [Config; 2] {
+/// What keeps the effects, and whether the transport tells of silence.
+fn worlds() -> impl Iterator<Item = (Config, bool)> {
     let timeout = Duration::from_secs(5);
-    [
+    let configs = [
         Config::with_attempt_timeout(timeout),
         Config::for_outbox(timeout),
-    ]
+    ];
+    let both = |config: Config| [(config.clone(), false), (config, true)];
+    configs.into_iter().flat_map(both)
 }
 
 #[test]
 fn a_healthy_lane_waits_hardly_longer_for_four_hundred_silent_ones_than_for_ten() {
-    for config in configs() {
+    for (config, says_so) in worlds() {
         for silent in [1, 10, 60, 400] {
             for (every, patience) in [(400, 300), (4000, 1100), (40_000, 1100)] {
-                let mut town = Town::new(config.clone());
+                let mut town = Town::new(config.clone(), says_so);
                 town.submit_all("s", silent);
                 let slowest = town.slowest_of(30, Duration::from_millis(every));
                 let keeping = config.keeping;
                 assert!(
                     slowest <= Duration::from_millis(patience),
-                    "{keeping:?}, {silent} silent, one every {every} ms: {slowest:?}"
+                    "{keeping:?}, {silent} silent ({says_so}), one every {every} ms: {slowest:?}"
                 );
             }
         }
@@ -153,8 +181,8 @@ fn a_healthy_lane_waits_hardly_longer_for_four_hundred_silent_ones_than_for_ten(
 
 #[test]
 fn healthy_lanes_that_come_together_with_lanes_known_to_be_silent_go_before_them() {
-    for config in configs() {
-        let mut town = Town::new(config);
+    for (config, says_so) in worlds() {
+        let mut town = Town::new(config, says_so);
         town.submit_all("s", 400);
         town.pass(Duration::from_secs(60));
         town.submit_all("s", 400);
@@ -167,9 +195,9 @@ fn healthy_lanes_that_come_together_with_lanes_known_to_be_silent_go_before_them
 
 #[test]
 fn a_transport_that_answers_nobody_is_probed_by_few_and_answers_all_when_it_is_back() {
-    for config in configs() {
+    for (config, says_so) in worlds() {
         let is_kept = config.keeping == Keeping::Outbox;
-        let mut town = Town::new(config);
+        let mut town = Town::new(config, says_so);
         town.is_answering = false;
         town.submit_all(HEALTHY, 400);
         town.pass(Duration::from_secs(60));
@@ -181,7 +209,7 @@ fn a_transport_that_answers_nobody_is_probed_by_few_and_answers_all_when_it_is_b
         town.pass(Duration::from_secs(5));
         assert!(town.delays.len() >= 390, "all but the last probes");
         town.pass(Duration::from_secs(40));
-        assert_eq!(town.delays.len(), 400, "kept: {is_kept}");
+        assert_eq!(town.delays.len(), 400, "kept: {is_kept}, told: {says_so}");
     }
 }
 
