@@ -66,6 +66,8 @@ pub(super) struct Dispatcher {
     queries: mpsc::Receiver<Query>,
     stop: Stop,
     grace: Duration,
+    /// How long an effect may wait for its answer.
+    patience: Duration,
     alarm: Alarm,
     sums: Sums,
     parking: Parking,
@@ -141,6 +143,7 @@ impl Dispatcher {
             queries,
             stop: Stop::No,
             grace: config.shutdown_grace,
+            patience: config.delivery.effect_deadline,
             alarm: Alarm::default(),
             sums: Sums::new(),
             parking: Parking::new(config.life.clone()),
@@ -308,6 +311,9 @@ impl Dispatcher {
     fn handle_due(&mut self) {
         let now = Instant::now();
         self.admission.handle_timeout(BootTime::now());
+        if let Some(keeper) = &mut self.keeper {
+            keeper.handle_hanging(now, &mut self.admission);
+        }
         let is_over = matches!(self.stop, Stop::Draining { until } if until <= now);
         for way in self.ways.iter_mut() {
             way.handle_timeout(now.into_std());

@@ -112,7 +112,7 @@ impl Dispatcher {
         let offer = match &mut self.keeper {
             Some(keeper) => {
                 let follows = self.ways.direct(route).holds(&admitted.effect.lane);
-                keeper.offer(admitted, route, follows)
+                keeper.offer(admitted, route, follows, arrived + self.patience)
             }
             None => Offer::Direct(admitted),
         };

@@ -29,6 +29,10 @@
 //! it, its error begins with `unrecorded:`, and a crash makes it open again: it
 //! is tried once more. It is written as soon as the disk takes it.
 //!
+//! A disk that hangs fails nothing. What it has held up for as long as an effect may
+//! wait for its transport is answered all the same, and what comes then is refused
+//! ([`hanging`]).
+//!
 //! Where rejected effects park their lanes, what is refused for good parks the
 //! lane it is in ([`parking`]).
 //!
@@ -38,6 +42,7 @@
 //! Stops when everything recorded is answered; what is not published stays.
 
 mod early;
+mod hanging;
 mod load;
 mod offer;
 pub(in crate::ingest) mod operator;
@@ -104,6 +109,9 @@ pub(super) struct Keeper {
     round: Round,
     /// What was recovered could not be made durable yet.
     is_unproven: bool,
+    /// The disk has kept daemons waiting for as long as they may wait, and has not
+    /// answered since.
+    has_hung: bool,
     /// With the journal, in order.
     pending: VecDeque<Pending>,
     loading: Option<Loading>,
@@ -155,6 +163,7 @@ impl Keeper {
             batch: Batch::default(),
             round: Round::default(),
             is_unproven: false,
+            has_hung: false,
             pending: VecDeque::new(),
             loading: None,
             read_again_at: None,
@@ -225,7 +234,7 @@ impl Keeper {
     /// Whether what arrives is recorded.
     pub(super) fn records(&self) -> bool {
         let is_bypassed = self.stage.health().is_none_or(|health| !health.admits());
-        self.config.records && !is_bypassed && !self.has_all_effects()
+        self.config.records && !is_bypassed && !self.has_hung && !self.has_all_effects()
     }
 
     /// Waits for the next thing to happen; cancel safe.
@@ -253,7 +262,8 @@ impl Keeper {
         // What is read now ends with an event of its own.
         let again = self.read_again_at.filter(|_| self.loading.is_none());
         let loads = self.resume_at.into_iter().chain(again);
-        loads.chain(done).chain(self.letters_again_at).min()
+        let others = [self.letters_again_at, self.hung_at()];
+        loads.chain(done).chain(others.into_iter().flatten()).min()
     }
 
     /// The last thing: marks the end, and syncs.

@@ -5,6 +5,7 @@ mod crowd;
 mod dead;
 mod failing;
 mod full;
+mod hanging;
 mod loading;
 mod mended;
 mod story;

@@ -1,11 +1,16 @@
 //! What arrives: kept, known, around the outbox, or nowhere.
 
+use tokio::time::Instant;
+
 use super::Keeper;
 use super::write::Fresh;
 use crate::clock;
 use crate::counted::counted;
 use crate::delivery::{self, Admitted, Class, Done, Failure, Home, Known, Ticket};
 use crate::journal::{self, Entry, Health, OnFailure, Sync, Unrecorded};
+
+/// Of what a disk was given that hangs.
+const UNSURE: &str = "it is with the disk already, which has not answered";
 
 /// What became of an effect that was offered.
 #[derive(Debug)]
@@ -30,6 +35,7 @@ impl Keeper {
         admitted: Admitted,
         route: usize,
         follows: bool,
+        answer_by: Instant,
     ) -> Offer {
         let effect = &admitted.effect;
         let done = Done {
@@ -38,14 +44,22 @@ impl Keeper {
             fingerprint: delivery::fingerprint(effect),
         };
         match self.outbox.look_up(&done) {
-            Known::Kept if self.is_unproven() => self.refused(admitted),
+            Known::Kept if self.is_unproven() => self.refused(admitted, self.why_not()),
             Known::Kept => Offer::Kept(admitted.ticket),
+            Known::Writing if self.is_unsure() => self.refused(admitted, UNSURE.to_owned()),
             Known::Conflict | Known::Writing => Offer::Conflict(admitted.ticket),
-            Known::No => self.offer_new(admitted, route, &done, follows),
+            Known::No => self.offer_new(admitted, route, &done, follows, answer_by),
         }
     }
 
-    fn offer_new(&mut self, admitted: Admitted, route: usize, done: &Done, follows: bool) -> Offer {
+    fn offer_new(
+        &mut self,
+        admitted: Admitted,
+        route: usize,
+        done: &Done,
+        follows: bool,
+        answer_by: Instant,
+    ) -> Offer {
         if let Some(by) = self.waits_for(&admitted, route) {
             return Offer::Refused(admitted, Failure::parked(by));
         }
@@ -53,23 +67,23 @@ impl Keeper {
             if follows {
                 return Offer::Direct(admitted);
             }
-            self.take(admitted, route, done);
+            self.take(admitted, route, done, answer_by);
             return Offer::Taken;
         }
         if self.outbox.is_writing(route, &admitted.effect.lane) {
-            return self.refused(admitted);
+            return self.refused(admitted, self.why_not());
         }
         let (is_full, why) = (self.is_full(), self.why_not());
         self.go_around(admitted, route, is_full, &why)
     }
 
-    fn refused(&mut self, admitted: Admitted) -> Offer {
+    fn refused(&mut self, admitted: Admitted, why: String) -> Offer {
         self.unrecorded += 1;
-        let failure = Failure::new(Class::Unrecorded, self.why_not());
+        let failure = Failure::new(Class::Unrecorded, why);
         Offer::Refused(admitted, failure)
     }
 
-    fn take(&mut self, admitted: Admitted, route: usize, done: &Done) {
+    fn take(&mut self, admitted: Admitted, route: usize, done: &Done, answer_by: Instant) {
         let effect = &admitted.effect;
         let arrived_ms = clock::now_ms();
         let home = Home {
@@ -90,7 +104,11 @@ impl Keeper {
             operation: effect.operation.clone(),
         });
         self.batch.effects.push(entry);
-        self.batch.fresh.push(Fresh { route, admitted });
+        self.batch.fresh.push(Fresh {
+            route,
+            admitted,
+            answer_by,
+        });
     }
 
     /// Whether what is kept may be in memory only: a journal that cannot begin a
@@ -111,7 +129,10 @@ impl Keeper {
         self.config.effects_max <= self.outbox.len()
     }
 
-    fn why_not(&self) -> String {
+    pub(super) fn why_not(&self) -> String {
+        if let Some(why) = self.why_hung().filter(|_| self.is_unsure()) {
+            return why;
+        }
         match self.stage.health() {
             Some(Health::Bypass { why } | Health::Astray { why } | Health::Failed { why }) => {
                 why.into()

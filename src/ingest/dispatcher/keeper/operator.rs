@@ -313,6 +313,7 @@ impl Keeper {
         match self.stage.health() {
             _ if !self.has_read() => "recovering",
             None | Some(Health::Failed { .. }) => "failed",
+            _ if self.why_hung().is_some() => "degraded",
             Some(Health::Ok | Health::Degraded { .. })
                 if self.config.records && self.has_all_effects() =>
             {
@@ -334,7 +335,11 @@ impl Keeper {
 
     /// Why it is not as it should be.
     fn why(&self) -> Option<String> {
-        match self.stage.health()? {
+        let health = self.stage.health()?;
+        let why_hung = self.why_hung();
+        match health {
+            Health::Failed { why } => Some(why.into()),
+            _ if why_hung.is_some() => why_hung,
             Health::Ok | Health::Degraded { .. }
                 if self.config.records && self.has_all_effects() =>
             {
@@ -342,10 +347,9 @@ impl Keeper {
                 Some(text.to_owned())
             }
             Health::Ok => None,
-            Health::Degraded { why }
-            | Health::Bypass { why }
-            | Health::Astray { why }
-            | Health::Failed { why } => Some(why.into()),
+            Health::Degraded { why } | Health::Bypass { why } | Health::Astray { why } => {
+                Some(why.into())
+            }
             Health::Full => Some(
                 "it has its max_bytes: no effect is kept until others are published or dropped"
                     .to_owned(),

@@ -18,6 +18,7 @@ use crate::journal::{
     self, DeadLetter, Entry, Health, Journal, Receipt, Round, TryAppendError, Unrecorded,
 };
 use crate::memory;
+use crate::protocol::envelope::SideEffect;
 use crate::protocol::id::EffectId;
 
 /// How long what is done may wait for company before it is written.
@@ -55,27 +56,39 @@ pub(super) struct Batch {
 pub(super) struct Fresh {
     pub(super) route: usize,
     pub(super) admitted: Admitted,
+    /// When its daemon is answered at the latest.
+    pub(super) answer_by: Instant,
 }
 
 /// What the journal was given.
 #[derive(Debug)]
 pub(super) struct Pending {
     pub(super) receipt: Receipt,
-    given: Given,
+    pub(super) given: Given,
+    pub(super) what: What,
 }
 
 impl Pending {
     /// Whether there are dead letters in it.
     fn buries(&self) -> bool {
-        matches!(&self.given, Given::Rest { buried, .. } if !buried.is_empty())
+        matches!(&self.what, What::Rest { buried, .. } if !buried.is_empty())
     }
 }
 
+/// When that was.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Given {
+    pub(super) at: Instant,
+    pub(super) at_ms: u64,
+}
+
 #[derive(Debug)]
-enum Given {
+pub(super) enum What {
     Effects {
         round: Round,
         fresh: Vec<Fresh>,
+        /// Whose daemons were told that nobody knows: the disk hung.
+        unsure: Vec<SideEffect>,
         noted: Vec<oneshot::Sender<()>>,
     },
     Rest {
@@ -238,8 +251,8 @@ impl Keeper {
             Ok(receipt) => {
                 let asked = std::mem::take(&mut self.batch.asked);
                 let buried = std::mem::take(&mut self.batch.buried);
-                let given = Given::Rest { asked, buried };
-                self.pending.push_back(Pending { receipt, given });
+                let what = What::Rest { asked, buried };
+                self.give(receipt, what);
             }
             Err(TryAppendError::Full(entries)) => self.batch.rest = entries,
             // Its health says so too, and that ends Falco.
@@ -259,12 +272,13 @@ impl Keeper {
             Ok(receipt) => {
                 let fresh = std::mem::take(&mut self.batch.fresh);
                 let noted = std::mem::take(&mut self.batch.noted);
-                let given = Given::Effects {
+                let what = What::Effects {
                     round,
                     fresh,
+                    unsure: Vec::new(),
                     noted,
                 };
-                self.pending.push_back(Pending { receipt, given });
+                self.give(receipt, what);
             }
             Err(TryAppendError::Full(entries)) => self.batch.effects = entries,
             Err(TryAppendError::Closed(_)) => {
@@ -275,15 +289,28 @@ impl Keeper {
         }
     }
 
+    fn give(&mut self, receipt: Receipt, what: What) {
+        let given = Given {
+            at: Instant::now(),
+            at_ms: clock::now_ms(),
+        };
+        self.pending.push_back(Pending {
+            receipt,
+            given,
+            what,
+        });
+    }
+
     /// What happened to the oldest append. Returns what may go the direct way.
     pub(in super::super) fn handle_recorded<T>(
         &mut self,
         result: &Result<(), Unrecorded>,
         admission: &mut Admission<T>,
     ) -> Vec<(usize, Admitted)> {
-        match (self.pending.pop_front().map(|p| p.given), result) {
+        self.has_hung = false;
+        match (self.pending.pop_front().map(|p| p.what), result) {
             (None, _) => Vec::new(),
-            (Some(Given::Rest { asked, buried }), _) => {
+            (Some(What::Rest { asked, buried }), _) => {
                 for asked in asked {
                     for dropped in self.decide(asked, result) {
                         admission.handle_done_elsewhere(&dropped, BootTime::now());
@@ -295,15 +322,35 @@ impl Keeper {
                 }
                 Vec::new()
             }
-            (Some(Given::Effects { fresh, noted, .. }), Ok(())) => {
+            (
+                Some(What::Effects {
+                    fresh,
+                    unsure,
+                    noted,
+                    ..
+                }),
+                Ok(()),
+            ) => {
                 self.recorded(fresh, admission);
+                self.recorded_late(unsure);
                 for noted in noted {
                     _ = noted.send(());
                 }
                 Vec::new()
             }
             // What is not recorded, the inbox learns from the silence.
-            (Some(Given::Effects { round, fresh, .. }), Err(why)) => {
+            (
+                Some(What::Effects {
+                    round,
+                    fresh,
+                    unsure,
+                    ..
+                }),
+                Err(why),
+            ) => {
+                for effect in unsure {
+                    self.outbox.handle_unrecorded(effect.id);
+                }
                 let fresh = match why {
                     Unrecorded::TooLarge { .. } => fresh,
                     _ => self.all_of(round, fresh),
@@ -329,9 +376,9 @@ impl Keeper {
         }
         self.round.0 += 1;
         for pending in &mut self.pending {
-            if let Given::Effects {
+            if let What::Effects {
                 fresh: more, noted, ..
-            } = &mut pending.given
+            } = &mut pending.what
             {
                 fresh.append(more);
                 noted.clear();
@@ -354,7 +401,10 @@ impl Keeper {
             self.outbox.handle_unrecorded(fresh.admitted.effect.id);
         }
         let mut around = Vec::new();
-        for Fresh { route, admitted } in fresh {
+        for Fresh {
+            route, admitted, ..
+        } in fresh
+        {
             match self.not_recorded(admitted, route, why) {
                 Offer::Direct(admitted) => around.push((route, admitted)),
                 Offer::Refused(admitted, failure) => {

@@ -82,6 +82,8 @@ pub(super) struct Story {
     plan: Plan,
     /// None once it has ended.
     writer: Option<Writer>,
+    /// Whether the disk answers nothing.
+    pub(super) hangs: bool,
     now: Duration,
 }
 
@@ -139,6 +141,7 @@ impl Story {
             config,
             plan,
             writer: Some(writer),
+            hangs: false,
             now,
         }
     }
@@ -200,7 +203,7 @@ impl Story {
 
     /// The journal does what it was asked to, and nobody hears of it yet.
     pub(super) fn work(&mut self) {
-        if let Some(writer) = &mut self.writer {
+        if let Some(writer) = self.writer.as_mut().filter(|_| !self.hangs) {
             writer.turn(self.time.now());
         }
     }
@@ -234,6 +237,16 @@ impl Story {
             acks.append(&mut story.falco.acks());
             acks.len() == ids.len()
         });
+        let ack = |id| acks.iter().find(|ack| ack.1 == id).expect("its ack");
+        ids.into_iter().map(|id| ack(id).2.clone()).collect()
+    }
+
+    /// The same, while transports take everything.
+    pub(super) fn offer_and_deliver(&mut self, effects: Vec<SideEffect>) -> Vec<Outcome> {
+        let ids: Vec<_> = effects.iter().map(|effect| effect.id).collect();
+        self.submit(effects);
+        self.deliver();
+        let acks = self.falco.acks();
         let ack = |id| acks.iter().find(|ack| ack.1 == id).expect("its ack");
         ids.into_iter().map(|id| ack(id).2.clone()).collect()
     }

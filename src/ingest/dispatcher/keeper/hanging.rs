@@ -1,0 +1,107 @@
+//! A disk that hangs: it answers neither well nor badly.
+//!
+//! A frozen filesystem, a mount whose server is gone, or a drive that tries again
+//! and again keeps a write or a sync from ending, for minutes or for good, and
+//! nobody can take back what it was given. Daemons are answered within their time
+//! all the same, with `unrecorded`: whether what they sent is kept, nobody knows.
+//!
+//! ```text
+//!           for as long as an effect may wait             the disk answers
+//! answering ────────────────────────────────▶ hung ──────────────────────────▶ answering
+//!              all that wait are answered       │ what comes is refused, or
+//!                                               └─ goes around, as configured
+//! ```
+//!
+//! What the journal has of it stays in its place: if the disk takes it after all, it
+//! is published in its order, and is acked once its daemon sends it again. So a lane
+//! of which something is with the disk takes nothing meanwhile, also not around it.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+use tracing::error;
+
+use super::Keeper;
+use super::write::{Fresh, Given, Pending, What};
+use crate::clock::{self, BootTime};
+use crate::delivery::{Admission, Class, Failure};
+use crate::protocol::envelope::SideEffect;
+
+/// After how long a disk that does not answer is told of: far longer than a slow
+/// one takes.
+const TOLD_AFTER: Duration = Duration::from_secs(5);
+
+impl Keeper {
+    /// When somebody has waited for the disk for as long as anybody may.
+    pub(super) fn hung_at(&self) -> Option<Instant> {
+        let mut given = self
+            .pending
+            .iter()
+            .filter_map(|pending| match &pending.what {
+                What::Effects { fresh, .. } => fresh.first(),
+                What::Rest { .. } => None,
+            });
+        // Those of the next append have come later.
+        let first = given.next().or_else(|| self.batch.fresh.first());
+        first.map(|first| first.answer_by)
+    }
+
+    /// Why effects wait, if the disk does not answer.
+    pub(super) fn why_hung(&self) -> Option<String> {
+        let Given { at, at_ms } = self.pending.front()?.given;
+        let is_late = TOLD_AFTER <= at.elapsed();
+        is_late.then(|| {
+            let since = clock::utc(at_ms);
+            format!("its disk has not answered since {since}: look whether it, or its mount, hangs")
+        })
+    }
+
+    /// Answers all that wait for a disk that hangs.
+    pub(in super::super) fn handle_hanging<T>(
+        &mut self,
+        now: Instant,
+        admission: &mut Admission<T>,
+    ) {
+        if self.hung_at().is_none_or(|at| now < at) {
+            return;
+        }
+        self.has_hung = true;
+        let why = self.why_not();
+        error!(%why, "The outbox does not record; what waits for it is answered.");
+        let text = format!("{why}; it may be kept all the same");
+        let failure = Failure::new(Class::Unrecorded, text);
+        let at = BootTime::now();
+        for pending in &mut self.pending {
+            let What::Effects { fresh, unsure, .. } = &mut pending.what else {
+                continue;
+            };
+            self.unrecorded += fresh.len() as u64;
+            for Fresh { admitted, .. } in fresh.drain(..) {
+                unsure.push(admitted.effect.clone());
+                admission.handle_refused(admitted, failure.clone(), at);
+            }
+        }
+        // The journal has nothing of these.
+        self.batch.effects.clear();
+        self.batch.noted.clear();
+        let failure = Failure::new(Class::Unrecorded, why);
+        for Fresh { admitted, .. } in std::mem::take(&mut self.batch.fresh) {
+            self.unrecorded += 1;
+            self.outbox.handle_unrecorded(admitted.effect.id);
+            admission.handle_refused(admitted, failure.clone(), at);
+        }
+    }
+
+    /// Whether the journal may still take what daemons were told it may not have.
+    pub(super) fn is_unsure(&self) -> bool {
+        let is_unsure = |pending: &Pending| matches!(&pending.what, What::Effects { unsure, .. } if !unsure.is_empty());
+        self.pending.iter().any(is_unsure)
+    }
+
+    /// What nobody waits for any more is kept after all.
+    pub(super) fn recorded_late(&mut self, effects: Vec<SideEffect>) {
+        for effect in effects {
+            self.outbox.handle_recorded(effect.id, effect);
+        }
+    }
+}
