@@ -77,6 +77,15 @@ impl Class {
     }
 }
 
+/// As much of `text` as fits in so many bytes.
+pub(crate) fn shortened(text: &str, bytes_max: usize) -> &str {
+    let mut end = text.len().min(bytes_max);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    &text[..end]
+}
+
 /// A failure as the daemon is told: `<class>: <text>`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Failure {

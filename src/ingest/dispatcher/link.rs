@@ -9,7 +9,7 @@ use tracing::{debug, info, warn};
 
 use super::super::memo::Memo;
 use crate::clock::BootTime;
-use crate::delivery::{Effect, Lanes, Peer, Refusal, Request, RequestId};
+use crate::delivery::{Effect, Lanes, Peer, Refusal, Request, RequestId, shortened};
 use crate::failpoint::{self, Point};
 use crate::net::ipc::{self, Features, IpcClient, Lost};
 use crate::protocol::envelope::Operation;
@@ -264,20 +264,13 @@ fn answer<T>(line: &[u8], lanes: &mut Lanes<T>, noting: &mut Noting<'_>, now: st
         lanes.handle_accepted(id);
         return;
     }
+    let error = incoming.error.as_deref().unwrap_or("no reason given");
     let refusal = Refusal {
-        error: cut(incoming.error.as_deref().unwrap_or("no reason given")),
+        error: shortened(error, ERROR_BYTES_MAX),
         code: incoming.code,
         retryable: incoming.retryable,
     };
     lanes.handle_refused(id, &refusal, now);
-}
-
-fn cut(text: &str) -> &str {
-    let mut end = text.len().min(ERROR_BYTES_MAX);
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    &text[..end]
 }
 
 fn write(request: &Request<'_>, out: &mut bytes::BytesMut) {

@@ -10,10 +10,10 @@ use tracing::{info, warn};
 
 use super::super::super::memo::Published;
 use super::super::ways::Ways;
-use super::write::LARGE;
+use super::write::{LARGE, REASON_BYTES_MAX};
 use super::{Keeper, parking};
 use crate::clock::{self, BootTime};
-use crate::delivery::{Admission, Class, Done, Failure, Home};
+use crate::delivery::{Admission, Class, Done, Failure, Home, shortened};
 use crate::journal::{self, Live, Note, Recovered, Settled, State};
 use crate::memory;
 
@@ -131,7 +131,8 @@ impl Keeper {
         let is_dead = matches!(live.state, State::Dead(_));
         self.outbox.handle_restored(live.id, home, is_dead);
         match live.state {
-            State::Dead(letter) => {
+            State::Dead(mut letter) => {
+                letter.error = shortened(&letter.error, REASON_BYTES_MAX).into();
                 if parking::parks(&letter) {
                     self.outbox.handle_parked(live.id);
                 }

@@ -13,7 +13,7 @@ use super::super::super::memo::Published;
 use super::operator::Asked;
 use super::{Keeper, Offer, Waiter, parking};
 use crate::clock::{self, BootTime};
-use crate::delivery::{Admission, Admitted, Class, Failure, Settled};
+use crate::delivery::{Admission, Admitted, Class, Failure, Settled, shortened};
 use crate::journal::{
     self, DeadLetter, Entry, Health, Journal, Receipt, Round, TryAppendError, Unrecorded,
 };
@@ -34,6 +34,10 @@ const DONE_MAX: usize = 512;
 /// of them together may be what the disk does not take.
 const LETTERS_AGAIN: usize = 64;
 const LETTERS_PAUSE: Duration = Duration::from_secs(1);
+
+/// What is kept of why an effect is a dead letter, in bytes: there may be as many of
+/// them as the journal has room for.
+pub(super) const REASON_BYTES_MAX: usize = 512;
 
 /// What the journal is given next.
 #[derive(Debug, Default)]
@@ -181,7 +185,7 @@ impl Keeper {
         let letter = DeadLetter {
             class: parking::class_of(failure.class, parks),
             code: failure.code,
-            error: failure.text.as_ref().into(),
+            error: shortened(&failure.text, REASON_BYTES_MAX).into(),
             attempts,
             at_ms: clock::now_ms(),
         };

@@ -148,8 +148,9 @@ fn what_the_journal_was_not_given_yet_is_known_not_to_be_kept() {
         acks.append(&mut story.falco.acks());
         acks.len() == 12
     });
-    acks.iter()
-        .for_each(|(_, _, outcome)| expect_unrecorded(outcome));
+    for (_, _, outcome) in &acks {
+        expect_unrecorded(outcome);
+    }
     story.hangs = false;
     story.link();
     story.deliver();

@@ -5,6 +5,7 @@ use bytes::Bytes;
 use nix::libc::ENOENT;
 
 use super::story::{FOR_GOOD, Story, asked, effect, outbox};
+use crate::delivery::Refusal;
 use crate::journal::played::Op;
 use crate::journal::{OnFailure, Sync};
 use crate::protocol::envelope::{Operation, SideEffect};
@@ -97,4 +98,24 @@ fn what_is_mended_is_published_also_where_a_copy_came_while_the_first_was_kept()
     story.ask(asked(OutboxVerb::Drop, &[1]));
     story.link();
     expect_published(story, 3, "dropped before it was given up");
+}
+
+#[test]
+fn a_dead_letter_holds_a_reason_of_512_bytes_and_no_more_also_after_a_restart() {
+    let long = "é".repeat(2000);
+    let refusal = Refusal {
+        error: &long,
+        ..FOR_GOOD
+    };
+    let mut story = with_one_kept();
+    story.link();
+    story.answer(Some(&refusal));
+    story.pass_until(|story| story.dead().len() == 1);
+    let before = story.dead();
+    let reason = &before[0].1;
+    assert!(reason.starts_with("publish rejected: éé"), "{reason}");
+    assert!((510..=512).contains(&reason.len()), "{}", reason.len());
+    story.pass();
+    let mut story = story.killed();
+    assert_eq!(story.dead(), before);
 }
