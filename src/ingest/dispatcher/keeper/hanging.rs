@@ -27,6 +27,9 @@ use crate::clock::{self, BootTime};
 use crate::delivery::{Admission, Class, Failure};
 use crate::protocol::envelope::SideEffect;
 
+/// Of what a disk was given that hangs.
+pub(super) const UNSURE: &str = "it is with the disk already, which has not answered";
+
 /// After how long a disk that does not answer is told of: far longer than a slow
 /// one takes.
 const TOLD_AFTER: Duration = Duration::from_secs(5);
@@ -66,7 +69,7 @@ impl Keeper {
             return;
         }
         self.has_hung = true;
-        let why = self.why_not();
+        let why = self.why_hung().unwrap_or_else(|| UNSURE.to_owned());
         error!(%why, "The outbox does not record; what waits for it is answered.");
         let text = format!("{why}; it may be kept all the same");
         let failure = Failure::new(Class::Unrecorded, text);

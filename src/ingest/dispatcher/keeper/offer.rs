@@ -3,14 +3,12 @@
 use tokio::time::Instant;
 
 use super::Keeper;
+use super::hanging::UNSURE;
 use super::write::Fresh;
 use crate::clock;
 use crate::counted::counted;
 use crate::delivery::{self, Admitted, Class, Done, Failure, Home, Known, Ticket};
 use crate::journal::{self, Entry, Health, OnFailure, Sync, Unrecorded};
-
-/// Of what a disk was given that hangs.
-const UNSURE: &str = "it is with the disk already, which has not answered";
 
 /// What became of an effect that was offered.
 #[derive(Debug)]

@@ -29,6 +29,13 @@ fn hung(mut story: Story, effects: &[u8]) -> Story {
     assert_eq!(told, effects, "in their order");
     for (_, _, outcome) in &acks {
         expect_unrecorded(outcome);
+        let text = outcome.as_ref().map_err(|failure| &*failure.text);
+        let text = text.expect_err("it is none that is kept");
+        let says = |part| text.contains(part);
+        assert!(
+            says("has not answered since") && says("may be kept all the same"),
+            "{text}"
+        );
     }
     story
 }
