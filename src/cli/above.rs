@@ -5,6 +5,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use super::exit::{Exit, Failure};
+use super::shell;
 
 /// Files in a directory with this bit can be replaced by their owner only.
 const STICKY: u32 = 0o1000;
@@ -24,7 +25,7 @@ pub(super) fn refuse_replaceable(dir: &Path) -> Result<(), Failure> {
     );
     let hint = format!(
         "chmod go-w {}, or choose another --base-dir",
-        open.display()
+        shell::path(open)
     );
     Err(Failure::new(Exit::Permission, error).hint(hint))
 }

@@ -26,6 +26,7 @@ use std::path::{Path, PathBuf};
 use super::config::Credentials;
 use super::exit::{Exit, Failure};
 use super::given_file;
+use super::shell;
 pub(super) use check::{Verdict, check};
 pub(super) use store::Stored;
 
@@ -211,7 +212,9 @@ fn secret_file(path: &Path) -> Result<String, Failure> {
     let meta = file.metadata().map_err(cannot)?;
     if meta.mode() & 0o077 != 0 {
         let text = format!("{} can be read by others", path.display());
-        return Err(Failure::new(Exit::Config, text).hint(format!("chmod 600 {}", path.display())));
+        return Err(
+            Failure::new(Exit::Config, text).hint(format!("chmod 600 {}", shell::path(path)))
+        );
     }
     match given_file::text(&file).map_err(cannot)?.trim() {
         "" => Err(Failure::new(

@@ -3,13 +3,12 @@
 //! Only places that follow from the base directory, and no secret. A device id
 //! is left out: it would go along to the next instance that the shell starts.
 
-use std::ffi::OsStr;
-use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
 use super::exit::{Exit, Failure};
 use super::output;
 use super::settings::Instance;
+use super::shell;
 use crate::paths::Paths;
 
 #[derive(Debug, clap::Args)]
@@ -29,7 +28,7 @@ pub(super) fn run(args: Args) -> Result<(), Failure> {
     let mut script = Vec::new();
     for (name, path) in &places {
         script.extend([b"export ", name.as_bytes(), b"="].concat());
-        script.extend(quoted(path.as_os_str()));
+        script.extend(shell::quoted(path.as_os_str()));
         script.push(b'\n');
     }
     output::bytes(&script)
@@ -54,18 +53,4 @@ fn object(places: &[(&str, PathBuf)]) -> Result<serde_json::Value, Failure> {
         variables.insert((*name).to_owned(), text.into());
     }
     Ok(serde_json::json!({"schema": 1, "variables": variables}))
-}
-
-/// One word of a shell, whatever is in it: nothing counts between single
-/// quotes but another one.
-fn quoted(text: &OsStr) -> Vec<u8> {
-    let mut word = vec![b'\''];
-    for byte in text.as_bytes() {
-        match byte {
-            b'\'' => word.extend(br"'\''"),
-            byte => word.push(*byte),
-        }
-    }
-    word.push(b'\'');
-    word
 }

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use super::exit::{Exit, Failure};
+use super::shell;
 use crate::process::identity::Fate;
 use crate::protocol::control::ChainState;
 use crate::supervisor::instance::{Holder, LockError, Phase};
@@ -41,7 +42,7 @@ pub(super) enum Tried {
 
 /// Somebody holds the lock and does not answer.
 pub(super) fn unresponsive(lock: &Path, who: Option<&Holder>, exit: Exit, tried: Tried) -> Failure {
-    let fuser = format!("fuser {} names the process that has it", lock.display());
+    let fuser = format!("fuser {} names the process that has it", shell::path(lock));
     let Some(who) = who else {
         let error = format!("unresponsive ({} is held by somebody)", lock.display());
         return Failure::new(exit, error).hint(fuser);

@@ -49,6 +49,7 @@ mod runtime;
 mod serve;
 mod service;
 mod settings;
+mod shell;
 mod signals;
 mod status;
 mod stop;

@@ -14,6 +14,7 @@ use clap::{Arg, Command};
 
 use super::above::refuse_replaceable;
 use super::exit::{Exit, Failure};
+use super::shell;
 use crate::paths::Paths;
 use crate::telemetry::Verbosity;
 
@@ -160,7 +161,7 @@ pub(super) fn private_directory(dir: &Path) -> Result<(), Failure> {
             dir.display(),
             meta.mode() & 0o777
         );
-        let hint = format!("chmod go-w {}", dir.display());
+        let hint = format!("chmod go-w {}", shell::path(dir));
         return Err(Failure::new(Exit::Permission, error).hint(hint));
     }
     Ok(())

@@ -105,6 +105,34 @@ fn a_directory_that_others_can_write_to_is_refused() {
 }
 
 #[test]
+fn what_a_person_is_told_to_type_works_whatever_the_directory_is_called() {
+    let base = Base::called("it's a `base`");
+    base.make();
+    let open = |mode| fs::set_permissions(base.dir(), fs::Permissions::from_mode(mode));
+    let mode = || fs::metadata(base.dir()).unwrap().permissions().mode() & 0o777;
+    open(0o777).unwrap();
+    run_in_shell(&told(&base.run(&["up"]).stderr, "hint: "));
+    assert_eq!(mode(), 0o755);
+    run_in_shell(&told(&base.run(&["doctor"]).stdout, "fix: "));
+    assert_eq!(mode(), 0o700);
+    base.up();
+}
+
+/// What a person is told after `mark`.
+fn told(text: &str, mark: &str) -> String {
+    let (_, told) = text.split_once(mark).unwrap_or_else(|| panic!("{text}"));
+    told.lines().next().unwrap().to_owned()
+}
+
+fn run_in_shell(command: &str) {
+    let mut shell = std::process::Command::new("sh");
+    assert!(
+        shell.args(["-c", command]).status().unwrap().success(),
+        "{command}"
+    );
+}
+
+#[test]
 fn a_directory_that_others_can_replace_is_refused() {
     let base = Base::made();
     let link = base.home().join("open/link");

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::super::exit::{Exit, Failure};
 use super::super::given_file::{self, Untrusted};
+use super::super::shell;
 use super::mistake::Place;
 
 /// The text of the file and where it is; empty if there is none.
@@ -70,8 +71,8 @@ impl Text {
 fn check_writers(path: &Path, file: &File) -> Result<(), Failure> {
     given_file::check_writers(file).map_err(|error| {
         let hint = match &error {
-            Untrusted::Owner { own, .. } => format!("chown {own} {}", path.display()),
-            Untrusted::Mode { .. } => format!("chmod go-w {}", path.display()),
+            Untrusted::Owner { own, .. } => format!("chown {own} {}", shell::path(path)),
+            Untrusted::Mode { .. } => format!("chmod go-w {}", shell::path(path)),
             Untrusted::Io(error) => return cannot_read(path, error),
         };
         refused(path, &error.to_string()).hint(hint)

@@ -14,6 +14,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::super::exit::{Exit, Failure};
+use super::super::shell;
 use crate::plain_file;
 
 /// The largest file that is read: a bearer token may be a long JWT.
@@ -126,7 +127,7 @@ fn check_private(path: &Path, file: &File) -> Result<(), Failure> {
     let text = format!("{} is not ours alone to read", path.display());
     let hint = format!(
         "chmod 600 {}; if others have read it, make a new key",
-        path.display()
+        shell::path(path)
     );
     Err(Failure::new(Exit::Config, text).hint(hint))
 }

@@ -10,6 +10,7 @@ use nix::unistd::geteuid;
 use super::finding::Finding;
 use crate::cli::above::refuse_replaceable;
 use crate::cli::progress::tilde;
+use crate::cli::shell;
 use crate::counted::counted;
 use crate::paths::{Paths, SOCKET_PATH_MAX};
 
@@ -54,7 +55,7 @@ fn private(base: &Path, meta: &fs::Metadata, fix: bool) -> Finding {
     if fix && fs::set_permissions(base, Permissions::from_mode(0o700)).is_ok() {
         return Finding::ok(NAME, format!("{place}: made it ours only (was {mode:04o})"));
     }
-    wrong.fix(format!("chmod 700 {}", base.display()))
+    wrong.fix(format!("chmod 700 {}", shell::path(base)))
 }
 
 /// What is wrong with the mode of a directory of ours, the worst first.

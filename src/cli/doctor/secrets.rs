@@ -11,6 +11,7 @@ use nix::unistd::geteuid;
 use super::finding::Finding;
 use crate::cli::config::Config;
 use crate::cli::progress::tilde;
+use crate::cli::shell;
 use crate::paths::Paths;
 
 const NAME: &str = "secrets";
@@ -65,7 +66,7 @@ fn private(secret: &Secret, meta: &Metadata, fix: bool) -> Finding {
         return Finding::ok(NAME, format!("{place}: made it ours only (was {mode:04o})"));
     }
     let text = format!("{place} can be read or changed by others ({mode:04o})");
-    Finding::fail(NAME, text).fix(format!("chmod 600 {}", path.display()))
+    Finding::fail(NAME, text).fix(format!("chmod 600 {}", shell::path(path)))
 }
 
 fn close(path: &Path) -> std::io::Result<()> {

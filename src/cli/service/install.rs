@@ -13,7 +13,7 @@ use super::unit::{self, File};
 use super::{Order, PATIENCE, launchd, systemd};
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::settings::private_directory;
-use crate::cli::{output, progress};
+use crate::cli::{output, progress, shell};
 use crate::paths::Paths;
 use crate::process::tool;
 use args::paths;
@@ -77,7 +77,7 @@ impl Install<'_> {
             return vec![format!(
                 "launchctl bootstrap {} {}",
                 launchd::domain(),
-                file.display()
+                shell::path(&file)
             )];
         }
         let systemctl = match self.place.kind {

@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use super::file::is_ours;
 use crate::cli::exit::{Exit, Failure};
+use crate::cli::shell;
 use crate::paths::Paths;
 use crate::protocol::id::named;
 
@@ -89,7 +90,7 @@ impl Place {
         if self.stem == DEFAULT_STEM {
             return String::new();
         }
-        format!(" --base-dir {}", paths.base().display())
+        format!(" --base-dir {}", shell::path(paths.base()))
     }
 
     pub(super) fn socket_name(&self) -> String {
@@ -159,6 +160,8 @@ mod tests {
         let other = Paths::new("/srv/one");
         for kind in [Kind::User, Kind::System] {
             assert_eq!(flag(&other, kind), " --base-dir /srv/one");
+            let blank = Paths::new("/srv/the one's");
+            assert_eq!(flag(&blank, kind), r" --base-dir '/srv/the one'\''s'");
         }
     }
 

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use super::place::{Kind, Place};
 use super::{PATIENCE, Which, file, launchd, systemd};
 use crate::cli::exit::Failure;
-use crate::cli::{output, progress};
+use crate::cli::{output, progress, shell};
 
 pub(super) async fn run(args: Which) -> Result<(), Failure> {
     let place = args.place()?;
@@ -59,6 +59,6 @@ impl Which {
         }
         files
             .iter()
-            .try_for_each(|file| output::line(&format!("$ rm {file}")))
+            .try_for_each(|file| output::line(&format!("$ rm {}", shell::word(file))))
     }
 }
