@@ -41,7 +41,7 @@ esac
 exit 0
 "#;
 
-fn with_launchd() -> Base {
+pub fn with_launchd() -> Base {
     let base = Base::new();
     base.fake("launchctl", LAUNCHCTL);
     fs::create_dir_all(base.home().join("launchd")).unwrap();

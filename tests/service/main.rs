@@ -8,6 +8,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod activation;
+mod anew;
 mod base;
 mod doctor;
 mod env;

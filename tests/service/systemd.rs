@@ -37,7 +37,7 @@ esac
 exit 0
 "#;
 
-fn with_systemd() -> Base {
+pub fn with_systemd() -> Base {
     let base = Base::new();
     let falco = env!("CARGO_BIN_EXE_falco");
     base.fake(

@@ -13,7 +13,13 @@ pub(super) const MARK: &str =
 
 /// Whether there is a file of our making.
 pub(super) fn is_ours(file: &Path) -> bool {
-    fs::read_to_string(file).is_ok_and(|text| text.contains(MARK))
+    ours(file).is_some()
+}
+
+/// What is in a file of our making.
+pub(super) fn ours(file: &Path) -> Option<String> {
+    let text = fs::read_to_string(file).ok();
+    text.filter(|text| text.contains(MARK))
 }
 
 /// A file that was written, and what was there before.

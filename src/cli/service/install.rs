@@ -8,6 +8,7 @@ use std::os::unix::fs::DirBuilderExt;
 use nix::unistd::{User, geteuid};
 
 use super::file::{self, Written};
+use super::missed::missed;
 use super::place::{Kind, Place};
 use super::unit::{self, File};
 use super::{Order, PATIENCE, launchd, systemd};
@@ -30,13 +31,17 @@ pub(super) async fn run(args: Args) -> Result<(), Failure> {
         Kind::User | Kind::System => systemd::version().await,
     };
     let files = unit::render(&place, &order, version)?;
+    let before = file::ours(&place.file()).unwrap_or_default();
+    let missed = missed(&before, &files[0].text);
     let install = Install {
         args: &args,
         place,
         order,
         files,
+        missed,
     };
     if args.which.dry_run {
+        install.tell_missed();
         return install.tell();
     }
     install.run(user.as_ref()).await
@@ -46,7 +51,10 @@ struct Install<'a> {
     args: &'a Args,
     place: Place,
     order: Order,
+    /// The service's own first.
     files: Vec<File>,
+    /// Flags that it had and has no more.
+    missed: Vec<String>,
 }
 
 impl Install<'_> {
@@ -67,6 +75,15 @@ impl Install<'_> {
         self.commands()
             .iter()
             .try_for_each(|command| output::line(&format!("$ {command}")))
+    }
+
+    fn tell_missed(&self) {
+        if !self.missed.is_empty() {
+            let flags = self.missed.join(" ");
+            output::message(&format!(
+                "  without {flags}, which it had: a service has the flags it was installed with last"
+            ));
+        }
     }
 
     /// The commands that follow the writing.
@@ -116,6 +133,7 @@ impl Install<'_> {
             "already installed:"
         };
         output::message(&format!("{word} {} · enabled", files.join(", ")));
+        self.tell_missed();
         if self.args.systemd.linger {
             linger().await?;
         }

@@ -15,6 +15,7 @@
 mod file;
 mod install;
 mod launchd;
+mod missed;
 mod place;
 mod show;
 mod systemd;
