@@ -322,6 +322,9 @@ impl Dispatcher {
             }
         }
         if is_over {
+            if let Some(keeper) = &mut self.keeper {
+                keeper.handle_stop_over(&mut self.admission);
+            }
             self.stop = Stop::Over;
         }
     }

@@ -3,7 +3,9 @@
 //! A frozen filesystem, a mount whose server is gone, or a drive that tries again
 //! and again keeps a write or a sync from ending, for minutes or for good, and
 //! nobody can take back what it was given. Daemons are answered within their time
-//! all the same, with `unrecorded`: whether what they sent is kept, nobody knows.
+//! all the same, with `unrecorded`: whether what they sent is kept, nobody knows. So
+//! they are when Falco stops, with `shutting_down`: a process does not end, nor are
+//! its sockets closed, before such a disk has answered.
 //!
 //! ```text
 //!           for as long as an effect may wait             the disk answers
@@ -71,8 +73,18 @@ impl Keeper {
         self.has_hung = true;
         let why = self.why_hung().unwrap_or_else(|| UNSURE.to_owned());
         error!(%why, "The outbox does not record; what waits for it is answered.");
+        self.answer_waiting(Class::Unrecorded, &why, admission);
+    }
+
+    /// Falco stops, and waits for its disk no longer.
+    pub(in super::super) fn handle_stop_over<T>(&mut self, admission: &mut Admission<T>) {
+        let why = "Falco is stopping, and its disk has not answered";
+        self.answer_waiting(Class::ShuttingDown, why, admission);
+    }
+
+    fn answer_waiting<T>(&mut self, class: Class, why: &str, admission: &mut Admission<T>) {
         let text = format!("{why}; it may be kept all the same");
-        let failure = Failure::new(Class::Unrecorded, text);
+        let failure = Failure::new(class, text);
         let at = BootTime::now();
         for pending in &mut self.pending {
             let What::Effects { fresh, unsure, .. } = &mut pending.what else {
@@ -87,7 +99,7 @@ impl Keeper {
         // The journal has nothing of these.
         self.batch.effects.clear();
         self.batch.noted.clear();
-        let failure = Failure::new(Class::Unrecorded, why);
+        let failure = Failure::new(class, why);
         for Fresh { admitted, .. } in std::mem::take(&mut self.batch.fresh) {
             self.unrecorded += 1;
             self.outbox.handle_unrecorded(admitted.effect.id);

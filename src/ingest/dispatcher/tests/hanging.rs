@@ -6,7 +6,7 @@ use bytes::Bytes;
 use nix::libc::EIO;
 use uuid::Uuid;
 
-use super::story::{Story, another, bypassing, effect, number, outbox};
+use super::story::{DAEMON, Story, another, bypassing, effect, number, outbox};
 use super::{DEADLINE, answered_after};
 use crate::delivery::{Class, Outcome};
 use crate::journal::played::Op;
@@ -166,4 +166,21 @@ fn what_the_journal_was_not_given_yet_is_known_not_to_be_kept() {
     // What the disk has by then is published first, and is in order too.
     let all: Vec<u8> = (1..=12).collect();
     assert_eq!(story.published, all);
+}
+
+#[test]
+fn a_stop_answers_also_what_a_disk_holds_up() {
+    let mut story = strict();
+    story.hangs = true;
+    story.submit(vec![effect(1)]);
+    story.pass();
+    story.falco.stop(&story.time, DAEMON, vec![effect(2)]);
+    story.pass_until(|story| story.falco.is_done());
+    let acks = story.falco.acks();
+    let told: Vec<_> = acks.iter().map(|(_, id, _)| number(*id)).collect();
+    assert_eq!(told, [1, 2]);
+    for (_, _, outcome) in acks {
+        let failure = outcome.expect_err("it is none that is kept");
+        assert_eq!(failure.class, Class::ShuttingDown, "{failure}");
+    }
 }
