@@ -30,6 +30,7 @@ mod arriving;
 mod joins;
 mod settling;
 mod shut;
+mod waiting;
 
 use std::collections::{HashMap, HashSet, VecDeque};
 

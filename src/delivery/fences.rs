@@ -8,6 +8,9 @@
 //! lane fail with `gap: resend <effect id>`, until what failed, and what was
 //! refused because of it, came again under their ids, in their order.
 //!
+//! What the [gap gate](super::gaps) refuses of them, or anything else for now, has
+//! failed like any other.
+//!
 //! An effect stands in a fence once, wherever it was put first, however often it
 //! was submitted. Several may have one place, where others went out before what
 //! was to come before them: those are waited for in the order they failed
@@ -15,8 +18,8 @@
 //!
 //! A fence belongs to the connection that was told of the failure. It is gone
 //! when the connection closes, since a daemon that comes back begins with what
-//! is not acked; or 30 s after the last failure, since then the effect is not
-//! coming. Failures that are final raise none.
+//! is not acked; or 30 s after the last failure, whatever was refused because of it
+//! meanwhile, since then the effect is not coming. Failures that are final raise none.
 //!
 //! Holds 65 536 effects at most; beyond, new failures raise no more fences.
 //!
@@ -24,17 +27,12 @@
 
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::time::Duration;
 
 use super::effect::Producer;
-use super::gaps::Stream;
+use super::gaps::{Stream, Wait};
 use super::path::Path;
 use crate::clock::BootTime;
 use crate::protocol::id::EffectId;
-
-/// How long an effect that failed is waited for; longer than the longest pause
-/// of our own client.
-const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Effects held over all fences.
 const EFFECTS_MAX: usize = 65_536;
@@ -117,33 +115,25 @@ pub(super) struct Fences {
 }
 
 impl Fences {
-    /// An effect arrives, `arrival` being its place if it has to wait; the
-    /// effect that has to come first, if it may not pass.
+    /// An effect arrives; the one that has to come first, if it may not pass. If
+    /// it may, it still has to be let [pass](Self::pass).
     pub(super) fn arrive(
         &mut self,
         stream: &Stream<'_>,
         id: EffectId,
-        arrival: u64,
         now: BootTime,
-    ) -> Option<EffectId> {
+    ) -> Option<Wait<EffectId>> {
         if self.standing.is_empty() {
             return None;
         }
         let path = whose(stream);
-        let fence = self.standing.get_mut(&path)?;
-        let first = fence.first()?;
-        if fence.until <= now {
+        let fence = self.standing.get(&path)?;
+        let (first, until) = (fence.first()?, fence.until);
+        if until <= now {
             self.drop_fence(&path);
             return None;
         }
-        if first != id {
-            if self.effects < EFFECTS_MAX {
-                self.effects += usize::from(fence.insert(arrival, id));
-            }
-            return Some(first);
-        }
-        self.take_out(&path, id);
-        None
+        (first != id).then_some(Wait { first, until })
     }
 
     /// Where an effect stands that is waited for next: turned away once more, it
@@ -166,28 +156,37 @@ impl Fences {
         fence.spots.get(&id).map(|(place, _)| *place)
     }
 
-    /// An effect failed and may come again. If it has to already, it keeps its place.
-    pub(super) fn fail(&mut self, stream: &Stream<'_>, id: EffectId, arrival: u64, now: BootTime) {
+    /// An effect failed and may come again, until then at most. If it has to
+    /// already, it keeps its place. Returns whether it stands in a fence.
+    pub(super) fn fail(
+        &mut self,
+        stream: &Stream<'_>,
+        id: EffectId,
+        arrival: u64,
+        until: BootTime,
+        now: BootTime,
+    ) -> bool {
         let path = whose(stream);
         let fence = self.standing.get(&path);
         if fence.is_none_or(|fence| !fence.spots.contains_key(&id)) {
             self.make_room(now);
             if self.effects >= EFFECTS_MAX {
-                return;
+                return false;
             }
             let fence = self.standing.entry(path.clone());
             let fence = fence.or_insert_with(|| Fence::new(now));
             self.effects += usize::from(fence.insert(arrival, id));
         }
-        self.prolong(path, now);
+        self.prolong(path, until);
+        true
     }
 
-    /// It stands for its whole time from now on.
-    fn prolong(&mut self, path: Whose, now: BootTime) {
-        let Some(fence) = self.standing.get_mut(&path) else {
+    /// It stands until then from now on, if not for longer.
+    fn prolong(&mut self, path: Whose, until: BootTime) {
+        let fence = self.standing.get_mut(&path);
+        let Some(fence) = fence.filter(|fence| fence.until < until) else {
             return;
         };
-        let until = now.after(PATIENCE);
         let before = std::mem::replace(&mut fence.until, until);
         let (_, path) = self
             .ends

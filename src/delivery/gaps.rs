@@ -15,18 +15,28 @@
 //! Failures that are final, `rejected` and `too_large`, shut nothing. Messages
 //! without a number pass.
 //!
+//! Of two messages that asked for order, their [fence](super::fences) tells which
+//! goes first, and the gate leaves it to that: numbers that stand there, too, shut
+//! it only to messages that did not ask. Each number keeps the place in its lane
+//! that its message had, also of what was never tried: what stands behind it in a
+//! fence keeps its own, and would leave its lane before it.
+//!
 //! Holds 65 536 numbers at most; beyond, new failures shut no more gates.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
-use super::Producer;
-use crate::clock::BootTime;
-use crate::protocol::envelope::Operation;
-use crate::protocol::id::LaneKey;
+use uuid::Uuid;
 
-/// How long a message that failed is waited for.
-const PATIENCE: Duration = Duration::from_secs(30);
+use super::Producer;
+use super::dedupe::known_by;
+use crate::clock::BootTime;
+use crate::protocol::envelope::{Operation, SideEffect};
+use crate::protocol::id::{EffectId, LaneKey};
+
+/// How long what failed is waited for; longer than the longest pause of our own
+/// client.
+pub(super) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// How often gates that are over are looked for, when there is no room.
 const SWEEP_EVERY: Duration = Duration::from_secs(1);
@@ -42,14 +52,56 @@ pub(super) struct Stream<'a> {
     pub producer: Producer,
 }
 
+/// What an effect has to wait for, and for how long at most.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Wait<T> {
+    pub first: T,
+    pub until: BootTime,
+}
+
+/// An effect that failed for now, or was refused.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Failed<'a> {
+    pub id: EffectId,
+    /// What makes a copy of it recognisable.
+    pub known_by: Uuid,
+    pub operation: &'a Operation,
+    pub is_ordered: bool,
+    /// Its place, if it has none where it waits.
+    pub arrival: u64,
+}
+
+impl<'a> Failed<'a> {
+    pub(super) fn new(effect: &'a SideEffect, arrival: u64) -> Self {
+        Self {
+            id: effect.id,
+            known_by: known_by(effect),
+            operation: &effect.operation,
+            is_ordered: effect.is_ordered,
+            arrival,
+        }
+    }
+}
+
+/// Where a message stands that has to come again.
+#[derive(Debug, Clone, Copy)]
+struct Spot {
+    arrival: u64,
+    known_by: Uuid,
+}
+
 #[derive(Debug)]
 struct Gate {
     producer: Producer,
     route: Option<Box<str>>,
     channel: Box<str>,
     until: BootTime,
-    /// Never empty.
-    failed: BTreeSet<i64>,
+    /// What failed and stands in no fence.
+    failed: BTreeMap<i64, Spot>,
+    /// What failed and stands in a fence, which sees to what stands there, too.
+    fenced: BTreeMap<i64, Spot>,
+    /// One of them goes out behind all that came since, and so has all behind it to.
+    has_lost_places: bool,
 }
 
 impl Gate {
@@ -57,6 +109,52 @@ impl Gate {
         self.producer == stream.producer
             && *self.channel == *operation.channel()
             && self.route.as_deref() == stream.route
+    }
+
+    /// The number that has to come first, for what a fence sees to or does not.
+    fn expected(&self, is_ordered: bool) -> Option<i64> {
+        let failed = self.failed.keys().next();
+        let fenced = self.fenced.keys().next().filter(|_| !is_ordered);
+        failed.into_iter().chain(fenced).min().copied()
+    }
+
+    fn spot(&self, number: i64) -> Option<Spot> {
+        let spot = self.failed.get(&number);
+        spot.or_else(|| self.fenced.get(&number)).copied()
+    }
+
+    /// Where this one stood, if it has that number.
+    fn place(&self, number: i64, effect: &SideEffect) -> Option<u64> {
+        let spot = self.spot(number).filter(|_| !self.has_lost_places);
+        let spot = spot.filter(|spot| spot.known_by == known_by(effect));
+        spot.map(|spot| spot.arrival)
+    }
+
+    fn len(&self) -> usize {
+        self.failed.len() + self.fenced.len()
+    }
+
+    /// Where it stood it stays.
+    fn insert(&mut self, number: i64, failed: &Failed<'_>, is_fenced: bool) {
+        let spot = self.spot(number).unwrap_or(Spot {
+            arrival: failed.arrival,
+            known_by: failed.known_by,
+        });
+        self.remove(number);
+        let numbers = if is_fenced {
+            &mut self.fenced
+        } else {
+            &mut self.failed
+        };
+        numbers.insert(number, spot);
+    }
+
+    fn remove(&mut self, number: i64) -> bool {
+        self.failed.remove(&number).is_some() || self.fenced.remove(&number).is_some()
+    }
+
+    fn is_over(&self) -> bool {
+        self.len() == 0
     }
 }
 
@@ -69,74 +167,102 @@ pub(super) struct Gaps {
 }
 
 impl Gaps {
-    /// A message arrives; the number that has to come first, if it may not
-    /// pass.
+    /// A message arrives: the number that has to come first, if it may not pass,
+    /// and the place it has itself, if it has to come again. If it may pass, it
+    /// still has to be let [pass](Self::pass).
     pub(super) fn arrive(
         &mut self,
         stream: &Stream<'_>,
-        operation: &Operation,
+        effect: &SideEffect,
         now: BootTime,
-    ) -> Option<i64> {
-        let is_full = self.numbers >= NUMBERS_MAX;
-        let gate = self.gate(stream, operation, now)?;
-        let number = operation.sequence_number()?;
-        let expected = *gate.failed.first()?;
-        if number > expected {
-            if !is_full && gate.failed.insert(number) {
-                self.numbers += 1;
-            }
-            return Some(expected);
-        }
-        if gate.failed.remove(&number) {
-            self.numbers -= 1;
-            self.drop_gates(stream.lane, |gate| gate.failed.is_empty());
-        }
-        None
+    ) -> (Option<Wait<i64>>, Option<u64>) {
+        let operation = &effect.operation;
+        let Some(gate) = self.gate(stream, operation, now) else {
+            return (None, None);
+        };
+        let Some(number) = operation.sequence_number() else {
+            return (None, None);
+        };
+        let first = gate.expected(effect.is_ordered);
+        let first = first.filter(|first| *first < number);
+        let until = gate.until;
+        let wait = first.map(|first| Wait { first, until });
+        (wait, gate.place(number, effect))
     }
 
-    /// A message comes whatever the gate says, and is expected no more.
+    /// A message comes that nothing stops, and is expected no more.
     pub(super) fn pass(&mut self, stream: &Stream<'_>, operation: &Operation, now: BootTime) {
+        self.take_out(stream, operation, true, now);
+    }
+
+    /// The same, of one that goes out behind all that came since.
+    pub(super) fn pass_last(&mut self, stream: &Stream<'_>, operation: &Operation, now: BootTime) {
+        self.take_out(stream, operation, false, now);
+    }
+
+    fn take_out(
+        &mut self,
+        stream: &Stream<'_>,
+        operation: &Operation,
+        keeps_place: bool,
+        now: BootTime,
+    ) {
         // To read a number costs more than to see that nobody asks for it.
-        if !self.gates.contains_key(stream.lane) {
+        let Some(gate) = self.gate(stream, operation, now) else {
             return;
-        }
+        };
         let Some(number) = operation.sequence_number() else {
             return;
         };
-        let gate = self.gate(stream, operation, now);
-        if gate.is_some_and(|gate| gate.failed.remove(&number)) {
+        if gate.remove(number) {
+            gate.has_lost_places |= !keeps_place;
             self.numbers -= 1;
-            self.drop_gates(stream.lane, |gate| gate.failed.is_empty());
+            self.drop_gates(stream.lane, Gate::is_over);
         }
     }
 
-    /// A message failed and may come again.
-    pub(super) fn fail(&mut self, stream: &Stream<'_>, operation: &Operation, now: BootTime) {
+    /// A message failed and may come again, until then at most; `is_fenced` says
+    /// whether it stands in a fence.
+    pub(super) fn fail(
+        &mut self,
+        stream: &Stream<'_>,
+        failed: &Failed<'_>,
+        is_fenced: bool,
+        until: BootTime,
+        now: BootTime,
+    ) {
+        let operation = failed.operation;
         let Some(number) = operation.sequence_number() else {
             return;
         };
         self.make_room(now);
-        let until = now.after(PATIENCE);
         let is_full = self.numbers >= NUMBERS_MAX;
-        if let Some(gate) = self.gate(stream, operation, now) {
-            gate.until = until;
-            if !is_full && gate.failed.insert(number) {
-                self.numbers += 1;
-            }
-        } else if !is_full {
-            let channel = operation.channel().into();
-            let failed = BTreeSet::from([number]);
-            let gate = Gate {
-                producer: stream.producer,
-                route: stream.route.map(Into::into),
-                channel,
-                until,
-                failed,
-            };
-            let gates = self.gates.entry(stream.lane.clone());
-            gates.or_default().push(gate);
-            self.numbers += 1;
+        let gate = match self.gate(stream, operation, now) {
+            Some(gate) => gate,
+            None if is_full => return,
+            None => self.raise(stream, operation, until),
+        };
+        gate.until = gate.until.max(until);
+        let is_new = gate.spot(number).is_none();
+        if is_full && is_new {
+            return;
         }
+        gate.insert(number, failed, is_fenced);
+        self.numbers += usize::from(is_new);
+    }
+
+    fn raise(&mut self, stream: &Stream<'_>, operation: &Operation, until: BootTime) -> &mut Gate {
+        let gates = self.gates.entry(stream.lane.clone()).or_default();
+        gates.push(Gate {
+            producer: stream.producer,
+            route: stream.route.map(Into::into),
+            channel: operation.channel().into(),
+            until,
+            failed: BTreeMap::new(),
+            fenced: BTreeMap::new(),
+            has_lost_places: false,
+        });
+        gates.last_mut().expect("it was put there")
     }
 
     /// A connection is closed; its daemon will begin anew.
@@ -191,155 +317,10 @@ impl Gaps {
 /// Whether a gate is kept; the numbers of one that is not are given back.
 fn keep(gate: &Gate, is_kept: bool, numbers: &mut usize) -> bool {
     if !is_kept {
-        *numbers -= gate.failed.len();
+        *numbers -= gate.len();
     }
     is_kept
 }
 
 #[cfg(test)]
-mod tests {
-    use bytes::Bytes;
-
-    use super::*;
-
-    const P: Producer = Producer(1);
-    const SECOND: Duration = Duration::from_secs(1);
-
-    fn message(number: i64) -> Operation {
-        on("c", &format!(r#"{{"sequence_number":{number}}}"#))
-    }
-
-    fn on(channel: &str, payload: &str) -> Operation {
-        Operation::Publish {
-            channel: channel.into(),
-            event: "e".into(),
-            payload: Bytes::copy_from_slice(payload.as_bytes()).into(),
-        }
-    }
-
-    fn stream(lane: &LaneKey, producer: Producer) -> Stream<'_> {
-        Stream {
-            lane,
-            route: None,
-            producer,
-        }
-    }
-
-    struct Story {
-        gaps: Gaps,
-        now: BootTime,
-    }
-
-    impl Story {
-        fn with_failed(numbers: &[i64]) -> Self {
-            let gaps = Gaps::default();
-            let now = BootTime::default();
-            let mut story = Self { gaps, now };
-            for number in numbers {
-                story.fail(*number);
-            }
-            story
-        }
-
-        fn fail(&mut self, number: i64) {
-            let lane = LaneKey::new("s");
-            let stream = stream(&lane, P);
-            self.gaps.fail(&stream, &message(number), self.now);
-        }
-
-        fn arrive(&mut self, number: i64) -> Option<i64> {
-            self.arrive_from(P, &message(number))
-        }
-
-        fn arrive_from(&mut self, producer: Producer, operation: &Operation) -> Option<i64> {
-            let lane = LaneKey::new("s");
-            let stream = stream(&lane, producer);
-            self.gaps.arrive(&stream, operation, self.now)
-        }
-
-        fn pass(&mut self, time: Duration) {
-            self.now = self.now.after(time);
-        }
-
-        fn expect_nothing_held(&self) {
-            assert!(self.gaps.gates.is_empty());
-            assert_eq!(self.gaps.numbers, 0);
-        }
-    }
-
-    #[test]
-    fn what_follows_a_failed_message_waits_until_it_came_again() {
-        let mut story = Story::with_failed(&[5]);
-        assert_eq!(story.arrive(6), Some(5));
-        assert_eq!(story.arrive(4), None);
-        assert_eq!(story.arrive(5), None);
-        assert_eq!(story.arrive(7), Some(6), "6 failed because of 5");
-        for number in [6, 7, 8] {
-            assert_eq!(story.arrive(number), None);
-        }
-        story.expect_nothing_held();
-    }
-
-    #[test]
-    fn a_message_that_fails_again_is_expected_again() {
-        let mut story = Story::with_failed(&[5]);
-        assert_eq!(story.arrive(5), None);
-        story.fail(5);
-        assert_eq!(story.arrive(6), Some(5));
-    }
-
-    #[test]
-    fn a_gate_opens_after_thirty_seconds_however_much_it_refused() {
-        let mut story = Story::with_failed(&[5]);
-        for number in 6..35 {
-            story.pass(SECOND);
-            assert_eq!(story.arrive(number), Some(5));
-        }
-        story.pass(SECOND);
-        assert_eq!(story.arrive(35), None);
-        story.expect_nothing_held();
-    }
-
-    #[test]
-    fn a_gate_is_gone_with_its_connection_and_stops_no_other() {
-        let mut story = Story::with_failed(&[5]);
-        assert_eq!(story.arrive_from(Producer(2), &message(6)), None);
-        assert_eq!(story.arrive(6), Some(5));
-        story.gaps.close(P);
-        assert_eq!(story.arrive(7), None);
-        story.expect_nothing_held();
-    }
-
-    #[test]
-    fn other_channels_other_lanes_and_what_has_no_number_pass() {
-        let mut story = Story::with_failed(&[5]);
-        let numbered = r#"{"sequence_number":9}"#;
-        assert_eq!(story.arrive_from(P, &on("d", numbered)), None);
-        assert_eq!(story.arrive_from(P, &on("c", "{}")), None);
-        let lane = LaneKey::new("other");
-        let now = story.now;
-        let elsewhere = stream(&lane, P);
-        assert_eq!(story.gaps.arrive(&elsewhere, &message(9), now), None);
-        let lane = LaneKey::new("s");
-        let elsewhere = Stream {
-            route: Some("other"),
-            ..stream(&lane, P)
-        };
-        assert_eq!(story.gaps.arrive(&elsewhere, &message(9), now), None);
-        assert_eq!(story.arrive_from(P, &on("c", numbered)), Some(5));
-    }
-
-    #[test]
-    fn no_more_numbers_are_held_than_the_bound() {
-        let mut story = Story::with_failed(&[]);
-        for n in 0..70_000_i64 {
-            let lane = LaneKey::new(n.to_string());
-            let stream = stream(&lane, P);
-            story.gaps.fail(&stream, &message(1), story.now);
-        }
-        assert_eq!(story.gaps.numbers, NUMBERS_MAX);
-        story.pass(30 * SECOND);
-        story.fail(1);
-        assert_eq!(story.gaps.numbers, 1);
-    }
-}
+mod tests;

@@ -1,11 +1,12 @@
 //! The gates an effect meets as it arrives.
 
+use super::waiting::Met;
 use super::{Admission, Admitted, Submitter, conflict};
 use crate::clock::BootTime;
 use crate::delivery::dedupe::{Known, Ticket, known_by};
 use crate::delivery::effect::{Place, Producer};
-use crate::delivery::failure::{Class, Failure};
-use crate::delivery::gaps::Stream;
+use crate::delivery::failure::Failure;
+use crate::delivery::gaps::{Failed, PATIENCE, Stream};
 use crate::delivery::parks::Found;
 use crate::delivery::path::Path;
 use crate::protocol::envelope::SideEffect;
@@ -57,37 +58,22 @@ impl<T> Admission<T> {
             }
             Found::Parked { by } => {
                 let arrival = failed_at.unwrap_or_else(|| self.next_arrival());
-                self.turn_away(&effect, submitter, arrival, by, now);
+                self.turn_away(&effect, producer, arrival, by, now);
                 self.answer(origin, effect.id, Err(Failure::parked(by)));
                 return None;
             }
         }
-        let stream = stream(&effect, producer);
-        if let Some(expected) = self.gaps.arrive(&stream, &effect.operation, now) {
-            let failure = Failure::new(Class::Gap, format!("expected {expected}"));
-            self.answer(origin, effect.id, Err(failure));
-            return None;
-        }
         let next = self.next_arrival();
-        let fenced_at = if effect.is_ordered {
-            self.fences.place(&stream, effect.id)
-        } else {
-            None
-        };
-        let arrival = failed_at.or(fenced_at).unwrap_or(next);
-        if effect.is_ordered
-            && let Some(first) = self.fences.arrive(&stream, effect.id, arrival, now)
-        {
-            let failure = Failure::new(Class::Gap, format!("resend {first}"));
-            self.answer(origin, effect.id, Err(failure));
-            return None;
-        }
-        let before = failed_at.or(fenced_at);
-        if let Some(failure) = self.refused_before(&effect, producer, before, now) {
-            self.gaps.fail(&stream, &effect.operation, now);
-            if effect.is_ordered {
-                self.fences.fail(&stream, effect.id, arrival, now);
-            }
+        let stream = stream(&effect, producer);
+        let Met { place, refusal } = self.meet(&stream, &effect, failed_at, now);
+        let arrival = place.unwrap_or(next);
+        let refusal = refusal.or_else(|| {
+            self.let_pass(&stream, &effect, now);
+            let failure = self.refused_before(&effect, producer, place, now)?;
+            Some((failure, now.after(PATIENCE)))
+        });
+        if let Some((failure, until)) = refusal {
+            self.hold_up(&stream, &Failed::new(&effect, arrival), until, now);
             self.answer(origin, effect.id, Err(failure));
             return None;
         }
@@ -110,8 +96,10 @@ impl<T> Admission<T> {
     /// over this connection, that does so no more, or until it fails once more.
     /// Returns the place its fence had it at.
     fn pass(&mut self, effect: &SideEffect, producer: Producer, now: BootTime) -> Option<u64> {
-        self.pass_gates(effect, producer, now);
-        self.fences.pass(&stream(effect, producer), effect.id)
+        let stream = stream(effect, producer);
+        self.gaps.pass(&stream, &effect.operation, now);
+        self.shut.pass(effect, producer, now);
+        self.fences.pass(&stream, effect.id)
     }
 
     /// The same, if it joins what is on its way. What has none of its places from
@@ -127,16 +115,10 @@ impl<T> Admission<T> {
         if self.dedupe.has_place(ticket) {
             return self.pass(effect, producer, now);
         }
-        self.pass_gates(effect, producer, now);
         let stream = stream(effect, producer);
-        self.fences.standing_at(&stream, effect.id)
-    }
-
-    /// It passes all but its fence.
-    fn pass_gates(&mut self, effect: &SideEffect, producer: Producer, now: BootTime) {
-        let stream = stream(effect, producer);
-        self.gaps.pass(&stream, &effect.operation, now);
+        self.gaps.pass_last(&stream, &effect.operation, now);
         self.shut.pass(effect, producer, now);
+        self.fences.standing_at(&stream, effect.id)
     }
 
     /// The effect its lane waits for goes first, past every gate: those wait for
@@ -168,20 +150,13 @@ impl<T> Admission<T> {
     fn turn_away(
         &mut self,
         effect: &SideEffect,
-        submitter: Submitter,
+        producer: Producer,
         arrival: u64,
         by: EffectId,
         now: BootTime,
     ) {
-        let stream = Stream {
-            lane: &effect.lane,
-            route: effect.route.as_deref(),
-            producer: submitter.producer,
-        };
-        self.gaps.fail(&stream, &effect.operation, now);
-        if submitter.is_ordered {
-            self.fences.fail(&stream, effect.id, arrival, now);
-        }
+        let failed = Failed::new(effect, arrival);
+        self.hold_up(&stream(effect, producer), &failed, now.after(PATIENCE), now);
         self.refused.insert(Path::of(effect), Failure::parked(by));
     }
 

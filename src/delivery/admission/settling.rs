@@ -7,7 +7,7 @@ use crate::clock::BootTime;
 use crate::delivery::dedupe::{Done, Ticket};
 use crate::delivery::effect::Settled;
 use crate::delivery::failure::{Class, Failure};
-use crate::delivery::gaps::Stream;
+use crate::delivery::gaps::{Failed, PATIENCE, Stream};
 use crate::delivery::parks::Parked;
 use crate::delivery::path::Path;
 use crate::protocol::id::{EffectId, LaneKey};
@@ -42,11 +42,14 @@ impl<T> Admission<T> {
                 producer: submitter.producer,
             };
             if !failure.class.is_final() && !self.is_gone(submitter) {
-                self.gaps.fail(&stream, &settled.operation, now);
-                if submitter.is_ordered {
-                    let place = submitter.fenced_at.unwrap_or(arrival);
-                    self.fences.fail(&stream, id, place, now);
-                }
+                let failed = Failed {
+                    id,
+                    known_by,
+                    operation: &settled.operation,
+                    is_ordered: submitter.is_ordered,
+                    arrival: submitter.fenced_at.unwrap_or(arrival),
+                };
+                self.hold_up(&stream, &failed, now.after(PATIENCE), now);
                 let refused = Refused {
                     id,
                     known_by,

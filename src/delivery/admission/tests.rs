@@ -1,3 +1,4 @@
+mod both;
 mod elsewhere;
 mod fenced;
 mod full;

@@ -1,4 +1,7 @@
+use std::time::Duration;
+
 use super::*;
+use crate::delivery::gaps::PATIENCE;
 use crate::protocol::id::LaneKey;
 
 struct Story {
@@ -19,6 +22,27 @@ fn stream(lane: &LaneKey, producer: u64) -> Stream<'_> {
     }
 }
 
+fn fail(fences: &mut Fences, stream: &Stream<'_>, id: EffectId, place: u64, now: BootTime) {
+    fences.fail(stream, id, place, now.after(PATIENCE), now);
+}
+
+/// It passes, or is refused and has to come again, too; what has to come before it
+/// then.
+fn arrive(
+    fences: &mut Fences,
+    stream: &Stream<'_>,
+    id: EffectId,
+    place: u64,
+    now: BootTime,
+) -> Option<EffectId> {
+    let Some(Wait { first, until }) = fences.arrive(stream, id, now) else {
+        fences.pass(stream, id);
+        return None;
+    };
+    fences.fail(stream, id, place, until, now);
+    Some(first)
+}
+
 impl Story {
     fn with_failed(failed: &[u8]) -> Self {
         let mut story = Self {
@@ -35,7 +59,7 @@ impl Story {
     fn fail_at(&mut self, place: u64, n: u8) {
         let lane = LaneKey::new("s");
         let stream = stream(&lane, 1);
-        self.fences.fail(&stream, id(n), place, self.now);
+        fail(&mut self.fences, &stream, id(n), place, self.now);
     }
 
     /// Which effect has to come before this one.
@@ -43,7 +67,7 @@ impl Story {
         let lane = LaneKey::new(lane);
         let stream = stream(&lane, producer);
         self.arrivals += 1;
-        self.fences.arrive(&stream, id(n), self.arrivals, self.now)
+        arrive(&mut self.fences, &stream, id(n), self.arrivals, self.now)
     }
 
     fn expect_nothing_held(&self) {
@@ -118,7 +142,8 @@ fn no_more_effects_are_held_than_the_bound() {
     let mut fences = Fences::default();
     let lane = LaneKey::new("s");
     for n in 0..70_000 {
-        fences.fail(&stream(&lane, n), id(1), n, BootTime::default());
+        let stream = stream(&lane, n);
+        fail(&mut fences, &stream, id(1), n, BootTime::default());
     }
     assert_eq!(fences.effects, EFFECTS_MAX);
 }
@@ -129,22 +154,17 @@ fn whatever_is_over_makes_room_at_once() {
     let lane = LaneKey::new("s");
     let began = BootTime::default();
     for n in 0..EFFECTS_MAX as u64 {
-        fences.fail(
-            &stream(&lane, n),
-            id(1),
-            n,
-            began.after(Duration::from_millis(n % 2)),
-        );
+        let now = began.after(Duration::from_millis(n % 2));
+        fail(&mut fences, &stream(&lane, n), id(1), n, now);
     }
     let over = began.after(PATIENCE);
     for (n, now) in [
         (70_000, over.before(Duration::from_millis(1))),
         (70_001, over),
     ] {
-        fences.fail(&stream(&lane, n), id(2), n, now);
-        let is_held = fences
-            .arrive(&stream(&lane, n), id(3), n + 1, now)
-            .is_some();
+        let stream = stream(&lane, n);
+        fail(&mut fences, &stream, id(2), n, now);
+        let is_held = fences.arrive(&stream, id(3), now).is_some();
         assert_eq!(is_held, now == over);
     }
 }

@@ -7,9 +7,9 @@
 //! The others are played: a daemon that resends what was not acked, a transport
 //! that is slow, loses, repeats and reorders its answers and dies, a server that
 //! drops copies of an id for two minutes and refuses some messages. A daemon
-//! keeps the order of a session by sequence numbers, by the flag for it, by
-//! waiting for each answer, or not at all; some sessions set objects; and now and
-//! then an id comes back with something else.
+//! keeps the order of a session by sequence numbers, by the flag for it, by both,
+//! by waiting for each answer, or not at all; some sessions have two channels, and
+//! some set objects; and now and then an id comes back with something else.
 //!
 //! In some stories what is refused for good parks its lane, until somebody lets
 //! it go on.
@@ -53,7 +53,7 @@ use std::thread::available_parallelism;
 
 use super::super::*;
 use bounds::Bounds;
-use daemon::{Daemon, Habit};
+use daemon::{Daemon, Habit, Mix};
 use falco::Falco;
 use flaws::Flaw;
 use known::Known;

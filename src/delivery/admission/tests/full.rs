@@ -28,7 +28,7 @@ impl Story {
     }
 
     /// The only answer to this effect, once it had its chance.
-    fn fate(&mut self, effect: SideEffect, producer: Producer) -> String {
+    pub(super) fn fate(&mut self, effect: SideEffect, producer: Producer) -> String {
         self.submit(effect, producer, 'a');
         self.publish();
         let answers = self.answers();

@@ -24,6 +24,36 @@ pub(super) enum Habit {
     Carelessness,
 }
 
+/// What else keeps the order of a session whose frames have the flag.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Mix {
+    /// Nothing.
+    Nothing,
+    /// Most messages have a number, too, and not all go to one channel.
+    SomeNumbers,
+    /// All messages have a number, too, and not all the flag.
+    SomeFlags,
+}
+
+impl Mix {
+    pub(super) fn is_numbered(self, number: u32) -> bool {
+        match self {
+            Self::Nothing => false,
+            Self::SomeNumbers => !number.is_multiple_of(5),
+            Self::SomeFlags => true,
+        }
+    }
+
+    pub(super) fn has_flag(self, number: u32) -> bool {
+        self != Self::SomeFlags || number % 5 > 1
+    }
+
+    /// Whether it goes to another channel than most.
+    pub(super) fn is_elsewhere(self, number: u32) -> bool {
+        self == Self::SomeNumbers && number % 5 == 3
+    }
+}
+
 #[derive(Debug, Default)]
 struct Session {
     committed: u32,

@@ -55,6 +55,8 @@ pub(super) struct Options {
     /// Sessions whose effects are object sets, a bit each.
     pub objects: u8,
     pub memo: Memory,
+    /// What sessions with the flag do besides, two bits each.
+    pub mixes: u8,
     /// What is wrong with it on purpose.
     pub flaw: Option<Flaw>,
     /// For what nobody else has to decide.
@@ -84,11 +86,13 @@ impl Options {
             parks: random.chance(300),
             objects: random.small(0, u8::MAX) & random.small(0, u8::MAX),
             memo: Memory::of(random, has_outbox),
+            mixes: 0,
             flaw: None,
             dice: random.between(0, u64::MAX - 1),
         };
         let mut random = Random::new(options.dice);
         options.bounds = options.bounds.narrowed(&mut random);
+        options.mixes = random.small(0, u8::MAX);
         options
     }
 
@@ -143,6 +147,18 @@ impl Options {
             // No gate looks for numbers in what is set.
             _ if self.sets_objects(session) => Habit::Carelessness,
             _ => Habit::Numbers,
+        }
+    }
+
+    /// What a session with the flag does besides.
+    pub(super) fn mix(self, session: u8) -> Mix {
+        if self.habit(session) != Habit::Flag || self.sets_objects(session) {
+            return Mix::Nothing;
+        }
+        match self.mixes >> (2 * session) & 3 {
+            0 => Mix::Nothing,
+            1 => Mix::SomeFlags,
+            _ => Mix::SomeNumbers,
         }
     }
 

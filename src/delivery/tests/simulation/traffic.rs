@@ -33,9 +33,11 @@ impl Options {
         } else {
             (identity, 0)
         };
-        let name = match (submission.is_imposter, habit) {
+        let mix = self.mix(session);
+        let is_numbered = habit == Habit::Numbers || mix.is_numbered(number);
+        let name = match (submission.is_imposter, is_numbered) {
             (true, _) => "other",
-            (_, Habit::Numbers) => "sequence_number",
+            (_, true) => "sequence_number",
             _ => "number",
         };
         let route = self.route(session);
@@ -45,16 +47,22 @@ impl Options {
             route: (route > 0).then(|| OTHER_ROUTE.into()),
             key: IdempotencyKey::Uuid(identity),
             operation: self.operation(
-                session,
+                submission.message,
                 &format!(r#"{{"{name}":{number},"nonce":{nonce}}}"#),
             ),
             bytes: EFFECT_BYTES,
-            is_ordered: habit == Habit::Flag,
+            is_ordered: habit == Habit::Flag && mix.has_flag(number),
         }
     }
 
-    fn operation(self, session: u8, body: &str) -> Operation {
-        let (channel, body) = (session.to_string().into(), Bytes::from(body.to_owned()));
+    fn operation(self, (session, number): Message, body: &str) -> Operation {
+        let elsewhere = if self.mix(session).is_elsewhere(number) {
+            ":elsewhere"
+        } else {
+            ""
+        };
+        let channel = format!("{session}{elsewhere}").into();
+        let body = Bytes::from(body.to_owned());
         if self.sets_objects(session) {
             return Operation::ObjectSet {
                 channel,

@@ -1,0 +1,84 @@
+//! What waits for what failed: the gap gate and the fence, side by side.
+//!
+//! An effect passes where both let it. What fails for now, or is refused, stands in
+//! both, whichever of them refused it: what comes behind it may be held up by one
+//! of them alone.
+//!
+//! | failed before | waits, if it has the flag | waits, if it has not |
+//! |---|---|---|
+//! | with the flag | in the fence | at the gate, if both have a number |
+//! | without | at the gate, if both have a number | at the gate, if both have a number |
+//!
+//! So where both would tell which of two goes first, only the fence does, else each
+//! of the two could wait for the other. Neither stands for longer because something
+//! is refused than what that waits for does: a daemon that never sends that again
+//! is held up for as long as if it had sent nothing else.
+
+use super::Admission;
+use crate::clock::BootTime;
+use crate::delivery::failure::{Class, Failure};
+use crate::delivery::gaps::{Failed, Stream};
+use crate::protocol::envelope::SideEffect;
+
+/// What an effect finds that arrives.
+pub(super) struct Met {
+    /// The place it has, if it has to come again.
+    pub place: Option<u64>,
+    /// Why it is refused, if it is, and until when at most it would be.
+    pub refusal: Option<(Failure, BootTime)>,
+}
+
+impl<T> Admission<T> {
+    /// An effect arrives that may have `failed_at` a place before.
+    pub(super) fn meet(
+        &mut self,
+        stream: &Stream<'_>,
+        effect: &SideEffect,
+        failed_at: Option<u64>,
+        now: BootTime,
+    ) -> Met {
+        let gap = |text| Failure::new(Class::Gap, text);
+        let (expected, stood_at) = self.gaps.arrive(stream, effect, now);
+        let expected = expected.map(|wait| {
+            let text = format!("expected {}", wait.first);
+            (gap(text), wait.until)
+        });
+        if !effect.is_ordered {
+            return Met {
+                place: failed_at.or(stood_at),
+                refusal: expected,
+            };
+        }
+        let fenced_at = self.fences.place(stream, effect.id);
+        let before = self.fences.arrive(stream, effect.id, now).map(|wait| {
+            let text = format!("resend {}", wait.first);
+            (gap(text), wait.until)
+        });
+        Met {
+            place: failed_at.or(fenced_at).or(stood_at),
+            refusal: expected.or(before),
+        }
+    }
+
+    /// An effect comes that nothing holds up.
+    pub(super) fn let_pass(&mut self, stream: &Stream<'_>, effect: &SideEffect, now: BootTime) {
+        self.gaps.pass(stream, &effect.operation, now);
+        if effect.is_ordered {
+            self.fences.pass(stream, effect.id);
+        }
+    }
+
+    /// One does not, and may come again: until then at most, what comes behind it
+    /// waits for it.
+    pub(super) fn hold_up(
+        &mut self,
+        stream: &Stream<'_>,
+        failed: &Failed<'_>,
+        until: BootTime,
+        now: BootTime,
+    ) {
+        let Failed { id, arrival, .. } = *failed;
+        let is_fenced = failed.is_ordered && self.fences.fail(stream, id, arrival, until, now);
+        self.gaps.fail(stream, failed, is_fenced, until, now);
+    }
+}
