@@ -120,6 +120,11 @@ fn parse_time(text: &str) -> Option<Time> {
     Time::from_hms(hour, minute, second).ok()
 }
 
+/// Whether that is an RFC 3339 moment.
+pub(super) fn is_one(text: &str) -> bool {
+    OffsetDateTime::parse(text, &Rfc3339).is_ok()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

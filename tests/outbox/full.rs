@@ -380,6 +380,9 @@ fn a_limit_on_the_size_of_files_refuses_only_what_fits_in_none_and_kills_nobody(
     daemon.expect_failed(200, "unrecorded: the limit on the size of files");
     let (code, text) = chain.run(&["status"]);
     assert!(code == 1 && text.contains("ulimit -f"), "{text}");
+    let (code, text) = chain.run(&["up", "--quiet"]);
+    let told = "the outbox is degraded: files may not become long enough";
+    assert!(code == 0 && text.matches(told).count() == 1, "{text}");
     let (_, text) = chain.run(&["doctor"]);
     assert!(!text.contains("nothing is wrong"), "{text}");
     let found = text.lines().find(|line| line.starts_with("warn  outbox"));

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use crate::cli::exit::Failure;
 use crate::cli::progress::Progress;
-use crate::cli::{outbox, status};
+use crate::cli::{moment, outbox, status};
 use crate::paths::{Paths, SOCKET_PATH_MAX};
 use crate::protocol::control::{LoginState, Status};
 use crate::protocol::outbox::OutboxStatus;
@@ -57,7 +57,7 @@ fn is_read(outbox: &OutboxStatus) -> bool {
     outbox.state != "recovering"
 }
 
-/// What was told of the outbox.
+/// What was told of the outbox, as [`timeless`].
 #[derive(Debug, Default)]
 pub(super) struct Told(Vec<String>);
 
@@ -65,15 +65,24 @@ impl Told {
     /// Tells what is new; also whoever wants to hear of nothing that goes well.
     pub(super) fn tell(&mut self, outbox: OutboxStatus, progress: &Progress) {
         for text in self.news(troubles(outbox)) {
-            progress.alert(text);
+            progress.alert(&text);
         }
     }
 
     /// What of `troubles` was not so the last time.
-    fn news(&mut self, troubles: Vec<String>) -> impl Iterator<Item = &String> {
-        let before = std::mem::replace(&mut self.0, troubles);
-        self.0.iter().filter(move |text| !before.contains(text))
+    fn news(&mut self, troubles: Vec<String>) -> impl Iterator<Item = String> + use<> {
+        let now = troubles.iter().map(|text| timeless(text)).collect();
+        let before = std::mem::replace(&mut self.0, now);
+        let is_new = move |text: &String| !before.contains(&timeless(text));
+        troubles.into_iter().filter(is_new)
     }
+}
+
+/// A text without the moments in it: that something was so again later is no news.
+fn timeless(text: &str) -> String {
+    let is_moment = |word: &str| moment::is_one(word.trim_end_matches([':', ';', ',']));
+    let words = text.split(' ').filter(|word| !is_moment(word));
+    words.collect::<Vec<_>>().join(" ")
 }
 
 /// What the outbox has lost or misses, and what it does not keep.
@@ -81,7 +90,9 @@ fn troubles(outbox: OutboxStatus) -> Vec<String> {
     let unrouted = outbox::unrouted(&outbox);
     let lost = outbox::lost(&outbox);
     let lost = lost.map(|lost| format!("the outbox has lost what was on disk: {lost}"));
-    let why = outbox.why.filter(|_| outbox.state != "degraded");
+    // Of a loss more is said below.
+    let is_lost = outbox.state == "degraded" && 0 < outbox.quarantined;
+    let why = outbox.why.filter(|_| !is_lost);
     let why = why.map(|why| format!("the outbox is {}: {why}", outbox.state));
     let first = why.into_iter().chain(lost);
     let last = outbox.missed.into_iter().chain(unrouted);
@@ -151,7 +162,7 @@ mod tests {
     #[test]
     fn what_is_so_still_is_told_once_and_what_comes_back_again() {
         let mut told = Told::default();
-        let mut news = |outbox| told.news(troubles(outbox)).cloned().collect::<Vec<_>>();
+        let mut news = |outbox| told.news(troubles(outbox)).collect::<Vec<_>>();
         assert_eq!(news(missing("a")), ["a"]);
         assert!(news(missing("a")).is_empty());
         let full = OutboxStatus {
@@ -162,6 +173,23 @@ mod tests {
         assert_eq!(news(full), ["the outbox is full: no room"]);
         assert!(news(outbox("ok")).is_empty());
         assert_eq!(news(missing("a")), ["a"]);
+    }
+
+    #[test]
+    fn a_reason_in_which_only_a_moment_is_another_is_told_once() {
+        let mut told = Told::default();
+        let mut news = |why: &str| {
+            let outbox = OutboxStatus {
+                why: Some(why.to_owned()),
+                ..outbox("degraded")
+            };
+            told.news(troubles(outbox)).collect::<Vec<_>>()
+        };
+        let first = "no room, last at 2026-11-21T09:15:40.002Z: ulimit -f";
+        assert_eq!(news(first), [format!("the outbox is degraded: {first}")]);
+        assert!(news("no room, last at 2026-11-22T10:00:00Z: ulimit -f").is_empty());
+        assert_eq!(news("no room on 2 disks: ulimit -f").len(), 1);
+        assert_eq!(news("no room on 3 disks: ulimit -f").len(), 1);
     }
 
     #[test]
@@ -177,7 +205,6 @@ mod tests {
             told[0].contains("1 damaged range told of in outbox/quarantine"),
             "{told:?}"
         );
-        assert!(troubles(lost(0)).is_empty());
         let not_set_aside = OutboxStatus {
             untold: 1,
             ..lost(1)
