@@ -220,6 +220,12 @@ impl<T> Admission<T> {
         self.parks.refused()
     }
 
+    /// How often something failed for now, and not all that comes behind it is held
+    /// up for it, because no more may be.
+    pub(crate) fn unguarded(&self) -> u64 {
+        self.gaps.refused() + self.fences.refused()
+    }
+
     /// The lanes that are parked here, and why.
     pub(crate) fn parked(&self) -> impl Iterator<Item = (Option<&str>, &LaneKey, &Parked)> {
         let parked = self.parks.iter();

@@ -21,7 +21,8 @@
 //! is not acked; or 30 s after the last failure, whatever was refused because of it
 //! meanwhile, since then the effect is not coming. Failures that are final raise none.
 //!
-//! Holds 65 536 effects at most; beyond, new failures raise no more fences.
+//! Holds 65 536 effects at most; beyond, new failures raise no more fences, and are
+//! counted.
 //!
 //! [`FLAG_ORDERED`]: crate::protocol::frame::FLAG_ORDERED
 
@@ -110,6 +111,8 @@ impl Fence {
 pub(super) struct Fences {
     standing: HashMap<Whose, Fence>,
     effects: usize,
+    /// How often there was no room for one more.
+    refused: u64,
     /// Until when each stands, the one that is over first in front.
     ends: BTreeSet<(BootTime, Whose)>,
 }
@@ -171,6 +174,7 @@ impl Fences {
         if fence.is_none_or(|fence| !fence.spots.contains_key(&id)) {
             self.make_room(now);
             if self.effects >= EFFECTS_MAX {
+                self.refused += 1;
                 return false;
             }
             let fence = self.standing.entry(path.clone());
@@ -213,6 +217,11 @@ impl Fences {
             self.drop_fence(path);
         }
         Some(place)
+    }
+
+    /// How often an effect was not held, because no more are.
+    pub(super) fn refused(&self) -> u64 {
+        self.refused
     }
 
     /// A connection is closed; its daemon will begin anew.

@@ -21,7 +21,8 @@
 //! that its message had, also of what was never tried: what stands behind it in a
 //! fence keeps its own, and would leave its lane before it.
 //!
-//! Holds 65 536 numbers at most; beyond, new failures shut no more gates.
+//! Holds 65 536 numbers at most; beyond, new failures shut no more gates, and are
+//! counted.
 
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
@@ -164,6 +165,8 @@ pub(super) struct Gaps {
     gates: HashMap<LaneKey, Vec<Gate>>,
     numbers: usize,
     swept_at: BootTime,
+    /// How often there was no room for one more.
+    refused: u64,
 }
 
 impl Gaps {
@@ -239,12 +242,16 @@ impl Gaps {
         let is_full = self.numbers >= NUMBERS_MAX;
         let gate = match self.gate(stream, operation, now) {
             Some(gate) => gate,
-            None if is_full => return,
+            None if is_full => {
+                self.refused += 1;
+                return;
+            }
             None => self.raise(stream, operation, until),
         };
         gate.until = gate.until.max(until);
         let is_new = gate.spot(number).is_none();
         if is_full && is_new {
+            self.refused += 1;
             return;
         }
         gate.insert(number, failed, is_fenced);
@@ -263,6 +270,11 @@ impl Gaps {
             has_lost_places: false,
         });
         gates.last_mut().expect("it was put there")
+    }
+
+    /// How often a number was not held, because no more are.
+    pub(super) fn refused(&self) -> u64 {
+        self.refused
     }
 
     /// A connection is closed; its daemon will begin anew.

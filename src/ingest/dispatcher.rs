@@ -23,6 +23,7 @@ mod submission;
 mod sums;
 #[cfg(test)]
 mod tests;
+mod unguarded;
 mod ways;
 
 use std::time::Duration;
@@ -48,6 +49,7 @@ use stopping::Stop;
 use submission::Origin;
 pub(super) use submission::{Ack, News, Piece, Refused, Routed, Submission, WayBack};
 use sums::Sums;
+use unguarded::Unguarded;
 use ways::{WayId, Ways};
 
 #[derive(Debug)]
@@ -71,6 +73,7 @@ pub(super) struct Dispatcher {
     alarm: Alarm,
     sums: Sums,
     parking: Parking,
+    unguarded: Unguarded,
 }
 
 enum Event {
@@ -147,6 +150,7 @@ impl Dispatcher {
             alarm: Alarm::default(),
             sums: Sums::new(),
             parking: Parking::new(config.life.clone()),
+            unguarded: Unguarded::default(),
         }
     }
 

@@ -146,6 +146,7 @@ fn no_more_effects_are_held_than_the_bound() {
         fail(&mut fences, &stream, id(1), n, BootTime::default());
     }
     assert_eq!(fences.effects, EFFECTS_MAX);
+    assert_eq!(fences.refused(), 70_000 - EFFECTS_MAX as u64);
 }
 
 #[test]

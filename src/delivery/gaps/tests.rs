@@ -164,6 +164,7 @@ fn no_more_numbers_are_held_than_the_bound() {
         fail(&mut story.gaps, &stream, &message(1), story.now);
     }
     assert_eq!(story.gaps.numbers, NUMBERS_MAX);
+    assert_eq!(story.gaps.refused(), 70_000 - NUMBERS_MAX as u64);
     story.pass(30 * SECOND);
     story.fail(1);
     assert_eq!(story.gaps.numbers, 1);

@@ -125,6 +125,7 @@ impl Dispatcher {
             }
         }
         self.parking.unparked(self.admission.unparked());
+        self.unguarded.tell(self.admission.unguarded());
         let Some(keeper) = &mut self.keeper else {
             return;
         };
@@ -155,6 +156,7 @@ impl Dispatcher {
         status.parked_lanes = self.parked().take(SHOWN_MAX).collect();
         status.parkings = self.parking.count;
         status.unparked = self.admission.unparked();
+        status.unguarded = self.admission.unguarded();
     }
 
     pub(super) fn answer_lanes(

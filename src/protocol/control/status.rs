@@ -372,6 +372,9 @@ pub struct IngestStatus {
     pub parkings: u64,
     /// How often one was to be, and went on because no more may be parked.
     pub unparked: u64,
+    /// How often an effect failed for now, and what came behind it was let past,
+    /// though its number or its flag asked for more, because too many are waited for.
+    pub unguarded: u64,
     /// How long SUCCESS took from when Falco had taken an effect.
     pub success_took: LatencyStatus,
     /// How long FAILED took.

@@ -129,6 +129,11 @@ fn effects(page: &mut Page, ingest: &IngestStatus) {
         "Times a lane went on without what was refused for good, because too many are parked.",
         ingest.unparked,
     );
+    page.counter(
+        "falco_failures_unguarded_total",
+        "Failures behind which nothing was held up, because too many are waited for.",
+        ingest.unguarded,
+    );
     latencies(page, ingest);
     page.counter(
         "falco_effects_published_total",
