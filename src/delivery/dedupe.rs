@@ -12,6 +12,9 @@
 //!   waiter ──────┘ └──────────────────────▶ Failed ───────────────────────────────┘
 //! ```
 //!
+//! What failed because nobody could say whether it was published, and is known to be
+//! by a late answer, is done from then on, unless it came again meanwhile.
+//!
 //! **By id.** The same id with other bytes is a conflict, whatever became of
 //! the first.
 //!
@@ -176,6 +179,24 @@ impl<T> Dedupe<T> {
     pub(super) fn failed(&mut self, ticket: Ticket, arrival: u64, now: BootTime) -> Waiters<T> {
         let at = now;
         self.settle(ticket, State::Failed { at, arrival })
+    }
+
+    /// Whether this effect is open, or one with its key.
+    pub(super) fn is_open(&self, id: EffectId) -> bool {
+        let same_id = self.records.find(id.as_uuid());
+        let same_key = same_id.and_then(|at| self.records.find_key(self.records[at].key));
+        let mut found = same_id.into_iter().chain(same_key);
+        found.any(|at| matches!(self.records[at].state, State::Open { .. }))
+    }
+
+    /// How an effect is recognised that failed, as far as is known.
+    pub(super) fn find_failed(&self, id: EffectId) -> Option<Done> {
+        let record = &self.records[self.records.find(id.as_uuid())?];
+        matches!(record.state, State::Failed { .. }).then_some(Done {
+            id: record.id,
+            known_by: record.key,
+            fingerprint: record.fingerprint,
+        })
     }
 
     /// What was settled elsewhere was done at `at`; told oldest first.

@@ -65,6 +65,8 @@ pub(super) struct Lane<T> {
     pub generation: u64,
     /// How often the front was sent on this connection.
     pub sent: u32,
+    /// How many of these requests were not answered in time, or since.
+    pub unheard: u32,
     /// The place of its last request among all that were sent.
     pub number: u64,
     /// How its last request fared.
@@ -104,6 +106,7 @@ impl<T> Lane<T> {
             front: 0,
             generation: 0,
             sent: 0,
+            unheard: 0,
             number: 0,
             health,
             failures: 0,
@@ -135,6 +138,11 @@ impl<T> Lane<T> {
             State::InFlight { .. } => self.front,
             State::Ready | State::BackingOff { .. } => 0,
         }
+    }
+
+    /// Whether the answer to this sending of the front is waited for.
+    pub(super) fn awaits(&self, sending: u32) -> bool {
+        self.sent == sending && self.in_flight() > 0
     }
 
     /// When something is due here.
@@ -254,8 +262,7 @@ impl<T> Lane<T> {
             self.last_failure = Some(lost.clone());
             self.state = State::Ready;
         }
-        self.generation = 0;
-        self.sent = 0;
+        self.forget_requests();
     }
 
     /// The bytes it holds.

@@ -2,6 +2,7 @@
 
 mod answers;
 mod books;
+mod given_up;
 mod line;
 #[cfg(any(test, fuzzing))]
 pub(super) mod model;
@@ -28,6 +29,7 @@ use super::pace::Pace;
 use super::turns::Turns;
 use crate::protocol::envelope::SideEffect;
 use crate::protocol::id::{EffectId, LaneKey};
+use given_up::GivenUp;
 use still::Quiet;
 
 /// What a connected transport can take.
@@ -55,6 +57,8 @@ pub(crate) struct Depth {
     /// Effects sent again though nobody could say whether they had been
     /// published.
     pub doubtful: u64,
+    /// Answers that came when nobody waited for them any more.
+    pub late: u64,
 }
 
 /// Every effect that has no outcome yet; `T` is what the caller needs back with
@@ -87,6 +91,7 @@ pub(crate) struct Lanes<T> {
     settled: VecDeque<Settled<T>>,
     /// What was given up and may have been published, as it went out.
     forsaken: VecDeque<Vec<Uuid>>,
+    given_up: GivenUp,
     peer: Option<Peer>,
     shutting_down: bool,
     next_generation: u64,
@@ -98,6 +103,7 @@ pub(crate) struct Lanes<T> {
     bytes: usize,
     retries: u64,
     doubtful: u64,
+    late: u64,
     /// What keeps lanes back, as far as it is known.
     shared: Shared,
     /// What of that is over, and they have not been told.
@@ -137,6 +143,7 @@ impl<T> Lanes<T> {
             timers: BTreeSet::new(),
             settled: VecDeque::new(),
             forsaken: VecDeque::new(),
+            given_up: GivenUp::default(),
             peer: None,
             shutting_down: false,
             next_generation: 1,
@@ -147,6 +154,7 @@ impl<T> Lanes<T> {
             bytes: 0,
             retries: 0,
             doubtful: 0,
+            late: 0,
             shared: Shared::Nothing,
             over: Shared::Nothing,
             next_jitter: 0,
@@ -210,6 +218,7 @@ impl<T> Lanes<T> {
             }),
             retries: self.retries,
             doubtful: self.doubtful,
+            late: self.late,
         }
     }
 

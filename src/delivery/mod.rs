@@ -28,6 +28,8 @@
 //! of lanes that are not answered delay the others no more than a few of them do.
 //!
 //! What once may have been published is never called `rejected` or `throttled`.
+//! Where the transport says so after the daemon was told FAILED, it is known when it
+//! comes again, and published no second time.
 //!
 //! Does not promise that a copy comes before what is behind it. What was on its
 //! way when a connection was lost goes out again on the next one at once, though

@@ -122,6 +122,12 @@ impl Parks {
         }
     }
 
+    /// Whether a lane waits for this effect.
+    pub(super) fn awaits(&self, id: EffectId, key: Uuid) -> bool {
+        let mut lanes = self.lanes.values();
+        lanes.any(|Lane { parked, .. }| parked.by == id || parked.key == key)
+    }
+
     /// The effect a lane waits for is on its way again.
     pub(super) fn handle_tried(&mut self, route: Option<&str>, lane: &LaneKey, ticket: Ticket) {
         let path = Path::new(route, lane);

@@ -49,6 +49,27 @@ fn what_was_published_is_acked_at_once_by_id_and_by_identity() {
 }
 
 #[test]
+fn what_is_accepted_after_its_daemon_was_told_that_it_failed_is_published_no_second_time() {
+    let falco = Falco::start_impatient();
+    let mut daemon = falco.daemon();
+    let mut peer = falco.transport().accept_ours();
+    daemon.send(1, &message(1, 1));
+    let request = peer.read();
+    daemon.expect_failed(1, "ambiguous", "no answer");
+    while peer.read_soon().is_some() {}
+    peer.accept(&request);
+    daemon.send(2, r#"{"channel":"another","event":"e"}"#);
+    peer.accept_messages(1);
+    daemon.expect_success(2);
+
+    daemon.send(1, &message(1, 1));
+    daemon.expect_success(1);
+    daemon.send(3, &message(1, 2));
+    daemon.expect_success(3);
+    assert!(peer.read_soon().is_none());
+}
+
+#[test]
 fn an_id_used_for_something_else_is_refused() {
     let falco = Falco::start();
     let mut daemon = falco.daemon();

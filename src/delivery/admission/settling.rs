@@ -122,6 +122,29 @@ impl<T> Admission<T> {
         self.answer_all(waiters, &Ok(()));
     }
 
+    /// Effects that failed went out together, and are published all the same: they
+    /// are done, and told so when they come again. Returns how they are recognised.
+    ///
+    /// Not while one of them is open, because it came again: that goes its way, and
+    /// those that may have to go with it, or the server would not know them. Nor
+    /// what a lane waits for: it has to go its way as well, for the lane to go on.
+    pub(crate) fn handle_published_late(
+        &mut self,
+        effects: &[EffectId],
+        now: BootTime,
+    ) -> Vec<Done> {
+        if effects.iter().any(|id| self.dedupe.is_open(*id)) {
+            return Vec::new();
+        }
+        let failed = effects.iter().filter_map(|id| self.dedupe.find_failed(*id));
+        let free = failed.filter(|done| !self.parks.awaits(done.id, done.known_by));
+        let all: Vec<_> = free.collect();
+        for done in &all {
+            self.dedupe.restore(done, now);
+        }
+        all
+    }
+
     /// What the first that waits for it was submitted with.
     pub(crate) fn origin(&self, ticket: Ticket) -> &T {
         &self.dedupe.first(ticket).1

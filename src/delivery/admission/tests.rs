@@ -2,6 +2,7 @@ mod both;
 mod elsewhere;
 mod fenced;
 mod full;
+mod late;
 mod left;
 mod parked;
 

@@ -224,8 +224,14 @@ impl<T> Lane<T> {
     /// Lets the front be decided anew: what was one request may become several.
     pub(in crate::delivery) fn thaw(&mut self) {
         self.front = 0;
+        self.forget_requests();
+    }
+
+    /// Whatever answers its requests means another front, or none.
+    pub(super) fn forget_requests(&mut self) {
         self.generation = 0;
         self.sent = 0;
+        self.unheard = 0;
     }
 
     pub(super) fn take_front(&mut self) -> impl Iterator<Item = Entry<T>> + '_ {

@@ -17,9 +17,12 @@ impl<T> Lanes<T> {
     /// sent again.
     pub(crate) fn handle_accepted(&mut self, id: RequestId) {
         if !self.knows(id) {
-            return;
+            return self.take_stray(id, true);
         }
         self.update(id.slot, |lanes, lane| {
+            if !lane.awaits(id.attempt) {
+                lanes.take_late(lane);
+            }
             let before = lanes.settled.len();
             lanes.settled.extend(lane.accept());
             lanes.take_life(lane, lanes.settled.len() - before);
@@ -31,11 +34,11 @@ impl<T> Lanes<T> {
     /// Late, it means nothing: the attempt was given up already.
     pub(crate) fn handle_refused(&mut self, id: RequestId, refusal: &Refusal<'_>, now: Instant) {
         if !self.knows(id) {
-            return;
+            return self.take_stray(id, false);
         }
         self.update(id.slot, |lanes, lane| {
-            if lane.sent != id.attempt || lane.in_flight() == 0 {
-                return;
+            if !lane.awaits(id.attempt) {
+                return lanes.take_late(lane);
             }
             lane.is_suspect = false;
             lanes.take_refusal(lane, refusal, now);
@@ -74,6 +77,7 @@ impl<T> Lanes<T> {
         self.forsake_doubtful(lane);
         let skips = self.config.on_rejected == OnRejected::Skip;
         if skips && lane.is_doubtful() && self.config.keeping == Keeping::Daemon {
+            self.remember_unanswered(lane);
             self.settled.extend(lane.flush(failure));
         } else {
             let settled = lane.reject(failure);
@@ -111,6 +115,7 @@ impl<T> Lanes<T> {
             State::InFlight { answer_by, .. } if answer_by <= now => {
                 let text = format!("no answer within {:?}", self.config.attempt_timeout);
                 let failure = Failure::new(Class::Ambiguous, text);
+                lane.unheard += 1;
                 self.take_trouble(lane, Health::Silent, now);
                 self.attempt_failed(lane, failure, false, now);
             }
@@ -165,6 +170,7 @@ impl<T> Lanes<T> {
             return self.end_front(lane, settled);
         }
         let unsent = self.unsent();
+        self.remember_unanswered(lane);
         self.forsaken.extend(lane.doubtful_list());
         self.settled.extend(lane.give_up(unsent));
     }

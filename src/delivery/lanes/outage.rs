@@ -46,6 +46,7 @@ impl<T> Lanes<T> {
         self.shared = Shared::Transport;
         self.take_outage(now);
         self.pace.handle_outage();
+        self.given_up.forget();
         let trial = self.trial(now);
         self.suspects_at_once = trial.accused.isqrt().max(1);
         self.update_all(|lanes, lane| lanes.lose_connection(lane, trial, now));

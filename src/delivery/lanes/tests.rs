@@ -1,6 +1,7 @@
 mod batches;
 mod bounds;
 mod failing;
+mod given_up;
 mod kept;
 mod late;
 mod model;

@@ -52,8 +52,24 @@ impl Dispatcher {
                 }
             }
         }
+        self.learn_late(boot_time);
         self.settle_emptied(boot_time);
         has_settled
+    }
+
+    /// What was published after its daemon was told that it failed is known when it
+    /// comes again.
+    fn learn_late(&mut self, now: BootTime) {
+        for way in self.ways.iter_mut() {
+            while let Some(effects) = way.lanes.poll_published_late() {
+                let done = self.admission.handle_published_late(&effects, now);
+                if let Some(memo) = &mut self.memo {
+                    for done in done {
+                        memo.handle_done(done, now);
+                    }
+                }
+            }
+        }
     }
 
     /// What came behind those that full lanes refused may not overtake them now.

@@ -31,6 +31,7 @@ impl Dispatcher {
             status.lanes += depth.lanes as u64;
             status.retries += depth.retries;
             status.doubtful += depth.doubtful;
+            status.late += depth.late;
             let route = &mut status.routes[route];
             let oldest = ms(depth.oldest);
             route.connected |= way.link.is_up();

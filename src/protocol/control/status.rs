@@ -357,6 +357,9 @@ pub struct IngestStatus {
     /// Effects sent again though nobody could say whether they had been
     /// published: each may be a duplicate, with the same id.
     pub doubtful: u64,
+    /// Answers of a transport that came when nobody waited for them any more. One
+    /// that says that an effect is published counts all the same.
+    pub late: u64,
     /// Effects published since the start; with an outbox that is later than
     /// their answer.
     pub published: u64,

@@ -150,6 +150,11 @@ fn effects(page: &mut Page, ingest: &IngestStatus) {
         "Effects sent again, with the same id, though their outcome was unknown.",
         ingest.doubtful,
     );
+    page.counter(
+        "falco_answers_late_total",
+        "Answers of a transport that came when nobody waited for them any more.",
+        ingest.late,
+    );
     page.gauge(
         "falco_daemons",
         "Daemons connected.",

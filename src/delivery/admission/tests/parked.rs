@@ -277,3 +277,16 @@ fn what_cannot_be_parked_because_too_many_are_goes_on_and_is_counted() {
     story.publish();
     story.expect(&[('a', 1, "ok")]);
 }
+
+#[test]
+fn what_its_lane_waits_for_opens_it_though_it_was_published_long_before() {
+    let mut story = Story::parked();
+    let done = story
+        .admission
+        .handle_published_late(&[id(1)], story.boot_time);
+    assert_eq!(done, []);
+    story.submit(message(1, 1), A, 'a');
+    assert_eq!(story.publish(), [1]);
+    story.expect(&[('a', 1, "ok")]);
+    story.expect_open();
+}
