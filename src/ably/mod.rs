@@ -27,6 +27,7 @@ pub(crate) mod connection;
 mod deadlines;
 pub(crate) mod event;
 pub(crate) mod hosts;
+mod late;
 pub(crate) mod outbox;
 mod rate;
 mod retry;

@@ -6,8 +6,11 @@
 //!                   │ deadline                     │ ▲
 //!                   ▼                     deadline │ └─ reopen: written again, in order,
 //!               settled, never sent                ▼    once per transport
-//!                                        settled, but kept: its serial is taken
+//!                                        settled, but kept: its serial is taken,
+//!                                        and its ACK may answer a repetition
 //! ```
+//!
+//! Who is told that nobody knows mostly asks once more; see [`late`](super::late).
 //!
 //! One urgent publish may wait beside the others and goes before them.
 //!
@@ -19,6 +22,7 @@ use std::collections::VecDeque;
 use std::time::Instant;
 
 use super::deadlines::Deadlines;
+use super::late::{Again, Late};
 use super::rate::Rate;
 use crate::protocol::ably::error::ErrorInfo;
 use crate::protocol::ably::publish::Messages;
@@ -102,6 +106,8 @@ pub(super) struct Outbox<T> {
     pushed: u64,
     bytes: usize,
     deadlines: Deadlines,
+    /// Of `sent`, what nobody awaits, and may be asked for again.
+    late: Late,
     messages: Rate,
     protocol_messages: Rate,
     paced_until: Option<Instant>,
@@ -121,6 +127,7 @@ impl<T> Outbox<T> {
             pushed: 0,
             bytes: 0,
             deadlines: Deadlines::default(),
+            late: Late::default(),
             messages: Rate::new(PROTOCOL_MESSAGES_PER_SECOND),
             protocol_messages: Rate::new(PROTOCOL_MESSAGES_PER_SECOND),
             paced_until: None,
@@ -142,8 +149,15 @@ impl<T> Outbox<T> {
         self.sent.len()
     }
 
+    /// Queues a publish, unless it is known to be published: then it is settled.
     pub(super) fn push(&mut self, publish: Publish<T>) {
         self.pushed += 2;
+        if !self.late.is_idle()
+            && let (channel, messages) = (&publish.channel, &publish.messages)
+            && self.late.ask(channel, messages, self.pushed) == Again::Accepted
+        {
+            return self.turn_away(publish.tag, Outcome::Accepted);
+        }
         self.bytes += publish.messages.encoded_len();
         self.deadlines.push(publish.deadline, self.pushed);
         self.waiting.push_back(Entry {
@@ -292,7 +306,25 @@ impl<T> Outbox<T> {
         self.bytes -= entry.messages.encoded_len();
         if let Some(tag) = entry.tag {
             self.settled.push_back((tag, outcome.clone()));
+        } else if *outcome == Outcome::Accepted && !self.late.is_idle() {
+            let again = self.late.accept(&entry.channel, &entry.messages);
+            let spared = again.and_then(|order| self.spare(order));
+            self.settled.extend(spared);
         }
+    }
+
+    /// What goes by this order is published already: if it waits it is not sent,
+    /// and if it is awaited that is over.
+    fn spare(&mut self, order: u64) -> Option<(T, Outcome)> {
+        let tag = if let Some(at) = position(&self.waiting, order) {
+            let entry = self.waiting.remove(at)?;
+            self.bytes -= entry.messages.encoded_len();
+            entry.tag
+        } else {
+            let at = position(&self.sent, order)?;
+            self.sent[at].tag.take()
+        };
+        tag.map(|tag| (tag, Outcome::Accepted))
     }
 
     /// Gives up on everything: sent ones are unknown, waiting ones not sent.
@@ -347,24 +379,30 @@ impl<T> Outbox<T> {
                     self.settled.extend(entry.tag.map(|tag| (tag, outcome)));
                 }
             } else if let Some(at) = position(&self.sent, order) {
-                let tag = self.sent[at].tag.take();
+                let entry = &mut self.sent[at];
+                let Some(tag) = entry.tag.take() else {
+                    continue;
+                };
+                self.late.give_up(&entry.channel, &entry.messages, now);
                 let outcome = Outcome::Unknown(reason(true));
-                self.settled.extend(tag.map(|tag| (tag, outcome)));
+                self.settled.push_back((tag, outcome));
             }
         }
+        self.late.handle_timeout(now);
     }
 
     pub(super) fn poll_settled(&mut self) -> Option<(T, Outcome)> {
         self.settled.pop_front()
     }
 
-    /// When a requester's patience ends, or, if the gate is `open`, when
-    /// pacing lets the next publish go.
+    /// When a requester's patience ends, or what was given up is to be forgotten,
+    /// or, if the gate is `open`, when pacing lets the next publish go.
     pub(super) fn poll_timeout(&self, open: bool) -> Option<Instant> {
         let has_next =
             self.written < self.sent.len() || self.urgent.is_some() || !self.waiting.is_empty();
         let paced = self.paced_until.filter(|_| open && has_next);
-        [self.deadlines.first(), paced].into_iter().flatten().min()
+        let all = [self.deadlines.first(), self.late.poll_timeout(), paced];
+        all.into_iter().flatten().min()
     }
 
     /// Keeps the deadlines about as many as the publishes they belong to.

@@ -144,3 +144,32 @@ fn a_lost_capability_ends_in_a_refusal_and_a_regained_one_heals() {
         thread::sleep(Duration::from_millis(100));
     }
 }
+
+#[test]
+fn a_server_that_acknowledges_later_than_anybody_waits_publishes_once_and_says_so() {
+    let rig = Rig::start_with(Setup {
+        env: vec![("DAEMON_ABLY_FORMAT", "json".to_owned())],
+        acks_take: Some(Duration::from_millis(700)),
+        ..Setup::default()
+    });
+    rig.await_state("connected");
+    let mut client = rig.client();
+    client.subscribe("c");
+    for n in 0..3 {
+        let mut request = publish("c", &n.to_string(), b"x");
+        request["timeout_ms"] = json!(500);
+        let mut refusals = 0;
+        loop {
+            let answer = client.ask(request.clone());
+            if answer["ok"] == true {
+                break;
+            }
+            assert_eq!(answer["code"], 50_003, "{answer}");
+            refusals += 1;
+            assert!(refusals < 20, "every attempt is like the first");
+        }
+        assert!(0 < refusals, "it was in time");
+        assert_eq!(client.message()["message_id"], n.to_string());
+    }
+    assert!(client.is_silent(Duration::from_millis(100)));
+}

@@ -5,6 +5,7 @@
 mod broker;
 mod client;
 mod rig;
+mod slow;
 
 mod faults;
 mod life;

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use crate::broker::{Broker, Minting};
 use crate::client::Client;
+use crate::slow;
 
 /// Longer than anything here takes on a busy machine.
 pub const PATIENCE: Duration = Duration::from_secs(90);
@@ -37,6 +38,8 @@ pub struct Setup {
     pub env: Vec<(&'static str, String)>,
     /// Whether there is an emulator from the start.
     pub reachable: bool,
+    /// How much longer its ACKs take than all else, in JSON.
+    pub acks_take: Option<Duration>,
 }
 
 impl Default for Setup {
@@ -48,6 +51,7 @@ impl Default for Setup {
             },
             env: Vec::new(),
             reachable: true,
+            acks_take: None,
         }
     }
 }
@@ -63,7 +67,11 @@ impl Rig {
         let key = std::fs::read_to_string(dir.path().join("emulator/key")).expect("a key");
         let broker = Broker::start(&dir.path().join("auth.sock"), key.trim(), setup.minting);
         let emulator = setup.reachable.then_some(emulator);
-        let transport = transport(&dir, &address, &setup.env);
+        let endpoint = match setup.acks_take {
+            Some(time) => slow::before(address.clone(), time),
+            None => address.clone(),
+        };
+        let transport = transport(&dir, &endpoint, &setup.env);
         let rig = Self {
             dir,
             broker,

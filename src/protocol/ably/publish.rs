@@ -97,6 +97,12 @@ impl Messages {
         self.encoded.len()
     }
 
+    /// Those bytes: the same for the same messages, ids included.
+    #[must_use]
+    pub fn encoded(&self) -> &[u8] {
+        &self.encoded
+    }
+
     /// Appends the MESSAGE with these messages.
     pub fn put_protocol_message(&self, out: &mut BytesMut, msg_serial: u64, channel: &str) {
         out.reserve(self.encoded.len() + channel.len() + 64);
