@@ -2,8 +2,8 @@
 //!
 //! Falco is the real thing but for its sockets: its whole dispatcher; in some
 //! stories its memo, which it may die in the midst of writing; with an outbox, on
-//! a disk that fails in every way a disk can and loses what was not synced when
-//! the power goes.
+//! a disk that fails in every way a disk can, answers nothing for a while in some
+//! stories, and loses what was not synced when the power goes.
 //! The others are played: a daemon that resends what was not acked, a transport
 //! that is slow, loses, repeats and reorders its answers and dies, a server that
 //! drops copies of an id for two minutes and refuses some messages. A daemon

@@ -225,7 +225,9 @@ impl World {
         }
         assert!(falco.owed.is_empty(), "not answered: {:?}", falco.owed);
         let is_soon = self.now < falco.stops_since + GRACE;
-        let has_waited = is_soon || self.record.requests.are_open(falco.life);
+        let for_disk = self.options.outbox.is_some_and(|outbox| 0 < outbox.hangs);
+        let for_answers = self.record.requests.are_open(falco.life);
+        let has_waited = is_soon || for_disk || for_answers;
         assert!(has_waited, "a stop has waited for nothing");
         let connection = self.daemon.connection;
         falco.end(connection);

@@ -93,6 +93,9 @@ impl Options {
         let mut random = Random::new(options.dice);
         options.bounds = options.bounds.narrowed(&mut random);
         options.mixes = random.small(0, u8::MAX);
+        if let Some(outbox) = &mut options.outbox {
+            outbox.hangs = if random.chance(250) { 25 * SECOND } else { 0 };
+        }
         options
     }
 

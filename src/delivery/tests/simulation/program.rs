@@ -51,6 +51,9 @@ pub(super) struct Program {
     waits: bool,
     /// By connection and id.
     submitted: BTreeMap<(u64, EffectId), Submission>,
+    now: Time,
+    /// The disk answers nothing before.
+    hangs_until: Time,
     /// When the journal's thread works next.
     turn_at: Option<Time>,
     /// It may have something to do.
@@ -84,6 +87,8 @@ impl Program {
             frames: Vec::new(),
             waits: false,
             submitted: BTreeMap::new(),
+            now: 0,
+            hangs_until: 0,
             turn_at: None,
             wants_turn: true,
             asked: None,
@@ -131,6 +136,7 @@ impl Program {
     }
 
     pub(super) fn advance_to(&mut self, now: Time) {
+        self.now = now;
         self.time.advance_to(Duration::from_micros(now));
     }
 
@@ -206,6 +212,7 @@ impl Program {
                 .submit_late(&self.time, connection, vec![effect], came);
             if let Some(held) = &mut life.held
                 && self.dice.below(4) == 0
+                && self.hangs_until <= self.now
             {
                 _ = held.writer.turn(self.time.now());
             }
@@ -213,8 +220,16 @@ impl Program {
         life.falco.advance(&self.time);
     }
 
+    /// Whether the disk answers nothing now.
+    fn hangs(&self) -> bool {
+        self.now < self.hangs_until
+    }
+
     fn turn(&mut self) {
         self.turn_at = None;
+        if self.hangs() {
+            return;
+        }
         let Some(life) = &mut self.life else { return };
         let Some(held) = &mut life.held else { return };
         let was_asked = held.writer.turn(self.time.now());
@@ -282,7 +297,7 @@ impl Program {
         let Some(Held { writer, journal }) = held else {
             return !falco.end(&self.time, || {});
         };
-        if self.dice.below(8) == 0 {
+        if self.hangs_until > self.now || self.dice.below(8) == 0 {
             falco.end_unheard(&self.time);
             return false;
         }
@@ -309,6 +324,7 @@ impl Program {
         self.frames.clear();
         self.submitted.clear();
         self.turn_at = None;
+        self.hangs_until = 0;
         self.wants_turn = true;
         if is_cut {
             let disk = self.disk.after_power_cut(&mut self.dice);

@@ -14,7 +14,7 @@ const READ_EVERY: Time = 3 * MS;
 /// How long an effect may wait for its answer, whatever holds it up.
 const DEADLINE: Time = 16_500 * MS;
 
-/// How long one may wait for a disk, which works or fails at once: until the
+/// How long one may wait for a disk that works or fails at once: until the
 /// journal's thread has come a few times, milliseconds apart.
 const ON_DISK: Time = 100 * MS;
 
@@ -270,7 +270,8 @@ impl World {
     /// outbox that is never gone around, nobody waits for a transport.
     fn check_patience(&self) {
         let is_kept = self.options.outbox.is_some_and(program::Options::keeps_all);
-        let deadline = if is_kept { ON_DISK } else { DEADLINE };
+        let hangs = self.options.outbox.is_some_and(|outbox| 0 < outbox.hangs);
+        let deadline = if is_kept && !hangs { ON_DISK } else { DEADLINE };
         for (submission, since) in self.falco.owed.values() {
             let waited = self.now - since;
             assert!(

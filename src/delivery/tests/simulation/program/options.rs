@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::super::daemon::WINDOW;
 use super::super::known::HORIZON;
-use super::super::{Flaw, Random};
+use super::super::{Flaw, Random, Time};
 use crate::journal::{self, OnFailure, Sync};
 
 /// At this size a segment is closed.
@@ -25,6 +25,8 @@ pub(in super::super) struct Options {
     pub(super) write_max: usize,
     /// Milliseconds between two faults of the disk, about.
     pub(super) faults_every: u64,
+    /// For how long its disk may answer nothing, now and then.
+    pub(in super::super) hangs: Time,
     /// Of a thousand deaths, how many take the power with them.
     pub(super) power_cuts: u64,
 }
@@ -40,6 +42,7 @@ impl Options {
             bytes_max: random.between(20_000, 60_000),
             write_max: usize::from(random.small(7, 250)) * 32,
             faults_every: random.between(100, 8_000),
+            hangs: 0,
             // Without a sync before the ack, a power cut may take some back.
             power_cuts: if is_synced { 500 } else { 0 },
         }

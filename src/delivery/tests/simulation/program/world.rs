@@ -35,6 +35,7 @@ impl World {
         let idle = u64::try_from(idle.as_micros()).unwrap_or(u64::MAX);
         let is_idle = idle >= now + 60 * SECOND || is_done && program.is_drained();
         let due = match program.wants_turn {
+            _ if program.hangs() => program.hangs_until,
             true => now + takes,
             false if is_idle => return,
             false => idle.max(now + 20),
@@ -105,7 +106,10 @@ impl World {
             return;
         };
         let program = &mut self.falco.program;
-        if program.dice.below(3) == 0 {
+        if 0 < outbox.hangs && program.dice.below(8) == 0 {
+            let time = self.random.between(0, outbox.hangs);
+            program.hangs_until = self.now + time;
+        } else if program.dice.below(3) == 0 {
             program.disk.heal();
         } else {
             program.break_disk();
@@ -116,6 +120,7 @@ impl World {
 
     pub(in super::super) fn heal_disk(&mut self) {
         self.falco.program.disk.heal();
+        self.falco.program.hangs_until = 0;
     }
 
     /// What is left at the end.
