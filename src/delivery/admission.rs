@@ -250,7 +250,16 @@ impl<T> Admission<T> {
     fn answer_all(&mut self, waiters: Waiters<(Submitter, T)>, outcome: &Outcome) {
         for (id, (submitter, origin)) in waiters.into_iter() {
             self.end_wait(submitter);
+            self.settle_fence(submitter, id);
             self.answer(origin, id, outcome.clone());
+        }
+    }
+
+    /// A submission that its fence let pass, to wait for another, is settled: nothing
+    /// waits for it any more.
+    fn settle_fence(&mut self, submitter: Submitter, id: EffectId) {
+        if submitter.fenced_at.is_some() {
+            self.fences.settle(submitter.producer, id);
         }
     }
 

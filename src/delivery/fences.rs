@@ -170,6 +170,10 @@ impl Fences {
         now: BootTime,
     ) -> bool {
         let path = whose(stream);
+        let is_over = |fence: &Fence| fence.until <= now;
+        if self.standing.get(&path).is_some_and(is_over) {
+            self.drop_fence(&path);
+        }
         let fence = self.standing.get(&path);
         if fence.is_none_or(|fence| !fence.spots.contains_key(&id)) {
             self.make_room(now);
@@ -206,6 +210,17 @@ impl Fences {
             return None;
         }
         self.take_out(&whose(stream), id)
+    }
+
+    /// An effect that joined another of the same has its outcome, and does not come
+    /// again; looked for in all fences of its connection.
+    pub(super) fn settle(&mut self, producer: Producer, id: EffectId) {
+        let holds =
+            |(path, fence): &(&Whose, &Fence)| path.0 == producer && fence.spots.contains_key(&id);
+        let found = self.standing.iter().find(holds);
+        if let Some(path) = found.map(|(path, _)| path.clone()) {
+            self.take_out(&path, id);
+        }
     }
 
     fn take_out(&mut self, path: &Whose, id: EffectId) -> Option<u64> {

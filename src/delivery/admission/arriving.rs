@@ -104,7 +104,7 @@ impl<T> Admission<T> {
 
     /// The same, if it joins what is on its way. What has none of its places from
     /// before goes out behind all that came since: its fence stands until it is
-    /// published and comes again, or what stands behind it there would overtake it.
+    /// settled, or what stands behind it there would overtake it.
     fn pass_joined(
         &mut self,
         ticket: Ticket,

@@ -41,7 +41,9 @@ impl<T> Admission<T> {
                 route: route.as_deref(),
                 producer: submitter.producer,
             };
-            if !failure.class.is_final() && !self.is_gone(submitter) {
+            if failure.class.is_final() {
+                self.settle_fence(submitter, id);
+            } else if !self.is_gone(submitter) {
                 let failed = Failed {
                     id,
                     known_by,

@@ -150,6 +150,17 @@ fn no_more_effects_are_held_than_the_bound() {
 }
 
 #[test]
+fn what_fails_after_a_fence_is_over_waits_for_nothing_of_that() {
+    let mut story = Story::with_failed(&[5]);
+    story.now = story.now.after(PATIENCE);
+    story.fail_at(6, 6);
+    assert_eq!(story.arrive("s", 1, 7), Some(id(6)));
+    assert_eq!(story.arrive("s", 1, 6), None);
+    assert_eq!(story.arrive("s", 1, 7), None);
+    story.expect_nothing_held();
+}
+
+#[test]
 fn whatever_is_over_makes_room_at_once() {
     let mut fences = Fences::default();
     let lane = LaneKey::new("s");

@@ -70,10 +70,32 @@ fn what_was_not_tried_and_is_on_its_way_for_another_connection_is_not_overtaken(
     story.submit(ordered(2), A, 'a');
     story.publish();
     story.expect(&[('a', 2, "gap: resend"), ('b', 1, "ok"), ('a', 1, "ok")]);
-    story.submit(ordered(1), A, 'a');
     story.submit(ordered(2), A, 'a');
     story.publish();
-    story.expect(&[('a', 1, "ok"), ('a', 2, "ok")]);
+    story.expect(&[('a', 2, "ok")]);
+}
+
+#[test]
+fn what_is_rejected_for_another_connection_is_waited_for_no_more() {
+    let mut story = Story::new();
+    let now = story.boot_time;
+    let all = [1, 2].map(|n| story.admission.handle_submit(ordered(n), A, 'a', now));
+    for admitted in all {
+        let failure = Failure::new(Class::LaneFull, "not now");
+        let admitted = admitted.expect("let through");
+        story.admission.handle_refused(admitted, failure, now);
+    }
+    story.admission.handle_told();
+    story.answers();
+    let of_b = story.admission.handle_submit(ordered(1), B, 'b', now);
+    story.submit(ordered(1), A, 'a');
+    let failure = Failure::new(Class::Rejected, "never");
+    let of_b = of_b.expect("let through");
+    story.admission.handle_refused(of_b, failure, now);
+    story.expect(&[('b', 1, "rejected: "), ('a', 1, "rejected: ")]);
+    story.submit(ordered(2), A, 'a');
+    story.publish();
+    story.expect(&[('a', 2, "ok")]);
 }
 
 #[test]
