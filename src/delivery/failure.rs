@@ -215,9 +215,11 @@ impl Refusal<'_> {
     ///
     /// Not without a connection; nor by silence, which the transport tells with a
     /// code when it has waited for long enough; nor by a limit, which says how much
-    /// there is, and may be one that the transport keeps by itself.
+    /// there is, and may be one that the transport keeps by itself; nor by a gateway
+    /// before it, which says 502, 503 or 504 in HTTP while nobody is behind it.
     pub(crate) fn is_from_ably(&self) -> bool {
-        let is_none = |code| code / 1000 == 80 || code == TIMED_OUT;
+        let is_outage = |code| code / 1000 == 80 || matches!(code / 100, 502..=504);
+        let is_none = |code| is_outage(code) || code == TIMED_OUT;
         self.code().is_some_and(|code| !is_none(code)) && !self.is_limit()
     }
 
@@ -337,6 +339,9 @@ mod tests {
         };
         assert!(refusal("", Some(50_000)).is_from_ably());
         assert!(refusal("broken (Code: 50001)", None).is_from_ably());
+        for gateway in [50_200, 50_300, 50_320, 50_400] {
+            assert!(!refusal("", Some(gateway)).is_from_ably(), "{gateway}");
+        }
         assert!(!refusal("", Some(80_003)).is_from_ably());
         assert!(!refusal("", Some(TIMED_OUT)).is_from_ably());
         assert!(!refusal("[ErrorInfo :late code=50003]", None).is_from_ably());
