@@ -60,6 +60,9 @@ struct Fence {
     passed: HashMap<EffectId, Spot>,
     /// How many there were so far.
     count: u64,
+    /// Where one of them went out, behind the place it had: what has an earlier one
+    /// would leave its lane before it.
+    floor: u64,
 }
 
 impl Fence {
@@ -70,6 +73,7 @@ impl Fence {
             spots: HashMap::new(),
             passed: HashMap::new(),
             count: 0,
+            floor: 0,
         }
     }
 
@@ -203,13 +207,27 @@ impl Fences {
         self.ends.insert((until, path));
     }
 
-    /// An effect comes whatever the fence says, and is waited for no more. Returns
-    /// the place it had there.
-    pub(super) fn pass(&mut self, stream: &Stream<'_>, id: EffectId) -> Option<u64> {
+    /// An effect comes whatever the fence says, and is waited for no more; it goes out
+    /// `at` that place, if it does. Returns the place it had there.
+    pub(super) fn pass(
+        &mut self,
+        stream: &Stream<'_>,
+        id: EffectId,
+        at: Option<u64>,
+    ) -> Option<u64> {
         if self.standing.is_empty() {
             return None;
         }
-        self.take_out(&whose(stream), id)
+        self.take_out(&whose(stream), id, at)
+    }
+
+    /// The place before which none that stands here may go out any more.
+    pub(super) fn floor(&self, stream: &Stream<'_>) -> u64 {
+        if self.standing.is_empty() {
+            return 0;
+        }
+        let fence = self.standing.get(&whose(stream));
+        fence.map_or(0, |fence| fence.floor)
     }
 
     /// An effect that joined another of the same has its outcome, and does not come
@@ -219,13 +237,15 @@ impl Fences {
             |(path, fence): &(&Whose, &Fence)| path.0 == producer && fence.spots.contains_key(&id);
         let found = self.standing.iter().find(holds);
         if let Some(path) = found.map(|(path, _)| path.clone()) {
-            self.take_out(&path, id);
+            self.take_out(&path, id, None);
         }
     }
 
-    fn take_out(&mut self, path: &Whose, id: EffectId) -> Option<u64> {
+    fn take_out(&mut self, path: &Whose, id: EffectId, at: Option<u64>) -> Option<u64> {
         let fence = self.standing.get_mut(path)?;
         let place = fence.remove(id)?;
+        let lost = at.filter(|at| place < *at);
+        fence.floor = fence.floor.max(lost.unwrap_or(0));
         let is_over = fence.failed.is_empty();
         self.effects -= 1;
         if is_over {

@@ -101,8 +101,9 @@ struct Gate {
     failed: BTreeMap<i64, Spot>,
     /// What failed and stands in a fence, which sees to what stands there, too.
     fenced: BTreeMap<i64, Spot>,
-    /// One of them goes out behind all that came since, and so has all behind it to.
-    has_lost_places: bool,
+    /// Where one of them went out, behind the place it had: what has an earlier one
+    /// would leave its lane before it.
+    floor: u64,
 }
 
 impl Gate {
@@ -126,7 +127,7 @@ impl Gate {
 
     /// Where this one stood, if it has that number.
     fn place(&self, number: i64, effect: &SideEffect) -> Option<u64> {
-        let spot = self.spot(number).filter(|_| !self.has_lost_places);
+        let spot = self.spot(number);
         let spot = spot.filter(|spot| spot.known_by == known_by(effect));
         spot.map(|spot| spot.arrival)
     }
@@ -141,7 +142,7 @@ impl Gate {
             arrival: failed.arrival,
             known_by: failed.known_by,
         });
-        self.remove(number);
+        _ = self.remove(number);
         let numbers = if is_fenced {
             &mut self.fenced
         } else {
@@ -150,8 +151,9 @@ impl Gate {
         numbers.insert(number, spot);
     }
 
-    fn remove(&mut self, number: i64) -> bool {
-        self.failed.remove(&number).is_some() || self.fenced.remove(&number).is_some()
+    fn remove(&mut self, number: i64) -> Option<Spot> {
+        let spot = self.failed.remove(&number);
+        spot.or_else(|| self.fenced.remove(&number))
     }
 
     fn is_over(&self) -> bool {
@@ -193,21 +195,24 @@ impl Gaps {
         (wait, gate.place(number, effect))
     }
 
-    /// A message comes that nothing stops, and is expected no more.
-    pub(super) fn pass(&mut self, stream: &Stream<'_>, operation: &Operation, now: BootTime) {
-        self.take_out(stream, operation, true, now);
-    }
-
-    /// The same, of one that goes out behind all that came since.
-    pub(super) fn pass_last(&mut self, stream: &Stream<'_>, operation: &Operation, now: BootTime) {
-        self.take_out(stream, operation, false, now);
-    }
-
-    fn take_out(
+    /// The place before which none that stands here may go out any more.
+    pub(super) fn floor(
         &mut self,
         stream: &Stream<'_>,
         operation: &Operation,
-        keeps_place: bool,
+        now: BootTime,
+    ) -> u64 {
+        let gate = self.gate(stream, operation, now);
+        gate.map_or(0, |gate| gate.floor)
+    }
+
+    /// A message comes that nothing stops, and is expected no more; it goes out `at`
+    /// that place, if it does.
+    pub(super) fn pass(
+        &mut self,
+        stream: &Stream<'_>,
+        operation: &Operation,
+        at: Option<u64>,
         now: BootTime,
     ) {
         // To read a number costs more than to see that nobody asks for it.
@@ -217,8 +222,9 @@ impl Gaps {
         let Some(number) = operation.sequence_number() else {
             return;
         };
-        if gate.remove(number) {
-            gate.has_lost_places |= !keeps_place;
+        if let Some(spot) = gate.remove(number) {
+            let lost = at.filter(|at| spot.arrival < *at);
+            gate.floor = gate.floor.max(lost.unwrap_or(0));
             self.numbers -= 1;
             self.drop_gates(stream.lane, Gate::is_over);
         }
@@ -267,7 +273,7 @@ impl Gaps {
             until,
             failed: BTreeMap::new(),
             fenced: BTreeMap::new(),
-            has_lost_places: false,
+            floor: 0,
         });
         gates.last_mut().expect("it was put there")
     }

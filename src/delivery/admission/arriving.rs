@@ -38,7 +38,7 @@ impl<T> Admission<T> {
                 return None;
             }
             Known::Done => {
-                self.pass(&effect, producer, now);
+                self.pass(&effect, producer, None, now);
                 self.answer(origin, effect.id, Ok(()));
                 return None;
             }
@@ -68,7 +68,7 @@ impl<T> Admission<T> {
         let Met { place, refusal } = self.meet(&stream, &effect, failed_at, now);
         let arrival = place.unwrap_or(next);
         let refusal = refusal.or_else(|| {
-            self.let_pass(&stream, &effect, now);
+            self.let_pass(&stream, &effect, arrival, now);
             let failure = self.refused_before(&effect, producer, place, now)?;
             Some((failure, now.after(PATIENCE)))
         });
@@ -78,6 +78,7 @@ impl<T> Admission<T> {
             return None;
         }
         let waiter = (submitter, origin);
+        let failed_at = failed_at.filter(|_| place == failed_at);
         let ticket = self.dedupe.begin(&effect, failed_at, waiter);
         let place = Place { arrival, producer };
         Some(Admitted {
@@ -93,13 +94,20 @@ impl<T> Admission<T> {
     }
 
     /// An effect came again, and nothing stands in its way: if anything waits for it
-    /// over this connection, that does so no more, or until it fails once more.
+    /// over this connection, that does so no more, or until it fails once more. It goes
+    /// out `at` that place, if it does.
     /// Returns the place its fence had it at.
-    fn pass(&mut self, effect: &SideEffect, producer: Producer, now: BootTime) -> Option<u64> {
+    fn pass(
+        &mut self,
+        effect: &SideEffect,
+        producer: Producer,
+        at: Option<u64>,
+        now: BootTime,
+    ) -> Option<u64> {
         let stream = stream(effect, producer);
-        self.gaps.pass(&stream, &effect.operation, now);
+        self.gaps.pass(&stream, &effect.operation, at, now);
         self.shut.pass(effect, producer, now);
-        self.fences.pass(&stream, effect.id)
+        self.fences.pass(&stream, effect.id, at)
     }
 
     /// The same, if it joins what is on its way. What has none of its places from
@@ -112,11 +120,13 @@ impl<T> Admission<T> {
         producer: Producer,
         now: BootTime,
     ) -> Option<u64> {
-        if self.dedupe.has_place(ticket) {
-            return self.pass(effect, producer, now);
+        let at = self.dedupe.place(ticket);
+        if at.is_some() {
+            return self.pass(effect, producer, at, now);
         }
         let stream = stream(effect, producer);
-        self.gaps.pass_last(&stream, &effect.operation, now);
+        let last = Some(self.arrivals);
+        self.gaps.pass(&stream, &effect.operation, last, now);
         self.shut.pass(effect, producer, now);
         self.fences.standing_at(&stream, effect.id)
     }
@@ -132,7 +142,7 @@ impl<T> Admission<T> {
         now: BootTime,
     ) -> Admitted {
         let producer = submitter.producer;
-        self.pass(&effect, producer, now);
+        self.pass(&effect, producer, Some(arrival), now);
         let waiter = (submitter, origin);
         let ticket = self.dedupe.begin(&effect, Some(arrival), waiter);
         let (route, lane) = (effect.route.as_deref(), &effect.lane);

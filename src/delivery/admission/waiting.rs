@@ -22,7 +22,8 @@ use crate::protocol::envelope::SideEffect;
 
 /// What an effect finds that arrives.
 pub(super) struct Met {
-    /// The place it has, if it has to come again.
+    /// The place it has from before, if it has one: none, if something it waited for
+    /// went out behind that.
     pub place: Option<u64>,
     /// Why it is refused, if it is, and until when at most it would be.
     pub refusal: Option<(Failure, BootTime)>,
@@ -43,28 +44,38 @@ impl<T> Admission<T> {
             let text = format!("expected {}", wait.first);
             (gap(text), wait.until)
         });
+        let floor = self.gaps.floor(stream, &effect.operation, now);
         if !effect.is_ordered {
+            let place = failed_at.or(stood_at);
             return Met {
-                place: failed_at.or(stood_at),
+                place: place.filter(|place| floor <= *place),
                 refusal: expected,
             };
         }
+        let floor = floor.max(self.fences.floor(stream));
         let fenced_at = self.fences.place(stream, effect.id);
         let before = self.fences.arrive(stream, effect.id, now).map(|wait| {
             let text = format!("resend {}", wait.first);
             (gap(text), wait.until)
         });
+        let place = failed_at.or(fenced_at).or(stood_at);
         Met {
-            place: failed_at.or(fenced_at).or(stood_at),
+            place: place.filter(|place| floor <= *place),
             refusal: expected.or(before),
         }
     }
 
-    /// An effect comes that nothing holds up.
-    pub(super) fn let_pass(&mut self, stream: &Stream<'_>, effect: &SideEffect, now: BootTime) {
-        self.gaps.pass(stream, &effect.operation, now);
+    /// An effect comes that nothing holds up, and goes out `at` that place.
+    pub(super) fn let_pass(
+        &mut self,
+        stream: &Stream<'_>,
+        effect: &SideEffect,
+        at: u64,
+        now: BootTime,
+    ) {
+        self.gaps.pass(stream, &effect.operation, Some(at), now);
         if effect.is_ordered {
-            self.fences.pass(stream, effect.id);
+            self.fences.pass(stream, effect.id, Some(at));
         }
     }
 

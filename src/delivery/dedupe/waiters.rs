@@ -31,9 +31,9 @@ impl<T> Dedupe<T> {
         &self.waiters[ticket.waiters].first.1
     }
 
-    /// Whether an open effect has the place of an attempt that failed.
-    pub(in crate::delivery) fn has_place(&self, ticket: Ticket) -> bool {
-        self.waiters[ticket.waiters].failed_at.is_some()
+    /// The place of an attempt that failed, if an open effect has one.
+    pub(in crate::delivery) fn place(&self, ticket: Ticket) -> Option<u64> {
+        self.waiters[ticket.waiters].failed_at
     }
 
     /// One more waits for an effect that is open.

@@ -36,7 +36,7 @@ fn arrive(
     now: BootTime,
 ) -> Option<EffectId> {
     let Some(Wait { first, until }) = fences.arrive(stream, id, now) else {
-        fences.pass(stream, id);
+        fences.pass(stream, id, None);
         return None;
     };
     fences.fail(stream, id, place, until, now);

@@ -39,7 +39,7 @@ fn stream(lane: &LaneKey, producer: Producer) -> Stream<'_> {
 fn arrive(gaps: &mut Gaps, stream: &Stream<'_>, effect: &SideEffect, now: BootTime) -> Option<i64> {
     let (wait, _) = gaps.arrive(stream, effect, now);
     let Some(Wait { first, until }) = wait else {
-        gaps.pass(stream, &effect.operation, now);
+        gaps.pass(stream, &effect.operation, None, now);
         return None;
     };
     gaps.fail(stream, &Failed::new(effect, 1), false, until, now);

@@ -232,3 +232,51 @@ fn behind_what_goes_out_last_for_another_connection_nothing_has_its_place() {
     story.submit(numbered(6), A, 'a');
     assert_eq!(story.publish(), [5, 6]);
 }
+
+#[test]
+fn what_waited_for_one_that_goes_out_behind_its_place_goes_out_behind_that() {
+    for behind in [numbered(6), both(6)] {
+        let mut story = Story::with_refused(numbered(5), [behind.clone()]);
+        let fresh = SideEffect {
+            id: id(15),
+            key: IdempotencyKey::Uuid(id(15).as_uuid()),
+            ..numbered(5)
+        };
+        story.expect_published_together([fresh, behind]);
+    }
+}
+
+#[test]
+fn what_waited_for_one_that_failed_elsewhere_goes_out_behind_that() {
+    for sent in [[ordered(5), ordered(6)], [numbered(5), numbered(6)]] {
+        let [first, second] = sent.clone();
+        let mut story = Story::new();
+        story.shut_out(first.clone());
+        story.expect_refused(second);
+        story.submit(first, B, 'b');
+        story.pass(Duration::from_secs(17));
+        story.answers();
+        story.expect_published_together(sent);
+    }
+}
+
+#[test]
+fn what_waited_for_one_that_is_on_its_way_elsewhere_goes_out_behind_that() {
+    let waiting: [&[SideEffect]; 2] = [&[both(6)], &[numbered(6), both(7)]];
+    for behind in waiting {
+        let mut story = Story::new();
+        story.shut_out(numbered(5));
+        for effect in behind {
+            story.expect_refused(effect.clone());
+        }
+        story.submit(numbered(5), B, 'b');
+        story.submit(numbered(5), A, 'a');
+        for effect in behind {
+            story.submit(effect.clone(), A, 'a');
+        }
+        let expected: Vec<i64> = std::iter::once(5)
+            .chain(behind.iter().map(|effect| effect.id.as_bytes()[0].into()))
+            .collect();
+        assert_eq!(story.publish(), expected);
+    }
+}
