@@ -193,7 +193,8 @@ impl Keeper {
     pub(super) fn has_room(&self) -> bool {
         match self.stage.health() {
             None | Some(Health::Failed { .. }) => false,
-            Some(_) => self.has_read() && !self.batch.is_blocked(),
+            // What became of others may have to wait for a disk that hangs.
+            Some(_) => self.has_read() && self.batch.effects.is_empty(),
         }
     }
 

@@ -47,8 +47,11 @@ impl Keeper {
                 What::Rest { .. } => None,
             });
         // Those of the next append have come later.
-        let first = given.next().or_else(|| self.batch.fresh.first());
-        first.map(|first| first.answer_by)
+        let first = given.next().or_else(|| self.batch.fresh.first())?;
+        // One that came late to the disk is no sign that this hangs.
+        let given = self.pending.front().map(|pending| pending.given.at);
+        let held = given.map(|at| at + TOLD_AFTER);
+        Some(held.map_or(first.answer_by, |held| held.max(first.answer_by)))
     }
 
     /// Why effects wait, if the disk does not answer.

@@ -128,8 +128,8 @@ impl Keeper {
     }
 
     pub(super) fn why_not(&self) -> String {
-        if let Some(why) = self.why_hung().filter(|_| self.is_unsure()) {
-            return why;
+        if self.is_unsure() {
+            return self.why_hung().unwrap_or_else(|| UNSURE.to_owned());
         }
         match self.stage.health() {
             Some(Health::Bypass { why } | Health::Astray { why } | Health::Failed { why }) => {
