@@ -313,6 +313,10 @@ impl Dispatcher {
     }
 
     fn handle_due(&mut self) {
+        // First of all: after a stop of the whole process it is there, and its time over.
+        while let Some(recorded) = self.keeper.as_mut().and_then(Keeper::answered) {
+            self.handle_kept(recorded);
+        }
         let now = Instant::now();
         self.admission.handle_timeout(BootTime::now());
         if let Some(keeper) = &mut self.keeper {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
 use std::task::{Context, Poll};
 
+use tokio::sync::oneshot::error::TryRecvError;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
 
 use super::draft::{Drafts, records};
@@ -70,6 +71,17 @@ pub struct Journal {
 /// [`Sync`](super::Sync) asks for; they are recorded also if it is dropped.
 #[derive(Debug)]
 pub struct Receipt(oneshot::Receiver<Result<Appended, Unrecorded>>);
+
+impl Receipt {
+    /// What the append came to, if that is known by now; then it is not asked again.
+    pub(crate) fn now(&mut self) -> Option<Result<Appended, Unrecorded>> {
+        match self.0.try_recv() {
+            Ok(answer) => Some(answer),
+            Err(TryRecvError::Empty) => None,
+            Err(TryRecvError::Closed) => Some(Err(Unrecorded::Closed)),
+        }
+    }
+}
 
 impl Future for Receipt {
     type Output = Result<Appended, Unrecorded>;

@@ -112,6 +112,8 @@ pub(super) struct Keeper {
     /// The disk has kept daemons waiting for as long as they may wait, and has not
     /// answered since.
     has_hung: bool,
+    /// Falco did not run before, nor did its journal.
+    away_until: Option<Instant>,
     /// With the journal, in order.
     pending: VecDeque<Pending>,
     loading: Option<Loading>,
@@ -164,6 +166,7 @@ impl Keeper {
             round: Round::default(),
             is_unproven: false,
             has_hung: false,
+            away_until: None,
             pending: VecDeque::new(),
             loading: None,
             read_again_at: None,

@@ -14,6 +14,10 @@
 //!                                               └─ goes around, as configured
 //! ```
 //!
+//! Only time in which Falco runs counts. After a stop of the whole process (a
+//! signal, a suspended machine) what the disk has answered is heard first, and a disk
+//! that has not is waited for a moment longer.
+//!
 //! What the journal has of it stays in its place: if the disk takes it after all, it
 //! is published in its order, and is acked once its daemon sends it again. So a lane
 //! of which something is with the disk takes nothing meanwhile, also not around it.
@@ -23,8 +27,8 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tracing::error;
 
-use super::Keeper;
 use super::write::{Fresh, Given, Pending, What};
+use super::{Event, Keeper};
 use crate::clock::{self, BootTime};
 use crate::delivery::{Admission, Class, Failure};
 use crate::protocol::envelope::SideEffect;
@@ -36,7 +40,16 @@ pub(super) const UNSURE: &str = "it is with the disk already, which has not answ
 /// one takes.
 const TOLD_AFTER: Duration = Duration::from_secs(5);
 
+/// A wake-up so late tells that Falco did not run; then its journal did not either.
+const AWAY: Duration = Duration::from_secs(1);
+
 impl Keeper {
+    /// What the disk has answered to the oldest append, if it has by now.
+    pub(in super::super) fn answered(&mut self) -> Option<Event> {
+        let recorded = self.pending.front_mut()?.receipt.now()?;
+        Some(Event::Recorded(recorded.map(drop)))
+    }
+
     /// When somebody has waited for the disk for as long as anybody may.
     pub(super) fn hung_at(&self) -> Option<Instant> {
         let mut given = self
@@ -49,17 +62,23 @@ impl Keeper {
         // Those of the next append have come later.
         let first = given.next().or_else(|| self.batch.fresh.first())?;
         // One that came late to the disk is no sign that this hangs.
-        let given = self.pending.front().map(|pending| pending.given.at);
-        let held = given.map(|at| at + TOLD_AFTER);
+        let front = self.pending.front();
+        let held = front.map(|pending| self.waited_since(pending.given) + TOLD_AFTER);
         Some(held.map_or(first.answer_by, |held| held.max(first.answer_by)))
+    }
+
+    /// Since when the disk could have answered what it was given then.
+    fn waited_since(&self, given: Given) -> Instant {
+        self.away_until
+            .map_or(given.at, |until| until.max(given.at))
     }
 
     /// Why effects wait, if the disk does not answer.
     pub(super) fn why_hung(&self) -> Option<String> {
-        let Given { at, at_ms } = self.pending.front()?.given;
-        let is_late = TOLD_AFTER <= at.elapsed();
+        let given = self.pending.front()?.given;
+        let is_late = TOLD_AFTER <= self.waited_since(given).elapsed();
         is_late.then(|| {
-            let since = clock::utc(at_ms);
+            let since = clock::utc(given.at_ms);
             format!("its disk has not answered since {since}: look whether it, or its mount, hangs")
         })
     }
@@ -70,7 +89,11 @@ impl Keeper {
         now: Instant,
         admission: &mut Admission<T>,
     ) {
-        if self.hung_at().is_none_or(|at| now < at) {
+        let Some(at) = self.hung_at().filter(|at| *at <= now) else {
+            return;
+        };
+        if AWAY <= now - at {
+            self.away_until = Some(now);
             return;
         }
         self.has_hung = true;

@@ -214,3 +214,36 @@ fn what_becomes_of_others_keeps_nobody_without_an_answer() {
     story.pass_until(|story| story.falco.acks().len() == 8192);
     assert!(story.falco.has_room(), "what comes is refused");
 }
+
+#[test]
+fn what_a_disk_has_answered_is_heard_before_it_is_said_to_hang() {
+    let mut story = strict();
+    for n in 1..=3 {
+        story.submit(vec![effect(n)]);
+    }
+    story.work();
+    // The process was stopped, and its timer is looked at first.
+    story.wait(DEADLINE);
+    let acks = story.falco.acks();
+    assert_eq!(acks.len(), 3);
+    assert!(acks.iter().all(|ack| ack.2.is_ok()), "{acks:?}");
+}
+
+#[test]
+fn while_falco_itself_is_stopped_its_disk_does_not_hang() {
+    let mut story = strict();
+    story.submit(vec![effect(1)]);
+    story.wait(2 * DEADLINE);
+    let acks = story.falco.acks();
+    assert!(matches!(acks[..], [(_, _, Ok(()))]), "{acks:?}");
+}
+
+#[test]
+fn a_disk_that_hangs_after_a_stop_of_the_process_is_told_of_a_moment_later() {
+    let mut story = strict();
+    story.hangs = true;
+    story.submit(vec![effect(1)]);
+    story.wait(2 * DEADLINE);
+    let took = answered_after(&mut story, |_| {});
+    assert_eq!(took, Duration::from_secs(5));
+}
