@@ -6,6 +6,8 @@
 //! COUNTth time takes one file out of the directory and, if there was one, is
 //! gone without another instruction. So there are as many crashes as there are
 //! files, in whichever process, and none that the test did not ask for.
+//!
+//! A test that is a daemon arms its own process.
 
 /// Where a process may be killed, by what it has just done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,6 +50,16 @@ pub enum Point {
     AckRead,
     /// Transport: wrote answers to Falco.
     AnswersWritten,
+    /// Daemon: read effects from the outbox in its database, and handed over none.
+    #[cfg(feature = "sqlite")]
+    RowsRead,
+    /// Daemon: wrote effects to Falco.
+    EffectsWritten,
+    /// Daemon: read acks, and told nobody.
+    AcksRead,
+    /// Daemon: deleted from its outbox what is published.
+    #[cfg(feature = "sqlite")]
+    RowsDeleted,
 }
 
 /// Kills the process if a test asked for it here.

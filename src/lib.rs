@@ -129,7 +129,11 @@
 mod backoff;
 mod clock;
 mod counted;
+#[cfg(not(feature = "failpoints"))]
 mod failpoint;
+#[cfg(feature = "failpoints")]
+#[doc(hidden)]
+pub mod failpoint;
 mod logfile;
 mod memory;
 pub mod paths;

@@ -15,6 +15,7 @@ use tokio::time::{Instant, sleep_until};
 use super::window::Window;
 use super::{Failed, Submission};
 use crate::backoff::Backoff;
+use crate::failpoint::{self, Point};
 use crate::net::unix::{self, ConnectError};
 use crate::protocol::frame::{self, Decoded, Decoder, FLAG_ORDERED, Kind, Status};
 
@@ -254,6 +255,7 @@ impl Wire {
         self.input.reserve(missing.max(READ_BYTES));
         let read = tokio::select! {
             wrote = writer.write_buf(&mut self.out), if !self.out.is_empty() => {
+                failpoint::reach(Point::EffectsWritten);
                 return wrote.map(|_| Happened::Moved);
             }
             read = reader.read_buf(&mut self.input) => read?,
@@ -261,6 +263,7 @@ impl Wire {
         if read == 0 {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
+        failpoint::reach(Point::AcksRead);
         self.heard = Instant::now();
         Ok(Happened::Read)
     }

@@ -1,10 +1,13 @@
-//! The crash matrix: every process of the chain dies at every point that
-//! matters, and afterwards a server's records and a daemon's own list say that
-//! nothing was lost, nothing was reordered and nothing is seen twice.
+//! The crash matrix: every process of the chain, and a daemon above it, dies at
+//! every point that matters, and afterwards a server's records and the daemon's own
+//! list say that nothing was lost, nothing was reordered and nothing is seen twice.
 //!
-//! Needs the feature `failpoints`.
+//! Needs the features `failpoints` and `sqlite`.
 
+#[path = "../client/chat.rs"]
+mod chat;
 mod checker;
+mod daemon;
 mod emulator;
 mod fresh;
 mod kept;
@@ -14,6 +17,7 @@ mod rig;
 mod routes;
 #[path = "../chain/server.rs"]
 mod server;
+mod told;
 
 /// What `tests/chain/server.rs` asks for.
 mod falco {

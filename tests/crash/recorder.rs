@@ -18,6 +18,8 @@ const ACTION_MESSAGE: u64 = 15;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Publish {
     pub channel: String,
+    /// What a subscriber tells copies by.
+    pub key: Option<String>,
     pub payload: String,
 }
 
@@ -139,6 +141,9 @@ fn messages(text: &[u8]) -> Vec<Publish> {
     let messages = protocol["messages"].as_array().expect("messages");
     let publish = |message: &Value| Publish {
         channel: channel.to_owned(),
+        key: message["extras"]["headers"]["idempotency-key"]
+            .as_str()
+            .map(str::to_owned),
         payload: payload(message),
     };
     messages.iter().map(publish).collect()

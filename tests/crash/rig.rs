@@ -1,7 +1,8 @@
 //! A chain in front of a server of its own, whose processes die where a test
 //! wants it.
 
-use std::path::PathBuf;
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
@@ -10,7 +11,7 @@ use serde_json::Value;
 
 use crate::checker::{Seen, Sent};
 use crate::emulator::Server;
-use crate::recorder::Recorder;
+use crate::recorder::{Publish, Recorder};
 use crate::server;
 
 /// Longer than anything here takes on a busy machine.
@@ -33,6 +34,14 @@ pub struct Death {
 }
 
 impl Death {
+    /// Prepares it in a directory; returns what tells a process of it.
+    fn arm(self, kills: &Path) -> String {
+        for n in 0..self.times {
+            std::fs::write(kills.join(n.to_string()), "").expect("a kill");
+        }
+        format!("{}:{}:{}", self.point, self.passes, kills.display())
+    }
+
     /// Else it is the transport that dies.
     pub fn is_of_falco(&self) -> bool {
         !crate::TRANSPORT.contains(&self.point)
@@ -51,6 +60,7 @@ impl Rig {
         };
         std::fs::create_dir(rig.base()).expect("a base directory");
         std::fs::create_dir(rig.kills()).expect("a directory");
+        std::fs::create_dir(rig.daemon_kills()).expect("a directory");
         if !settings.is_empty() {
             std::fs::write(rig.base().join("falco.toml"), settings).expect("settings");
         }
@@ -63,6 +73,10 @@ impl Rig {
 
     fn kills(&self) -> PathBuf {
         self.dir.path().join("kills")
+    }
+
+    fn daemon_kills(&self) -> PathBuf {
+        self.dir.path().join("daemon-kills")
     }
 
     fn command(&self, args: &[&str]) -> Command {
@@ -81,18 +95,8 @@ impl Rig {
     /// Brings the chain up, to die as `death` says.
     pub fn up(&self, death: Option<Death>) {
         let mut command = self.command(&["up", "--quiet"]);
-        if let Some(Death {
-            point,
-            passes,
-            times,
-        }) = death
-        {
-            for n in 0..times {
-                std::fs::write(self.kills().join(n.to_string()), "").expect("a kill");
-            }
-            let kills = self.kills();
-            let spec = format!("{point}:{passes}:{}", kills.display());
-            command.env("FALCO_FAILPOINT", spec);
+        if let Some(death) = death {
+            command.env("FALCO_FAILPOINT", death.arm(&self.kills()));
         }
         let output = command.output().expect("falco runs");
         let error = String::from_utf8_lossy(&output.stderr);
@@ -101,9 +105,17 @@ impl Rig {
 
     /// Deaths that have not happened yet.
     pub fn deaths_left(&self) -> usize {
-        std::fs::read_dir(self.kills())
-            .expect("a directory")
-            .count()
+        count(&self.kills())
+    }
+
+    /// What a daemon is told that is to die.
+    pub fn arm_daemon(&self, death: Death) -> String {
+        death.arm(&self.daemon_kills())
+    }
+
+    /// Deaths of a daemon that have not happened yet.
+    pub fn daemon_deaths_left(&self) -> usize {
+        count(&self.daemon_kills())
     }
 
     /// Whether there is a supervisor.
@@ -167,21 +179,38 @@ impl Rig {
 
     /// What went to the server, copies included.
     pub fn published(&self) -> Seen {
-        let mut published = Seen::new();
-        for publish in self.recorder.published() {
-            if let Some(lane) = publish.channel.strip_prefix("session:") {
-                let lane = lane.trim_end_matches(":conversation").to_owned();
-                published.entry(lane).or_default().push(publish.payload);
-            }
-        }
-        published
+        by_lane(self.recorder.published())
     }
+
+    /// What is left of that for a subscriber that drops what has a key it knows.
+    pub fn subscribed(&self) -> Seen {
+        let mut known = HashSet::new();
+        let mut published = self.recorder.published();
+        published.retain(|publish| publish.key.clone().is_none_or(|key| known.insert(key)));
+        by_lane(published)
+    }
+}
+
+/// Deaths that are left of those prepared in a directory.
+fn count(kills: &Path) -> usize {
+    std::fs::read_dir(kills).expect("a directory").count()
 }
 
 impl Drop for Rig {
     fn drop(&mut self) {
         _ = self.command(&["stop", "--now"]).output();
     }
+}
+
+fn by_lane(published: Vec<Publish>) -> Seen {
+    let mut seen = Seen::new();
+    for publish in published {
+        if let Some(lane) = publish.channel.strip_prefix("session:") {
+            let lane = lane.trim_end_matches(":conversation").to_owned();
+            seen.entry(lane).or_default().push(publish.payload);
+        }
+    }
+    seen
 }
 
 /// Where the messages of a lane go.

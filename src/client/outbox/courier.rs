@@ -15,6 +15,7 @@ use tracing::warn;
 
 use super::super::{Client, PublishError};
 use super::table::{self, Fate, OutboxError, Waiting};
+use crate::failpoint::{self, Point};
 use crate::protocol::id::EffectId;
 use crate::report::Report;
 use crate::shutdown::{Drained, Shutdown};
@@ -165,6 +166,9 @@ impl Work {
         while let Some(wanted) = self.taken.wanted() {
             let query = wanted.clone();
             let read = self.ask(move |db| table::waiting(db, &query)).await?;
+            if !read.rows.is_empty() {
+                failpoint::reach(Point::RowsRead);
+            }
             for row in self.taken.take(&wanted, read) {
                 self.hand_over(row, shutdown).await?;
             }
@@ -221,6 +225,7 @@ impl Work {
         let fates = std::mem::take(&mut self.fates);
         let written = self.ask(move |db| {
             let settled = table::settle(db, &fates);
+            failpoint::reach(Point::RowsDeleted);
             Ok((fates, settled))
         });
         let (fates, settled) = written.await?;
