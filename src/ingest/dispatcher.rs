@@ -111,8 +111,8 @@ impl Dispatcher {
         queries: mpsc::Receiver<Query>,
         shutdown: &Shutdown,
     ) -> Self {
-        let outbox = config.outbox.clone();
-        let keeper = outbox.map(|outbox| Keeper::new(outbox, shutdown));
+        let (outbox, patience) = (config.outbox.clone(), config.delivery.effect_deadline);
+        let keeper = outbox.map(|outbox| Keeper::new(outbox, patience, shutdown));
         let dispatcher = Self::with(config, keeper, submissions, queries);
         // A long memo takes more to be read than to be remembered.
         memory::give_back();
@@ -320,6 +320,7 @@ impl Dispatcher {
         let now = Instant::now();
         self.admission.handle_timeout(BootTime::now());
         if let Some(keeper) = &mut self.keeper {
+            keeper.handle_unread(now);
             keeper.handle_hanging(now, &mut self.admission);
         }
         let is_over = matches!(self.stop, Stop::Draining { until } if until <= now);

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
 
 use super::super::exit::Exit;
 use super::{Ingredients, keeping, plan};
@@ -20,6 +21,9 @@ const LINK_PATIENCE: Duration = Duration::from_secs(1);
 
 /// How often Falco says how far it is with its outbox.
 const TELL_EVERY: Duration = Duration::from_millis(500);
+
+/// How long an outbox that is read stands still before its disk is taken to hang.
+const STILL: Duration = Duration::from_secs(5);
 
 /// Beyond the grace of what is on its way: the last acks.
 const LAST_ACKS: Duration = Duration::from_millis(1500);
@@ -144,14 +148,25 @@ fn fall(verdict: ingest::Verdict) -> Fall {
 }
 
 /// Waits until Falco takes effects; says meanwhile how far it is, so that nobody
-/// gives up on a large outbox that is being read.
+/// gives up on a large outbox that is being read. One that gets no further is not
+/// waited for, once Falco refuses for that what comes, and says so itself.
 async fn has_read(falco: &ingest::Handle, busy: &mpsc::Sender<String>) {
+    let (mut moved_at, mut was) = (Instant::now(), None);
     while tokio::time::timeout(TELL_EVERY, falco.has_read())
         .await
         .is_err()
     {
-        let outbox = falco.status().await.outbox;
-        if let Some(recovering) = outbox.and_then(|outbox| outbox.recovering) {
+        let Some(outbox) = falco.status().await.outbox else {
+            continue;
+        };
+        if was != outbox.recovering {
+            was.clone_from(&outbox.recovering);
+            moved_at = Instant::now();
+        }
+        if outbox.is_degraded() && STILL <= moved_at.elapsed() {
+            return;
+        }
+        if let Some(recovering) = outbox.recovering {
             // The word before it may not have been heard yet.
             _ = busy.try_send(format!("reads its outbox: {recovering}"));
         }

@@ -88,7 +88,11 @@ pub(super) fn mega(bytes: u64) -> String {
 /// The outbox in one line, and one for each trouble.
 pub(in crate::cli) fn summary(outbox: &OutboxStatus) -> String {
     if let Some(recovering) = &outbox.recovering {
-        return format!("outbox    {} · {recovering}", outbox.state);
+        let mut text = format!("outbox    {} · {recovering}", outbox.state);
+        if let Some(why) = &outbox.why {
+            _ = write!(text, "\n! outbox  {}", output::visible(why));
+        }
+        return text;
     }
     let span = |ms| clock::span(Duration::from_millis(ms));
     let parked = match outbox.parked {

@@ -29,6 +29,9 @@
 //! it, its error begins with `unrecorded:`, and a crash makes it open again: it
 //! is tried once more. It is written as soon as the disk takes it.
 //!
+//! What comes before the journal is read waits for that, though not without an end
+//! ([`unread`]).
+//!
 //! A disk that hangs fails nothing. What it has held up for as long as an effect may
 //! wait for its transport is answered all the same, and what comes then is refused
 //! ([`hanging`]).
@@ -51,9 +54,11 @@ pub(in crate::ingest) mod parking;
 mod played;
 mod recovering;
 mod stage;
+mod unread;
 mod write;
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::time::Duration;
 
 use hashbrown::HashSet;
 use tokio::sync::oneshot;
@@ -75,6 +80,7 @@ pub(super) use parking::Change;
 use recovering::{Restoring, Unrouted};
 pub(super) use stage::Event;
 use stage::Stage;
+use unread::Unread;
 use write::{Batch, Pending};
 
 /// What the lanes have of an effect: who waits for it, if anybody does.
@@ -138,6 +144,7 @@ pub(super) struct Keeper {
     notes: Option<oneshot::Sender<Vec<Note>>>,
     /// How far the journal was read.
     reading: Reading,
+    unread: Unread,
     /// What was read and is not taken over yet.
     restoring: Option<Restoring>,
     /// What earlier lives have published, whether the journal knows it or not.
@@ -145,14 +152,21 @@ pub(super) struct Keeper {
 }
 
 impl Keeper {
-    /// Opens the journal, which may take a while.
-    pub(super) fn new(config: Config, shutdown: &Shutdown) -> Self {
+    /// Opens the journal, which may take a while; effects that come meanwhile may
+    /// wait so long.
+    pub(super) fn new(config: Config, patience: Duration, shutdown: &Shutdown) -> Self {
         let reading = Reading::default();
         let stage = Stage::open(&config, shutdown, &reading);
-        Self::on(stage, reading, config, shutdown)
+        let unread = Unread::new(patience);
+        Self::on(stage, (reading, unread), config, shutdown)
     }
 
-    fn on(stage: Stage, reading: Reading, config: Config, shutdown: &Shutdown) -> Self {
+    fn on(
+        stage: Stage,
+        (reading, unread): (Reading, Unread),
+        config: Config,
+        shutdown: &Shutdown,
+    ) -> Self {
         Self {
             stage,
             shutdown: shutdown.clone(),
@@ -181,6 +195,7 @@ impl Keeper {
             early: Early::default(),
             notes: None,
             reading,
+            unread,
             restoring: None,
             published_before: HashSet::new(),
         }
@@ -194,6 +209,9 @@ impl Keeper {
 
     /// Whether effects may be offered; also when none would be recorded.
     pub(super) fn has_room(&self) -> bool {
+        if self.is_overdue() {
+            return true;
+        }
         match self.stage.health() {
             None | Some(Health::Failed { .. }) => false,
             // What became of others may have to wait for a disk that hangs.
@@ -266,7 +284,7 @@ impl Keeper {
         // What is read now ends with an event of its own.
         let again = self.read_again_at.filter(|_| self.loading.is_none());
         let loads = self.resume_at.into_iter().chain(again);
-        let others = [self.letters_again_at, self.hung_at()];
+        let others = [self.letters_again_at, self.hung_at(), self.overdue_at()];
         loads.chain(done).chain(others.into_iter().flatten()).min()
     }
 

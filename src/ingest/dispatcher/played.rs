@@ -149,6 +149,18 @@ impl Played {
         plan: &Plan,
         records: bool,
     ) -> Self {
+        let mut played = Self::unopened(time, config, plan, records);
+        played.recover(time, (journal, recovered));
+        played
+    }
+
+    /// The same, and its journal is not open yet.
+    pub(crate) fn unopened(
+        time: &Time,
+        config: &journal::Config,
+        plan: &Plan,
+        records: bool,
+    ) -> Self {
         let _inside = time.runtime.enter();
         let outbox = Outbox {
             effects_max: usize::MAX,
@@ -161,17 +173,22 @@ impl Played {
         let config = plan.config(Some(outbox.clone()));
         let (submit, submissions) = mpsc::channel(1);
         let (query, queries) = mpsc::channel(1);
-        let keeper = Keeper::played(outbox, journal);
-        let dispatcher = Dispatcher::with(&config, Some(keeper), submissions, queries);
-        let mut played = Self {
-            dispatcher,
+        let keeper = Keeper::unopened(outbox);
+        Self {
+            dispatcher: Dispatcher::with(&config, Some(keeper), submissions, queries),
             acks: BTreeMap::new(),
             news: BTreeMap::new(),
             ends: (submit, query),
-        };
+        }
+    }
+
+    /// The journal is open, and was read.
+    pub(crate) fn recover(&mut self, time: &Time, (journal, recovered): (Journal, Recovered)) {
+        let _inside = time.runtime.enter();
+        let keeper = self.dispatcher.keeper.as_mut();
+        keeper.expect("it has an outbox").open(journal);
         let recovered = Event::Recovered(Box::new(recovered));
-        played.dispatcher.handle_kept(recovered);
-        played
+        self.dispatcher.handle_kept(recovered);
     }
 
     /// Takes over some more of what was recovered.

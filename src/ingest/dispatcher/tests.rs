@@ -9,6 +9,7 @@ mod hanging;
 mod loading;
 mod mended;
 mod story;
+mod unread;
 
 use std::time::Duration;
 

@@ -35,6 +35,9 @@ impl Keeper {
         follows: bool,
         answer_by: Instant,
     ) -> Offer {
+        if !self.has_read() {
+            return self.refuse_unread(admitted);
+        }
         let effect = &admitted.effect;
         let done = Done {
             id: effect.id,

@@ -15,7 +15,7 @@ use crate::protocol::envelope::Operation;
 use crate::protocol::id::EffectId;
 use crate::protocol::outbox::{
     NO_ID, OutboxAnswer, OutboxLetter, OutboxRecord, OutboxRequest, OutboxStatus, OutboxVerb,
-    RecoveryStatus, UNKNOWN,
+    UNKNOWN,
 };
 
 /// Records in one answer.
@@ -282,11 +282,7 @@ impl Keeper {
             unrouted: self.unrouted.count,
             ..OutboxStatus::default()
         };
-        status.recovering = (!self.has_read()).then(|| RecoveryStatus {
-            records: self.reading.records(),
-            bytes: self.reading.bytes(),
-            bytes_all: self.reading.bytes_all(),
-        });
+        status.recovering = (!self.has_read()).then(|| self.recovering());
         if let Some(journal) = self.stage.journal() {
             let stats = journal.stats();
             status.bytes = stats.bytes;
@@ -311,6 +307,7 @@ impl Keeper {
     /// One word for how it is.
     fn state(&self) -> &'static str {
         match self.stage.health() {
+            _ if self.is_overdue() => "degraded",
             _ if !self.has_read() => "recovering",
             None | Some(Health::Failed { .. }) => "failed",
             _ if self.why_hung().is_some() => "degraded",
@@ -335,6 +332,9 @@ impl Keeper {
 
     /// Why it is not as it should be.
     fn why(&self) -> Option<String> {
+        if self.is_overdue() {
+            return Some(self.why_unread());
+        }
         let health = self.stage.health()?;
         let why_hung = self.why_hung();
         match health {

@@ -3,19 +3,27 @@
 use futures_util::FutureExt as _;
 
 use super::stage::{Event, Stage};
-use super::{Config, Keeper};
+use super::{Config, Keeper, Unread};
+use crate::delivery;
 use crate::journal::{Journal, Reading};
 use crate::shutdown::Shutdown;
 
 impl Keeper {
-    /// With a journal that is open already.
-    pub(in super::super) fn played(config: Config, journal: Journal) -> Self {
-        let stage = Stage::Open {
+    /// With a journal that is not open yet.
+    pub(in super::super) fn unopened(config: Config) -> Self {
+        let opening = Stage::Opening(tokio::spawn(std::future::pending()));
+        let patience = delivery::Config::default().effect_deadline;
+        let unread = (Reading::default(), Unread::new(patience));
+        Self::on(opening, unread, config, &Shutdown::new())
+    }
+
+    /// It is open now.
+    pub(in super::super) fn open(&mut self, journal: Journal) {
+        self.stage = Stage::Open {
             health: journal.health(),
             progress: journal.progress(),
             journal,
         };
-        Self::on(stage, Reading::default(), config, &Shutdown::new())
     }
 
     /// Whether nothing waits to be published.

@@ -79,11 +79,20 @@ impl Pending {
     }
 }
 
-/// When that was.
+/// When a disk was given something.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Given {
     pub(super) at: Instant,
     pub(super) at_ms: u64,
+}
+
+impl Given {
+    pub(super) fn now() -> Self {
+        Self {
+            at: Instant::now(),
+            at_ms: clock::now_ms(),
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -294,13 +303,9 @@ impl Keeper {
     }
 
     fn give(&mut self, receipt: Receipt, what: What) {
-        let given = Given {
-            at: Instant::now(),
-            at_ms: clock::now_ms(),
-        };
         self.pending.push_back(Pending {
             receipt,
-            given,
+            given: Given::now(),
             what,
         });
     }

@@ -122,6 +122,35 @@ impl Story {
         story
     }
 
+    /// What is on the disk is not read yet, and the journal is not open.
+    pub(super) fn unopened(config: journal::Config) -> Self {
+        let time = Time::new();
+        let plan = Plan::default();
+        let mut falco = Played::unopened(&time, &config, &plan, true);
+        falco.open(DAEMON);
+        Self {
+            disk: Lying::default(),
+            time,
+            falco,
+            published: Vec::new(),
+            config,
+            plan,
+            writer: None,
+            hangs: true,
+            now: Duration::ZERO,
+        }
+    }
+
+    /// Its disk answers, and it is read.
+    pub(super) fn opens(&mut self) {
+        let opened = Writer::open(&self.disk, &self.config, self.time.now());
+        let (writer, journal, recovered) = opened.expect("it opens");
+        self.writer = Some(writer);
+        self.hangs = false;
+        self.falco.recover(&self.time, (journal, recovered));
+        self.falco.restore_all(&self.time);
+    }
+
     /// What is on the disk was read, and is still to be taken over.
     fn open_on(
         disk: Lying,
