@@ -17,7 +17,7 @@ use super::exit::{Exit, Failure};
 use super::identity::{self, IdentityArgs};
 use super::runtime::block_on;
 use super::settings::{Instance, Logging, private_directory};
-use super::upkeep;
+use super::{typed, upkeep};
 use crate::clock;
 use crate::net::notify::Notifier;
 use crate::net::unix::{self, BindError, Peer};
@@ -312,7 +312,7 @@ fn recompose(paths: &Paths, setup: &Setup, with: Ingredients, own_log: OwnLog) -
             let (device, user) = (config.device_id.as_deref(), config.user_id.as_deref());
             let identity = identity::settle(&paths.identity_file(), device, user)?;
             if identity != with.identity {
-                return Err(another_identity());
+                return Err(another_identity(&paths));
             }
             let with = Ingredients {
                 config,
@@ -327,9 +327,9 @@ fn recompose(paths: &Paths, setup: &Setup, with: Ingredients, own_log: OwnLog) -
 }
 
 /// Everybody who is connected knows us by it.
-fn another_identity() -> Failure {
-    let error = "another device_id or user_id takes a falco stop and a falco up";
-    Failure::new(Exit::Config, error)
+fn another_identity(paths: &Paths) -> Failure {
+    let error = "another device_id or user_id takes a new start";
+    Failure::new(Exit::Config, error).hint(typed::stop_then_up(paths))
 }
 
 /// Somebody of a former chain is there and would not, or must not, be ended; or

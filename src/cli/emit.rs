@@ -13,6 +13,7 @@ use tokio::sync::mpsc;
 use super::exit::{Exit, Failure};
 use super::runtime;
 use super::settings::{Instance, path_or_nothing, seconds_to_wait};
+use super::typed;
 use crate::client::{Ack, Client, PublishError};
 use crate::net::unix::{self, ConnectError};
 
@@ -116,12 +117,19 @@ pub(super) fn run(args: Args) -> Result<(), Failure> {
         return Err(Failure::new(Exit::Usage, "there is nothing to send")
             .hint("give --event and --payload, or side effects in JSON on standard input"));
     }
-    let socket = match args.socket.filter(|socket| !socket.as_os_str().is_empty()) {
-        Some(socket) => socket,
-        None => args.instance.paths()?.falco_socket(),
+    let named = args.socket.filter(|socket| !socket.as_os_str().is_empty());
+    let (socket, up) = if let Some(socket) = named {
+        (socket, "falco up".to_owned())
+    } else {
+        let paths = args.instance.paths()?;
+        (paths.falco_socket(), typed::falco(&paths, "up"))
     };
     let timeout = Duration::from_secs(args.timeout);
-    runtime::block_on(emit(socket, timeout, effect, args.json))
+    runtime::block_on(async {
+        let probe = unix::connect(&socket, PROBE_PATIENCE).await;
+        drop(probe.map_err(|error| not_there(&error, &up))?);
+        emit(socket, timeout, effect, args.json).await
+    })
 }
 
 async fn emit(
@@ -130,8 +138,6 @@ async fn emit(
     effect: Option<Bytes>,
     json: bool,
 ) -> Result<(), Failure> {
-    let probe = unix::connect(&socket, PROBE_PATIENCE).await;
-    drop(probe.map_err(|error| not_there(&error))?);
     let client = Client::with_timeout(socket, timeout);
     let (submitted, acks) = mpsc::channel(ACKS_MAX);
     // Dropped when the printer ends early: its reader wants no more.
@@ -140,10 +146,11 @@ async fn emit(
     submit.and(print)
 }
 
-fn not_there(error: &ConnectError) -> Failure {
+fn not_there(error: &ConnectError, up: &str) -> Failure {
     match error {
         ConnectError::Absent { .. } | ConnectError::Refused { .. } => {
-            Failure::of(Exit::NotRunning, error).hint("bring the chain up with: falco up")
+            let hint = format!("bring the chain up with: {up}");
+            Failure::of(Exit::NotRunning, error).hint(hint)
         }
         ConnectError::TimedOut { .. } => Failure::of(Exit::TimedOut, error),
         ConnectError::Io { source, .. } => Failure::of(Exit::of_call(source, Exit::Failed), error),

@@ -22,6 +22,7 @@ use super::moment::Local;
 use super::output;
 use super::past::Past;
 use super::settings::Instance;
+use super::typed;
 use crate::paths::Paths;
 use crate::protocol::life::Entry;
 pub(super) use last::LastEnd;
@@ -60,7 +61,8 @@ pub(super) fn run(args: Args) -> Result<(), Failure> {
         }
         Err(_) if !args.past.follow => {
             let error = format!("there is no journal {}", path.display());
-            return Err(Failure::new(Exit::Failed, error).hint("falco up begins one"));
+            return Err(Failure::new(Exit::Failed, error)
+                .hint(format!("{} begins one", typed::falco(&paths, "up"))));
         }
         _ => {}
     }

@@ -8,6 +8,7 @@ use super::progress::{Progress, seconds};
 use super::runtime::block_on;
 use super::settings::{Instance, seconds_to_wait_at_most};
 use super::status::not_running;
+use super::typed;
 use crate::control::client::{ControlError, Exchange};
 use crate::paths::Paths;
 use crate::process::identity::Fate;
@@ -54,7 +55,8 @@ pub(super) fn follow(
             }
             _ = tokio::signal::ctrl_c() => {
                 let error = "interrupted; it goes on all the same";
-                Err(Failure::new(Exit::Interrupted, error).hint("falco status"))
+                let hint = typed::falco(paths, "status");
+                Err(Failure::new(Exit::Interrupted, error).hint(hint))
             }
         }
     })?;
@@ -82,7 +84,8 @@ async fn to_the_end(
             Err(ControlError::TimedOut { .. }) => return Err(late(paths)),
             Err(ControlError::Closed) => {
                 let error = "falco ended before it was done";
-                return Err(Failure::new(Exit::Unknown, error).hint("falco status"));
+                let hint = typed::falco(paths, "status");
+                return Err(Failure::new(Exit::Unknown, error).hint(hint));
             }
             Err(error) => return Err(Failure::of(Exit::Unknown, &error)),
         }
@@ -90,12 +93,12 @@ async fn to_the_end(
 }
 
 fn late(paths: &Paths) -> Failure {
-    let lock = paths.lock_file();
-    if let Ok(Asked::Held(Some(who))) = Lock::ask_existing(&lock)
+    if let Ok(Asked::Held(Some(who))) = Lock::ask_existing(&paths.lock_file())
         && who.identity.fate() == Fate::Suspended
     {
-        return holder::unresponsive(&lock, Some(&who), Exit::TimedOut, Tried::Asking)
+        return holder::unresponsive(paths, Some(&who), Exit::TimedOut, Tried::Asking)
             .adding("it does what it was asked once it goes on");
     }
-    Failure::new(Exit::TimedOut, "it was not done in time").hint("falco status")
+    let hint = typed::falco(paths, "status");
+    Failure::new(Exit::TimedOut, "it was not done in time").hint(hint)
 }

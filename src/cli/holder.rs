@@ -1,9 +1,8 @@
 //! What to say of whoever holds the instance lock and does not answer.
 
-use std::path::Path;
-
 use super::exit::{Exit, Failure};
-use super::shell;
+use super::{shell, typed};
+use crate::paths::Paths;
 use crate::process::identity::Fate;
 use crate::protocol::control::ChainState;
 use crate::supervisor::instance::{Holder, LockError, Phase};
@@ -41,8 +40,14 @@ pub(super) enum Tried {
 }
 
 /// Somebody holds the lock and does not answer.
-pub(super) fn unresponsive(lock: &Path, who: Option<&Holder>, exit: Exit, tried: Tried) -> Failure {
-    let fuser = format!("fuser {} names the process that has it", shell::path(lock));
+pub(super) fn unresponsive(
+    paths: &Paths,
+    who: Option<&Holder>,
+    exit: Exit,
+    tried: Tried,
+) -> Failure {
+    let lock = paths.lock_file();
+    let fuser = format!("fuser {} names the process that has it", shell::path(&lock));
     let Some(who) = who else {
         let error = format!("unresponsive ({} is held by somebody)", lock.display());
         return Failure::new(exit, error).hint(fuser);
@@ -66,7 +71,7 @@ pub(super) fn unresponsive(lock: &Path, who: Option<&Holder>, exit: Exit, tried:
         }
     };
     let last = match (tried, fate) {
-        (Tried::Asking, _) => "falco stop --now".to_owned(),
+        (Tried::Asking, _) => typed::falco(paths, "stop --now"),
         (Tried::Killing, Fate::Gone) => fuser,
         (Tried::Killing, _) => format!("kill -KILL {pid}"),
     };

@@ -14,7 +14,7 @@ use super::follow::follow;
 use super::progress::{Progress, seconds};
 use super::runtime::block_on;
 use super::settings::{Instance, seconds_to_wait, seconds_to_wait_at_most};
-use super::{holder, identity, output, prompt, status};
+use super::{holder, identity, output, prompt, status, typed};
 use crate::ably::hosts::Hosts;
 use crate::paths::Paths;
 use crate::process::spawn::Spawner;
@@ -120,7 +120,7 @@ pub(super) fn logout(args: LogoutArgs) -> Result<(), Failure> {
     {
         if let Running::Unknown(why) = before {
             output::message("no credentials are kept here; nothing was changed");
-            return Err(untold(&why));
+            return Err(untold(&paths, &why));
         }
         output::message("nobody is logged in");
         return Ok(());
@@ -153,9 +153,11 @@ impl Running {
 }
 
 /// What is kept is settled, and a chain that may run has not heard of it.
-fn untold(why: &Failure) -> Failure {
+fn untold(paths: &Paths, why: &Failure) -> Failure {
     let text = format!("the chain could not be told and stays as it is: {why}");
-    Failure::new(Exit::Unknown, text).hint("falco reload once it answers, or falco stop --now")
+    let falco = |verb| typed::falco(paths, verb);
+    let (reload, stop) = (falco("reload"), falco("stop --now"));
+    Failure::new(Exit::Unknown, text).hint(format!("{reload} once it answers, or {stop}"))
 }
 
 struct Login<'a> {
@@ -214,9 +216,12 @@ impl Login<'_> {
     fn ends_with(&self, mistake: Failure) -> Result<(), Failure> {
         let asked = Lock::ask_existing(&self.paths.lock_file());
         if !matches!(asked, Ok(Asked::Ours(_) | Asked::Absent)) {
-            let text = "the chain could not follow and stays as it is: mend the file and \
-                        falco reload, or falco stop";
-            self.progress.warn(text);
+            let falco = |verb| typed::falco(self.paths, verb);
+            self.progress.warn(&format!(
+                "the chain could not follow and stays as it is: mend the file and {}, or {}",
+                falco("reload"),
+                falco("stop")
+            ));
         }
         Err(mistake)
     }
@@ -225,10 +230,11 @@ impl Login<'_> {
     fn tell_chain(&self, running: Running, patience: Duration) -> Result<(), Failure> {
         match running {
             Running::No => {
-                self.progress.say("the chain does not run; falco up");
+                let up = typed::falco(self.paths, "up");
+                self.progress.say(&format!("the chain does not run; {up}"));
                 return Ok(());
             }
-            Running::Unknown(why) => return Err(untold(&why)),
+            Running::Unknown(why) => return Err(untold(self.paths, &why)),
             Running::Yes(_) => {}
         }
         let took = follow(self.paths, &Request::Reload, &self.progress, patience)?;
@@ -277,11 +283,15 @@ impl Login<'_> {
             running @ Running::Yes(_) if !running.is_in() => return Ok(()),
             Running::Yes(status) => status,
             Running::No => return Ok(()),
-            Running::Unknown(why) => return Err(untold(&why)),
+            Running::Unknown(why) => return Err(untold(self.paths, &why)),
         };
         let how = status.login.how.unwrap_or_default();
         let text =
             format!("the chain is still logged in: it was started with {how}, which goes first");
-        Err(Failure::new(Exit::Failed, text).hint("falco stop, unset it, falco up"))
+        let (stop, up) = (
+            typed::falco(self.paths, "stop"),
+            typed::falco(self.paths, "up"),
+        );
+        Err(Failure::new(Exit::Failed, text).hint(format!("{stop}, unset it, {up}")))
     }
 }

@@ -23,6 +23,7 @@ use super::output;
 use super::past::Past;
 use super::progress::Progress;
 use super::settings::Instance;
+use super::typed;
 use crate::logfile::older;
 use crate::paths::Paths;
 use crate::protocol::control::PartStatus;
@@ -284,11 +285,12 @@ fn list(directory: &Path) -> std::io::Result<Vec<Log>> {
 }
 
 /// Nothing that could be told is there, or it cannot be read.
-fn no_logs(directory: &Path, error: &io::Error) -> Failure {
+fn no_logs(paths: &Paths, directory: &Path, error: &io::Error) -> Failure {
     let directory = directory.display();
     if error.kind() == io::ErrorKind::NotFound {
         let error = format!("there are no logs: {directory}: {error}");
-        return Failure::new(Exit::Failed, error).hint("falco up writes some");
+        return Failure::new(Exit::Failed, error)
+            .hint(format!("{} writes some", typed::falco(paths, "up")));
     }
     let exit = Exit::of_call(error, Exit::Failed);
     Failure::new(exit, format!("failed to list {directory}: {error}"))
@@ -298,7 +300,7 @@ fn no_logs(directory: &Path, error: &io::Error) -> Failure {
 /// has no file.
 fn logs(paths: &Paths, names: &[String]) -> Result<Vec<Log>, Failure> {
     let directory = paths.logs();
-    let mut logs = list(&directory).map_err(|e| no_logs(&directory, &e))?;
+    let mut logs = list(&directory).map_err(|e| no_logs(paths, &directory, &e))?;
     for name in names {
         if logs.iter().all(|log| log.name != *name) {
             let all: Vec<_> = logs.iter().map(|log| log.name.as_str()).collect();

@@ -54,6 +54,7 @@ mod signals;
 mod status;
 mod stop;
 mod tail;
+mod typed;
 mod up;
 mod upkeep;
 mod version;

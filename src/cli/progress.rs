@@ -7,8 +7,9 @@ use std::io::{self, IsTerminal};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use super::output;
+use super::{output, typed};
 use crate::clock;
+use crate::paths::Paths;
 use crate::protocol::control::{EmulatorPlace, Event, PartWaiting, Reloaded, Summary};
 use waiting::Waits;
 
@@ -195,21 +196,23 @@ pub(super) fn seconds(ms: u64) -> String {
 }
 
 /// How to try a chain that has just come up.
-pub(super) fn how_to_try(summary: &Summary) -> String {
+pub(super) fn how_to_try(paths: &Paths, summary: &Summary) -> String {
     let device = format!("device-events:{}", summary.device_id);
     let channel = if summary.emulator.is_some() {
         EXAMPLE_CHANNEL
     } else {
         &device
     };
+    let falco = |verb| typed::falco(paths, verb);
+    let (tail, emit) = (falco("tail"), falco("emit"));
     let mut text = format!(
-        "\ntry it:\n  falco tail '{channel}'     (in another terminal)\n  falco emit --channel '{channel}' --event hello --payload '{{\"n\":1}}'\n"
+        "\ntry it:\n  {tail} '{channel}'     (in another terminal)\n  {emit} --channel '{channel}' --event hello --payload '{{\"n\":1}}'\n"
     );
     if let Some(place) = &summary.emulator {
         text.push_str(&sdk_options(place));
     }
-    text.push_str("next: falco status · falco logs -f · falco stop");
-    text
+    let next = ["status", "logs -f", "stop"].map(falco);
+    text + "next: " + &next.join(" · ")
 }
 
 /// Client options for a stock Ably SDK.

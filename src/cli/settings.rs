@@ -108,6 +108,11 @@ impl Instance {
     }
 }
 
+/// Whether this is the base directory where nobody says which.
+pub(super) fn is_default_base(base: &Path) -> bool {
+    default_base().is_ok_and(|default| default == base)
+}
+
 fn default_base() -> Result<PathBuf, Failure> {
     let home = directories::BaseDirs::new().map(|dirs| dirs.home_dir().to_path_buf());
     let home = home.filter(|dir| dir.is_absolute()).ok_or_else(|| {

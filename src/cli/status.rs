@@ -16,7 +16,7 @@ use super::holder::{self, Tried};
 use super::moment::Local;
 use super::runtime::block_on;
 use super::settings::Instance;
-use super::{logs, output, progress};
+use super::{logs, output, progress, typed};
 use crate::clock;
 use crate::control::client::{self, ControlError};
 use crate::net::unix::ConnectError;
@@ -183,7 +183,8 @@ impl Show {
                 let last = LastEnd::find(paths).map(|last| format!(" · {}", last.text()));
                 let last = last.unwrap_or_default();
                 let left = outlived::text(&outlived::find(paths));
-                format!("○ falco {place}   not running{last} · start: falco up{left}")
+                let up = typed::falco(paths, "up");
+                format!("○ falco {place}   not running{last} · start: {up}{left}")
             }
             Seen::Unknown(failure) => format!("? falco {place}   unknown: {failure}"),
         }
@@ -240,9 +241,10 @@ enum Silence {
 }
 
 impl Silence {
-    fn into_failure(self) -> Failure {
+    fn into_failure(self, paths: &Paths) -> Failure {
         match self {
-            Self::Down => Failure::new(Exit::NotRunning, "falco is not running").hint("falco up"),
+            Self::Down => Failure::new(Exit::NotRunning, "falco is not running")
+                .hint(typed::falco(paths, "up")),
             Self::Passing(_, failure) | Self::Unknown(failure) => failure,
         }
     }
@@ -250,7 +252,8 @@ impl Silence {
 
 /// Asks the supervisor, again for a moment while one seems to come or go.
 pub(super) async fn ask(paths: &Paths) -> Result<Box<Status>, Failure> {
-    seek(paths).await.map_err(Silence::into_failure)
+    let silent = |silence: Silence| silence.into_failure(paths);
+    seek(paths).await.map_err(silent)
 }
 
 async fn seek(paths: &Paths) -> Result<Box<Status>, Silence> {
@@ -276,20 +279,19 @@ async fn seek(paths: &Paths) -> Result<Box<Status>, Silence> {
 
 /// What it means that the supervisor gave no answer.
 pub(super) fn not_running(paths: &Paths, error: &ControlError) -> Failure {
-    silence(paths, error).into_failure()
+    silence(paths, error).into_failure(paths)
 }
 
 /// The lock decides, and what its holder wrote.
 fn silence(paths: &Paths, error: &ControlError) -> Silence {
-    let lock = paths.lock_file();
-    match Lock::ask_existing(&lock) {
+    match Lock::ask_existing(&paths.lock_file()) {
         Ok(Asked::Ours(_) | Asked::Absent) if is_absence(error) => Silence::Down,
         Ok(Asked::Ours(_) | Asked::Absent) => Silence::Unknown(
             Failure::of(Exit::Unknown, error)
                 .hint("something that is not falco listens on the control socket"),
         ),
         Ok(Asked::Held(who)) => {
-            let failure = holder::unresponsive(&lock, who.as_ref(), Exit::Unknown, Tried::Asking);
+            let failure = holder::unresponsive(paths, who.as_ref(), Exit::Unknown, Tried::Asking);
             match who.as_ref().and_then(holder::passing) {
                 Some(state) => Silence::Passing(state, failure),
                 None => Silence::Unknown(failure),

@@ -19,6 +19,7 @@ use super::exit::{Exit, Failure};
 use super::output;
 use super::runtime;
 use super::settings::{Instance, path_or_nothing};
+use super::typed;
 use crate::net::lines::LineBuffer;
 use crate::net::unix::{self, ConnectError};
 use crate::protocol::ipc::{self, Incoming};
@@ -58,15 +59,17 @@ pub(super) struct Args {
 
 pub(super) fn run(args: Args) -> Result<(), Failure> {
     let given = args.socket.clone();
-    let socket = match given.filter(|path| !path.as_os_str().is_empty()) {
-        Some(socket) => socket,
-        None => args.instance.paths()?.ably_socket(),
+    let (socket, up) = if let Some(socket) = given.filter(|path| !path.as_os_str().is_empty()) {
+        (socket, "falco up".to_owned())
+    } else {
+        let paths = args.instance.paths()?;
+        (paths.ably_socket(), typed::falco(&paths, "up"))
     };
     runtime::block_on(async {
         tokio::select! {
             // Also while no message comes that could not be printed.
             () = output::unread() => Ok(()),
-            ended = Tail::new(args).run(&socket) => ended,
+            ended = Tail::new(args, up).run(&socket) => ended,
         }
     })
 }
@@ -75,6 +78,8 @@ struct Tail {
     channels: Vec<String>,
     event: Option<String>,
     json: bool,
+    /// What brings up what it listens to.
+    up: String,
     /// Attempts since the last one that worked.
     attempts: usize,
     /// Whether the transport was ever there.
@@ -93,11 +98,12 @@ enum End {
 }
 
 impl Tail {
-    fn new(args: Args) -> Self {
+    fn new(args: Args, up: String) -> Self {
         Self {
             channels: args.channels,
             event: args.event,
             json: args.json,
+            up,
             attempts: 0,
             was_connected: false,
             gaps: HashSet::new(),
@@ -125,7 +131,7 @@ impl Tail {
         let mut stream = match unix::connect(socket, CONNECT_PATIENCE).await {
             Ok(stream) => stream,
             Err(error @ ConnectError::Absent { .. }) if !self.was_connected => {
-                return End::Again(Over(format!("{error}; falco up brings the chain up")));
+                return End::Again(Over(format!("{error}; {} brings the chain up", self.up)));
             }
             Err(error) => return End::Again(Over(Report(&error).to_string())),
         };

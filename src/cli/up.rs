@@ -22,6 +22,7 @@ use super::progress::Progress;
 use super::runtime::block_on;
 use super::service::{Manager, Owner, Place};
 use super::settings::{Instance, private_directory, seconds_to_wait};
+use super::typed;
 use crate::paths::Paths;
 use crate::process::inherited::Inherited;
 use crate::process::manager::Manager as Started;
@@ -148,7 +149,7 @@ impl Up {
                 // Whoever only looks holds it for a moment too.
                 Asked::Held(_) if self.args.foreground && self.began.elapsed() < LOOKING => {}
                 Asked::Held(who) if self.args.foreground => {
-                    return Err(already_runs(who.as_ref()));
+                    return Err(already_runs(&self.paths, who.as_ref()));
                 }
                 Asked::Held(who) => {
                     let waited = attach(&self.paths, &self.progress, self.deadline, who);
@@ -230,7 +231,7 @@ impl Up {
         warn(&self.paths, &self.progress).await;
         let change = |flag: &str| how_to_change(service, &self.paths, flag);
         self.asked_for.check_against(summary, change)?;
-        for note in self.asked_for.notes(summary) {
+        for note in self.asked_for.notes(&self.paths, summary) {
             self.progress.warn(&note);
         }
         complete(summary)
@@ -238,6 +239,7 @@ impl Up {
 
     fn report(&self) -> Report<'_> {
         Report {
+            paths: &self.paths,
             progress: &self.progress,
             json: self.args.json,
         }
@@ -287,8 +289,12 @@ fn check(loaded: Result<Loaded, Failure>, progress: &Progress) -> Result<(), Fai
     loaded.right().map(drop)
 }
 
-fn already_runs(who: Option<&Holder>) -> Failure {
+fn already_runs(paths: &Paths, who: Option<&Holder>) -> Failure {
     let pid = who.map_or(String::new(), |h| format!(" as pid {}", h.identity.pid));
+    let (stop, up) = (
+        typed::falco(paths, "stop"),
+        typed::falco(paths, "up --foreground"),
+    );
     Failure::new(Exit::Failed, format!("falco is already running{pid}"))
-        .hint("falco stop, then falco up --foreground")
+        .hint(format!("{stop}, then {up}"))
 }

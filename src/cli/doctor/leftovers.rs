@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use super::directory;
 use super::finding::Finding;
-use crate::cli::service;
+use crate::cli::{service, typed};
 use crate::net::unix::{self, Probe};
 use crate::paths::Paths;
 use crate::process::identity::Fate;
@@ -19,7 +19,7 @@ use crate::supervisor::instance::{Asked, Holder, Lock, clear_pid_file};
 pub(super) fn examine(paths: &Paths, fix: bool) -> Vec<Finding> {
     match Lock::ask_existing(&paths.lock_file()) {
         Ok(Asked::Absent) => vec![Finding::ok("lock", "nothing ever ran here")],
-        Ok(Asked::Held(who)) => vec![held(who.as_ref())],
+        Ok(Asked::Held(who)) => vec![held(paths, who.as_ref())],
         Ok(Asked::Ours(_lock)) => {
             let mut found = vec![Finding::ok("lock", "free: nothing runs")];
             found.extend(files(paths, fix));
@@ -34,31 +34,31 @@ pub(super) fn examine(paths: &Paths, fix: bool) -> Vec<Finding> {
     }
 }
 
-fn held(who: Option<&Holder>) -> Finding {
+fn held(paths: &Paths, who: Option<&Holder>) -> Finding {
     let Some(who) = who else {
         return Finding::warn("lock", "held by a process that has not said who it is");
     };
-    let pid = who.identity.pid;
+    let (pid, stop) = (who.identity.pid, typed::falco(paths, "stop --now"));
     match who.identity.fate() {
         Fate::Alive => Finding::ok("lock", format!("held by pid {pid}")),
         Fate::Suspended => Finding::fail("lock", format!("held by pid {pid}, which is suspended"))
-            .fix(format!("kill -CONT {pid}, or falco stop --now")),
+            .fix(format!("kill -CONT {pid}, or {stop}")),
         Fate::Gone => Finding::fail(
             "lock",
             format!("held, but pid {pid}, which took it, is gone"),
         )
-        .fix("falco stop --now; fuser names who has it"),
+        .fix(format!("{stop}; fuser names who has it")),
     }
 }
 
 fn files(paths: &Paths, fix: bool) -> Vec<Finding> {
     let mut found: Vec<_> = sockets(paths)
         .iter()
-        .filter_map(|socket| left_socket(socket, fix))
+        .filter_map(|socket| left_socket(paths, socket, fix))
         .collect();
     let pid_file = paths.pid_file();
     if pid_file.exists() {
-        found.push(left_pid_file(&pid_file, fix));
+        found.push(left_pid_file(paths, &pid_file, fix));
     }
     if found.is_empty() {
         found.push(Finding::ok("left over", "no files"));
@@ -94,7 +94,7 @@ fn is_temporary(path: &Path) -> bool {
     digits.is_some_and(|digits| digits.len() == 6 && digits.chars().all(|c| c.is_ascii_hexdigit()))
 }
 
-fn left_socket(socket: &Path, fix: bool) -> Option<Finding> {
+fn left_socket(paths: &Paths, socket: &Path, fix: bool) -> Option<Finding> {
     let name = socket.file_name().unwrap_or_default().display().to_string();
     match unix::probe(socket) {
         Probe::Absent => None,
@@ -104,8 +104,7 @@ fn left_socket(socket: &Path, fix: bool) -> Option<Finding> {
             Err(error) => Finding::fail("left over", Report(&error).to_string()),
         }),
         Probe::Stale { .. } => Some(
-            Finding::warn("left over", format!("stale socket {name}"))
-                .fix("falco doctor --fix, or falco up"),
+            Finding::warn("left over", format!("stale socket {name}")).fix(fix_or(paths, "up")),
         ),
         Probe::Live(peer) => {
             let who = peer.map_or(String::new(), |peer| format!(" ({peer})"));
@@ -119,7 +118,7 @@ fn left_socket(socket: &Path, fix: bool) -> Option<Finding> {
     }
 }
 
-fn left_pid_file(file: &Path, fix: bool) -> Finding {
+fn left_pid_file(paths: &Paths, file: &Path, fix: bool) -> Finding {
     if fix {
         clear_pid_file(file);
     }
@@ -129,8 +128,14 @@ fn left_pid_file(file: &Path, fix: bool) -> Finding {
             Finding::fail("left over", "falco.pid was not written by falco").fix("move it away")
         }
         (false, _) => Finding::warn("left over", "the pidfile of a chain that was killed")
-            .fix("falco doctor --fix, or falco up"),
+            .fix(fix_or(paths, "up")),
     }
+}
+
+/// What to type: a repair, or the verb that does it on its way.
+fn fix_or(paths: &Paths, verb: &str) -> String {
+    let falco = |verb| typed::falco(paths, verb);
+    format!("{}, or {}", falco("doctor --fix"), falco(verb))
 }
 
 /// Processes that outlived their supervisor: the kernel says who holds a lease.
@@ -159,7 +164,7 @@ fn orphans(paths: &Paths, fix: bool) -> Vec<Finding> {
                 part.name,
                 list(&part.pids)
             );
-            Finding::fail("orphans", text).fix("falco doctor --fix, or falco stop")
+            Finding::fail("orphans", text).fix(fix_or(paths, "stop"))
         })
         .collect();
     if found.is_empty() {

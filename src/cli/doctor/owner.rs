@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::finding::Finding;
 use crate::cli::service::{self, Place};
-use crate::cli::{output, status};
+use crate::cli::{output, status, typed};
 use crate::clock;
 use crate::counted::counted;
 use crate::paths::Paths;
@@ -16,7 +16,7 @@ pub(super) async fn examine(paths: &Paths) -> Vec<Finding> {
     let mut found = vec![unit(paths, status.as_deref()).await];
     found.extend(linger(paths));
     if let Some(status) = &status {
-        found.extend(running(status));
+        found.extend(running(paths, status));
     }
     found
 }
@@ -39,17 +39,20 @@ async fn unit(paths: &Paths, status: Option<&Status>) -> Finding {
                 "{name} is installed, but pid {} was started by hand",
                 status.pid
             );
-            Finding::warn("service", text).fix("falco stop, then falco up")
+            Finding::warn("service", text).fix(typed::stop_then_up(paths))
         }
         (_, None) if standing.activity == service::Activity::Failed => {
-            Finding::fail("service", format!("{name} {}", standing.word))
-                .fix("falco logs says why; falco up")
+            Finding::fail("service", format!("{name} {}", standing.word)).fix(format!(
+                "{} says why; {}",
+                typed::falco(paths, "logs"),
+                typed::falco(paths, "up")
+            ))
         }
         _ if standing.outdated => Finding::warn(
             "service",
             format!("{name} was changed since systemd read it"),
         )
-        .fix("falco service install"),
+        .fix(place.verb_to_reread()),
         _ => Finding::ok("service", format!("{name} {}", standing.word)),
     }
 }
@@ -64,11 +67,11 @@ fn linger(paths: &Paths) -> Option<Finding> {
         )
     } else {
         Finding::warn("linger", format!("off: {name} ends with your last login"))
-            .fix("falco service install --linger")
+            .fix("loginctl enable-linger")
     })
 }
 
-fn running(status: &Status) -> Vec<Finding> {
+fn running(paths: &Paths, status: &Status) -> Vec<Finding> {
     let own = env!("CARGO_PKG_VERSION");
     let up = clock::span(Duration::from_millis(status.up_ms));
     let version = if status.version == own {
@@ -78,15 +81,15 @@ fn running(status: &Status) -> Vec<Finding> {
         )
     } else {
         let text = format!("the chain runs {}, this is {own}", status.version);
-        Finding::warn("version", text).fix("falco stop, then falco up")
+        Finding::warn("version", text).fix(typed::stop_then_up(paths))
     };
     let mut found = vec![version, logs(&status.logs)];
-    found.extend(troubles(status));
+    found.extend(troubles(paths, status));
     found
 }
 
 /// All for which `falco status` calls it degraded.
-fn troubles(status: &Status) -> Vec<Finding> {
+fn troubles(paths: &Paths, status: &Status) -> Vec<Finding> {
     let troubles = status.troubles();
     let mut found = Vec::new();
     if troubles.iter().all(|trouble| trouble.about != "parts") {
@@ -95,7 +98,8 @@ fn troubles(status: &Status) -> Vec<Finding> {
     }
     if status.state == ChainState::Degraded && troubles.is_empty() {
         let text = "it was degraded a moment ago";
-        found.push(Finding::warn("chain", text).fix("falco status says how it is"));
+        let status = typed::falco(paths, "status");
+        found.push(Finding::warn("chain", text).fix(format!("{status} says how it is")));
     }
     // Those are found on disk, also where nothing runs.
     let troubles = troubles.into_iter().filter(|t| t.about != "quarantine");

@@ -74,8 +74,12 @@ struct Which {
 impl Which {
     /// Where it is, or would be.
     fn place(&self) -> Result<Place, Failure> {
-        let kind = self.kind()?;
-        Place::of(kind, &install::located(self, kind)?)
+        Place::of(self.kind()?, &self.paths()?)
+    }
+
+    /// Where its instance is.
+    fn paths(&self) -> Result<Paths, Failure> {
+        install::located(self, self.kind()?)
     }
 
     fn kind(&self) -> Result<Kind, Failure> {

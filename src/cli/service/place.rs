@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::file::is_ours;
 use crate::cli::exit::{Exit, Failure};
-use crate::cli::shell;
+use crate::cli::typed;
 use crate::paths::Paths;
 use crate::protocol::id::named;
 
@@ -85,12 +85,21 @@ impl Place {
         }
     }
 
+    /// What a person types to have systemd read its file anew.
+    pub(in crate::cli) fn verb_to_reread(&self) -> &'static str {
+        match self.kind {
+            Kind::User | Kind::Launchd => "systemctl --user daemon-reload",
+            Kind::System => "sudo systemctl daemon-reload",
+        }
+    }
+
     /// What a person adds to a verb that is to mean `paths`, of which it is.
     pub(in crate::cli) fn flag_of_base(&self, paths: &Paths) -> String {
-        if self.stem == DEFAULT_STEM {
-            return String::new();
+        match self.kind {
+            // Of whose home "the default" is, root cannot tell.
+            Kind::System => typed::always_at(paths),
+            Kind::User | Kind::Launchd => typed::at(paths),
         }
-        format!(" --base-dir {}", shell::path(paths.base()))
     }
 
     pub(super) fn socket_name(&self) -> String {
@@ -153,15 +162,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_a_base_directory_that_is_not_the_default_one_has_to_be_named() {
+    fn a_base_directory_that_is_not_the_default_one_has_to_be_named_and_any_to_root() {
         let flag = |paths: &Paths, kind| Place::of(kind, paths).unwrap().flag_of_base(paths);
         let usual = Paths::new(home().unwrap().join(".unbound"));
         assert_eq!(flag(&usual, Kind::User), "");
+        assert!(flag(&usual, Kind::System).ends_with("/.unbound"));
         let other = Paths::new("/srv/one");
         for kind in [Kind::User, Kind::System] {
             assert_eq!(flag(&other, kind), " --base-dir /srv/one");
-            let blank = Paths::new("/srv/the one's");
-            assert_eq!(flag(&blank, kind), r" --base-dir '/srv/the one'\''s'");
         }
     }
 

@@ -32,8 +32,9 @@ fn not_installed(args: &Which, place: &Place) -> Result<(), Failure> {
     if args.json {
         output::line(&json(place, None).to_string())?;
     } else {
-        let name = place.name();
-        output::line(&format!("○ {name}   not installed · falco service install"))?;
+        let (name, install) = (place.name(), place.verb_of_install());
+        let at = place.flag_of_base(&args.paths()?);
+        output::line(&format!("○ {name}   not installed · {install}{at}"))?;
     }
     Err(Failure::already_printed(Exit::NotRunning))
 }
@@ -92,10 +93,11 @@ fn render(place: &Place, standing: &Standing) -> String {
         progress::tilde(&place.file())
     );
     if standing.outdated {
-        text.push_str("\nits file has changed since systemd read it: falco service install");
+        text.push_str("\nits file has changed since systemd read it: ");
+        text.push_str(place.verb_to_reread());
     }
     if place.kind == Kind::User && !lingers() {
-        text.push_str("\nit ends with your last login: falco service install --linger");
+        text.push_str("\nit ends with your last login: loginctl enable-linger");
     }
     text
 }

@@ -14,6 +14,7 @@ use crate::cli::exit::{Exit, Failure};
 use crate::cli::holder::{self, Tried};
 use crate::cli::progress::{Progress, seconds};
 use crate::cli::service::Place;
+use crate::cli::typed;
 use crate::control::client::{self, ControlError, Exchange};
 use crate::paths::Paths;
 use crate::process::lease;
@@ -173,7 +174,8 @@ impl Stop {
     fn spare_nobody(&mut self) -> Result<(), Failure> {
         if self.now {
             let error = "interrupted; what was asked to end goes on ending";
-            return Err(Failure::new(Exit::Interrupted, error).hint("falco status"));
+            let hint = typed::falco(&self.paths, "status");
+            return Err(Failure::new(Exit::Interrupted, error).hint(hint));
         }
         self.now = true;
         self.progress.say("  interrupted: killing what is left");
@@ -186,11 +188,15 @@ impl Stop {
         }
         if self.heard && !self.now {
             let error = "the chain was not gone in time; it goes on ending";
-            return Err(Failure::new(Exit::TimedOut, error)
-                .hint("falco stop again waits on; falco stop --now kills what is left"));
+            let stop = |verb| typed::falco(&self.paths, verb);
+            return Err(Failure::new(Exit::TimedOut, error).hint(format!(
+                "{} again waits on; {} kills what is left",
+                stop("stop"),
+                stop("stop --now")
+            )));
         }
-        let (lock, exit) = (self.paths.lock_file(), Exit::TimedOut);
-        Err(holder::unresponsive(&lock, who, exit, self.tried()))
+        let exit = Exit::TimedOut;
+        Err(holder::unresponsive(&self.paths, who, exit, self.tried()))
     }
 
     fn tried(&self) -> Tried {
@@ -291,10 +297,9 @@ impl Stop {
     /// children of a supervisor die with it. Whether there is nobody to ask any
     /// more: the death of a launcher may leave the lock to its supervisor.
     fn force(&mut self, who: Option<&Holder>) -> Result<bool, Failure> {
-        let lock = self.paths.lock_file();
         let Some(who) = who.filter(|who| self.now && self.kill(who)) else {
             return Err(holder::unresponsive(
-                &lock,
+                &self.paths,
                 who,
                 Exit::Unknown,
                 self.tried(),

@@ -4,6 +4,8 @@ use crate::cli::config::{Loaded, Origin, Upstream};
 use crate::cli::daemon::Setup;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::identity::{IdentityArgs, is_same};
+use crate::cli::typed;
+use crate::paths::Paths;
 use crate::protocol::control::{LoginState, Summary};
 
 /// How a chain comes to end at Ably; there is no flag for it, and a service has
@@ -37,7 +39,7 @@ impl AskedFor {
     }
 
     /// What the file names that the chain is not of.
-    pub(super) fn notes(&self, summary: &Summary) -> Vec<String> {
+    pub(super) fn notes(&self, paths: &Paths, summary: &Summary) -> Vec<String> {
         let IdentityArgs { device_id, user_id } = &self.filed;
         let pairs = [
             ("device", device_id, &summary.device_id),
@@ -47,7 +49,8 @@ impl AskedFor {
             // An older version does not say who has it.
             let filed = filed.as_deref().filter(|_| !has.is_empty())?;
             let note = format!(
-                "falco.toml names {what} {filed}, and the chain that runs is of {has}; that changes with a falco stop and a falco up"
+                "falco.toml names {what} {filed}, and the chain that runs is of {has}; to change that: {}",
+                typed::stop_then_up(paths)
             );
             (!is_same(filed, has)).then_some(note)
         });

@@ -29,7 +29,7 @@ pub(super) async fn attach(
         match exchange.next(left).await {
             Ok(Event::Ready(summary)) => return Ok(Some(summary)),
             Ok(Event::Failed(failure)) => return Err(Failure::from_start(failure)),
-            Ok(Event::Stopped { .. }) => return Err(stopped_meanwhile()),
+            Ok(Event::Stopped { .. }) => return Err(stopped_meanwhile(paths)),
             Ok(Event::Refused(_)) => {
                 return still_time(deadline.at, paths, who).map(|()| None);
             }
@@ -47,7 +47,7 @@ fn still_time(deadline: Instant, paths: &Paths, who: Option<Holder>) -> Result<(
         return Ok(());
     }
     Err(holder::unresponsive(
-        &paths.lock_file(),
+        paths,
         who.as_ref(),
         Exit::TimedOut,
         Tried::Asking,

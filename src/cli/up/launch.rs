@@ -18,6 +18,7 @@ use crate::cli::daemon::{self, Setup};
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::logs;
 use crate::cli::progress::{self, Progress};
+use crate::cli::typed;
 use crate::clock;
 use crate::control::client::Exchange;
 use crate::paths::Paths;
@@ -95,7 +96,7 @@ impl Launch<'_> {
                 }
                 Some(Event::Stopped { .. }) => {
                     daemon.ended(END_PATIENCE).await;
-                    return Err(stopped_meanwhile());
+                    return Err(stopped_meanwhile(self.paths));
                 }
                 Some(event) => {
                     deadline.handle(&event);
@@ -103,7 +104,7 @@ impl Launch<'_> {
                 }
                 None => {
                     daemon.ended(END_PATIENCE).await;
-                    return Err(died(&boot_log, daemon.killed_by()));
+                    return Err(died(self.paths, &boot_log, daemon.killed_by()));
                 }
             }
         }
@@ -159,11 +160,13 @@ impl Launch<'_> {
             daemon.kill();
         }
         let left = if daemon.ended(END_PATIENCE).await {
-            "every part was ended"
+            "every part was ended".to_owned()
         } else {
-            "falco stop --now ends what is left"
+            let stop = typed::falco(self.paths, "stop --now");
+            format!("{stop} ends what is left")
         };
-        Failure::new(exit, error).hint(format!("falco logs says more; {left}"))
+        let logs = typed::falco(self.paths, "logs");
+        Failure::new(exit, error).hint(format!("{logs} says more; {left}"))
     }
 }
 
@@ -209,17 +212,18 @@ fn cannot(doing: &str, error: &io::Error) -> Failure {
     Failure::new(Exit::CannotCreate, format!("failed to {doing}: {error}"))
 }
 
-pub(super) fn stopped_meanwhile() -> Failure {
-    Failure::new(Exit::Failed, "the chain was stopped while it was starting").hint("falco up")
+pub(super) fn stopped_meanwhile(paths: &Paths) -> Failure {
+    let error = "the chain was stopped while it was starting";
+    Failure::new(Exit::Failed, error).hint(typed::falco(paths, "up"))
 }
 
 /// The supervisor ended without a word: somebody killed it, or its standard
 /// error has the reason.
-fn died(boot_log: &Path, killed_by: Option<i32>) -> Failure {
+fn died(paths: &Paths, boot_log: &Path, killed_by: Option<i32>) -> Failure {
     if let Some(signal) = killed_by {
         let error =
             format!("the supervisor was killed by signal {signal} before the chain was ready");
-        return Failure::new(Exit::Failed, error).hint("falco up");
+        return Failure::new(Exit::Failed, error).hint(typed::falco(paths, "up"));
     }
     let text = plain_file::read(boot_log).unwrap_or_default();
     let text = String::from_utf8_lossy(&text);

@@ -6,12 +6,14 @@ use crate::cli::exit::{Exit, Failure};
 use crate::cli::output;
 use crate::cli::progress::{self, Progress, seconds};
 use crate::cli::service::Place;
+use crate::cli::typed;
 use crate::clock;
 use crate::paths::Paths;
 use crate::protocol::control::Summary;
 
 /// How it is said.
 pub(super) struct Report<'a> {
+    pub(super) paths: &'a Paths,
     pub(super) progress: &'a Progress,
     /// On standard output, too, as one JSON object.
     pub(super) json: bool,
@@ -30,7 +32,8 @@ impl Report<'_> {
             "{word} in {ready} · detached as pid {}",
             summary.pid
         ));
-        self.progress.say(&progress::how_to_try(summary));
+        self.progress
+            .say(&progress::how_to_try(self.paths, summary));
         self.json(summary)
     }
 
@@ -94,6 +97,6 @@ pub(super) fn how_to_change(service: Option<&Place>, paths: &Paths, flag: &str) 
                 "{install}{at} {flag} with the other flags it has; or falco stop{at}, then falco up --no-service{at} {flag}"
             )
         }
-        None => "falco stop, then falco up; or another --base-dir".to_owned(),
+        None => format!("{}; or another --base-dir", typed::stop_then_up(paths)),
     }
 }
