@@ -6,6 +6,7 @@
 
 mod asked_for;
 mod attach;
+mod change;
 mod launch;
 mod report;
 mod stay;
@@ -30,8 +31,9 @@ use crate::protocol::control::{Event, Summary};
 use crate::supervisor::instance::{Asked, Holder, Lock, Phase};
 use asked_for::AskedFor;
 use attach::attach;
+use change::Change;
 use launch::Launch;
-use report::{Report, complete, how_to_change};
+use report::{Report, complete};
 use stay::stay;
 use warnings::warn;
 
@@ -229,9 +231,12 @@ impl Up {
             None => self.report().running(summary)?,
         }
         warn(&self.paths, &self.progress).await;
-        let change = |flag: &str| how_to_change(service, &self.paths, flag);
+        let change = Change {
+            service,
+            paths: &self.paths,
+        };
         self.asked_for.check_against(summary, change)?;
-        for note in self.asked_for.notes(&self.paths, summary) {
+        for note in self.asked_for.notes(summary, change) {
             self.progress.warn(&note);
         }
         complete(summary)

@@ -56,6 +56,9 @@ fn an_up_that_asks_for_ably_is_told_that_the_chain_ends_at_the_emulator() {
     assert_eq!(said.code, 78, "{}", said.stderr);
     let words = "error: the chain that runs ends at the emulator, not at Ably";
     assert!(said.stderr.contains(words), "{}", said.stderr);
+    let at = format!(" --base-dir {}", base.dir().display());
+    let hint = format!("hint: falco stop{at}, then falco up{at}; or another --base-dir");
+    assert!(said.stderr.contains(&hint), "{}", said.stderr);
 }
 
 #[test]

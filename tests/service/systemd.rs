@@ -191,6 +191,48 @@ fn an_up_that_names_another_device_or_user_than_the_services_is_told_how_to_chan
 }
 
 #[test]
+fn an_up_that_asks_a_service_of_the_emulator_for_ably_is_told_what_helps() {
+    let base = with_systemd();
+    let at = format!(" --base-dir {}", base.dir().display());
+    let said_by = |upstream: &str| {
+        let up = base.falco(&["up"]).env("FALCO_UPSTREAM", upstream).output();
+        super::base::said(&up.unwrap())
+    };
+    let file = base.dir().join("falco.toml");
+    let named = format!(
+        "hint: upstream = \"ably\" in {}, then ",
+        file.display()
+            .to_string()
+            .replace(base.home().to_str().unwrap(), "~")
+    );
+    let aside = format!("; or falco stop{at}, then falco up --no-service{at}\n");
+
+    // A flag of the service's goes before the file.
+    well(&base.run(&["service", "install", "--emulator"]));
+    let said = said_by("ably");
+    assert_eq!(said.code, 78, "{}", said.stderr);
+    let install =
+        format!("falco service install{at} without --emulator and with the other flags it has");
+    let hint = format!("{named}{install}{aside}");
+    assert!(said.stderr.contains(&hint), "{hint}: {}", said.stderr);
+    fs::write(&file, "upstream = \"ably\"\n").unwrap();
+    well(&base.run(&["service", "install"]));
+    well(&said_by("ably"));
+
+    fs::write(&file, "").unwrap();
+    well(&base.run(&["stop"]));
+    well(&base.run(&["up"]));
+    let said = said_by("ably");
+    assert_eq!(said.code, 78, "{}", said.stderr);
+    let hint = format!("{named}falco stop{at}, then falco up{at}{aside}");
+    assert!(said.stderr.contains(&hint), "{hint}: {}", said.stderr);
+    fs::write(&file, "upstream = \"ably\"\n").unwrap();
+    well(&base.run(&["stop"]));
+    well(&said_by("ably"));
+    well(&base.run(&["service", "uninstall"]));
+}
+
+#[test]
 fn who_names_anything_to_a_service_that_starts_hears_how_to_change_its_flags() {
     let base = with_systemd();
     well(&base.run(&["service", "install", "--no-start"]));

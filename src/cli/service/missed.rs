@@ -13,6 +13,11 @@ pub(super) fn missed(before: &str, now: &str) -> Vec<String> {
     missed.map(|flag| flag.told).collect()
 }
 
+/// Whether the service that `text` is has this flag.
+pub(super) fn has(text: &str, flag: &str) -> bool {
+    flags(text).any(|has| has.name == flag)
+}
+
 struct Flag {
     /// What it is, whatever its value.
     name: String,

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 
 use uuid::Uuid;
 
-use super::file::is_ours;
+use super::file::{is_ours, ours};
+use super::missed;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::typed;
 use crate::paths::Paths;
@@ -100,6 +101,11 @@ impl Place {
             Kind::System => typed::always_at(paths),
             Kind::User | Kind::Launchd => typed::at(paths),
         }
+    }
+
+    /// Whether it was installed with this flag.
+    pub(in crate::cli) fn has_flag(&self, flag: &str) -> bool {
+        ours(&self.file()).is_some_and(|text| missed::has(&text, flag))
     }
 
     pub(super) fn socket_name(&self) -> String {

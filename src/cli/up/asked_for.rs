@@ -1,17 +1,11 @@
 //! What an `up` asks for, held against a chain that is up already.
 
+use super::change::Change;
 use crate::cli::config::{Loaded, Origin, Upstream};
 use crate::cli::daemon::Setup;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::identity::{IdentityArgs, is_same};
-use crate::cli::typed;
-use crate::paths::Paths;
 use crate::protocol::control::{LoginState, Summary};
-
-/// How a chain comes to end at Ably; there is no flag for it, and a service has
-/// the environment of its manager.
-const TO_ABLY: &str =
-    "upstream = \"ably\" in falco.toml, falco stop, then falco up; or another --base-dir";
 
 /// What flags and variables ask for, and what the file names besides: that is no
 /// demand of this very `up`, and flags may have gone before it on purpose.
@@ -39,7 +33,7 @@ impl AskedFor {
     }
 
     /// What the file names that the chain is not of.
-    pub(super) fn notes(&self, paths: &Paths, summary: &Summary) -> Vec<String> {
+    pub(super) fn notes(&self, summary: &Summary, change: Change<'_>) -> Vec<String> {
         let IdentityArgs { device_id, user_id } = &self.filed;
         let pairs = [
             ("device", device_id, &summary.device_id),
@@ -50,7 +44,7 @@ impl AskedFor {
             let filed = filed.as_deref().filter(|_| !has.is_empty())?;
             let note = format!(
                 "falco.toml names {what} {filed}, and the chain that runs is of {has}; to change that: {}",
-                typed::stop_then_up(paths)
+                change.anew()
             );
             (!is_same(filed, has)).then_some(note)
         });
@@ -61,36 +55,44 @@ impl AskedFor {
     ///
     /// # Errors
     ///
-    /// When it is of another device or user, or ends at something else; `change`
-    /// says how the chain becomes what flags say.
+    /// When it is of another device or user, or ends at something else.
     pub(super) fn check_against(
         &self,
         summary: &Summary,
-        change: impl Fn(&str) -> String,
+        change: Change<'_>,
     ) -> Result<(), Failure> {
         let Summary {
             device_id, user_id, ..
         } = summary;
         self.identity
-            .check_against(device_id, user_id, |flag| change(flag))?;
+            .check_against(device_id, user_id, |flag| change.by_flag(flag))?;
         // An older version does not say.
         let Some(login) = summary.login else {
             return Ok(());
         };
-        let ends_at = match login {
-            LoginState::Emulator => "at the emulator",
-            LoginState::LoggedIn => "at Ably",
-            LoginState::LoggedOut => "nowhere (nobody is logged in)",
+        let Some((ends_at, asked)) = elsewhere(self.upstream, login) else {
+            return Ok(());
         };
-        let (asked, hint) = match self.upstream {
-            Upstream::Emulator if login != LoginState::Emulator => {
-                ("at the emulator", change("--emulator"))
-            }
-            Upstream::Ably if login == LoginState::Emulator => ("at Ably", TO_ABLY.to_owned()),
-            Upstream::Auto | Upstream::Ably | Upstream::Emulator => return Ok(()),
+        let hint = match self.upstream {
+            Upstream::Emulator => change.by_flag("--emulator"),
+            Upstream::Auto | Upstream::Ably => change.to_ably(),
         };
         let error = format!("the chain that runs ends {ends_at}, not {asked}");
         Err(Failure::new(Exit::Config, error).hint(hint))
+    }
+}
+
+/// Where a chain ends that does not end where it is asked to, and where that is.
+fn elsewhere(asked: Upstream, login: LoginState) -> Option<(&'static str, &'static str)> {
+    let ends_at = match login {
+        LoginState::Emulator => "at the emulator",
+        LoginState::LoggedIn => "at Ably",
+        LoginState::LoggedOut => "nowhere (nobody is logged in)",
+    };
+    match asked {
+        Upstream::Emulator if login != LoginState::Emulator => Some((ends_at, "at the emulator")),
+        Upstream::Ably if login == LoginState::Emulator => Some((ends_at, "at Ably")),
+        Upstream::Auto | Upstream::Ably | Upstream::Emulator => None,
     }
 }
 

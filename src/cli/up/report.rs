@@ -6,7 +6,6 @@ use crate::cli::exit::{Exit, Failure};
 use crate::cli::output;
 use crate::cli::progress::{self, Progress, seconds};
 use crate::cli::service::Place;
-use crate::cli::typed;
 use crate::clock;
 use crate::paths::Paths;
 use crate::protocol::control::Summary;
@@ -84,19 +83,4 @@ pub(super) fn complete(summary: &Summary) -> Result<(), Failure> {
     };
     Err(Failure::new(Exit::Failed, error)
         .hint("falco status says how they are; falco logs says why"))
-}
-
-/// How the chain of `paths` becomes what `flag` says.
-pub(super) fn how_to_change(service: Option<&Place>, paths: &Paths, flag: &str) -> String {
-    match service {
-        // Whatever `falco up` is given, a service keeps its own flags; and what
-        // is installed anew has only those that are given then.
-        Some(service) => {
-            let (install, at) = (service.verb_of_install(), service.flag_of_base(paths));
-            format!(
-                "{install}{at} {flag} with the other flags it has; or falco stop{at}, then falco up --no-service{at} {flag}"
-            )
-        }
-        None => format!("{}; or another --base-dir", typed::stop_then_up(paths)),
-    }
 }
