@@ -62,6 +62,44 @@ fn an_up_that_asks_for_ably_is_told_that_the_chain_ends_at_the_emulator() {
 }
 
 #[test]
+fn an_up_whose_file_names_another_end_than_the_chains_says_so_and_leaves_the_chain_alone() {
+    for (base, other, at_other) in [
+        (Base::new(), "ably", "at Ably"),
+        (on_ably(), "emulator", "at the emulator"),
+    ] {
+        base.up();
+        let pid = base.status()["pid"].clone();
+        let up = |text: &str| {
+            fs::write(base.dir().join("falco.toml"), text).unwrap();
+            let said = base.run(&["up"]);
+            assert_eq!(said.code, 0, "{}", said.stderr);
+            said.stderr
+        };
+        let told = up(&format!("upstream = \"{other}\"\n"));
+        let words = format!("falco.toml has the chain end {at_other}, and the one that runs ends");
+        assert!(told.contains(&words), "{told}");
+        let at = format!(" --base-dir {}", base.dir().display());
+        let change = format!("to change that: falco stop{at}, then falco up{at}\n");
+        assert!(told.contains(&change), "{told}");
+        for text in ["", "upstream = \"auto\"\n"] {
+            let told = up(text);
+            assert!(!told.contains("falco.toml"), "{told}");
+        }
+        assert_eq!(base.status()["pid"], pid);
+    }
+}
+
+#[test]
+fn a_flag_that_goes_before_the_file_is_no_reason_to_speak_of_it() {
+    let base = Base::new();
+    base.up();
+    fs::write(base.dir().join("falco.toml"), "upstream = \"ably\"\n").unwrap();
+    let said = base.run(&["up", "--emulator"]);
+    assert_eq!(said.code, 0, "{}", said.stderr);
+    assert!(!said.stderr.contains("falco.toml"), "{}", said.stderr);
+}
+
+#[test]
 fn an_up_whose_file_names_another_device_or_user_says_so_and_leaves_the_chain_alone() {
     let base = Base::new();
     base.up();

@@ -216,6 +216,10 @@ fn an_up_that_asks_a_service_of_the_emulator_for_ably_is_told_what_helps() {
     let hint = format!("{named}{install}{aside}");
     assert!(said.stderr.contains(&hint), "{hint}: {}", said.stderr);
     fs::write(&file, "upstream = \"ably\"\n").unwrap();
+    let said = base.run(&["up"]);
+    well(&said);
+    let change = format!("to change that: {install}\n");
+    assert!(said.stderr.contains(&change), "{}", said.stderr);
     well(&base.run(&["service", "install"]));
     well(&said_by("ably"));
 

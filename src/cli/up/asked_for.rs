@@ -15,6 +15,8 @@ pub(super) struct AskedFor {
     upstream: Upstream,
     /// Nobody whom a flag or a variable names.
     filed: IdentityArgs,
+    /// Where the file has it end; `Auto` where it says nothing, or is not heard.
+    filed_upstream: Upstream,
 }
 
 impl AskedFor {
@@ -29,6 +31,7 @@ impl AskedFor {
             identity: setup.identity.clone(),
             upstream,
             filed: loaded.map(filed).unwrap_or_default(),
+            filed_upstream: loaded.map_or(Upstream::Auto, filed_upstream),
         }
     }
 
@@ -48,7 +51,18 @@ impl AskedFor {
             );
             (!is_same(filed, has)).then_some(note)
         });
-        others.collect()
+        others.chain(self.note_of_end(summary, change)).collect()
+    }
+
+    /// What the file says of where it ends, if it ends elsewhere.
+    fn note_of_end(&self, summary: &Summary, change: Change<'_>) -> Option<String> {
+        let filed = self.filed_upstream;
+        // An older version does not say.
+        let (ends_at, asked) = elsewhere(filed, summary.login?)?;
+        let change = change.as_filed(filed);
+        Some(format!(
+            "falco.toml has the chain end {asked}, and the one that runs ends {ends_at}; to change that: {change}"
+        ))
     }
 
     /// Whether the chain is what is asked for, as far as anything is.
@@ -93,6 +107,13 @@ fn elsewhere(asked: Upstream, login: LoginState) -> Option<(&'static str, &'stat
         Upstream::Emulator if login != LoginState::Emulator => Some((ends_at, "at the emulator")),
         Upstream::Ably if login == LoginState::Emulator => Some((ends_at, "at Ably")),
         Upstream::Auto | Upstream::Ably | Upstream::Emulator => None,
+    }
+}
+
+fn filed_upstream(loaded: &Loaded) -> Upstream {
+    match origin(loaded, "upstream") {
+        Some(Origin::File { .. }) => loaded.config.upstream,
+        _ => Upstream::Auto,
     }
 }
 
