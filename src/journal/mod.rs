@@ -91,7 +91,7 @@ pub use handle::{Appended, Journal, Receipt, Round};
 pub use look::{Look, verify};
 pub use reading::Reading;
 pub use report::{Class, Damage, Report};
-pub use stats::{BUCKETS_US, Health, Histogram, Progress, Stats};
+pub use stats::{BUCKETS_US, DAMAGED, Health, Histogram, Progress, Stats};
 pub use storage::Home;
 
 use fold::Fold;

@@ -43,6 +43,10 @@ pub enum Health {
     },
 }
 
+/// Why a journal is [`Health::Degraded`] that has lost something; beside that there
+/// may be other reasons.
+pub const DAMAGED: &str = "records that were on disk are damaged; see quarantine";
+
 impl Health {
     /// Whether effects are taken.
     #[must_use]

@@ -4,7 +4,8 @@ use std::time::{Duration, Instant};
 
 use crate::cli::exit::Failure;
 use crate::cli::progress::Progress;
-use crate::cli::{moment, outbox, status};
+use crate::cli::{moment, outbox, status, typed};
+use crate::journal;
 use crate::paths::{Paths, SOCKET_PATH_MAX};
 use crate::protocol::control::{LoginState, Status};
 use crate::protocol::outbox::OutboxStatus;
@@ -90,9 +91,9 @@ fn troubles(outbox: OutboxStatus) -> Vec<String> {
     let unrouted = outbox::unrouted(&outbox);
     let lost = outbox::lost(&outbox);
     let lost = lost.map(|lost| format!("the outbox has lost what was on disk: {lost}"));
-    // Of a loss more is said below.
-    let is_lost = outbox.state == "degraded" && 0 < outbox.quarantined;
-    let why = outbox.why.filter(|_| !is_lost);
+    // Of a loss more is said below; of whatever else is so, only here.
+    let is_lost = 0 < outbox.quarantined;
+    let why = outbox.why.filter(|why| !is_lost || why != journal::DAMAGED);
     let why = why.map(|why| format!("the outbox is {}: {why}", outbox.state));
     let first = why.into_iter().chain(lost);
     let last = outbox.missed.into_iter().chain(unrouted);
@@ -103,7 +104,9 @@ async fn warn_of_upstream(paths: &Paths, progress: &Progress) {
     let deadline = Instant::now() + UPSTREAM_PATIENCE;
     while let Ok(status) = status::ask(paths).await {
         if status.login.state == LoginState::LoggedOut {
-            return progress.warn("nobody is logged in: nothing is published; falco login");
+            let login = typed::falco(paths, "login");
+            let text = format!("nobody is logged in: nothing is published; {login}");
+            return progress.warn(&text);
         }
         let connections = status.transport.iter().flat_map(|t| &t.connections);
         let Some(up) = connections.into_iter().find(|c| c.audience == FALCO) else {
@@ -116,8 +119,8 @@ async fn warn_of_upstream(paths: &Paths, progress: &Progress) {
                 return progress.warn(&format!("not connected to Ably: {error}; effects wait"));
             }
             None if is_late => {
-                let text = "not connected to Ably yet; falco status tells";
-                return progress.warn(text);
+                let status = typed::falco(paths, "status");
+                return progress.warn(&format!("not connected to Ably yet; {status} tells"));
             }
             None => tokio::time::sleep(UPSTREAM_LOOK).await,
         }
@@ -196,7 +199,7 @@ mod tests {
     fn a_proven_loss_is_told_with_where_more_is_said_of_it() {
         let lost = |quarantined| OutboxStatus {
             quarantined,
-            why: Some("4 records are lost".to_owned()),
+            why: Some(journal::DAMAGED.to_owned()),
             ..outbox("degraded")
         };
         let told = troubles(lost(1));
@@ -212,6 +215,24 @@ mod tests {
         let told = troubles(not_set_aside);
         assert_eq!(told.len(), 1);
         assert!(told[0].contains("1 damaged range not set aside yet"));
+    }
+
+    #[test]
+    fn a_loss_hides_no_other_reason() {
+        let hangs = "its disk has not answered since 2026-11-21T09:15:40Z: look whether it hangs";
+        let both = format!(
+            "{}; files may not become long enough: ulimit -f",
+            journal::DAMAGED
+        );
+        for why in [hangs, &both] {
+            let told = troubles(OutboxStatus {
+                quarantined: 1,
+                why: Some(why.to_owned()),
+                ..outbox("degraded")
+            });
+            assert_eq!(told[0], format!("the outbox is degraded: {why}"));
+            assert!(told[1].contains("1 damaged range told of in outbox/quarantine"));
+        }
     }
 
     #[tokio::test]

@@ -38,7 +38,7 @@ use super::super::recovery::{Read, Repaired};
 use super::super::report::Report;
 use super::super::scan::OlderFormat;
 use super::super::segment::Segment;
-use super::super::stats::Stats;
+use super::super::stats::{DAMAGED, Stats};
 use super::super::storage::Storage;
 use super::active::{Active, Nursery};
 use super::batch::Batch;
@@ -219,7 +219,7 @@ impl<S: Storage> Core<S> {
             older,
         };
         if read.report.is_corrupt() {
-            core.damaged = Some(told::DAMAGED.into());
+            core.damaged = Some(DAMAGED.into());
             core.unread = told::unread(&read.report);
         }
         if let Some(error) = &repaired.error {

@@ -5,9 +5,6 @@ use super::super::super::stats::{Health, Progress, Stats};
 use super::super::super::storage::Storage;
 use super::{Core, Mode};
 
-/// What a person should know of a journal that lost something.
-pub(super) const DAMAGED: &str = "records that were on disk are damaged; see quarantine";
-
 /// Where else it may be: nothing that is done in the quarantine ends that.
 pub(super) fn unread(report: &Report) -> Option<Box<str>> {
     let names = report.skipped.join(", ");
