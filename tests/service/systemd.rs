@@ -23,7 +23,7 @@ case "$*" in
   [ "$pid" = 0 ] && echo ActiveState=inactive || echo ActiveState=active
   echo SubState=test; echo MainPID=$pid; echo NeedDaemonReload=no
   [ -e "$state/enabled" ] && echo UnitFileState=enabled ;;
-*" disable "*) rm -f "$state/enabled"; [ "$pid" = 0 ] || kill "$pid"
+*" disable "*.service*) rm -f "$state/enabled"; [ "$pid" = 0 ] || kill "$pid"
   while kill -0 "$pid" 2>/dev/null && [ "$pid" != 0 ]; do sleep 0.02; done ;;
 *" enable "*) [ -e "$state/refuses" ] && { echo "Failed to enable: no" >&2; exit 1; }; touch "$state/enabled" ;;
 *" start "*.socket) ;;

@@ -1,6 +1,7 @@
 //! `falco service install`.
 
 mod args;
+mod former;
 mod start;
 
 use std::os::unix::fs::DirBuilderExt;
@@ -8,7 +9,6 @@ use std::os::unix::fs::DirBuilderExt;
 use nix::unistd::{User, geteuid};
 
 use super::file::{self, Written};
-use super::missed::missed;
 use super::place::{Kind, Place};
 use super::unit::{self, File};
 use super::{Order, PATIENCE, launchd, systemd};
@@ -19,6 +19,7 @@ use crate::paths::Paths;
 use crate::process::tool;
 use args::paths;
 pub(super) use args::{Args, located};
+use former::Former;
 
 pub(super) async fn run(args: Args) -> Result<(), Failure> {
     let kind = args.which.kind()?;
@@ -31,17 +32,18 @@ pub(super) async fn run(args: Args) -> Result<(), Failure> {
         Kind::User | Kind::System => systemd::version().await,
     };
     let files = unit::render(&place, &order, version)?;
-    let before = file::ours(&place.file()).unwrap_or_default();
-    let missed = missed(&before, &files[0].text);
+    let former = Former::of(&place, &order, &files[0].text);
+    let had_socket = place.has_socket();
     let install = Install {
         args: &args,
         place,
         order,
         files,
-        missed,
+        former,
+        had_socket,
     };
     if args.which.dry_run {
-        install.tell_missed();
+        install.former.tell();
         return install.tell();
     }
     install.run(user.as_ref()).await
@@ -53,8 +55,9 @@ struct Install<'a> {
     order: Order,
     /// The service's own first.
     files: Vec<File>,
-    /// Flags that it had and has no more.
-    missed: Vec<String>,
+    former: Former,
+    /// Whether systemd listened for it before.
+    had_socket: bool,
 }
 
 impl Install<'_> {
@@ -77,15 +80,6 @@ impl Install<'_> {
             .try_for_each(|command| output::line(&format!("$ {command}")))
     }
 
-    fn tell_missed(&self) {
-        if !self.missed.is_empty() {
-            let flags = self.missed.join(" ");
-            output::message(&format!(
-                "  without {flags}, which it had: a service has the flags it was installed with last"
-            ));
-        }
-    }
-
     /// The commands that follow the writing.
     fn commands(&self) -> Vec<String> {
         let name = self.place.name();
@@ -105,6 +99,7 @@ impl Install<'_> {
             format!("{systemctl} daemon-reload"),
             format!("{systemctl} enable {}", self.units().join(" ")),
         ];
+        commands.extend(self.former.commands(systemctl, &self.place));
         if self.args.systemd.linger {
             commands.push("loginctl enable-linger".to_owned());
         }
@@ -121,7 +116,7 @@ impl Install<'_> {
 
     async fn run(&self, user: Option<&User>) -> Result<(), Failure> {
         self.prepare(user).await?;
-        let changed = self.write().await?;
+        let mut changed = self.write().await?;
         let files: Vec<_> = self
             .files
             .iter()
@@ -133,7 +128,9 @@ impl Install<'_> {
             "already installed:"
         };
         output::message(&format!("{word} {} · enabled", files.join(", ")));
-        self.tell_missed();
+        self.former.tell();
+        let removed = self.former.clear(&self.place).await?;
+        changed |= removed.is_some();
         if self.args.systemd.linger {
             linger().await?;
         }
@@ -149,7 +146,7 @@ impl Install<'_> {
                 .map(|f| f.path.display().to_string())
                 .collect();
             let object = serde_json::json!({
-                "schema": 1, "name": self.place.name(), "files": files, "changed": changed, "pid": pid,
+                "schema": 1, "name": self.place.name(), "files": files, "removed": removed, "changed": changed, "pid": pid,
             });
             return output::line(&object.to_string());
         }

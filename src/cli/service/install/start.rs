@@ -34,18 +34,26 @@ impl Install<'_> {
                 launchd::boot(&self.place).await?;
             }
             (_, Activity::Active) if !changed => {}
-            (_, Activity::Active) => self.systemctl("restart").await?,
-            _ => {
-                if let Some(socket) = self.order.socket.then(|| self.place.socket_name()) {
-                    systemd::insist(&self.place, &["start", &socket], PATIENCE).await?;
-                }
-                self.systemctl("start").await?;
+            // It cannot begin to listen for one that runs.
+            (_, Activity::Active) if self.order.socket && !self.had_socket => {
+                self.systemctl("stop").await?;
+                self.begin().await?;
             }
+            (_, Activity::Active) => self.systemctl("restart").await?,
+            _ => self.begin().await?,
         }
         let pid = self.verified().await?;
         let took = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
         output::message(&format!("ready in {} · verified pid {pid}", seconds(took)));
         Ok(pid)
+    }
+
+    /// Starts it, and first of all what listens for it.
+    async fn begin(&self) -> Result<(), Failure> {
+        if let Some(socket) = self.order.socket.then(|| self.place.socket_name()) {
+            systemd::insist(&self.place, &["start", &socket], PATIENCE).await?;
+        }
+        self.systemctl("start").await
     }
 
     async fn systemctl(&self, verb: &str) -> Result<(), Failure> {
