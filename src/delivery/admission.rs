@@ -38,7 +38,7 @@ use super::Producer;
 use super::dedupe::{Dedupe, Known, Ticket, Waiters};
 use super::effect::{Outcome, Place};
 use super::failure::{Class, Failure};
-use super::fences::Fences;
+use super::fences::{Fences, Standing};
 use super::gaps::Gaps;
 use super::parks::{Parked, Parks};
 use super::path::Path;
@@ -82,7 +82,7 @@ struct Submitter {
     /// Its connection is closed, and was looked for.
     is_gone: bool,
     /// Where its fence had it, if that let it pass to wait for another.
-    fenced_at: Option<u64>,
+    fenced_at: Option<Standing>,
 }
 
 /// Connections that are closed, and whose submissions are still to be looked for.
@@ -258,8 +258,8 @@ impl<T> Admission<T> {
     /// A submission that its fence let pass, to wait for another, is settled: nothing
     /// waits for it any more.
     fn settle_fence(&mut self, submitter: Submitter, id: EffectId) {
-        if submitter.fenced_at.is_some() {
-            self.fences.settle(submitter.producer, id);
+        if let Some(standing) = submitter.fenced_at {
+            self.fences.settle(standing, id);
         }
     }
 

@@ -38,11 +38,23 @@ use crate::protocol::id::EffectId;
 /// Effects held over all fences.
 const EFFECTS_MAX: usize = 65_536;
 
-/// Whose, and where.
+/// Whose, and where; those of one connection stand side by side.
 type Whose = (Producer, Path);
 
 fn whose(stream: &Stream<'_>) -> Whose {
     (stream.producer, Path::new(stream.route, stream.lane))
+}
+
+/// Names a fence; none that is raised later has the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+struct Number(u64);
+
+/// Where an effect stands that has to come again, for whoever has no more of it
+/// than its id later.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Standing {
+    fence: Number,
+    pub place: u64,
 }
 
 /// Where an effect stands: by its place, and by when it came among those that
@@ -51,6 +63,7 @@ type Spot = (u64, u64);
 
 #[derive(Debug)]
 struct Fence {
+    whose: Whose,
     until: BootTime,
     /// What has to come again; never empty.
     failed: BTreeMap<Spot, EffectId>,
@@ -66,8 +79,9 @@ struct Fence {
 }
 
 impl Fence {
-    fn new(until: BootTime) -> Self {
+    fn new(whose: Whose, until: BootTime) -> Self {
         Self {
+            whose,
             until,
             failed: BTreeMap::new(),
             spots: HashMap::new(),
@@ -113,15 +127,25 @@ impl Fence {
 /// See the module.
 #[derive(Debug, Default)]
 pub(super) struct Fences {
-    standing: HashMap<Whose, Fence>,
+    standing: HashMap<Number, Fence>,
+    by_whose: BTreeMap<Whose, Number>,
+    raised: u64,
     effects: usize,
     /// How often there was no room for one more.
     refused: u64,
     /// Until when each stands, the one that is over first in front.
-    ends: BTreeSet<(BootTime, Whose)>,
+    ends: BTreeSet<(BootTime, Number)>,
 }
 
 impl Fences {
+    fn find(&self, stream: &Stream<'_>) -> Option<(Number, &Fence)> {
+        if self.standing.is_empty() {
+            return None;
+        }
+        let number = *self.by_whose.get(&whose(stream))?;
+        Some((number, self.standing.get(&number)?))
+    }
+
     /// An effect arrives; the one that has to come first, if it may not pass. If
     /// it may, it still has to be let [pass](Self::pass).
     pub(super) fn arrive(
@@ -130,14 +154,10 @@ impl Fences {
         id: EffectId,
         now: BootTime,
     ) -> Option<Wait<EffectId>> {
-        if self.standing.is_empty() {
-            return None;
-        }
-        let path = whose(stream);
-        let fence = self.standing.get(&path)?;
+        let (number, fence) = self.find(stream)?;
         let (first, until) = (fence.first()?, fence.until);
         if until <= now {
-            self.drop_fence(&path);
+            self.drop_fence(number);
             return None;
         }
         (first != id).then_some(Wait { first, until })
@@ -146,21 +166,18 @@ impl Fences {
     /// Where an effect stands that is waited for next: turned away once more, it
     /// must not come behind those that wait for it.
     pub(super) fn place(&self, stream: &Stream<'_>, id: EffectId) -> Option<u64> {
-        if self.standing.is_empty() {
-            return None;
-        }
-        let fence = self.standing.get(&whose(stream))?;
+        let (_, fence) = self.find(stream)?;
         let ((place, _), first) = fence.failed.first_key_value()?;
         (*first == id).then_some(*place)
     }
 
     /// Where an effect stands that has to come again.
-    pub(super) fn standing_at(&self, stream: &Stream<'_>, id: EffectId) -> Option<u64> {
-        if self.standing.is_empty() {
-            return None;
-        }
-        let fence = self.standing.get(&whose(stream))?;
-        fence.spots.get(&id).map(|(place, _)| *place)
+    pub(super) fn standing_at(&self, stream: &Stream<'_>, id: EffectId) -> Option<Standing> {
+        let (number, fence) = self.find(stream)?;
+        fence.spots.get(&id).map(|(place, _)| Standing {
+            fence: number,
+            place: *place,
+        })
     }
 
     /// An effect failed and may come again, until then at most. If it has to
@@ -173,38 +190,54 @@ impl Fences {
         until: BootTime,
         now: BootTime,
     ) -> bool {
-        let path = whose(stream);
-        let is_over = |fence: &Fence| fence.until <= now;
-        if self.standing.get(&path).is_some_and(is_over) {
-            self.drop_fence(&path);
+        if let Some((number, fence)) = self.find(stream)
+            && fence.until <= now
+        {
+            self.drop_fence(number);
         }
-        let fence = self.standing.get(&path);
-        if fence.is_none_or(|fence| !fence.spots.contains_key(&id)) {
-            self.make_room(now);
-            if self.effects >= EFFECTS_MAX {
-                self.refused += 1;
-                return false;
-            }
-            let fence = self.standing.entry(path.clone());
-            let fence = fence.or_insert_with(|| Fence::new(now));
-            self.effects += usize::from(fence.insert(arrival, id));
+        let found = self.find(stream);
+        let held = found.filter(|(_, fence)| fence.spots.contains_key(&id));
+        let held = held.map(|(number, _)| number);
+        let number = held.or_else(|| self.insert(stream, id, arrival, now));
+        if let Some(number) = number {
+            self.prolong(number, until);
         }
-        self.prolong(path, until);
-        true
+        number.is_some()
+    }
+
+    /// One more has to come again; returns in which fence, if there is room.
+    fn insert(
+        &mut self,
+        stream: &Stream<'_>,
+        id: EffectId,
+        arrival: u64,
+        now: BootTime,
+    ) -> Option<Number> {
+        self.make_room(now);
+        if self.effects >= EFFECTS_MAX {
+            self.refused += 1;
+            return None;
+        }
+        let whose = whose(stream);
+        let number = *self.by_whose.entry(whose.clone()).or_insert_with(|| {
+            self.raised += 1;
+            Number(self.raised)
+        });
+        let fence = self.standing.entry(number);
+        let fence = fence.or_insert_with(|| Fence::new(whose, now));
+        self.effects += usize::from(fence.insert(arrival, id));
+        Some(number)
     }
 
     /// It stands until then from now on, if not for longer.
-    fn prolong(&mut self, path: Whose, until: BootTime) {
-        let fence = self.standing.get_mut(&path);
+    fn prolong(&mut self, number: Number, until: BootTime) {
+        let fence = self.standing.get_mut(&number);
         let Some(fence) = fence.filter(|fence| fence.until < until) else {
             return;
         };
         let before = std::mem::replace(&mut fence.until, until);
-        let (_, path) = self
-            .ends
-            .take(&(before, path.clone()))
-            .unwrap_or((before, path));
-        self.ends.insert((until, path));
+        self.ends.remove(&(before, number));
+        self.ends.insert((until, number));
     }
 
     /// An effect comes whatever the fence says, and is waited for no more; it goes out
@@ -214,44 +247,36 @@ impl Fences {
         stream: &Stream<'_>,
         id: EffectId,
         at: Option<u64>,
-    ) -> Option<u64> {
-        if self.standing.is_empty() {
-            return None;
-        }
-        self.take_out(&whose(stream), id, at)
+    ) -> Option<Standing> {
+        let (number, _) = self.find(stream)?;
+        self.take_out(number, id, at)
     }
 
     /// The place before which none that stands here may go out any more.
     pub(super) fn floor(&self, stream: &Stream<'_>) -> u64 {
-        if self.standing.is_empty() {
-            return 0;
-        }
-        let fence = self.standing.get(&whose(stream));
-        fence.map_or(0, |fence| fence.floor)
+        self.find(stream).map_or(0, |(_, fence)| fence.floor)
     }
 
-    /// An effect that joined another of the same has its outcome, and does not come
-    /// again; looked for in all fences of its connection.
-    pub(super) fn settle(&mut self, producer: Producer, id: EffectId) {
-        let holds =
-            |(path, fence): &(&Whose, &Fence)| path.0 == producer && fence.spots.contains_key(&id);
-        let found = self.standing.iter().find(holds);
-        if let Some(path) = found.map(|(path, _)| path.clone()) {
-            self.take_out(&path, id, None);
-        }
+    /// An effect that joined another of the same, and stood there, has its outcome,
+    /// and does not come again.
+    pub(super) fn settle(&mut self, standing: Standing, id: EffectId) {
+        self.take_out(standing.fence, id, None);
     }
 
-    fn take_out(&mut self, path: &Whose, id: EffectId, at: Option<u64>) -> Option<u64> {
-        let fence = self.standing.get_mut(path)?;
+    fn take_out(&mut self, number: Number, id: EffectId, at: Option<u64>) -> Option<Standing> {
+        let fence = self.standing.get_mut(&number)?;
         let place = fence.remove(id)?;
         let lost = at.filter(|at| place < *at);
         fence.floor = fence.floor.max(lost.unwrap_or(0));
         let is_over = fence.failed.is_empty();
         self.effects -= 1;
         if is_over {
-            self.drop_fence(path);
+            self.drop_fence(number);
         }
-        Some(place)
+        Some(Standing {
+            fence: number,
+            place,
+        })
     }
 
     /// How often an effect was not held, because no more are.
@@ -261,18 +286,20 @@ impl Fences {
 
     /// A connection is closed; its daemon will begin anew.
     pub(super) fn close(&mut self, producer: Producer) {
-        let paths = self.standing.keys();
-        let closed = paths.filter(|(whose, _)| *whose == producer);
-        let closed: Vec<_> = closed.cloned().collect();
-        for path in closed {
-            self.drop_fence(&path);
+        let first = (producer, Path::first());
+        let its = self.by_whose.range(first..);
+        let its = its.take_while(|((whose, _), _)| *whose == producer);
+        let its: Vec<_> = its.map(|(_, number)| *number).collect();
+        for number in its {
+            self.drop_fence(number);
         }
     }
 
-    fn drop_fence(&mut self, path: &Whose) {
-        if let Some(fence) = self.standing.remove(path) {
+    fn drop_fence(&mut self, number: Number) {
+        if let Some(fence) = self.standing.remove(&number) {
+            self.by_whose.remove(&fence.whose);
             self.effects -= fence.failed.len();
-            self.ends.remove(&(fence.until, path.clone()));
+            self.ends.remove(&(fence.until, number));
         }
     }
 
@@ -280,10 +307,10 @@ impl Fences {
     fn make_room(&mut self, now: BootTime) {
         while self.effects >= EFFECTS_MAX {
             let first = self.ends.first().filter(|(until, _)| *until <= now);
-            let Some((_, path)) = first.cloned() else {
+            let Some((_, number)) = first.copied() else {
                 return;
             };
-            self.drop_fence(&path);
+            self.drop_fence(number);
         }
     }
 }

@@ -93,7 +93,6 @@ struct Spot {
 
 #[derive(Debug)]
 struct Gate {
-    producer: Producer,
     route: Option<Box<str>>,
     channel: Box<str>,
     until: BootTime,
@@ -108,9 +107,7 @@ struct Gate {
 
 impl Gate {
     fn is_for(&self, stream: &Stream<'_>, operation: &Operation) -> bool {
-        self.producer == stream.producer
-            && *self.channel == *operation.channel()
-            && self.route.as_deref() == stream.route
+        *self.channel == *operation.channel() && self.route.as_deref() == stream.route
     }
 
     /// The number that has to come first, for what a fence sees to or does not.
@@ -161,10 +158,13 @@ impl Gate {
     }
 }
 
+/// The gates of one connection.
+type Gates = HashMap<LaneKey, Vec<Gate>>;
+
 /// See the module.
 #[derive(Debug, Default)]
 pub(super) struct Gaps {
-    gates: HashMap<LaneKey, Vec<Gate>>,
+    gates: HashMap<Producer, Gates>,
     numbers: usize,
     swept_at: BootTime,
     /// How often there was no room for one more.
@@ -226,7 +226,7 @@ impl Gaps {
             let lost = at.filter(|at| spot.arrival < *at);
             gate.floor = gate.floor.max(lost.unwrap_or(0));
             self.numbers -= 1;
-            self.drop_gates(stream.lane, Gate::is_over);
+            self.drop_gates(stream, Gate::is_over);
         }
     }
 
@@ -265,9 +265,9 @@ impl Gaps {
     }
 
     fn raise(&mut self, stream: &Stream<'_>, operation: &Operation, until: BootTime) -> &mut Gate {
-        let gates = self.gates.entry(stream.lane.clone()).or_default();
+        let gates = self.gates.entry(stream.producer).or_default();
+        let gates = gates.entry(stream.lane.clone()).or_default();
         gates.push(Gate {
-            producer: stream.producer,
             route: stream.route.map(Into::into),
             channel: operation.channel().into(),
             until,
@@ -285,7 +285,9 @@ impl Gaps {
 
     /// A connection is closed; its daemon will begin anew.
     pub(super) fn close(&mut self, producer: Producer) {
-        self.retain(|gate| gate.producer != producer);
+        let gates = self.gates.remove(&producer).unwrap_or_default();
+        let numbers = gates.values().flatten().map(Gate::len);
+        self.numbers -= numbers.sum::<usize>();
     }
 
     /// The gate in the way of a message, if it still stands.
@@ -295,39 +297,44 @@ impl Gaps {
         operation: &Operation,
         now: BootTime,
     ) -> Option<&mut Gate> {
-        if !self.gates.contains_key(stream.lane) {
+        if !self.gates.get(&stream.producer)?.contains_key(stream.lane) {
             return None;
         }
-        self.drop_gates(stream.lane, |gate| gate.until <= now);
-        let gates = self.gates.get_mut(stream.lane)?.iter_mut();
-        gates
-            .into_iter()
-            .find(|gate| gate.is_for(stream, operation))
+        self.drop_gates(stream, |gate| gate.until <= now);
+        let gates = self.gates.get_mut(&stream.producer)?;
+        let mut gates = gates.get_mut(stream.lane)?.iter_mut();
+        gates.find(|gate| gate.is_for(stream, operation))
     }
 
-    fn drop_gates(&mut self, lane: &LaneKey, is_over: impl Fn(&Gate) -> bool) {
-        let Some(gates) = self.gates.get_mut(lane) else {
+    fn drop_gates(&mut self, stream: &Stream<'_>, is_over: impl Fn(&Gate) -> bool) {
+        let Some(its) = self.gates.get_mut(&stream.producer) else {
+            return;
+        };
+        let Some(gates) = its.get_mut(stream.lane) else {
             return;
         };
         let numbers = &mut self.numbers;
         gates.retain(|gate| keep(gate, !is_over(gate), numbers));
         if gates.is_empty() {
-            self.gates.remove(lane);
+            its.remove(stream.lane);
+        }
+        if its.is_empty() {
+            self.gates.remove(&stream.producer);
         }
     }
 
     fn make_room(&mut self, now: BootTime) {
-        if self.numbers >= NUMBERS_MAX && now.since(self.swept_at) >= SWEEP_EVERY {
-            self.swept_at = now;
-            self.retain(|gate| now < gate.until);
+        if self.numbers < NUMBERS_MAX || now.since(self.swept_at) < SWEEP_EVERY {
+            return;
         }
-    }
-
-    fn retain(&mut self, is_kept: impl Fn(&Gate) -> bool) {
+        self.swept_at = now;
         let numbers = &mut self.numbers;
-        self.gates.retain(|_, gates| {
-            gates.retain(|gate| keep(gate, is_kept(gate), numbers));
-            !gates.is_empty()
+        self.gates.retain(|_, its| {
+            its.retain(|_, gates| {
+                gates.retain(|gate| keep(gate, now < gate.until, numbers));
+                !gates.is_empty()
+            });
+            !its.is_empty()
         });
     }
 }

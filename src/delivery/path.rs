@@ -19,6 +19,11 @@ impl Path {
         }
     }
 
+    /// The one before all others.
+    pub(super) fn first() -> Self {
+        Self::new(None, &LaneKey::new(""))
+    }
+
     /// Where `effect` goes.
     pub(super) fn of(effect: &SideEffect) -> Self {
         Self::new(effect.route.as_deref(), &effect.lane)

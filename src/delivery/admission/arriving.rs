@@ -6,6 +6,7 @@ use crate::clock::BootTime;
 use crate::delivery::dedupe::{Known, Ticket, known_by};
 use crate::delivery::effect::{Place, Producer};
 use crate::delivery::failure::Failure;
+use crate::delivery::fences::Standing;
 use crate::delivery::gaps::{Failed, PATIENCE, Stream};
 use crate::delivery::parks::Found;
 use crate::delivery::path::Path;
@@ -96,14 +97,14 @@ impl<T> Admission<T> {
     /// An effect came again, and nothing stands in its way: if anything waits for it
     /// over this connection, that does so no more, or until it fails once more. It goes
     /// out `at` that place, if it does.
-    /// Returns the place its fence had it at.
+    /// Returns where it stood in its fence.
     fn pass(
         &mut self,
         effect: &SideEffect,
         producer: Producer,
         at: Option<u64>,
         now: BootTime,
-    ) -> Option<u64> {
+    ) -> Option<Standing> {
         let stream = stream(effect, producer);
         self.gaps.pass(&stream, &effect.operation, at, now);
         self.shut.pass(effect, producer, now);
@@ -119,7 +120,7 @@ impl<T> Admission<T> {
         effect: &SideEffect,
         producer: Producer,
         now: BootTime,
-    ) -> Option<u64> {
+    ) -> Option<Standing> {
         let at = self.dedupe.place(ticket);
         if at.is_some() {
             return self.pass(effect, producer, at, now);

@@ -49,7 +49,7 @@ impl<T> Admission<T> {
                     known_by,
                     operation: &settled.operation,
                     is_ordered: submitter.is_ordered,
-                    arrival: submitter.fenced_at.unwrap_or(arrival),
+                    arrival: submitter.fenced_at.map_or(arrival, |at| at.place),
                 };
                 self.hold_up(&stream, &failed, now.after(PATIENCE), now);
                 let refused = Refused {

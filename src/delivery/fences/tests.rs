@@ -72,6 +72,7 @@ impl Story {
 
     fn expect_nothing_held(&self) {
         assert!(self.fences.standing.is_empty());
+        assert!(self.fences.by_whose.is_empty());
         assert!(self.fences.ends.is_empty());
         assert_eq!(self.fences.effects, 0);
     }
@@ -134,6 +135,45 @@ fn a_fence_is_gone_with_its_connection_and_after_thirty_seconds() {
     let mut story = Story::with_failed(&[5]);
     story.now = story.now.after(PATIENCE);
     assert_eq!(story.arrive("s", 1, 7), None);
+    story.expect_nothing_held();
+}
+
+#[test]
+fn what_is_settled_is_taken_out_where_it_stood_and_nowhere_else() {
+    let mut story = Story::with_failed(&[5]);
+    let lanes = ["a", "b", "s"].map(LaneKey::new);
+    for lane in &lanes[..2] {
+        fail(&mut story.fences, &stream(lane, 1), id(5), 5, story.now);
+    }
+    let standing = story.fences.standing_at(&stream(&lanes[2], 1), id(5));
+    let standing = standing.expect("it has to come again");
+    for _ in 0..3 {
+        story.fences.settle(standing, id(5));
+        assert_eq!(story.fences.effects, 2);
+    }
+    story.fail_at(6, 5);
+    story.fences.settle(standing, id(5));
+    assert_eq!(story.arrive("s", 1, 7), Some(id(5)), "it is another fence");
+    assert_eq!(story.arrive("a", 1, 7), Some(id(5)));
+}
+
+#[test]
+fn a_connection_that_closes_takes_all_its_fences_and_no_other() {
+    let mut story = Story::with_failed(&[]);
+    let lane = LaneKey::new("s");
+    for producer in 1..=3 {
+        for route in [None, Some(""), Some("r")] {
+            let stream = Stream {
+                route,
+                ..stream(&lane, producer)
+            };
+            fail(&mut story.fences, &stream, id(5), 5, story.now);
+        }
+    }
+    for (producer, left) in [(2, 6), (1, 3), (1, 3), (3, 0)] {
+        story.fences.close(Producer(producer));
+        assert_eq!(story.fences.effects, left);
+    }
     story.expect_nothing_held();
 }
 

@@ -137,6 +137,24 @@ fn a_gate_is_gone_with_its_connection_and_stops_no_other() {
 }
 
 #[test]
+fn a_connection_that_closes_takes_all_its_gates_and_no_other() {
+    let mut story = Story::with_failed(&[]);
+    for producer in 1..=3 {
+        for lane in ["a", "b"] {
+            let lane = LaneKey::new(lane);
+            let stream = stream(&lane, Producer(producer));
+            fail(&mut story.gaps, &stream, &message(5), story.now);
+            fail(&mut story.gaps, &stream, &message(6), story.now);
+        }
+    }
+    for (producer, left) in [(2, 8), (1, 4), (1, 4), (3, 0)] {
+        story.gaps.close(Producer(producer));
+        assert_eq!(story.gaps.numbers, left);
+    }
+    story.expect_nothing_held();
+}
+
+#[test]
 fn other_channels_other_lanes_and_what_has_no_number_pass() {
     let mut story = Story::with_failed(&[5]);
     let numbered = r#"{"sequence_number":9}"#;
