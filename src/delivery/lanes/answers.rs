@@ -77,7 +77,8 @@ impl<T> Lanes<T> {
         self.forsake_doubtful(lane);
         let skips = self.config.on_rejected == OnRejected::Skip;
         if skips && lane.is_doubtful() && self.config.keeping == Keeping::Daemon {
-            self.remember_unanswered(lane);
+            // Its latest sending was answered, or never left.
+            self.remember_unanswered(lane, lane.unheard);
             self.settled.extend(lane.flush(failure));
         } else {
             let settled = lane.reject(failure);
@@ -170,7 +171,8 @@ impl<T> Lanes<T> {
             return self.end_front(lane, settled);
         }
         let unsent = self.unsent();
-        self.remember_unanswered(lane);
+        let is_out = 0 < lane.in_flight();
+        self.remember_unanswered(lane, lane.unheard + u32::from(is_out));
         self.forsaken.extend(lane.doubtful_list());
         self.settled.extend(lane.give_up(unsent));
     }

@@ -77,9 +77,9 @@ impl<T> Lanes<T> {
         self.given_up.published.pop_front()
     }
 
-    /// The front of this lane is about to be given up.
-    pub(super) fn remember_unanswered(&mut self, lane: &Lane<T>) {
-        let sendings = lane.unheard + u32::from(lane.in_flight() > 0);
+    /// The front of this lane is about to be given up; so many of its sendings may
+    /// still be answered.
+    pub(super) fn remember_unanswered(&mut self, lane: &Lane<T>, sendings: u32) {
         if sendings == 0 || self.config.keeping == Keeping::Outbox {
             return;
         }

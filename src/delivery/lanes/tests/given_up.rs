@@ -94,6 +94,31 @@ fn of_what_was_answered_nothing_is_remembered() {
 }
 
 #[test]
+fn what_is_refused_for_good_is_remembered_until_all_that_was_silent_is_answered() {
+    let mut story = Story::with(OURS, [publish("a", 1)]);
+    let silent = story.expect_request(&[1]);
+    story.pass(6 * SECOND);
+    let refused = story.expect_request(&[1]);
+    story.refuse(refused, "no", false);
+    story.expect_failed(&[1], "ambiguous: ");
+    assert!(!story.lanes.given_up.is_empty());
+    story.refuse(silent, "no", false);
+    assert!(story.lanes.given_up.is_empty());
+}
+
+#[test]
+fn what_is_too_large_when_it_is_sent_again_waits_for_no_answer_to_that() {
+    let mut story = Story::with(OURS, [publish("a", 1)]);
+    let id = story.expect_request(&[1]);
+    story.refuse(id, "nobody knows", true);
+    story.pass(SECOND);
+    let again = story.expect_request(&[1]);
+    story.lanes.handle_too_large(again, 2, 1);
+    assert_eq!(story.settled().len(), 1);
+    assert!(story.lanes.given_up.is_empty());
+}
+
+#[test]
 fn nothing_is_remembered_of_a_connection_that_is_gone() {
     let mut story = Story::with(OURS, [publish("a", 1)]);
     let sent = story.give_up();
