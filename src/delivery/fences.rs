@@ -61,6 +61,14 @@ pub(super) struct Standing {
 /// have the same.
 type Spot = (u64, u64);
 
+/// What has to come next of a fence, and for how long it is waited for.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Head {
+    pub id: EffectId,
+    pub place: u64,
+    pub until: BootTime,
+}
+
 #[derive(Debug)]
 struct Fence {
     whose: Whose,
@@ -92,8 +100,13 @@ impl Fence {
     }
 
     /// What has to come next.
-    fn first(&self) -> Option<EffectId> {
-        self.failed.first_key_value().map(|(_, id)| *id)
+    fn head(&self) -> Option<Head> {
+        let ((place, _), id) = self.failed.first_key_value()?;
+        Some(Head {
+            id: *id,
+            place: *place,
+            until: self.until,
+        })
     }
 
     /// Returns whether one more has to come again; who stands there stays.
@@ -155,20 +168,19 @@ impl Fences {
         now: BootTime,
     ) -> Option<Wait<EffectId>> {
         let (number, fence) = self.find(stream)?;
-        let (first, until) = (fence.first()?, fence.until);
-        if until <= now {
+        let head = fence.head()?;
+        if head.until <= now {
             self.drop_fence(number);
             return None;
         }
+        let (first, until) = (head.id, head.until);
         (first != id).then_some(Wait { first, until })
     }
 
-    /// Where an effect stands that is waited for next: turned away once more, it
-    /// must not come behind those that wait for it.
-    pub(super) fn place(&self, stream: &Stream<'_>, id: EffectId) -> Option<u64> {
-        let (_, fence) = self.find(stream)?;
-        let ((place, _), first) = fence.failed.first_key_value()?;
-        (*first == id).then_some(*place)
+    /// The effect that is waited for next: turned away once more, it must not come
+    /// behind those that wait for it.
+    pub(super) fn head(&self, stream: &Stream<'_>) -> Option<Head> {
+        self.find(stream)?.1.head()
     }
 
     /// Where an effect stands that has to come again.

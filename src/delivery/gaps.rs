@@ -31,6 +31,7 @@ use uuid::Uuid;
 
 use super::Producer;
 use super::dedupe::known_by;
+use super::fences::Head;
 use crate::clock::BootTime;
 use crate::protocol::envelope::{Operation, SideEffect};
 use crate::protocol::id::{EffectId, LaneKey};
@@ -89,6 +90,8 @@ impl<'a> Failed<'a> {
 struct Spot {
     arrival: u64,
     known_by: Uuid,
+    /// By which it failed last.
+    id: EffectId,
 }
 
 #[derive(Debug)]
@@ -129,17 +132,40 @@ impl Gate {
         spot.map(|spot| spot.arrival)
     }
 
+    /// Whether this one lets all pass that wait for each other. The `head` of the
+    /// fence does so for the lowest number that stands in none, if that is lower than
+    /// its own; that for a lower one that stands in the fence, which is behind the
+    /// head there. Of the first two the one that came first goes.
+    fn unties(&self, number: i64, effect: &SideEffect, head: Head) -> bool {
+        let Some((&lowest, spot)) = self.failed.first_key_value() else {
+            return false;
+        };
+        if self.fenced.range(..lowest).next().is_none() {
+            return false;
+        }
+        if effect.id == head.id {
+            return effect.is_ordered && lowest < number && head.place <= spot.arrival;
+        }
+        let is_lowest = number == lowest && spot.known_by == known_by(effect);
+        let mut above = self.fenced.range(lowest..);
+        is_lowest && spot.arrival < head.place && above.any(|(_, spot)| spot.id == head.id)
+    }
+
     fn len(&self) -> usize {
         self.failed.len() + self.fenced.len()
     }
 
     /// Where it stood it stays.
     fn insert(&mut self, number: i64, failed: &Failed<'_>, is_fenced: bool) {
-        let spot = self.spot(number).unwrap_or(Spot {
-            arrival: failed.arrival,
-            known_by: failed.known_by,
+        let before = self.remove(number);
+        let (arrival, known_by) = before.map_or((failed.arrival, failed.known_by), |before| {
+            (before.arrival, before.known_by)
         });
-        _ = self.remove(number);
+        let spot = Spot {
+            arrival,
+            known_by,
+            id: failed.id,
+        };
         let numbers = if is_fenced {
             &mut self.fenced
         } else {
@@ -193,6 +219,22 @@ impl Gaps {
         let until = gate.until;
         let wait = first.map(|first| Wait { first, until });
         (wait, gate.place(number, effect))
+    }
+
+    /// Whether a message that may not pass has to, because all that stands here would
+    /// wait for each other else; `head` is the first of its fence.
+    pub(super) fn unties(
+        &mut self,
+        stream: &Stream<'_>,
+        effect: &SideEffect,
+        head: Head,
+        now: BootTime,
+    ) -> bool {
+        let operation = &effect.operation;
+        let gate = self.gate(stream, operation, now);
+        let number = operation.sequence_number();
+        let both = gate.zip(number).filter(|_| now < head.until);
+        both.is_some_and(|(gate, number)| gate.unties(number, effect, head))
     }
 
     /// The place before which none that stands here may go out any more.

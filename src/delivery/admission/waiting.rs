@@ -10,14 +10,19 @@
 //! | without | at the gate, if both have a number | at the gate, if both have a number |
 //!
 //! So where both would tell which of two goes first, only the fence does, else each
-//! of the two could wait for the other. Neither stands for longer because something
-//! is refused than what that waits for does: a daemon that never sends that again
-//! is held up for as long as if it had sent nothing else.
+//! of the two could wait for the other. Three still could, whose numbers run against
+//! their order: the first of the fence at the gate, for a lower number without the
+//! flag; that one for a lower one that stands in the fence; and that one there for the
+//! first. Then of the first two the one that came first passes.
+//!
+//! Neither stands for longer because something is refused than what that waits for
+//! does: a daemon that never sends that again is held up for as long as if it had sent
+//! nothing else.
 
 use super::Admission;
 use crate::clock::BootTime;
 use crate::delivery::failure::{Class, Failure};
-use crate::delivery::gaps::{Failed, Stream};
+use crate::delivery::gaps::{Failed, Gaps, Stream};
 use crate::protocol::envelope::SideEffect;
 
 /// What an effect finds that arrives.
@@ -40,6 +45,10 @@ impl<T> Admission<T> {
     ) -> Met {
         let gap = |text| Failure::new(Class::Gap, text);
         let (expected, stood_at) = self.gaps.arrive(stream, effect, now);
+        let asks = effect.is_ordered || expected.is_some();
+        let head = asks.then(|| self.fences.head(stream)).flatten();
+        let unties = |gaps: &mut Gaps, head| gaps.unties(stream, effect, head, now);
+        let expected = expected.filter(|_| head.is_none_or(|head| !unties(&mut self.gaps, head)));
         let expected = expected.map(|wait| {
             let text = format!("expected {}", wait.first);
             (gap(text), wait.until)
@@ -53,7 +62,8 @@ impl<T> Admission<T> {
             };
         }
         let floor = floor.max(self.fences.floor(stream));
-        let fenced_at = self.fences.place(stream, effect.id);
+        let is_head = head.filter(|head| head.id == effect.id);
+        let fenced_at = is_head.map(|head| head.place);
         let before = self.fences.arrive(stream, effect.id, now).map(|wait| {
             let text = format!("resend {}", wait.first);
             (gap(text), wait.until)

@@ -280,3 +280,50 @@ fn what_waited_for_one_that_is_on_its_way_elsewhere_goes_out_behind_that() {
         assert_eq!(story.publish(), expected);
     }
 }
+
+/// Four messages, their numbers in any order, whichever of them ask for theirs.
+fn mixed() -> impl Iterator<Item = [SideEffect; 4]> {
+    let orders = (0..=255_u8).map(|n| [n & 3, n >> 2 & 3, n >> 4 & 3, n >> 6]);
+    let orders = orders.filter(|order| (0..4).all(|n| order.contains(&n)));
+    orders.flat_map(|order| {
+        (0..16_u8).map(move |flags| {
+            order.map(|n| {
+                let asks = flags >> n & 1 == 1;
+                if asks { both(5 + n) } else { numbered(5 + n) }
+            })
+        })
+    })
+}
+
+#[test]
+fn whatever_numbers_ask_for_order_not_all_wait_for_each_other() {
+    for sent in mixed() {
+        let mut story = parked(sent.clone());
+        let (mut open, mut published) = (sent.to_vec(), Vec::new());
+        while !open.is_empty() {
+            let before = open.len();
+            open.retain(|effect| {
+                let is_refused = story.fate(effect.clone(), A) != "ok";
+                published.extend((!is_refused).then(|| effect.clone()));
+                is_refused
+            });
+            assert!(open.len() < before, "{sent:?}");
+        }
+        let ordered = |all: &[SideEffect]| {
+            let asked = all.iter().filter(|effect| effect.is_ordered);
+            asked.map(|effect| effect.id).collect::<Vec<_>>()
+        };
+        assert_eq!(ordered(&published), ordered(&sent));
+    }
+}
+
+#[test]
+fn of_those_that_would_wait_for_each_other_the_first_that_came_goes_first() {
+    for sent in [
+        [both(9), both(3), numbered(5)],
+        [numbered(5), both(9), both(3)],
+    ] {
+        let mut story = parked(sent.clone());
+        story.expect_published_together(sent);
+    }
+}
