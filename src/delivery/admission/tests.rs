@@ -4,6 +4,7 @@ mod fenced;
 mod full;
 mod late;
 mod left;
+mod model;
 mod parked;
 
 use std::time::{Duration, Instant};
