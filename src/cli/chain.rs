@@ -36,10 +36,13 @@ use crate::protocol::control::Refusal;
 use crate::protocol::outbox::OutboxStatus;
 use crate::supervisor::chain::Plan;
 use crate::supervisor::sidecar::RestartPolicy;
-use crate::supervisor::task::{AskIngest, AskLanes, AskLeft, AskOutbox, Composition};
+use crate::supervisor::task::{AskHung, AskIngest, AskLanes, AskLeft, AskOutbox, Composition};
 use crate::token_broker::{self, Identity};
 
 pub(super) use keeping::{journal, opens_outbox};
+
+/// What Falco itself is called among the parts.
+const FALCO: &str = "falco";
 
 /// How long a part may take from start to ready.
 const READY_WITHIN: Duration = Duration::from_secs(10);
@@ -91,6 +94,12 @@ impl Handles {
             let handle = falco.borrow().clone();
             Box::pin(async move { Some(handle?.status().await) })
         })
+    }
+
+    /// Asks whether a disk that hangs keeps Falco from answering.
+    pub(super) fn ask_hung(&self) -> AskHung {
+        let falco = self.falco.subscribe();
+        Arc::new(move || Some((FALCO, falco.borrow().as_ref()?.why_hung()?)))
     }
 
     /// How the outbox is, if there is one, once it is read.

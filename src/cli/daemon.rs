@@ -261,6 +261,7 @@ impl Supervisor {
         leftovers.refuse_the_rest();
         let handles = self.handles;
         let ask_ingest = handles.ask_ingest();
+        let ask_hung = handles.ask_hung();
         let ask_outbox = handles.ask_outbox();
         let ask_lanes = handles.ask_lanes();
         let ask_left = handles.ask_left();
@@ -293,6 +294,7 @@ impl Supervisor {
             spawner,
             watchers: vec![watcher],
             ask_ingest,
+            ask_hung,
             ask_outbox,
             ask_lanes,
             ask_left,

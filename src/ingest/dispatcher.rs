@@ -32,7 +32,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
 use super::alarm::Alarm;
-use super::memo::{Left, Memo};
+use super::memo::{Left, Memo, Writing};
 use super::{Config, Query, Verdict};
 use crate::clock::BootTime;
 use crate::delivery::{Admission, Amount, Owed};
@@ -168,6 +168,11 @@ impl Dispatcher {
     /// taken.
     pub(super) fn has_read(&self) -> watch::Receiver<bool> {
         self.has_read.subscribe()
+    }
+
+    /// Tells another thread of a disk that hangs and holds everything up.
+    pub(super) fn writing(&self) -> Option<Writing> {
+        self.memo.as_ref().map(Memo::writing)
     }
 
     /// What the journal remembers for the inbox, once it was read; `None`

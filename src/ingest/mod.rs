@@ -64,6 +64,9 @@
 //! ([`memo`]), so that a Falco that died sends them again as they were, knows
 //! what comes again, and subscribers see no effect twice.
 //!
+//! All of this happens on one thread, the notes as well: while the disk hangs that has
+//! them, nothing here goes on, and no time is kept.
+//!
 //! Never publishes anything by itself and never reads the environment.
 //!
 //! Stops by refusing what waits, giving what is on its way a grace to be
@@ -85,6 +88,7 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
 
+use crate::clock::BootTime;
 use crate::delivery;
 use crate::journal;
 use crate::net::unix::Listener;
@@ -99,6 +103,7 @@ use dispatcher::Dispatcher;
 #[cfg(test)]
 pub(crate) use dispatcher::played;
 use inbox::{Idle, Inbox, Tally};
+use memo::Writing;
 use session::{LargeFrames, Shared};
 
 /// Batches of effects on their way from the sessions to the dispatcher; each
@@ -213,6 +218,7 @@ pub(crate) struct Handle {
     has_read: watch::Receiver<bool>,
     verdict: watch::Receiver<Option<Verdict>>,
     inbox: Option<InboxView>,
+    writing: Option<Writing>,
 }
 
 /// What there is to say of the inbox.
@@ -330,6 +336,12 @@ impl Handle {
         status
     }
 
+    /// Why it answers nothing now, if that is because of a disk that hangs; asks
+    /// nobody.
+    pub(crate) fn why_hung(&self) -> Option<String> {
+        self.writing.as_ref()?.why_hung(BootTime::now())
+    }
+
     /// Asks about what is kept on disk, or for a change of it.
     ///
     /// # Cancel safety
@@ -411,6 +423,7 @@ pub(crate) fn start(config: &Config, listener: Listener, shutdown: &Shutdown) ->
     let linked = dispatcher.linked();
     let has_read = dispatcher.has_read();
     let verdict = dispatcher.verdict();
+    let writing = dispatcher.writing();
     shutdown.spawn(dispatcher.run(shutdown.clone()));
     shutdown.spawn(server::run(listener, shared));
     Handle {
@@ -419,5 +432,6 @@ pub(crate) fn start(config: &Config, listener: Listener, shutdown: &Shutdown) ->
         has_read,
         verdict,
         inbox,
+        writing,
     }
 }

@@ -47,7 +47,8 @@ use metrics::Serving;
 use reload::{Composed, Reading};
 
 pub use config::{
-    AskIngest, AskLanes, AskLeft, AskOutbox, Composition, Config, Manager, Outcome, Recompose,
+    AskHung, AskIngest, AskLanes, AskLeft, AskOutbox, Composition, Config, Manager, Outcome,
+    Recompose,
 };
 use notes::Noted;
 use sockets::Lost;

@@ -7,7 +7,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
 use super::super::exit::Exit;
-use super::{Ingredients, keeping, plan};
+use super::{FALCO, Ingredients, keeping, plan};
 use crate::ingest::{self, Fault};
 use crate::net::unix::Socket;
 use crate::process::identity::Identity;
@@ -92,7 +92,7 @@ pub(super) fn falco(with: &Ingredients) -> PartSpec {
         Box::pin(async move { serve_falco(&socket, config, &handle, serving).await }) as _
     };
     PartSpec {
-        plan: plan("falco", &["transport"], grace),
+        plan: plan(FALCO, &["transport"], grace),
         place: with.falco_socket.path().display().to_string(),
         essence,
         run: Run::Server(ServerPart {

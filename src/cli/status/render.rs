@@ -18,8 +18,8 @@ use crate::cli::progress;
 use crate::clock;
 use crate::counted::counted;
 use crate::protocol::control::{
-    ChainState, LastExit, LogStatus, Login, LoginState, MetricsPlace, PartState, PartStatus,
-    SocketStatus, Status,
+    ChainState, LastExit, LogStatus, Login, LoginState, MetricsPlace, PartKind, PartState,
+    PartStatus, SocketStatus, Status,
 };
 use crate::protocol::ipc::TransportStatus;
 use crate::protocol::life::Cause;
@@ -76,7 +76,11 @@ impl Render {
                 _ = writeln!(text, "{}", self.paint.with(Color::Red, &line));
             }
             if let Some(trouble) = &part.trouble {
-                let line = format!("! {name}: {trouble}; falco restart {name}");
+                let next = match part.kind {
+                    PartKind::Process => format!("; falco restart {name}"),
+                    PartKind::Server => String::new(),
+                };
+                let line = format!("! {name}: {trouble}{next}");
                 _ = writeln!(text, "{}", self.paint.with(Color::Red, &line));
             }
         }

@@ -17,6 +17,8 @@ use super::super::MemoPlace;
 use super::noted::Noted;
 use super::reading::{PIECE, Reading};
 use super::record::{END, begun, seal};
+use super::writing::Writing;
+use crate::clock::BootTime;
 use crate::plain_file;
 
 /// More than a file of ours ever holds.
@@ -34,6 +36,7 @@ pub(super) struct Files {
     /// The one that is written; `None` until there is room for both, and after
     /// one could not be written.
     current: Option<Current>,
+    writing: Writing,
 }
 
 #[derive(Debug)]
@@ -55,6 +58,7 @@ impl Files {
             (newest, number, whole) = (which, file.number(), noted.read(&mut file));
         }
         let mut files = Self {
+            writing: Writing::to(&paths[0]),
             paths,
             room: place.file_bytes_max,
             newest,
@@ -79,8 +83,20 @@ impl Files {
         written + bytes + END.len()
     }
 
+    /// Since when one of them is being written.
+    pub(super) fn writing(&self) -> Writing {
+        self.writing.clone()
+    }
+
     /// Begins the older anew, with `records`, which it seals.
-    pub(super) fn begin(&mut self, mut records: Vec<u8>) -> io::Result<()> {
+    pub(super) fn begin(&mut self, records: Vec<u8>, now: BootTime) -> io::Result<()> {
+        self.writing.begin(now);
+        let begun = self.begin_anew(records);
+        self.writing.end();
+        begun
+    }
+
+    fn begin_anew(&mut self, mut records: Vec<u8>) -> io::Result<()> {
         self.current = None;
         let (which, number) = (1 - self.newest, self.number + 1);
         let file = self.open(which)?;
@@ -94,12 +110,15 @@ impl Files {
 
     /// Adds to the file that is written, if there is one. Seals the records, and
     /// leaves an end behind them.
-    pub(super) fn append(&mut self, records: &mut Vec<u8>) -> io::Result<()> {
+    pub(super) fn append(&mut self, records: &mut Vec<u8>, now: BootTime) -> io::Result<()> {
         let Some(current) = &mut self.current else {
             return Ok(());
         };
         seal(records, self.number);
-        current.written += write(&current.file, records, current.written)?;
+        self.writing.begin(now);
+        let written = write(&current.file, records, current.written);
+        self.writing.end();
+        current.written += written?;
         Ok(())
     }
 

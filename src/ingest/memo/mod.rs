@@ -16,6 +16,14 @@
 //! loses nothing of it, one of the machine may cost copies, as any crash would
 //! without it. Damage is skipped.
 //!
+//! It is written by the thread that delivers, before anything of it can be seen
+//! outside: a thread of its own would cost every ack two changes of threads. So a
+//! disk that hangs (a frozen filesystem, a mount whose server is gone) holds up all
+//! of Falco, also what it promises to answer in bounded time: a write cannot be
+//! taken back, nobody knows before whether it will end, and memory that is mapped
+//! from a file waits as well. Nothing is lost or overtaken by that, and all goes on
+//! once the disk answers. Until then the supervisor says so ([`Writing`]).
+//!
 //! `record` has the format byte for byte, `files` has the files, and `reading`
 //! reads them, no further than they are written. Times are of the clock that
 //! counts since the machine's start, whose id is in the files' names.
@@ -27,6 +35,7 @@ mod left;
 mod noted;
 mod reading;
 mod record;
+mod writing;
 
 use std::io;
 use std::time::Duration;
@@ -45,6 +54,7 @@ use files::Files;
 use left::Entry;
 pub(super) use left::{Left, Published};
 use record::sent;
+pub(super) use writing::Writing;
 
 /// One of them holds what can be unanswered at once, 65 536 effects, in batches
 /// of two and more; in any case the last 47 000, if none had to go out again.
@@ -145,6 +155,11 @@ impl Memo {
             published: noted.published,
         };
         (memo, left)
+    }
+
+    /// Tells another thread of a disk that hangs.
+    pub(super) fn writing(&self) -> Writing {
+        self.files.writing()
     }
 
     /// A request is about to be sent over the way with this number.
@@ -254,7 +269,7 @@ impl Memo {
         if self.files.with(self.records.len()) > self.file_bytes_max {
             self.turn();
         }
-        let result = self.files.append(&mut self.records);
+        let result = self.files.append(&mut self.records, self.now);
         failpoint::reach(Point::MemoWritten);
         match result {
             Ok(()) => self.tell_end(),
@@ -274,7 +289,7 @@ impl Memo {
         open.sort_unstable();
         let records = open.into_iter().flat_map(|(.., record)| record);
         let records: Vec<u8> = records.copied().collect();
-        if let Err(error) = self.files.begin(records) {
+        if let Err(error) = self.files.begin(records, self.now) {
             self.give_up(&error);
         }
     }

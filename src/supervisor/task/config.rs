@@ -22,6 +22,9 @@ use crate::protocol::outbox::{OutboxAnswer, OutboxRequest};
 /// Asks Falco how it is.
 pub type AskIngest = Arc<dyn Fn() -> BoxFuture<'static, Option<IngestStatus>> + Send + Sync>;
 
+/// Asks which part a disk that hangs keeps from answering, and what to say of it.
+pub type AskHung = Arc<dyn Fn() -> Option<(&'static str, String)> + Send + Sync>;
+
 /// Asks Falco about what it keeps on disk.
 pub type AskOutbox =
     Arc<dyn Fn(OutboxRequest) -> BoxFuture<'static, Result<OutboxAnswer, Refusal>> + Send + Sync>;
@@ -81,6 +84,8 @@ pub struct Config {
     pub watchers: Vec<(Until, mpsc::Sender<Event>)>,
     /// Asks Falco how it is.
     pub ask_ingest: AskIngest,
+    /// Asks whether it can answer.
+    pub ask_hung: AskHung,
     /// Asks Falco about what it keeps on disk.
     pub ask_outbox: AskOutbox,
     /// Asks Falco about lanes that are parked.

@@ -90,6 +90,7 @@ impl Supervisor {
     fn answer_status(&self, events: mpsc::Sender<Event>, now: Instant) {
         let status = self.status(now);
         let ask_ingest = Arc::clone(&self.config.ask_ingest);
+        let ask_hung = Arc::clone(&self.config.ask_hung);
         let ably_socket = self.config.ably_socket.clone();
         let probes = join_all(self.probes());
         let asked = async move {
@@ -106,6 +107,12 @@ impl Supervisor {
                 let Some(answer) = answer else { continue };
                 status.parts[at].ready &= answer.is_ok();
                 status.parts[at].trouble = answer.err();
+            }
+            if let Some((name, why)) = ask_hung() {
+                let mut parts = status.parts.iter_mut();
+                if let Some(part) = parts.find(|part| part.name == name) {
+                    (part.ready, part.trouble) = (false, Some(why));
+                }
             }
             if status.state == ChainState::Running && !status.troubles().is_empty() {
                 status.state = ChainState::Degraded;

@@ -18,6 +18,9 @@
 //! signal, a suspended machine) what the disk has answered is heard first, and a disk
 //! that has not is waited for a moment longer.
 //!
+//! All this until the memo has something to note: where that is on the same disk, as it
+//! is unless somebody has mounted another, Falco stands still then.
+//!
 //! What the journal has of it stays in its place: if the disk takes it after all, it
 //! is published in its order, and is acked once its daemon sends it again. So a lane
 //! of which something is with the disk takes nothing meanwhile, also not around it.

@@ -107,7 +107,7 @@ fn the_batch_that_went_out_last_is_the_newest() {
         let name = Uuid::from_u128(n.into());
         sent(name, after(seconds), &[entry(n)])
     });
-    let written = story.memo.files.append(&mut records.concat());
+    let written = story.memo.files.append(&mut records.concat(), at());
     written.expect("there is room");
     assert_eq!(
         story.left_at(after(81)),
