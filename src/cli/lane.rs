@@ -11,11 +11,12 @@ use super::outbox::args::{self, Common, Limit};
 use super::outbox::{pages, tell};
 use super::output;
 use super::runtime::block_on;
+use super::typed;
 use crate::clock;
 use crate::counted::counted;
 use crate::paths::Paths;
 use crate::protocol::control::IngestStatus;
-use crate::protocol::lane::{LaneRequest, LaneVerb, ParkedLane};
+use crate::protocol::lane::{LaneRequest, LaneVerb, ParkedLane, StuckLane};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -107,6 +108,38 @@ fn listed(parked: &ParkedLane) -> String {
     )
 }
 
+/// The lane that stands still the longest without being parked, if that is long:
+/// how it is, and what to do about it.
+pub(super) fn stuck(ingest: &IngestStatus, paths: &Paths) -> Option<(String, String)> {
+    let now_ms = clock::now_ms();
+    let stuck = ingest.stuck.as_ref().filter(|lane| lane.is_long(now_ms))?;
+    let StuckLane {
+        lane, effect_id, ..
+    } = stuck;
+    let route = stuck.route.as_ref();
+    let route = route.map_or(String::new(), |route| format!(" (route {route})"));
+    let age = Duration::from_millis(now_ms.saturating_sub(stuck.since_ms));
+    let how = format!(
+        "{}{route} has stood still for {}: {effect_id} was tried {}, {} behind it: {}",
+        output::visible(lane),
+        clock::span(age),
+        counted(stuck.attempts, "time"),
+        stuck.waiting,
+        output::visible(&stuck.error),
+    );
+    let falco = |verb: &str| typed::falco(paths, &format!("outbox {verb} {effect_id}"));
+    let next = if stuck.kept {
+        format!(
+            "it is tried until Ably takes it; {} says what it is, {} lets the lane go on without it",
+            falco("show"),
+            falco("drop")
+        )
+    } else {
+        "its daemon is answered once its time is over".to_owned()
+    };
+    Some((how, next))
+}
+
 /// The lanes that are parked, for a status; nothing if none are.
 pub(super) fn summary(ingest: &IngestStatus) -> String {
     let mut text = String::new();
@@ -134,6 +167,37 @@ pub(super) fn summary(ingest: &IngestStatus) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_lane_that_stands_still_for_long_is_told_with_its_reason_and_what_to_do() {
+        let paths = Paths::new("/srv/the base");
+        let told = |for_ms, kept| {
+            let lane = StuckLane {
+                lane: "s\u{7}".to_owned(),
+                route: Some("eu".to_owned()),
+                effect_id: "e".to_owned(),
+                attempts: 14,
+                error: "ambiguous: no answer".to_owned(),
+                since_ms: clock::now_ms() - for_ms,
+                waiting: 3,
+                kept,
+            };
+            let ingest = IngestStatus {
+                stuck: Some(lane),
+                ..IngestStatus::default()
+            };
+            stuck(&ingest, &paths)
+        };
+        assert_eq!(told(20_000, true), None);
+        let (how, next) = told(132_000, true).unwrap();
+        assert!(!how.contains('\u{7}'), "{how}");
+        let words = "(route eu) has stood still for 2m12s: e was tried 14 times, 3 behind it: ambiguous: no answer";
+        assert!(how.ends_with(words), "{how}");
+        assert!(next.contains("falco outbox show e --base-dir '/srv/the base' says what it is"));
+        assert!(next.contains("falco outbox drop e --base-dir '/srv/the base' lets the lane"));
+        let (_, next) = told(132_000, false).unwrap();
+        assert!(!next.contains("outbox"), "{next}");
+    }
 
     #[test]
     fn a_status_says_nothing_of_lanes_unless_some_are_parked() {

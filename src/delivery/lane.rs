@@ -12,7 +12,7 @@ use super::effect::{Entry, Producer, Settled};
 use super::failure::{Class, Failure};
 use super::health::Health;
 use super::turns::{Spent, Turn};
-use crate::protocol::id::LaneKey;
+use crate::protocol::id::{EffectId, LaneKey};
 
 /// Whether the front of a lane may go out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,6 +61,8 @@ pub(super) struct Lane<T> {
     /// together until it is answered.
     queue: VecDeque<Entry<T>>,
     front: usize,
+    /// When this front was sent first, and how often since.
+    tried: Option<(Instant, u32)>,
     /// Names the requests of this front on this connection.
     pub generation: u64,
     /// How often the front was sent on this connection.
@@ -97,6 +99,22 @@ pub(super) struct Lane<T> {
     pub timer: Option<Instant>,
 }
 
+/// A lane whose front was tried in vain, and is tried on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Stuck<'a> {
+    pub lane: &'a LaneKey,
+    /// The first of the front.
+    pub front: EffectId,
+    /// When the front was sent first.
+    pub since: Instant,
+    /// How often it was sent.
+    pub attempts: u32,
+    /// Why it is not published yet.
+    pub failure: &'a Failure,
+    /// The effects the lane holds.
+    pub effects: usize,
+}
+
 impl<T> Lane<T> {
     pub(super) fn new(key: LaneKey, health: Health) -> Self {
         Self {
@@ -104,6 +122,7 @@ impl<T> Lane<T> {
             state: State::Ready,
             queue: VecDeque::new(),
             front: 0,
+            tried: None,
             generation: 0,
             sent: 0,
             unheard: 0,

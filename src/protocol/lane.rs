@@ -65,6 +65,41 @@ impl LaneAnswer {
     }
 }
 
+/// For how long a lane may stand still before a person should hear of it, in
+/// milliseconds: as long as the longest pause between two attempts.
+const STUCK_MS: u64 = 30_000;
+
+/// A lane whose next effect was tried in vain, and is tried on.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct StuckLane {
+    /// Its name.
+    pub lane: String,
+    /// The route it is a lane of, if not of the chain's own transport.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub route: Option<String>,
+    /// The effect it stands still with.
+    pub effect_id: String,
+    /// How often that was tried.
+    pub attempts: u64,
+    /// How it failed last.
+    pub error: String,
+    /// When it was tried first, in milliseconds since the epoch.
+    pub since_ms: u64,
+    /// Effects it holds behind that one; the outbox may keep more.
+    pub waiting: u64,
+    /// Whether the effect is kept; else its daemon waits for it.
+    pub kept: bool,
+}
+
+impl StuckLane {
+    /// Whether a person should hear of it at `now_ms`.
+    #[must_use]
+    pub fn is_long(&self, now_ms: u64) -> bool {
+        STUCK_MS <= now_ms.saturating_sub(self.since_ms)
+    }
+}
+
 /// A lane that waits.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]

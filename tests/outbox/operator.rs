@@ -3,11 +3,14 @@
 use std::process::Stdio;
 use std::time::Duration;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::chain::{Chain, OUTBOX, eventually};
 use crate::daemon::{Daemon, effect, uuid};
 use crate::transport::{Peer, keys, payloads, refuse_first};
+
+/// What a transport says of what Ably did not answer in time.
+const TIMED_OUT: u32 = 50_003;
 
 /// A chain with one dead letter and one effect published behind it.
 fn with_dead_letter() -> (Chain, Daemon, Peer) {
@@ -113,6 +116,39 @@ fn an_effect_that_ably_keeps_refusing_for_now_can_be_dropped_to_free_its_lane() 
     };
     assert!(dropped);
     peer.accept(&next);
+}
+
+#[test]
+fn a_lane_whose_effect_is_tried_in_vain_is_named_by_the_status_until_it_goes_on() {
+    let chain = Chain::up(OUTBOX);
+    let stuck = || chain.status()["ingest"]["stuck"].clone();
+    let mut daemon = chain.daemon();
+    let mut peer = chain.transport("test").accept();
+    daemon.publish(1, &effect("test", "s", 1));
+    let request = peer.read();
+    assert_eq!(stuck(), Value::Null, "it was not refused yet");
+    // As an object set that takes longer than it may: it counts as no attempt.
+    peer.refuse(&request, TIMED_OUT, true);
+    let request = peer.read();
+    peer.refuse(&request, TIMED_OUT, true);
+    eventually("it is told", || stuck()["attempts"] == 2);
+    let told = stuck();
+    assert_eq!(
+        (&told["lane"], &told["route"]),
+        (&json!("s"), &json!("test"))
+    );
+    assert_eq!(
+        (&told["effect_id"], &told["kept"]),
+        (&json!(uuid(1)), &json!(true))
+    );
+    assert!(
+        told["error"].as_str().expect("why").ends_with(": no"),
+        "{told}"
+    );
+    assert_ne!(told["since_ms"], 0);
+    let request = peer.read();
+    peer.accept(&request);
+    eventually("it goes on", || stuck() == Value::Null);
 }
 
 #[test]

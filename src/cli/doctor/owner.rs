@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::finding::Finding;
 use crate::cli::service::{self, Place};
-use crate::cli::{output, status, typed};
+use crate::cli::{lane, output, status, typed};
 use crate::clock;
 use crate::counted::counted;
 use crate::paths::Paths;
@@ -85,6 +85,7 @@ fn running(paths: &Paths, status: &Status) -> Vec<Finding> {
     };
     let mut found = vec![version, logs(&status.logs)];
     found.extend(troubles(paths, status));
+    found.extend(lanes(paths, status));
     found
 }
 
@@ -105,6 +106,21 @@ fn troubles(paths: &Paths, status: &Status) -> Vec<Finding> {
     let troubles = troubles.into_iter().filter(|t| t.about != "quarantine");
     found.extend(troubles.map(finding));
     found
+}
+
+/// Sessions that do not go on; the others do, so that the chain is well.
+fn lanes(paths: &Paths, status: &Status) -> Vec<Finding> {
+    let Some(ingest) = &status.ingest else {
+        return Vec::new();
+    };
+    let stuck = lane::stuck(ingest, paths);
+    let stuck = stuck.map(|(how, next)| Finding::warn("lane", how).fix(next));
+    let parked = (0 < ingest.parked).then(|| {
+        let list = typed::falco(paths, "lane list");
+        let text = format!("{} parked", counted(ingest.parked, "lane"));
+        Finding::warn("lanes", text).fix(format!("{list} says what each waits for"))
+    });
+    stuck.into_iter().chain(parked).collect()
 }
 
 fn finding(trouble: Trouble) -> Finding {

@@ -17,6 +17,7 @@ use crate::cli::moment::Local;
 use crate::cli::progress;
 use crate::clock;
 use crate::counted::counted;
+use crate::paths::Paths;
 use crate::protocol::control::{
     ChainState, LastExit, LogStatus, Login, LoginState, MetricsPlace, PartKind, PartState,
     PartStatus, SocketStatus, Status,
@@ -44,7 +45,7 @@ impl Render {
             text.push_str(&self.upstream(transport));
         }
         if let Some(ingest) = &status.ingest {
-            text.push_str(&self.effects(ingest));
+            text.push_str(&self.effects(ingest, &Paths::new(&status.base_dir)));
         }
         text.push_str(&login(status));
         if let Some(emulator) = &status.emulator {

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use uuid::Uuid;
 
-use super::{Lane, State, Wait};
+use super::{Lane, State, Stuck, Wait};
 use crate::delivery::config::Config;
 use crate::delivery::effect::{BatchNumber, Effect, Entry};
 use crate::delivery::recall::listed;
@@ -34,7 +34,10 @@ impl<T> Lane<T> {
             self.failures = 0;
             self.attempts = 0;
             self.last_failure = None;
+            self.tried = None;
         }
+        let (first, times) = self.tried.unwrap_or((since, 0));
+        self.tried = Some((first, times.saturating_add(1)));
         self.sent += 1;
         self.sent_up_to = self
             .sent_up_to
@@ -203,6 +206,20 @@ impl<T> Lane<T> {
             bytes <= config.batch_bytes_max && *channel.get_or_insert(to) == to
         });
         fits.count().max(1)
+    }
+
+    /// How long its front has been tried in vain, if it has.
+    pub(in crate::delivery) fn stuck(&self) -> Option<Stuck<'_>> {
+        let front = self.queue.front().filter(|_| 0 < self.front)?;
+        let (since, attempts) = self.tried?;
+        Some(Stuck {
+            lane: &self.key,
+            front: front.effect.id,
+            since,
+            attempts,
+            failure: self.last_failure.as_ref()?,
+            effects: self.queue.len(),
+        })
     }
 
     /// Whether the front is a batch that was sent.

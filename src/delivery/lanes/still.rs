@@ -23,7 +23,7 @@ use super::Lanes;
 use crate::delivery::config::Keeping;
 use crate::delivery::effect::Producer;
 use crate::delivery::health::Shared;
-use crate::delivery::lane::Lane;
+use crate::delivery::lane::{Lane, Stuck};
 use crate::delivery::owed::Amount;
 use crate::protocol::id::LaneKey;
 
@@ -41,6 +41,19 @@ impl<T> Lanes<T> {
     /// something waits for that.
     pub(crate) fn is_quiet(&self) -> bool {
         self.quiet == Quiet::Yes && !self.is_empty()
+    }
+
+    /// The lane whose front has been tried in vain the longest; none while there is
+    /// no transport to try it on.
+    pub(crate) fn stuck(&self) -> Option<Stuck<'_>> {
+        self.peer?;
+        let lanes = self.slots.iter().flatten();
+        lanes.filter_map(Lane::stuck).min_by_key(|lane| lane.since)
+    }
+
+    /// Whether what it holds is kept, and no daemon waits for it.
+    pub(crate) fn keeps(&self) -> bool {
+        self.config.keeping == Keeping::Outbox
     }
 
     /// The next lane that stands still, or goes on.

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::super::ipc::TransportStatus;
-use super::super::lane::ParkedLane;
+use super::super::lane::{ParkedLane, StuckLane};
 use super::super::life::Cause;
 use super::super::outbox::OutboxStatus;
 use super::EmulatorPlace;
@@ -371,6 +371,9 @@ pub struct IngestStatus {
     pub parked: u64,
     /// A few of them.
     pub parked_lanes: Vec<ParkedLane>,
+    /// The lane that has tried its next effect in vain the longest, if one does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stuck: Option<StuckLane>,
     /// How often a lane was parked since the start.
     pub parkings: u64,
     /// How often one was to be, and went on because no more may be parked.

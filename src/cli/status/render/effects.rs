@@ -7,11 +7,12 @@ use super::{Render, span};
 use crate::cli::{lane, outbox, output};
 use crate::clock;
 use crate::counted::counted;
+use crate::paths::Paths;
 use crate::protocol::control::{IngestStatus, RouteStatus};
 use crate::protocol::outbox::OutboxStatus;
 
 impl Render {
-    pub(super) fn effects(self, ingest: &IngestStatus) -> String {
+    pub(super) fn effects(self, ingest: &IngestStatus, paths: &Paths) -> String {
         let mut text = taken(ingest);
         // The first is the chain's own, which has lines enough.
         for route in ingest.routes.iter().skip(1) {
@@ -26,6 +27,10 @@ impl Render {
             );
         }
         text.push_str(&lane::summary(ingest));
+        if let Some((how, next)) = lane::stuck(ingest, paths) {
+            let line = format!("! lane    {how}; {next}");
+            _ = writeln!(text, "{}", self.paint.with(Color::Red, &line));
+        }
         text.push_str(&last_error(ingest, clock::now_ms()));
         if let Some(kept) = &ingest.outbox {
             _ = writeln!(text, "{}", outbox::summary(kept));

@@ -42,6 +42,40 @@ fn without_a_transport_a_kept_effect_waits_for_ever_and_no_attempt_is_counted() 
 }
 
 #[test]
+fn the_lane_whose_front_is_tried_in_vain_the_longest_is_told_until_it_goes_on() {
+    let mut story = kept(Some(OURS), [publish("a", 1)]);
+    assert_eq!(story.lanes.stuck(), None, "nothing was tried");
+    story.pass(Duration::from_secs(1));
+    let first = story.now;
+    story.refuse_next(TIMED_OUT, 1);
+    story.submit([publish("b", 2), publish("a", 3)]);
+    for _ in 0..6 {
+        story.refuse_next(TIMED_OUT, 1);
+    }
+    let stuck = story.lanes.stuck().expect("stuck");
+    assert_eq!((&*stuck.lane.to_string(), stuck.effects), ("a", 2));
+    assert_eq!(stuck.front.as_bytes()[0], 1);
+    assert!(first <= stuck.since && stuck.since < story.now);
+    assert!(1 < stuck.attempts);
+    assert_eq!(&*stuck.failure.text, "try later");
+
+    // Without a transport every lane stands still.
+    story.lanes.handle_disconnected(story.now);
+    assert_eq!(story.lanes.stuck(), None);
+    story.lanes.handle_connected(OURS);
+    assert_eq!(&*story.lanes.stuck().expect("still").lane.to_string(), "a");
+    let mut left = 3;
+    while 0 < left {
+        story.pass(Duration::from_secs(30));
+        while let Some((id, effects)) = story.request() {
+            left -= effects.len();
+            story.lanes.handle_accepted(id);
+        }
+    }
+    assert_eq!(story.lanes.stuck(), None);
+}
+
+#[test]
 fn silence_and_a_lost_upstream_count_as_no_attempt() {
     let mut story = kept(Some(OURS), [publish("a", 1)]);
     story.refuse_next(80_003, 100);
