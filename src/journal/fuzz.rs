@@ -41,10 +41,11 @@ pub fn recovery(data: &[u8]) {
         files.insert(super::segment::name(1 + 4 * at as u64), bytes.to_vec());
     }
     let now = Now::read();
-    let Ok(first) = recovery::read(&Lying::holding(&files), 0, scan::OLDER) else {
+    let Ok(first) = recovery::read(&Lying::holding(&files), <_>::default(), scan::OLDER) else {
         return;
     };
-    let second = recovery::read(&Lying::holding(&files), 0, scan::OLDER).expect("as before");
+    let second =
+        recovery::read(&Lying::holding(&files), <_>::default(), scan::OLDER).expect("as before");
     assert_eq!(first.report, second.report);
     let disk = Lying::holding(&files);
     let config = Config {

@@ -5,10 +5,12 @@
 
 use std::path::Path;
 
+use super::clock::Clock;
 use super::config::Config;
 use super::entry::{ReadBack, Recovered};
 use super::error::{OpenError, Unreadable};
 use super::record::Salt;
+use super::recovery::Read;
 use super::report::Report;
 use super::stats::Stats;
 use super::storage::{Disk, Home, Missed, Seen, Storage as _, read_exact};
@@ -28,8 +30,7 @@ pub fn verify(directory: &Path, config: &Config, home: &Home) -> Result<Report, 
     let disk = Disk::look(directory)?;
     // First of all: whoever has it open writes on, and has its mark say so.
     let marked = disk.marked(home);
-    let since = done_since(config, Now::read());
-    let report = recovery::read(&disk, since, scan::OLDER)?.report;
+    let report = read(&disk, config)?.report;
     let seen = Seen::by(&report, report.durable_seq);
     let missed = marked.map(|marked| marked.missed(seen));
     let Missed { why, had } = missed.unwrap_or_default();
@@ -39,6 +40,12 @@ pub fn verify(directory: &Path, config: &Config, home: &Home) -> Result<Report, 
         had_seq: had,
         ..report
     })
+}
+
+fn read(disk: &Disk, config: &Config) -> Result<Read, OpenError> {
+    let now = Now::read();
+    let clock = Clock::read(disk.life(), now);
+    recovery::read(disk, done_since(config, clock, now), scan::OLDER)
 }
 
 /// A journal as it was when it was read.
@@ -56,7 +63,7 @@ impl Look {
     /// See [`OpenError`].
     pub fn at(directory: &Path, config: &Config) -> Result<(Self, Recovered), OpenError> {
         let disk = Disk::look(directory)?;
-        let read = recovery::read(&disk, done_since(config, Now::read()), scan::OLDER)?;
+        let read = read(&disk, config)?;
         let report = read.report;
         let told = quarantine::losses_or_one(&disk);
         // The next start sets it aside.

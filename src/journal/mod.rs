@@ -45,6 +45,7 @@
 //! Stops by [`Journal::close`], or when the last handle is gone: the queue is
 //! written, its end marked and synced, the lock released.
 
+mod clock;
 mod config;
 mod draft;
 mod entry;
@@ -94,6 +95,7 @@ pub use report::{Class, Damage, Report};
 pub use stats::{BUCKETS_US, DAMAGED, Health, Histogram, Progress, Stats};
 pub use storage::Home;
 
+use clock::Clock;
 use fold::Fold;
 use scan::OlderFormat;
 use stamp::Forecast;
@@ -158,10 +160,11 @@ pub fn losses(directory: &Path) -> u64 {
     Disk::look(directory).map_or(0, |disk| quarantine::losses_or_one(&disk))
 }
 
-fn done_since(config: &Config, now: Now) -> u64 {
+/// Since when what is settled is remembered, by which clock.
+fn done_since(config: &Config, clock: Clock, now: Now) -> (u64, Clock) {
     let horizon = config.dedupe_horizon.as_millis();
-    now.ms
-        .saturating_sub(u64::try_from(horizon).unwrap_or(u64::MAX))
+    let horizon = u64::try_from(horizon).unwrap_or(u64::MAX);
+    (now.ms.saturating_sub(horizon), clock)
 }
 
 /// Recovers what `storage` holds, repairs it, and makes it ready to go on.
@@ -183,7 +186,8 @@ fn open_older<S: Storage>(
     older: &'static [OlderFormat],
 ) -> Result<(Core<S>, Recovered), OpenError> {
     let begun = Instant::now();
-    let since = done_since(config, now);
+    let clock = Clock::read(storage.life(), now);
+    let since = done_since(config, clock, now);
     let mut read = recovery::read_watched(&storage, since, older, reading)?;
     let repaired = recovery::repair(&storage, &mut read, now.ms);
     let report = read.report.clone();

@@ -25,7 +25,7 @@ impl Played {
         (at, ms): (Instant, u64),
     ) -> Result<(Self, Journal, Recovered), OpenError> {
         let (mut core, recovered) =
-            open_on(disk.clone(), config, Now { at, ms }, &Reading::default())?;
+            open_on(disk.clone(), config, Now::told(at, ms), &Reading::default())?;
         let (commands, queue) = mpsc::sync_channel(handle::COMMANDS_MAX);
         let (progress, progress_seen) = watch::channel(core.progress());
         let forecast = Arc::new(Forecast::default());
@@ -53,14 +53,14 @@ impl Played {
     /// Does what was asked for, and what is due; whether anything was asked, and
     /// so more may be: what is no append is a turn's last.
     pub(crate) fn turn(&mut self, (at, ms): (Instant, u64)) -> bool {
-        let turn = writer::play(&mut self.core, &mut self.ends, Now { at, ms });
+        let turn = writer::play(&mut self.core, &mut self.ends, Now::told(at, ms));
         matches!(turn, ControlFlow::Continue(true))
     }
 
     /// Works as long as it is asked to, and ends if somebody waits for that.
     /// Returns what they are told, or `None`.
     pub(crate) fn close(mut self, (at, ms): (Instant, u64)) -> Option<Result<(), Unrecorded>> {
-        let now = Now { at, ms };
+        let now = Now::told(at, ms);
         loop {
             match writer::play(&mut self.core, &mut self.ends, now) {
                 ControlFlow::Continue(true) => {}
@@ -79,6 +79,6 @@ impl Played {
 
     /// When it has something to do by itself.
     pub(crate) fn due(&self, (at, ms): (Instant, u64)) -> Instant {
-        self.core.due(Now { at, ms })
+        self.core.due(Now::told(at, ms))
     }
 }

@@ -24,6 +24,7 @@ mod repair;
 
 use std::collections::BTreeSet;
 
+use super::clock::Clock;
 use super::error::OpenError;
 use super::fold::Fold;
 use super::reading::Reading;
@@ -34,7 +35,7 @@ use super::storage::Storage;
 
 use damage::damage_of;
 pub(super) use damage::{each_chunk, hex};
-use parts::{Part, read_parts, segment_files};
+use parts::{Part, Source, read_parts, segment_files};
 pub(super) use repair::{Repaired, repair};
 
 /// Settled ids that are remembered at most.
@@ -95,16 +96,16 @@ impl Known {
 /// Reads the whole journal.
 pub(super) fn read<S: Storage>(
     storage: &S,
-    done_since_ms: u64,
+    done_since: (u64, Clock),
     older: &[OlderFormat],
 ) -> Result<Read, OpenError> {
-    read_watched(storage, done_since_ms, older, &Reading::default())
+    read_watched(storage, done_since, older, &Reading::default())
 }
 
 /// As [`read`]; `reading` says meanwhile how far it is.
 pub(super) fn read_watched<S: Storage>(
     storage: &S,
-    done_since_ms: u64,
+    (done_since_ms, clock): (u64, Clock),
     older: &[OlderFormat],
     reading: &Reading,
 ) -> Result<Read, OpenError> {
@@ -113,7 +114,12 @@ pub(super) fn read_watched<S: Storage>(
     loop {
         reading.begin(files.iter().map(|file| file.bytes).sum());
         let mut fold = Fold::remembering_since(done_since_ms);
-        let parts = read_parts(storage, &files, &known, older, &mut fold, reading)?;
+        let from = Source {
+            storage,
+            older,
+            clock,
+        };
+        let parts = read_parts(&from, &files, &known, &mut fold, reading)?;
         let durable = parts.iter().map(Part::durable).max().unwrap_or(0);
         if known.learn(&parts, durable) {
             continue;

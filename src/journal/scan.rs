@@ -332,6 +332,7 @@ impl Scan<'_> {
         if let record::Payload::Header {
             prev_last,
             prev_crc,
+            ..
         } = record.payload
         {
             self.done.before.get_or_insert((prev_last, prev_crc));

@@ -39,8 +39,10 @@ pub(super) struct Segment {
     pub(super) done: u64,
     /// The bytes of those records.
     pub(super) done_bytes: u64,
-    /// When the last of them was.
+    /// When the last of them was, by the clock of whoever has it open.
     pub(super) done_ms: u64,
+    /// What has to be added to the times in its file for that.
+    pub(super) shift_ms: i64,
     /// Whether it is damaged and nothing tells of that but its file.
     pub(super) is_unkept: bool,
     /// Whether somebody moved, removed or replaced its file.

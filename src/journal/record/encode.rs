@@ -5,6 +5,7 @@ use uuid::Uuid;
 use super::form::{Blanks, Form};
 use super::put::{put_beginning, put_end, put_hex, put_number, put_text, put_times, seal};
 use super::{Kind, Salt};
+use crate::journal::clock::Clock;
 use crate::journal::entry::{DeadLetter, Settled};
 use crate::protocol::id::EffectId;
 
@@ -16,6 +17,7 @@ pub(in crate::journal) enum Body<'a> {
         segment: Uuid,
         prev_last: u64,
         prev_crc: u32,
+        clock: Clock,
     },
     /// One to 64 of them.
     Done(&'a [Settled]),
@@ -42,13 +44,14 @@ pub(in crate::journal) fn encode(
             segment,
             prev_last,
             prev_crc,
+            clock,
         } => {
             opening(out, Kind::Header, segment);
             put_hex(out, br#","salt":"#, salt.value);
             put_hex(out, br#","pq":"#, prev_last);
             put_text(out, br#","pc":"#, &format!("{prev_crc:08x}"));
             put_times(out, now_ms, durable);
-            put_text(out, br#","fmt":"#, "falco-journal");
+            put_text(out, br#","fmt":"#, &clock.fmt(now_ms));
         }
         Body::Done(done) => {
             let of = Blanks {

@@ -35,6 +35,10 @@
 //! - `n`: the number the effect was first written under. It survives copies, so
 //!   that it orders a lane for ever.
 //! - `t`: milliseconds since the epoch.
+//! - `fmt`: `falco-journal`, and behind it, each behind a blank, which life of the
+//!   machine it is (16 hex), and for how many milliseconds at `t`. What that is for
+//!   is told where [clocks](super::clock) are. A header may have no more than the
+//!   first of it.
 //! - `h` and `ku` of a `D`, without anything between one effect's digits and the
 //!   next's: how it is recognised if it comes again. `h` is that of its `E`, or
 //!   zeros; `ku` is the UUID by which it is known under another id, or its id.

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use uuid::Uuid;
 
 use super::{Frame, ID, IDS_MAX, Kind, TRAILER, hex};
+use crate::journal::clock::Clock;
 use crate::journal::entry::{DeadLetter, Effect, Settled};
 use crate::protocol::envelope::Operation;
 use crate::protocol::id::{EffectId, IdempotencyKey, LaneKey};
@@ -26,7 +27,12 @@ pub(in crate::journal) struct Record<'a> {
 /// What a record says.
 #[derive(Debug)]
 pub(in crate::journal) enum Payload<'a> {
-    Header { prev_last: u64, prev_crc: u32 },
+    Header {
+        prev_last: u64,
+        prev_crc: u32,
+        /// By which its segment was written, if it says so.
+        clock: Option<Clock>,
+    },
     Effect(StoredEffect<'a>),
     Done(Vec<Settled>),
     Failed(DeadLetter),
@@ -34,6 +40,13 @@ pub(in crate::journal) enum Payload<'a> {
     Discard,
     Note(Cow<'a, str>),
     Close,
+}
+
+impl Payload<'_> {
+    /// Whether effects are settled by it.
+    pub(in crate::journal) fn settles(&self) -> bool {
+        matches!(self, Self::Done(_) | Self::Discard)
+    }
 }
 
 /// An effect whose payload is still as it stands in the line.
@@ -143,10 +156,11 @@ fn header<'a>(fields: &mut Fields<'a>) -> Option<Record<'a>> {
     let prev_last = fields.hex_field("pq", 16)?;
     let prev_crc = u32::try_from(fields.hex_field("pc", 8)?).ok()?;
     let (t, durable) = fields.times()?;
-    fields.text_field("fmt")?;
+    let clock = Clock::told(t, &fields.text_field("fmt")?);
     let payload = Payload::Header {
         prev_last,
         prev_crc,
+        clock,
     };
     Some(Record {
         durable,

@@ -5,6 +5,7 @@ use proptest::prelude::*;
 use uuid::Uuid;
 
 use super::*;
+use crate::journal::clock::Clock;
 use crate::journal::entry::{DeadLetter, Effect, Settled};
 use crate::protocol::envelope::Operation;
 use crate::protocol::id::{EffectId, IdempotencyKey, LaneKey};
@@ -86,6 +87,7 @@ fn a_header_tells_its_salt_where_the_table_says() {
         segment: Uuid::from_u128(1),
         prev_last: 41,
         prev_crc: 0xdead_beef,
+        clock: Clock::default(),
     };
     let line = line(header, Some(41));
     assert_eq!(header_salt(&line), Some(Salt::new(SALT)));
@@ -96,9 +98,43 @@ fn a_header_tells_its_salt_where_the_table_says() {
         record.payload,
         Payload::Header {
             prev_last: 41,
-            prev_crc: 0xdead_beef
+            prev_crc: 0xdead_beef,
+            clock: None,
         }
     ));
+}
+
+#[test]
+fn a_header_tells_its_clock_if_it_has_one() {
+    for fmt in [
+        "falco-journal 0123456789abcdef -7",
+        "falco-journal 2a 3600000",
+    ] {
+        let clock = Clock::told(1_800_000_000_000, fmt).expect(fmt);
+        let header = Body::Header {
+            segment: Uuid::from_u128(1),
+            prev_last: 41,
+            prev_crc: 0,
+            clock,
+        };
+        let line = line(header, None);
+        let frame = frame(&line, Salt::new(SALT)).expect("a record");
+        let record = parse(&line, &frame).expect("a header");
+        let told = match record.payload {
+            Payload::Header { clock, .. } => clock,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(told, Some(clock));
+    }
+    for fmt in [
+        "falco-journal",
+        "falco-journal 0 1",
+        "falco-journal x 1",
+        "",
+        "another 1 1",
+    ] {
+        assert_eq!(Clock::told(1, fmt), None, "{fmt}");
+    }
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use std::io;
 
+use super::super::clock::{self, Clock};
 use super::super::error::OpenError;
 use super::super::fold::Fold;
 use super::super::reading::Reading;
@@ -79,11 +80,17 @@ fn io_error<S: Storage>(
     }
 }
 
+/// What is read, and by whose clock.
+pub(super) struct Source<'a, S> {
+    pub(super) storage: &'a S,
+    pub(super) older: &'a [OlderFormat],
+    pub(super) clock: Clock,
+}
+
 pub(super) fn read_parts<S: Storage>(
-    storage: &S,
+    from: &Source<'_, S>,
     files: &[Segment],
     known: &Known,
-    older: &[OlderFormat],
     fold: &mut Fold,
     reading: &Reading,
 ) -> Result<Vec<Part>, OpenError> {
@@ -102,7 +109,7 @@ pub(super) fn read_parts<S: Storage>(
             end: end.unwrap_or(file.bytes),
             salt: None,
         };
-        parts.push(read_part(storage, file, bounds, older, (fold, reading))?);
+        parts.push(read_part(from, file, bounds, (fold, reading))?);
         read += file.bytes;
         left -= file.bytes;
         fold.live.expect(read, left);
@@ -111,24 +118,31 @@ pub(super) fn read_parts<S: Storage>(
 }
 
 fn read_part<S: Storage>(
-    storage: &S,
+    from: &Source<'_, S>,
     file: &Segment,
     bounds: Bounds,
-    older: &[OlderFormat],
     (fold, reading): (&mut Fold, &Reading),
 ) -> Result<Part, OpenError> {
+    let Source { storage, older, .. } = *from;
     let name = file.name();
     let path = || storage.path(&name);
     let open = storage
         .open(&name)
         .map_err(|source| io_error(storage, "open journal segment", &name, source))?;
     let mut segment = file.clone();
-    let mut each = |found: Found<'_>| {
+    let mut each = |mut found: Found<'_>| {
         let bytes = u64::from(found.length);
+        let at_ms = clock::shifted(found.record.t, segment.shift_ms);
         match &found.record.payload {
-            Payload::Done(ids) => segment.settle(ids.len(), bytes, found.record.t),
-            Payload::Discard => segment.settle(1, bytes, found.record.t),
+            Payload::Header { clock, .. } => {
+                segment.shift_ms = clock.map_or(0, |clock| from.clock.ahead_of(clock));
+            }
+            Payload::Done(ids) => segment.settle(ids.len(), bytes, at_ms),
+            Payload::Discard => segment.settle(1, bytes, at_ms),
             _ => {}
+        }
+        if found.record.payload.settles() {
+            found.record.t = at_ms;
         }
         reading.count_record(u64::from(found.length) + 1);
         fold.apply(found, file.id);

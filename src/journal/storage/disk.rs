@@ -195,6 +195,10 @@ impl Storage for Disk {
         Uuid::new_v4()
     }
 
+    fn life(&self) -> u64 {
+        lock::life()
+    }
+
     fn astray(&mut self) -> Option<String> {
         if let Some(away) = place::away(&self.directory, &self.path) {
             return Some(away);

@@ -9,6 +9,7 @@ use std::path::Path;
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, openat};
 use nix::sys::stat::Mode;
+use uuid::Uuid;
 
 use super::super::error::OpenError;
 use crate::clock;
@@ -88,6 +89,12 @@ fn locking_pid(file: &File) -> Option<u32> {
 #[cfg(not(target_os = "linux"))]
 fn locking_pid(_: &File) -> Option<u32> {
     None
+}
+
+/// Which life of the machine this is; 0 if nobody knows.
+pub(super) fn life() -> u64 {
+    let boot = Uuid::parse_str(&boot());
+    boot.map_or(0, |boot| boot.as_u64_pair().0)
 }
 
 fn boot() -> String {

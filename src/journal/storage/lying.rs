@@ -63,6 +63,8 @@ struct World {
     next_inode: u64,
     /// What the next id is made of: the same story always has the same ids.
     next_id: u64,
+    /// Which life of the machine it is, but for one.
+    life: u64,
     /// Whether somebody moved the directory.
     is_away: bool,
     faults: Faults,
@@ -75,6 +77,12 @@ pub(crate) struct Lying(Arc<Mutex<World>>);
 impl Lying {
     fn world(&self) -> MutexGuard<'_, World> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The machine begins anew; what is on the disk stays.
+    #[cfg(test)]
+    pub(crate) fn begin_life(&self) {
+        self.world().life += 1;
     }
 
     /// A disk with these files, all durable.
@@ -272,6 +280,10 @@ impl Storage for Lying {
         let mut hasher = DefaultHasher::new();
         world.next_id.hash(&mut hasher);
         Uuid::from_u64_pair(world.next_id, hasher.finish())
+    }
+
+    fn life(&self) -> u64 {
+        self.world().life + 1
     }
 
     fn astray(&mut self) -> Option<String> {

@@ -66,6 +66,8 @@ pub(super) trait Storage: Send + 'static {
     fn path(&self, name: &str) -> PathBuf;
     /// An id that nothing here ever had.
     fn fresh_id(&self) -> Uuid;
+    /// Which life of the machine it is; 0 if nobody knows.
+    fn life(&self) -> u64;
     /// What somebody else did to the directory or its lock since it was opened,
     /// if what is written here would not be found any more.
     fn astray(&mut self) -> Option<String>;

@@ -82,7 +82,7 @@ fn a_file_in_the_place_of_a_segment_is_never_removed() {
         rig.commit(vec![Entry::Done(vec![id(i).into()]), note("")])
             .expect("recorded");
     }
-    rig.now.ms += 16 * 60 * 1000;
+    rig.now.later(16 * 60 * 1000);
     idle(&mut rig, 100);
     assert_eq!(rig.disk.files()[&name], foreign);
     assert!(segments(&rig) <= 2, "all others went");

@@ -46,7 +46,7 @@ fn segments_go_once_their_ids_are_beyond_the_horizon() {
             .expect("recorded");
     }
     let before = segments(&rig);
-    rig.now.ms += 16 * 60 * 1000;
+    rig.now.later(16 * 60 * 1000);
     rig.tick();
     assert!(before > 3);
     assert_eq!(segments(&rig), 1);
@@ -92,7 +92,7 @@ fn nothing_goes_before_its_copy_is_durable_though_the_disk_fails_and_is_full() {
     let expected = Told::by(&rig.entries).live;
     for (sync, rename) in (0..8).flat_map(|sync| (0..4).map(move |rename| (sync, rename))) {
         let (mut rig, _) = Rig::open(&Lying::holding(&image), &config).expect("it opens");
-        rig.now.ms += 16 * 60 * 1000;
+        rig.now.later(16 * 60 * 1000);
         // A copy cannot be synced, and there is no room to write it again.
         fail(&rig.disk, Op::Sync, (sync, 1), EIO);
         fail(&rig.disk, Op::Rename, (rename, 100), ENOSPC);
@@ -199,7 +199,7 @@ fn a_segment_whose_removal_was_not_synced_goes_all_the_same() {
             .expect("recorded");
     }
     let before = rig.core.stats().segments;
-    rig.now.ms += 16 * 60 * 1000;
+    rig.now.later(16 * 60 * 1000);
     fail(&rig.disk, Op::SyncFolder, (0, 1), EIO);
     idle(&mut rig, 20);
     let after = rig.core.stats().segments;

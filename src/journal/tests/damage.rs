@@ -58,7 +58,7 @@ fn few() -> Vec<Entry> {
 
 /// Only reads, as the exhaustive tests do thousands of times.
 fn read(files: &Files) -> recovery::Read {
-    recovery::read(&Lying::holding(files), 0, scan::OLDER).expect("it is read")
+    recovery::read(&Lying::holding(files), <_>::default(), scan::OLDER).expect("it is read")
 }
 
 /// Opens what `spoil` left of a closed journal of [`few`].

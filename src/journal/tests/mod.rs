@@ -1,6 +1,7 @@
 //! The journal against naive models, on a disk that lies.
 
 mod astray;
+mod clocks;
 mod compaction;
 mod crash;
 mod damage;
@@ -28,6 +29,7 @@ use super::reading::Reading;
 use super::stats::Health;
 use super::storage::lying::{Dice, Lying};
 use super::writer::{Core, Job, Now};
+use crate::clock::BootTime;
 use crate::protocol::envelope::Operation;
 use crate::protocol::id::{EffectId, IdempotencyKey, LaneKey};
 use model::{Told, beginning, some_entries};

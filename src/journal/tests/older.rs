@@ -56,11 +56,11 @@ fn written_small(config: &Config) -> (BTreeMap<String, Vec<u8>>, Told) {
 fn a_format_before_ours_is_read_as_ours() {
     let (files, told) = written_small(&small(Sync::Always));
     let disk = Lying::holding(&in_version_0(files));
-    let read = recovery::read(&disk, 0, OLDER).expect("it is read");
+    let read = recovery::read(&disk, <_>::default(), OLDER).expect("it is read");
     assert_eq!(read.fold.live.len(), told.live.len());
     assert_eq!(read.report.damage, []);
     // Who does not know it takes it for damage.
-    let unknown = recovery::read(&disk, 0, scan::OLDER).expect("it is read");
+    let unknown = recovery::read(&disk, <_>::default(), scan::OLDER).expect("it is read");
     assert_eq!(unknown.report.records, 0);
 }
 
@@ -69,10 +69,7 @@ fn what_is_in_a_format_before_ours_is_read_back() {
     let config = small(Sync::Always);
     let (files, told) = written_small(&config);
     let disk = Lying::holding(&in_version_0(files));
-    let now = Now {
-        at: Instant::now(),
-        ms: MS,
-    };
+    let now = Now::told(Instant::now(), MS);
     let opened = open_older(disk.clone(), &config, now, &Reading::default(), OLDER);
     let (core, recovered) = opened.expect("it opens");
     assert_eq!(recovered.report.damage, []);
@@ -107,10 +104,7 @@ fn a_compaction_leaves_nothing_in_a_format_before_ours_and_what_is_told_stays() 
     };
     let (files, told) = written(&config, (0..100).map(large).collect());
     let disk = Lying::holding(&in_version_0(files));
-    let mut now = Now {
-        at: Instant::now(),
-        ms: MS,
-    };
+    let mut now = Now::told(Instant::now(), MS);
     let opened = open_older(disk.clone(), &config, now, &Reading::default(), OLDER);
     let (mut core, _) = opened.expect("it opens");
     core.compact(now);

@@ -39,10 +39,14 @@ pub(super) struct Rig {
 
 impl Rig {
     pub(super) fn open(disk: &Lying, config: &Config) -> Result<(Self, Recovered), OpenError> {
-        let now = Now {
-            at: Instant::now(),
-            ms: MS,
-        };
+        Self::open_at(disk, config, Now::told(Instant::now(), MS))
+    }
+
+    pub(super) fn open_at(
+        disk: &Lying,
+        config: &Config,
+        now: Now,
+    ) -> Result<(Self, Recovered), OpenError> {
         let (core, recovered) =
             super::super::open_on(disk.clone(), config, now, &Reading::default())?;
         let rig = Self {
@@ -199,7 +203,7 @@ pub(super) fn settle_all(rig: &mut Rig, held: u64) {
         rig.commit(vec![Entry::Done(vec![id(i).into()])])
             .expect("recorded");
     }
-    rig.now.ms += 16 * 60 * 1000;
+    rig.now.later(16 * 60 * 1000);
     idle(rig, 100);
     assert_eq!(rig.core.health(), Health::Ok);
 }

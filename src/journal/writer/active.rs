@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use uuid::Uuid;
 
+use super::super::clock::Clock;
 use super::super::record::{self, Body, Salt};
 use super::super::segment::{self, Segment};
 use super::super::stamp::Stamp;
@@ -222,7 +223,7 @@ impl<F: StoredFile> Nursery<F> {
         storage: &S,
         before: Before,
         replay: &mut Batch,
-        now_ms: u64,
+        (now_ms, clock): (u64, Clock),
     ) -> io::Result<Begun<F>> {
         let before = self.clear_way(storage, before)?;
         if !self.has_synced_names {
@@ -236,7 +237,7 @@ impl<F: StoredFile> Nursery<F> {
             return Err(io::ErrorKind::NotFound.into());
         };
         let ids = [storage.fresh_id(), storage.fresh_id()];
-        let (salt, bytes) = headers(before, ids, now_ms);
+        let (salt, bytes) = headers(before, ids, (now_ms, clock));
         replay.restamp(salt, before.first + HEADERS);
         let written = write_all(&mut file, &bytes, 0)
             .and_then(|()| write_all(&mut file, &replay.bytes, bytes.len() as u64))
@@ -298,7 +299,11 @@ fn last_line_crc(bytes: &[u8]) -> u32 {
 }
 
 /// The salt and the two header lines of a new segment, made of two ids.
-fn headers(before: Before, [segment, salt]: [Uuid; 2], now_ms: u64) -> (Salt, Vec<u8>) {
+fn headers(
+    before: Before,
+    [segment, salt]: [Uuid; 2],
+    (now_ms, clock): (u64, Clock),
+) -> (Salt, Vec<u8>) {
     let (_, value) = salt.as_u64_pair();
     let salt = Salt::new(value);
     let stamp = Stamp {
@@ -313,6 +318,7 @@ fn headers(before: Before, [segment, salt]: [Uuid; 2], now_ms: u64) -> (Salt, Ve
             segment,
             prev_last: before.last,
             prev_crc: before.crc,
+            clock,
         };
         record::encode(&mut bytes, salt, q, stamp.durable, now_ms, header);
     }

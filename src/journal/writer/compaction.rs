@@ -148,7 +148,7 @@ impl<S: Storage> Core<S> {
     }
 
     pub(super) fn worth(&self, now: Now) -> Worth<'_> {
-        let worth = Worth::new(&self.index.segments, &self.config, now.ms);
+        let worth = Worth::new(&self.index.segments, &self.config, self.ms(now));
         worth.asked(self.compaction.forced_to)
     }
 

@@ -28,6 +28,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use tokio::sync::oneshot;
 
+use super::super::clock::Clock;
 use super::super::config::{Config, Sync};
 use super::super::draft::Drafts;
 use super::super::entry::Settled;
@@ -46,6 +47,7 @@ use super::compaction::Compaction;
 use super::index::Index;
 use super::pace::Pace;
 use super::space::{self, Watch};
+use crate::clock::BootTime;
 use crate::failpoint::{self, Point};
 use away::Away;
 pub(in crate::journal) use read::stored;
@@ -101,7 +103,9 @@ pub(super) struct Log {
 #[derive(Debug, Clone, Copy)]
 pub(in crate::journal) struct Now {
     pub(in crate::journal) at: Instant,
+    /// By the wall clock; nothing is aged by that.
     pub(in crate::journal) ms: u64,
+    pub(in crate::journal) boot: BootTime,
 }
 
 impl Now {
@@ -109,7 +113,23 @@ impl Now {
         Self {
             at: Instant::now(),
             ms: crate::clock::now_ms(),
+            boot: BootTime::now(),
         }
+    }
+
+    /// The same, of a story whose clocks agree.
+    #[cfg(test)]
+    pub(in crate::journal) fn told(at: Instant, ms: u64) -> Self {
+        let boot = i64::try_from(ms).unwrap_or(0) - 1_800_000_000_000;
+        let boot = BootTime::from_ms(boot);
+        Self { at, ms, boot }
+    }
+
+    /// So much later, by the clocks that tell how long ago something was.
+    #[cfg(test)]
+    pub(in crate::journal) fn later(&mut self, ms: u64) {
+        self.ms += ms;
+        self.boot = self.boot.after(Duration::from_millis(ms));
     }
 }
 
@@ -118,6 +138,8 @@ pub(in crate::journal) struct Core<S: Storage> {
     pub(super) storage: S,
     pub(super) config: Config,
     pub(super) index: Index,
+    /// By which the segment is written that is written.
+    clock: Clock,
     pub(super) log: Log,
     pub(super) mode: Mode,
     pub(super) watch: Watch,
@@ -182,6 +204,7 @@ impl<S: Storage> Core<S> {
         };
         let (log, follows, unsynced) = log_after(tail, &read);
         let index = Index::of(&read.fold, read.segments);
+        let clock = Clock::read(storage.life(), now);
         let stats = Stats {
             bytes_max: config.bytes_max,
             quarantined: repaired.quarantined,
@@ -192,6 +215,7 @@ impl<S: Storage> Core<S> {
             storage,
             config,
             index,
+            clock,
             log,
             mode: Mode::Working,
             watch: Watch::new(),
@@ -230,6 +254,11 @@ impl<S: Storage> Core<S> {
         }
         core.prepare(now);
         Ok((core, read.fold))
+    }
+
+    /// What records say that it is.
+    pub(super) fn ms(&self, now: Now) -> u64 {
+        self.clock.ms(now.boot)
     }
 
     /// Records everything the jobs ask for, in one write and at most one sync,

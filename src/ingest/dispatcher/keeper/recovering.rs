@@ -27,6 +27,8 @@ pub(super) struct Restoring {
     done: IntoIter<journal::Done>,
     live: IntoIter<Live>,
     notes: Vec<Note>,
+    /// When it was read, by either clock.
+    read_at: (BootTime, u64),
     /// There was much of it.
     was_large: bool,
 }
@@ -62,6 +64,7 @@ impl Keeper {
             done: done.into_iter(),
             live: live.into_iter(),
             notes: recovered.notes,
+            read_at: (BootTime::now(), clock::now_ms()),
         });
     }
 
@@ -74,7 +77,7 @@ impl Keeper {
         let Some(mut restoring) = self.restoring.take() else {
             return;
         };
-        let (now, now_ms) = (BootTime::now(), clock::now_ms());
+        let (now, now_ms) = restoring.read_at;
         let mut left = AT_ONCE;
         for done in restoring.done.by_ref().take(AT_ONCE) {
             let age = Duration::from_millis(now_ms.saturating_sub(done.at_ms));
@@ -94,6 +97,7 @@ impl Keeper {
             live,
             notes,
             was_large,
+            ..
         } = restoring;
         drop((done, live));
         if was_large {

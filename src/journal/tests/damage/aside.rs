@@ -12,10 +12,7 @@ fn what_is_damaged_where_something_else_was_before_is_kept_aside_too() {
     for (life, byte) in [(0, b'x'), (1, b'y'), (1, b'y')] {
         files.insert(FIRST.to_owned(), vec![byte; 600]);
         let disk = Lying::holding(&files);
-        let now = Now {
-            at: Instant::now(),
-            ms: MS + life,
-        };
+        let now = Now::told(Instant::now(), MS + life);
         let reading = Reading::default();
         let opened = super::super::super::open_on(disk.clone(), &roomy(), now, &reading);
         assert!(opened.is_ok());
@@ -85,7 +82,7 @@ fn damage_that_could_not_be_kept_aside_stays_and_is_told_until_it_is() {
         rig.commit(vec![Entry::Done(vec![id(i).into()])])
             .expect("recorded");
     }
-    rig.now.ms += 16 * 60 * 1000;
+    rig.now.later(16 * 60 * 1000);
     rig.core.compact(rig.now);
     idle(&mut rig, 200);
     assert!(disk.files().contains_key(FIRST), "it was not kept");
@@ -93,7 +90,7 @@ fn damage_that_could_not_be_kept_aside_stays_and_is_told_until_it_is() {
     assert_eq!((stats.quarantined, stats.untold), (1, 1));
 
     let (mut rig, _) = Rig::open(&disk, &config).expect("it opens");
-    rig.now.ms += 16 * 60 * 1000;
+    rig.now.later(16 * 60 * 1000);
     // A listing that fails ends nothing.
     fail(&disk, Op::List, (0, 20), EMFILE);
     idle(&mut rig, 200);

@@ -9,10 +9,7 @@ use super::*;
 
 /// Opens it so many milliseconds later than the others.
 fn open_later(disk: &Lying, config: &Config, ms: u64) -> (Core<Lying>, Recovered) {
-    let now = Now {
-        at: Instant::now(),
-        ms: MS + ms,
-    };
+    let now = Now::told(Instant::now(), MS + ms);
     let opened = super::super::super::open_on(disk.clone(), config, now, &Reading::default());
     opened.expect("it opens")
 }

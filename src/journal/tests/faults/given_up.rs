@@ -63,7 +63,7 @@ fn a_segment_that_was_given_up_and_cannot_be_removed_is_in_nobodys_way() {
             rig.disk.heal();
             rig.commit(vec![Entry::Done(vec![id(1).into(), id(2).into()])])
                 .expect("recorded");
-            rig.now.ms += 16 * 60 * 1000;
+            rig.now.later(16 * 60 * 1000);
             rig.core.compact(rig.now);
             idle(&mut rig, 20);
             assert_eq!(segments(&rig), 1, "{sync:?} {given_up}");

@@ -124,7 +124,7 @@ fn it_is_told_when_something_did_not_fit_last_until_as_much_does() {
         };
         let last = format!("last at {}", clock::utc(rig.now.ms));
         assert!(why.contains(&last), "{why}, not {last}");
-        rig.now.ms += 60_000;
+        rig.now.later(60_000);
     }
     rig.disk.set_file_max(u64::MAX);
     append(&mut rig, 300, 38).expect("it fits");
@@ -245,7 +245,7 @@ fn a_segment_that_ends_at_the_limit_can_be_emptied_into_others() {
             rig.commit(vec![Entry::Done(vec![id(i).into()])])
                 .expect("recorded");
         }
-        rig.now.ms += 16 * 60 * 1000;
+        rig.now.later(16 * 60 * 1000);
         idle(&mut rig, 4);
     }
     assert!(0 < rig.core.stats().compactions);

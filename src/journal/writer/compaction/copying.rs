@@ -2,6 +2,7 @@
 
 use std::io;
 
+use super::super::super::clock;
 use super::super::super::entry::Settled;
 use super::super::super::fold::Place;
 use super::super::super::record::{self, Frame, Kind, Payload, RECORD_BYTES_MAX, Salt};
@@ -73,6 +74,7 @@ impl<S: Storage> Core<S> {
                 let (mut settled, at_ms) = settled_by(&line, &frame);
                 // Under the same id there may be another effect by now.
                 settled.retain(|settled| !self.index.holds(settled.id));
+                let at_ms = clock::shifted(at_ms, segment.shift_ms);
                 self.batch.retell(&settled, at_ms, stamp);
             }
             _ => {}

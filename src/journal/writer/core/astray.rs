@@ -163,6 +163,7 @@ fn followed(line: &[u8], frame: &Frame) -> Option<(u64, u32)> {
         Payload::Header {
             prev_last,
             prev_crc,
+            ..
         } => Some((prev_last, prev_crc)),
         _ => None,
     }

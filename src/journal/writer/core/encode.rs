@@ -38,7 +38,7 @@ impl<S: Storage> Core<S> {
             salt,
             first: self.log.next,
             durable: Some(self.log.durable),
-            now_ms: now.ms,
+            now_ms: self.ms(now),
         }
     }
 

@@ -4,6 +4,7 @@ use std::io;
 use std::path::Path;
 use std::time::Duration;
 
+use super::super::super::clock::{self, Clock, SET_AFTER};
 use super::super::super::quarantine;
 use super::super::super::segment::{self, Segment};
 use super::super::super::storage::{QUARANTINE, Storage};
@@ -69,6 +70,8 @@ impl<S: Storage> Core<S> {
         let is_due = self.active.as_ref().is_some_and(|active| {
             self.config.segment_bytes_max <= active.end
                 || self.config.segment_age_max <= now.at.saturating_duration_since(active.begun)
+                || (self.clock.was_set(now)
+                    && SET_AFTER <= now.at.saturating_duration_since(active.begun))
         });
         if is_due {
             // Else the old one can still be written.
@@ -108,9 +111,17 @@ impl<S: Storage> Core<S> {
             crc,
             durable: self.log.durable,
         };
+        // What goes with it was written by the clock there is.
+        let is_alone = self.unsynced.is_empty();
+        let clock = if is_alone {
+            self.clock.set(now)
+        } else {
+            self.clock
+        };
+        let clocked = (clock.ms(now.boot), clock);
         let begin = |core: &mut Self| {
             let replay = &mut core.unsynced;
-            core.nursery.begin(&core.storage, before, replay, now.ms)
+            core.nursery.begin(&core.storage, before, replay, clocked)
         };
         let mut begun = begin(self);
         if begun.as_ref().is_err_and(space::is_full) && self.make_room(now) {
@@ -124,8 +135,19 @@ impl<S: Storage> Core<S> {
                 is_named: self.nursery.has_leftovers(),
             }
         });
-        self.begun(begun?, now);
+        let begun = begun?;
+        self.set_clock(clock);
+        self.begun(begun, now);
         Ok(())
+    }
+
+    /// What is written from now on is written by this clock.
+    fn set_clock(&mut self, clock: Clock) {
+        let by = clock.ahead_of(std::mem::replace(&mut self.clock, clock));
+        for segment in &mut self.index.segments {
+            segment.shift_ms = segment.shift_ms.saturating_add(by);
+            segment.done_ms = clock::shifted(segment.done_ms, by);
+        }
     }
 
     fn begun(&mut self, begun: Begun<S::File>, now: Now) {
@@ -147,8 +169,8 @@ impl<S: Storage> Core<S> {
             ..Segment::default()
         });
         let base = active.end - self.unsynced.bytes.len() as u64;
-        self.index
-            .apply(&mut self.unsynced, active.id, base, now.ms);
+        let ms = self.ms(now);
+        self.index.apply(&mut self.unsynced, active.id, base, ms);
         self.log.next = first + HEADERS + self.unsynced.len();
         self.log.crc = active.begun_crc;
         self.active = Some(active);

@@ -10,10 +10,12 @@
 //! no header can be read, nothing durable is before them: there they stay, and count
 //! as durable.
 
+use std::borrow::Cow;
 use std::io;
 
+use super::super::super::clock;
 use super::super::super::fold::Place;
-use super::super::super::record::{Payload, Salt};
+use super::super::super::record::{self, Body, Payload, Salt};
 use super::super::super::report::Report;
 use super::super::super::scan::{self, Bounds, Found, OlderFormat, ScanError};
 use super::super::super::segment::Segment;
@@ -29,6 +31,8 @@ pub(super) struct Tail {
     pub(super) batch: Batch,
     /// How many are missing in it, or right before it.
     missing: u64,
+    /// What has to be added to its times where it is written again.
+    shift_ms: i64,
 }
 
 impl Tail {
@@ -52,7 +56,7 @@ impl Tail {
         let mut each = |found: Found<'_>| {
             // Else it is behind the torn end, which could not be cut off.
             if found.frame.q <= report.last_seq {
-                let tail = tail.get_or_insert_with(|| Self::behind(found.before));
+                let tail = tail.get_or_insert_with(|| Self::behind(found.before, last.shift_ms));
                 tail.take(&found, last.id);
             }
         };
@@ -63,12 +67,13 @@ impl Tail {
         }
     }
 
-    fn behind((durable, durable_crc): (u64, u32)) -> Self {
+    fn behind((durable, durable_crc): (u64, u32), shift_ms: i64) -> Self {
         Self {
             durable,
             durable_crc,
             batch: Batch::default(),
             missing: 0,
+            shift_ms,
         }
     }
 
@@ -106,6 +111,24 @@ impl Tail {
             },
             Payload::Header { .. } | Payload::Close => return,
         };
-        self.batch.carry_over(found.line, change, place);
+        let line = restated(found, self.shift_ms);
+        self.batch.carry_over(&line, change, place);
     }
+}
+
+/// Its line, saying by another clock when something was settled; its number and its
+/// checksum it gets with its place.
+fn restated<'a>(found: &Found<'a>, shift_ms: i64) -> Cow<'a, [u8]> {
+    let body = match &found.record.payload {
+        Payload::Done(settled) => Body::Done(settled),
+        Payload::Discard => Body::Discard(found.frame.id.into()),
+        _ => return Cow::Borrowed(found.line),
+    };
+    if shift_ms == 0 {
+        return Cow::Borrowed(found.line);
+    }
+    let (mut line, t) = (Vec::new(), clock::shifted(found.record.t, shift_ms));
+    record::encode(&mut line, Salt::default(), found.frame.q, None, t, body);
+    _ = line.pop();
+    Cow::Owned(line)
 }

@@ -97,7 +97,8 @@ impl<S: Storage> Core<S> {
         let base = active.end - bytes as u64;
         let (id, end) = (active.id, active.end);
         self.has_fitted(bytes);
-        self.index.apply(&mut self.batch, id, base, now.ms);
+        let ms = self.ms(now);
+        self.index.apply(&mut self.batch, id, base, ms);
         if let Some(segment) = self.index.segment(id) {
             segment.bytes = end;
         }
