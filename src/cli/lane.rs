@@ -87,8 +87,9 @@ async fn open(paths: &Paths, verb: LaneVerb, which: Which, json: bool) -> Result
         let go = if count == 1 { "goes" } else { "go" };
         format!("{} {go} on", counted(count, "lane"))
     };
-    let hint = "falco lane list says which are parked, and of which route";
-    changed.tell(json, told, Some(hint))
+    let list = typed::falco(paths, "lane list");
+    let hint = format!("{list} says which are parked, and of which route");
+    changed.tell(json, told, Some(&hint))
 }
 
 fn listed(parked: &ParkedLane) -> String {

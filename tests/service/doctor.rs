@@ -238,6 +238,28 @@ fn credentials_are_looked_at_and_never_shown() {
 }
 
 #[test]
+fn credentials_count_for_what_the_chain_ends_at() {
+    let base = Base::new();
+    up(&base);
+    let found = |upstream: &str, env: &[(&str, &str)], level, text: &str| {
+        let file = format!("upstream = \"{upstream}\"\n");
+        fs::write(base.dir().join("falco.toml"), file).unwrap();
+        assert_found(&doctor(&base, &["--json"], env), "credentials", level, text);
+    };
+    found("auto", &[], "ok", "the emulator is used");
+    found(
+        "ably",
+        &[],
+        "warn",
+        "nobody is logged in: nothing is published",
+    );
+    // A key that is not used, however wrong it is.
+    let wrong = [("ABLY_API_KEY", "wrong")];
+    found("emulator", &wrong, "ok", "the emulator is used, whatever");
+    found("ably", &wrong, "fail", "ABLY_API_KEY");
+}
+
+#[test]
 fn a_secret_that_others_can_read_is_a_failure_and_made_ours_only_when_asked_to() {
     let base = Base::new();
     let private = Permissions::from_mode(0o700);

@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use super::finding::Finding;
 use crate::ably::hosts::{Host, Hosts};
-use crate::cli::config::{self, Config, Loaded};
+use crate::cli::config::{self, Config, Loaded, Upstream};
 use crate::cli::credentials::{Choice, Chosen, Places};
 use crate::cli::exit::{Exit, Failure};
+use crate::cli::typed;
 use crate::clock;
 use crate::net::http::{Client, Request, Url};
 use crate::net::tls::Tls;
@@ -27,20 +28,31 @@ pub(super) async fn examine(paths: &Paths, loaded: Result<Loaded, Failure>) -> V
     let config = match loaded.and_then(Loaded::right) {
         Ok(config) => config,
         Err(failure) => {
-            return vec![Finding::fail("config", failure.to_string()).fix("falco config check")];
+            let check = typed::falco(paths, "config check");
+            return vec![Finding::fail("config", failure.to_string()).fix(check)];
         }
     };
     let mut found = vec![Finding::ok("config", "right")];
+    if config.upstream == Upstream::Emulator {
+        let text = "the emulator is used, whatever credentials there are";
+        found.push(Finding::ok("credentials", text));
+        return found;
+    }
     match source(paths, &config) {
         Err(failure) => found.push(
             Finding::fail("credentials", failure.to_string()).fix("mend it, or log in again"),
         ),
+        Ok(Choice::Nobody) if config.upstream == Upstream::Ably => {
+            let text = "nobody is logged in: nothing is published, for upstream is \"ably\"";
+            let login = typed::falco(paths, "login");
+            found.push(Finding::warn("credentials", text).fix(login));
+        }
         Ok(Choice::Nobody) => {
             found.push(Finding::ok("credentials", "none: the emulator is used"));
         }
         Ok(Choice::LoggedOut) => {
             let text = "logged out: nothing is published";
-            found.push(Finding::warn("credentials", text).fix("falco login"));
+            found.push(Finding::warn("credentials", text).fix(typed::falco(paths, "login")));
         }
         Ok(Choice::Ably(Chosen { how, from, .. })) => {
             found.push(Finding::ok("credentials", format!("{how}, {from}")));
