@@ -79,12 +79,18 @@ fn an_up_whose_file_names_another_end_than_the_chains_says_so_and_leaves_the_cha
         let words = format!("falco.toml has the chain end {at_other}, and the one that runs ends");
         assert!(told.contains(&words), "{told}");
         let at = format!(" --base-dir {}", base.dir().display());
-        let change = format!("to change that: falco stop{at}, then falco up{at}\n");
-        assert!(told.contains(&change), "{told}");
+        let anew = format!("falco stop{at}, then falco up{at}\n");
+        let reload = format!("to change that: falco reload{at}; or, if ");
+        assert!(told.contains(&reload) && told.contains(&anew), "{told}");
         for text in ["", "upstream = \"auto\"\n"] {
             let told = up(text);
             assert!(!told.contains("falco.toml"), "{told}");
         }
+        up(&format!("upstream = \"{other}\"\n"));
+        let said = base.run(&["reload"]);
+        assert_eq!(said.code, 0, "{}", said.stderr);
+        let told = up(&format!("upstream = \"{other}\"\n"));
+        assert!(!told.contains("falco.toml"), "{told}");
         assert_eq!(base.status()["pid"], pid);
     }
 }

@@ -228,10 +228,10 @@ fn an_up_that_asks_a_service_of_the_emulator_for_ably_is_told_what_helps() {
     well(&base.run(&["up"]));
     let said = said_by("ably");
     assert_eq!(said.code, 78, "{}", said.stderr);
-    let hint = format!("{named}falco stop{at}, then falco up{at}{aside}");
+    let hint = format!("{named}falco reload{at}{aside}");
     assert!(said.stderr.contains(&hint), "{hint}: {}", said.stderr);
     fs::write(&file, "upstream = \"ably\"\n").unwrap();
-    well(&base.run(&["stop"]));
+    well(&base.run(&["reload"]));
     well(&said_by("ably"));
     well(&base.run(&["service", "uninstall"]));
 }

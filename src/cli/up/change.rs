@@ -37,23 +37,28 @@ impl Change<'_> {
             return format!("{}; or another --base-dir", self.anew());
         };
         let file = progress::tilde(&self.paths.config_file());
-        let as_filed = self.as_filed(Upstream::Ably);
+        let without = self.without_flag(service);
+        let then = without.unwrap_or_else(|| typed::falco(self.paths, "reload"));
         let aside = self.aside(service);
-        format!("upstream = \"ably\" in {file}, then {as_filed}; or {aside}")
+        format!("upstream = \"ably\" in {file}, then {then}; or {aside}")
     }
 
     /// What the file says already, the `upstream` too.
     pub(super) fn as_filed(self, upstream: Upstream) -> String {
-        let goes_first = upstream == Upstream::Ably;
-        let service = self.service.filter(|_| goes_first);
-        match service.filter(|service| service.has_flag(EMULATOR)) {
-            Some(service) => format!(
-                "{}{} without {EMULATOR} and with the other flags it has",
-                service.verb_of_install(),
-                self.at(service)
-            ),
-            None => self.anew(),
-        }
+        let service = self.service.filter(|_| upstream == Upstream::Ably);
+        let without = service.and_then(|service| self.without_flag(service));
+        without.unwrap_or_else(|| {
+            let (reload, anew) = (typed::falco(self.paths, "reload"), self.anew());
+            format!("{reload}; or, if a flag or variable of its start goes first, {anew}")
+        })
+    }
+
+    /// How a service loses the flag that goes before its file, if it has that.
+    fn without_flag(self, service: &Place) -> Option<String> {
+        let (install, at) = (service.verb_of_install(), self.at(service));
+        service
+            .has_flag(EMULATOR)
+            .then(|| format!("{install}{at} without {EMULATOR} and with the other flags it has"))
     }
 
     /// What is read at a start.
