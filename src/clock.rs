@@ -1,9 +1,13 @@
 //! Wall-clock times as text, and the time since the machine started; short
 //! measuring is done with `Instant`, which stands still while the machine sleeps.
 
+mod boot;
+
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use nix::time::{ClockId, clock_gettime};
+
+pub use boot::boot_id;
 
 /// A moment on the clock that runs on while the machine sleeps and that nobody
 /// sets: Ably's window for copies does not wait for a laptop to wake up.

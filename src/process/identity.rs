@@ -5,7 +5,8 @@ use std::io;
 use serde::{Deserialize, Serialize};
 
 use super::held::Held;
-use super::table::{Stat, boot_id};
+use super::table::Stat;
+use crate::clock::boot_id;
 
 /// A process for good: its pid, when it started, and in which boot.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -15,7 +15,7 @@ use linux as system;
 #[cfg(not(target_os = "linux"))]
 use macos as system;
 
-pub(super) use system::{boot_id, is_childless, usage};
+pub(super) use system::{is_childless, usage};
 
 /// What the kernel says of one process, as far as it is used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

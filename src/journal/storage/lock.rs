@@ -34,7 +34,7 @@ pub(super) fn take(directory: &File, path: &Path) -> Result<File, OpenError> {
         }
         Err(fs::TryLockError::Error(source)) => return Err(failed("lock journal", source)),
     }
-    let (pid, boot, at) = (std::process::id(), boot(), clock::now_ms());
+    let (pid, boot, at) = (std::process::id(), clock::boot_id(), clock::now_ms());
     // On a full disk nobody can read who we are; the lock holds all the same.
     _ = file.set_len(0);
     _ = file.write_all(format!("pid {pid} boot {boot} since_ms {at}\n").as_bytes());
@@ -68,7 +68,7 @@ fn told_holder(file: &File) -> Option<u32> {
     file.take(256).read_to_string(&mut told).ok()?;
     let mut words = told.split_whitespace();
     let pid = words.nth(1)?.parse().ok()?;
-    (words.nth(1)? == boot()).then_some(pid)
+    (words.nth(1)? == clock::boot_id()).then_some(pid)
 }
 
 /// Whom the kernel names: on a full disk the file may still name another.
@@ -93,11 +93,6 @@ fn locking_pid(_: &File) -> Option<u32> {
 
 /// Which life of the machine this is; 0 if nobody knows.
 pub(super) fn life() -> u64 {
-    let boot = Uuid::parse_str(&boot());
+    let boot = Uuid::parse_str(&clock::boot_id());
     boot.map_or(0, |boot| boot.as_u64_pair().0)
-}
-
-fn boot() -> String {
-    let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
-    boot.trim().to_owned()
 }

@@ -60,12 +60,6 @@ fn parse(text: &str) -> Option<Stat> {
     })
 }
 
-/// A text that is another one after every boot.
-pub(in super::super) fn boot_id() -> String {
-    let text = fs::read_to_string("/proc/sys/kernel/random/boot_id");
-    text.unwrap_or_default().trim().to_owned()
-}
-
 /// What `pid` uses.
 pub(in super::super) fn usage(pid: u32) -> Option<Usage> {
     let statm = fs::read_to_string(format!("/proc/{pid}/statm")).ok()?;

@@ -142,24 +142,3 @@ fn of_ticks(ticks: u64) -> Option<Duration> {
 pub(in super::super) fn is_childless(_pid: u32) -> bool {
     false
 }
-
-/// A text that is another one after every boot.
-pub(in super::super) fn boot_id() -> String {
-    let mut text = [0_u8; 64];
-    let mut len = text.len();
-    // SAFETY: it writes at most `len` bytes and says how many.
-    let done = unsafe {
-        libc::sysctlbyname(
-            c"kern.bootsessionuuid".as_ptr(),
-            text.as_mut_ptr().cast::<c_void>(),
-            &raw mut len,
-            std::ptr::null_mut(),
-            0,
-        )
-    };
-    if done != 0 {
-        return String::new();
-    }
-    let text = String::from_utf8_lossy(&text[..len.min(text.len())]);
-    text.trim_end_matches('\0').to_owned()
-}
