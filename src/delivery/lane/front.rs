@@ -7,6 +7,7 @@ use uuid::Uuid;
 use super::{Lane, State, Stuck, Wait};
 use crate::delivery::config::Config;
 use crate::delivery::effect::{BatchNumber, Effect, Entry};
+use crate::delivery::health::Health;
 use crate::delivery::recall::listed;
 use crate::protocol::envelope::Operation;
 
@@ -208,9 +209,11 @@ impl<T> Lane<T> {
         fits.count().max(1)
     }
 
-    /// How long its front has been tried in vain, if it has.
+    /// How long its front has been tried in vain, if it has; not where only Ably could
+    /// not be reached: that is no trouble of its own.
     pub(in crate::delivery) fn stuck(&self) -> Option<Stuck<'_>> {
-        let front = self.queue.front().filter(|_| 0 < self.front)?;
+        let is_its_own = 0 < self.front && self.health != Health::Offline;
+        let front = self.queue.front().filter(|_| is_its_own)?;
         let (since, attempts) = self.tried?;
         Some(Stuck {
             lane: &self.key,

@@ -79,7 +79,9 @@ fn the_lane_whose_front_is_tried_in_vain_the_longest_is_told_until_it_goes_on() 
 fn silence_and_a_lost_upstream_count_as_no_attempt() {
     let mut story = kept(Some(OURS), [publish("a", 1)]);
     story.refuse_next(80_003, 100);
+    assert_eq!(story.lanes.stuck(), None, "it is not to blame");
     story.refuse_next(TIMED_OUT, 100);
+    assert!(story.lanes.stuck().is_some());
     for _ in 0..100 {
         story.pass(Duration::from_secs(30));
         story.expect_request(&[1]);
