@@ -9,7 +9,8 @@
 //! drops copies of an id for two minutes and refuses some messages. A daemon
 //! keeps the order of a session by sequence numbers, by the flag for it, by both,
 //! by waiting for each answer, or not at all; some sessions have two channels, and
-//! some set objects; and now and then an id comes back with something else.
+//! some set objects; and now and then an id comes back with something else. There may
+//! be two daemons, and for a while two connections of one that died.
 //!
 //! In some stories what is refused for good parks its lane, until somebody lets
 //! it go on.
@@ -258,10 +259,7 @@ impl World {
             Event::Commit(session) => self.commit(session),
             Event::Send => self.send_frames(),
             Event::Frame(submission) => self.take_frame(submission),
-            Event::Closed(connection) => {
-                self.falco.close(connection);
-                self.record.order.ends();
-            }
+            Event::Closed(connection) => self.falco.close(connection),
             Event::Ack(submission, outcome) => self.take_ack(submission, outcome),
             Event::Again(session) => {
                 self.daemon.again(session);

@@ -74,6 +74,9 @@ impl Time {
     }
 }
 
+/// Of what has come and is not taken there is never more.
+const UNREAD_MAX: usize = 1024;
+
 /// What a Falco is told beside its outbox.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Plan {
@@ -110,7 +113,7 @@ impl Played {
     /// One without an outbox.
     pub(crate) fn direct(time: &Time, plan: &Plan) -> Self {
         let _inside = time.runtime.enter();
-        let (submit, submissions) = mpsc::channel(1);
+        let (submit, submissions) = mpsc::channel(UNREAD_MAX);
         let (query, queries) = mpsc::channel(1);
         let config = plan.config(None);
         Self {
@@ -171,7 +174,7 @@ impl Played {
             resume_grace: Duration::ZERO,
         };
         let config = plan.config(Some(outbox.clone()));
-        let (submit, submissions) = mpsc::channel(1);
+        let (submit, submissions) = mpsc::channel(UNREAD_MAX);
         let (query, queries) = mpsc::channel(1);
         let keeper = Keeper::unopened(outbox);
         Self {
@@ -278,11 +281,14 @@ impl Played {
         self.dispatcher.keeper.as_ref().is_some_and(Keeper::records)
     }
 
-    /// It is to stop, while effects of a session have come and are not taken.
-    pub(crate) fn stop(&mut self, time: &Time, connection: u64, effects: Vec<SideEffect>) {
+    /// It is to stop, while effects have come over connections and are not taken.
+    pub(crate) fn stop(&mut self, time: &Time, unread: Vec<(u64, SideEffect)>) {
         let _inside = time.runtime.enter();
-        let effects = Submission::Effects(SessionId(connection), Routed::now(effects));
-        self.ends.0.try_send(effects).expect("room for one");
+        for (connection, effect) in unread {
+            let routed = Routed::now(vec![effect]);
+            let effects = Submission::Effects(SessionId(connection), routed);
+            self.ends.0.try_send(effects).expect("room for it");
+        }
         self.dispatcher.begin_stop();
         self.dispatcher.advance();
     }

@@ -31,7 +31,7 @@ fn nothing_is_kept_behind_what_fails_because_falco_stops() {
 
     story
         .falco
-        .stop(&story.time, story::DAEMON, vec![effect(2)]);
+        .stop(&story.time, vec![(story::DAEMON, effect(2))]);
 
     let mut acks = Vec::new();
     story.pass_until(|story| {

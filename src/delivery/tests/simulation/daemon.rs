@@ -3,6 +3,10 @@
 //!
 //! It is as careless as the protocol allows: it goes on sending after a
 //! failure, until it comes to that one again.
+//!
+//! In some stories there are two, each with every other session and a connection of
+//! its own. In some, Falco hears late that the connection of one that died is
+//! closed: by then the next one may have handed over the same.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -70,7 +74,8 @@ struct Session {
 
 pub(super) struct Daemon {
     options: Options,
-    pub connection: u32,
+    /// Of each of them; none has a number twice.
+    connections: Vec<u32>,
     sessions: Vec<Session>,
     attempts: u32,
 }
@@ -80,10 +85,25 @@ impl Daemon {
         let sessions = (0..options.sessions).map(|_| Session::default());
         Self {
             options,
-            connection: 1,
+            connections: (1..).take(options.daemons).collect(),
             sessions: sessions.collect(),
             attempts: 0,
         }
+    }
+
+    /// The connections there are.
+    pub(super) fn connections(&self) -> impl Iterator<Item = u32> {
+        self.connections.iter().copied()
+    }
+
+    /// The one over which a session goes.
+    pub(super) fn connection_of(&self, session: u8) -> u32 {
+        self.connections[usize::from(session) % self.connections.len()]
+    }
+
+    /// The latest of all.
+    pub(super) fn last_connection(&self) -> u32 {
+        self.connections().max().expect("there is a daemon")
     }
 
     pub(super) fn is_done(&self) -> bool {
@@ -137,14 +157,17 @@ impl Daemon {
         }
     }
 
-    /// A new connection: everything open is handed over again.
-    fn reconnect(&mut self) {
-        self.connection += 1;
-        for session in &mut self.sessions {
+    /// A new connection of one daemon: everything open is handed over again.
+    fn reconnect(&mut self, which: usize) -> u32 {
+        let next = self.last_connection() + 1;
+        self.connections[which] = next;
+        let (skipped, step) = (which, self.connections.len());
+        for session in self.sessions.iter_mut().skip(skipped).step_by(step) {
             session.out.clear();
             session.failed.clear();
             session.cursor = 0;
         }
+        next
     }
 
     /// The next message to hand over.
@@ -168,7 +191,7 @@ impl Daemon {
             self.attempts += 1;
             session.out.insert(number, self.attempts);
             return Some(Submission {
-                connection: self.connection,
+                connection: self.connections[at % self.connections.len()],
                 message: (session_number, number),
                 attempt: self.attempts,
                 is_imposter: false,
@@ -202,18 +225,17 @@ impl World {
 
     pub(super) fn send_frames(&mut self) {
         while let Some(submission) = self.daemon.next() {
-            let arrives = self
-                .falco
-                .frame_arrives(self.now, self.random.between(1, 2000));
+            let at = self.now + self.random.between(1, 2000);
+            let arrives = self.falco.frame_arrives(submission.connection, at);
             self.after(arrives - self.now, Event::Frame(submission));
         }
     }
 
     pub(super) fn take_ack(&mut self, submission: Submission, outcome: Result<(), Class>) {
-        if submission.connection != self.daemon.connection {
+        let (at, number) = submission.message;
+        if submission.connection != self.daemon.connection_of(at) {
             return;
         }
-        let (at, number) = submission.message;
         let session = &mut self.daemon.sessions[usize::from(at)];
         let out = session.out.remove(&number);
         assert_eq!(out, Some(submission.attempt), "one ack for each submission");
@@ -252,28 +274,45 @@ impl World {
         }
     }
 
-    /// Everything but its database is gone.
+    /// Everything of a daemon but its database is gone.
     pub(super) fn crash_daemon(&mut self) {
-        let closed = self.daemon.connection;
-        let arrives = self
-            .falco
-            .frame_arrives(self.now, self.random.between(1, 2000));
+        let which = self.random.below(self.options.daemons);
+        let closed = self.daemon.connections[which];
+        let lingers = 0 < self.options.lingers && self.random.chance(500);
+        let longest = if lingers {
+            self.options.lingers
+        } else {
+            2 * MS
+        };
+        let at = self.now + self.random.between(1, longest);
+        let falco = &mut self.falco;
+        let arrives = falco.frame_arrives(closed, at);
+        let connection = self.daemon.reconnect(which);
+        falco.program.open(connection);
+        if !lingers {
+            falco.frame_arrives(connection, arrives);
+        }
+        for session in 0..self.options.sessions {
+            if self.daemon.connection_of(session) == connection {
+                self.record.order.ends(session);
+            }
+        }
         self.after(arrives - self.now, Event::Closed(closed));
-        self.daemon.reconnect();
         let pause = self.random.between(0, 3 * SECOND);
         self.after(pause, Event::Send);
     }
 
-    /// The daemon may find this connection closed.
+    /// A daemon may find this connection closed.
     pub(super) fn hung_up(&mut self, connection: u32) {
-        if self.daemon.connection == connection {
-            self.hang_up_on_daemon();
+        let found = self.daemon.connections().position(|of| of == connection);
+        if let Some(which) = found {
+            self.hang_up_on_daemon(which);
         }
     }
 
-    /// The daemon finds its connection closed.
-    pub(super) fn hang_up_on_daemon(&mut self) {
-        self.daemon.reconnect();
+    /// A daemon finds its connection closed.
+    pub(super) fn hang_up_on_daemon(&mut self, which: usize) {
+        self.daemon.reconnect(which);
         let pause = self.random.between(0, SECOND);
         self.after(pause, Event::Send);
     }

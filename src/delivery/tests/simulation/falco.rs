@@ -23,12 +23,12 @@ pub(super) struct Falco {
     /// Connections before this one ended with an earlier life.
     pub first_connection: u32,
     pub wake_at: Option<Time>,
-    /// Frames arrive in order.
-    last_frame: Time,
+    /// Frames arrive in order, over a connection.
+    last_frame: BTreeMap<u32, Time>,
     /// So do requests, at the transport.
     pub last_request: Time,
     /// And acks, over a connection.
-    last_ack: (u32, Time),
+    last_ack: BTreeMap<u32, Time>,
     /// What it owes an answer, and since when.
     pub owed: BTreeMap<u32, (Submission, Time)>,
 }
@@ -63,23 +63,23 @@ impl Falco {
             before: None,
             first_connection: 0,
             wake_at: None,
-            last_frame: 0,
+            last_frame: BTreeMap::new(),
             last_request: 0,
-            last_ack: (0, 0),
+            last_ack: BTreeMap::new(),
             owed: BTreeMap::new(),
         }
     }
 
-    pub(super) fn frame_arrives(&mut self, now: Time, takes: Time) -> Time {
-        self.last_frame = self.last_frame.max(now + takes);
-        self.last_frame
+    pub(super) fn frame_arrives(&mut self, connection: u32, at: Time) -> Time {
+        let last = self.last_frame.entry(connection).or_default();
+        *last = at.max(*last);
+        *last
     }
 
     pub(super) fn ack_arrives(&mut self, connection: u32, at: Time) -> Time {
-        let (of, last) = self.last_ack;
-        let at = if of == connection { at.max(last) } else { at };
-        self.last_ack = (connection, at);
-        at
+        let last = self.last_ack.entry(connection).or_default();
+        *last = at.max(*last);
+        *last
     }
 
     /// Its life is over, and all its connections end.
@@ -154,7 +154,7 @@ impl World {
         if !self.falco.program.is_running() {
             return;
         }
-        self.falco.end(self.daemon.connection);
+        self.falco.end(self.daemon.last_connection());
         self.crash_program();
     }
 
@@ -229,10 +229,11 @@ impl World {
         let for_answers = self.record.requests.are_open(falco.life);
         let has_waited = is_soon || for_disk || for_answers;
         assert!(has_waited, "a stop has waited for nothing");
-        let connection = self.daemon.connection;
-        falco.end(connection);
-        // Behind the last acks.
-        self.after(4 * MS, Event::HungUp(connection));
+        falco.end(self.daemon.last_connection());
+        for connection in self.daemon.connections().collect::<Vec<_>>() {
+            // Behind the last acks.
+            self.after(4 * MS, Event::HungUp(connection));
+        }
         self.stop_program();
     }
 
@@ -250,9 +251,14 @@ impl World {
             return self.after(pause, Event::Start);
         }
         // Whoever tried to connect meanwhile was refused.
-        self.falco.first_connection = self.daemon.connection + 1;
-        self.hang_up_on_daemon();
-        self.falco.program.open(self.daemon.connection);
+        self.falco.first_connection = self.daemon.last_connection() + 1;
+        self.record.order = Order::default();
+        for which in 0..self.options.daemons {
+            self.hang_up_on_daemon(which);
+        }
+        for connection in self.daemon.connections() {
+            self.falco.program.open(connection);
+        }
         self.link_soon();
     }
 }

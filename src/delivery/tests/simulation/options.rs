@@ -57,6 +57,10 @@ pub(super) struct Options {
     pub memo: Memory,
     /// What sessions with the flag do besides, two bits each.
     pub mixes: u8,
+    /// Daemons at once, each with a connection.
+    pub daemons: usize,
+    /// For how long Falco may not hear that a connection is closed.
+    pub lingers: Time,
     /// What is wrong with it on purpose.
     pub flaw: Option<Flaw>,
     /// For what nobody else has to decide.
@@ -87,6 +91,8 @@ impl Options {
             objects: random.small(0, u8::MAX) & random.small(0, u8::MAX),
             memo: Memory::of(random, has_outbox),
             mixes: 0,
+            daemons: 1,
+            lingers: 0,
             flaw: None,
             dice: random.between(0, u64::MAX - 1),
         };
@@ -96,6 +102,8 @@ impl Options {
         if let Some(outbox) = &mut options.outbox {
             outbox.hangs = if random.chance(250) { 25 * SECOND } else { 0 };
         }
+        options.daemons = usize::from(random.small(1, 2));
+        options.lingers = if random.chance(500) { 3 * SECOND } else { 0 };
         options
     }
 

@@ -1,9 +1,11 @@
 //! What goes out, in the order in which it came: also where a daemon does nothing
 //! for it.
 //!
-//! Knows what came over the first connection of a life without an outbox; behind
-//! another, what comes again may be on its way already, in the order of before.
+//! Knows what came over the first connection of a session in a life without an
+//! outbox; over another, what comes again may be on its way already, in the order of
+//! before.
 
+use std::collections::BTreeSet;
 use std::collections::btree_map::Entry;
 
 use super::*;
@@ -11,8 +13,8 @@ use super::*;
 /// See the module.
 #[derive(Debug, Default)]
 pub(super) struct Order {
-    /// There was another connection.
-    is_unknown: bool,
+    /// Sessions that had another connection.
+    unknown: BTreeSet<u8>,
     /// When each message came first.
     first: BTreeMap<Message, u32>,
     /// Those of them that were not answered since.
@@ -33,9 +35,9 @@ impl Order {
         }
     }
 
-    /// A connection is closed.
-    pub(super) fn ends(&mut self) {
-        self.is_unknown = true;
+    /// A session has another connection.
+    pub(super) fn ends(&mut self, session: u8) {
+        self.unknown.insert(session);
     }
 
     pub(super) fn answered(&mut self, message: Message) {
@@ -44,11 +46,11 @@ impl Order {
 
     /// A request goes out.
     pub(super) fn goes_out(&mut self, messages: &[Message]) {
-        if self.is_unknown {
-            return;
-        }
         for (at, message) in messages.iter().enumerate() {
             let (session, _) = message;
+            if self.unknown.contains(session) {
+                continue;
+            }
             let came = self.first[message];
             let waiting = self.waiting.range((*session, 0)..=(*session, u32::MAX));
             let before = waiting.filter(|(_, before)| **before < came);

@@ -99,7 +99,9 @@ impl Program {
         program.limit_writes();
         let is_begun = program.start(&Record::default(), false);
         assert!(is_begun, "the disk is empty");
-        program.open(1);
+        for connection in (1..).take(options.daemons) {
+            program.open(connection);
+        }
         program
     }
 
@@ -188,11 +190,11 @@ impl Program {
     pub(super) fn close(&mut self, connection: u32) {
         self.flush_frames();
         // There was no room for them, and nobody waits any more.
-        self.frames.clear();
+        self.frames
+            .retain(|(submission, ..)| submission.connection != connection);
         if let Some(life) = &mut self.life {
             life.falco.close(&self.time, u64::from(connection));
         }
-        self.open(connection + 1);
     }
 
     /// Hands over the frames that came together, if there is room, and lets the
@@ -272,14 +274,13 @@ impl Program {
     /// It is to stop, with frames that it has not read.
     pub(super) fn stop(&mut self) {
         let Some(life) = &mut self.life else { return };
-        let mut effects = Vec::new();
-        let mut from = 0;
+        let mut unread = Vec::new();
         for (submission, effect, _) in std::mem::take(&mut self.frames) {
-            from = u64::from(submission.connection);
+            let from = u64::from(submission.connection);
             self.submitted.insert((from, effect.id), submission);
-            effects.push(effect);
+            unread.push((from, effect));
         }
-        life.falco.stop(&self.time, from, effects);
+        life.falco.stop(&self.time, unread);
     }
 
     /// Whether it has stopped.

@@ -82,7 +82,8 @@ impl World {
     pub(super) fn take_frame(&mut self, submission: Submission) {
         let falco = &mut self.falco;
         // Its connection ended with the Falco it was made to.
-        let is_late = submission.is_imposter && submission.connection != self.daemon.connection;
+        let is_late = submission.is_imposter
+            && submission.connection != self.daemon.connection_of(submission.message.0);
         let is_gone = submission.connection < falco.first_connection || is_late;
         if is_gone || falco.is_stopping || !falco.program.is_running() {
             return;

@@ -174,7 +174,7 @@ fn a_stop_answers_also_what_a_disk_holds_up() {
     story.hangs = true;
     story.submit(vec![effect(1)]);
     story.pass();
-    story.falco.stop(&story.time, DAEMON, vec![effect(2)]);
+    story.falco.stop(&story.time, vec![(DAEMON, effect(2))]);
     story.pass_until(|story| story.falco.is_done());
     let acks = story.falco.acks();
     let told: Vec<_> = acks.iter().map(|(_, id, _)| number(*id)).collect();

@@ -76,7 +76,7 @@ fn what_was_refused_before_an_outbox_was_read_is_kept_once_it_is() {
 #[test]
 fn a_stop_waits_for_no_outbox_that_is_not_read() {
     for mut story in stories() {
-        story.falco.stop(&story.time, DAEMON, vec![effect(1)]);
+        story.falco.stop(&story.time, vec![(DAEMON, effect(1))]);
         story.wait(Duration::from_secs(2));
         assert!(story.falco.is_done());
         let acks = story.falco.acks();
