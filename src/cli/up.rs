@@ -202,7 +202,7 @@ impl Up {
         let summary = launch.run(lock, self.deadline).await?;
         self.report().launched(&summary)?;
         warn(&self.paths, &self.progress).await;
-        complete(&summary)
+        complete(&self.paths, &summary)
     }
 
     /// Has the service's manager start it: the chain has one owner.
@@ -239,7 +239,7 @@ impl Up {
         for note in self.asked_for.notes(summary, change) {
             self.progress.warn(&note);
         }
-        complete(summary)
+        complete(&self.paths, summary)
     }
 
     fn report(&self) -> Report<'_> {

@@ -75,6 +75,11 @@ fn a_command_that_is_told_to_be_typed_means_the_instance_that_tells_it() {
         let said = base.run(args);
         assert!(said.stderr.contains(hint), "{args:?} {}", said.stderr);
     }
+    base.run(&["stop", "transport"]);
+    let said = base.run(&["up"]);
+    assert_eq!(said.code, 1, "{}", said.stderr);
+    let again = format!("falco restart PART{at} starts one again");
+    assert!(said.stderr.contains(&again), "{}", said.stderr);
 }
 
 #[test]

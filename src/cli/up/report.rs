@@ -6,6 +6,7 @@ use crate::cli::exit::{Exit, Failure};
 use crate::cli::output;
 use crate::cli::progress::{self, Progress, seconds};
 use crate::cli::service::Place;
+use crate::cli::typed;
 use crate::clock;
 use crate::paths::Paths;
 use crate::protocol::control::Summary;
@@ -70,7 +71,7 @@ impl Report<'_> {
 }
 
 /// A chain that is up without some parts is up, and not as it should be.
-pub(super) fn complete(summary: &Summary) -> Result<(), Failure> {
+pub(super) fn complete(paths: &Paths, summary: &Summary) -> Result<(), Failure> {
     if summary.parts_ready == summary.parts {
         return Ok(());
     }
@@ -81,6 +82,9 @@ pub(super) fn complete(summary: &Summary) -> Result<(), Failure> {
         none if none.is_empty() => "falco is up, but not every part of it answers".to_owned(),
         names => format!("falco is up, but without {names}"),
     };
-    Err(Failure::new(Exit::Failed, error)
-        .hint("falco status says how they are; falco logs says why"))
+    let [status, logs, restart] =
+        ["status", "logs", "restart PART"].map(|verb| typed::falco(paths, verb));
+    Err(Failure::new(Exit::Failed, error).hint(format!(
+        "{status} says how they are, {logs} says why; {restart} starts one again"
+    )))
 }
