@@ -28,6 +28,7 @@ mod ways;
 
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
@@ -51,6 +52,12 @@ pub(super) use submission::{Ack, News, Piece, Refused, Routed, Submission, WayBa
 use sums::Sums;
 use unguarded::Unguarded;
 use ways::{WayId, Ways};
+
+/// A wake-up so late tells that Falco did not run.
+const LATE: Duration = Duration::from_millis(100);
+
+/// Reads of what was answered meanwhile, at most: somebody may write without end.
+const HEARD_MAX: usize = 1024;
 
 #[derive(Debug)]
 pub(super) struct Dispatcher {
@@ -191,7 +198,10 @@ impl Dispatcher {
                 Event::Submitted(submission) => self.take_all(submission),
                 Event::Kept(event) => self.handle_kept(event),
                 Event::Asked(query) => self.answer(query),
-                Event::Due => self.handle_due(),
+                Event::Due => {
+                    self.hear().await;
+                    self.handle_due();
+                }
             }
             self.advance();
         }
@@ -315,6 +325,22 @@ impl Dispatcher {
     fn kept_due(&self) -> Option<Instant> {
         let keeper = self.keeper.as_ref().filter(|_| self.stop == Stop::No);
         keeper.and_then(Keeper::poll_timeout)
+    }
+
+    /// After a stop of the whole process (a signal, a suspended machine) the time of
+    /// requests is over whose answers are there: those are heard first.
+    async fn hear(&mut self) {
+        if self.due().is_none_or(|due| due.elapsed() < LATE) {
+            return;
+        }
+        // By then the runtime knows what there is to be read.
+        tokio::task::yield_now().await;
+        for _ in 0..HEARD_MAX {
+            let Some((way, event)) = self.ways.event().now_or_never() else {
+                return;
+            };
+            self.ways.way(way).handle(event, self.memo.as_mut());
+        }
     }
 
     fn handle_due(&mut self) {

@@ -232,6 +232,26 @@ fn a_transport_that_never_answers_costs_three_timeouts_and_a_late_answer_still_c
 }
 
 #[test]
+fn what_was_answered_while_falco_was_stopped_is_heard_before_its_time_is_over() {
+    let falco = Falco::start_impatient();
+    let mut daemon = falco.daemon();
+    let mut peer = falco.transport().accept_ours();
+    for n in 1..=2 {
+        daemon.send(n, &publish("a", n));
+        let request = peer.read();
+        assert_eq!(request.payload(), n.to_string());
+        falco.signal("STOP");
+        peer.accept(&request);
+        // Longer than all its attempts may take.
+        assert!(peer.read_within(Duration::from_secs(5)).is_none());
+        falco.signal("CONT");
+        daemon.expect_success(n);
+    }
+    daemon.send(3, &publish("a", 3));
+    assert_eq!(peer.read().payload(), "3", "nothing was sent again");
+}
+
+#[test]
 fn a_lost_connection_burns_no_attempt_and_the_same_request_comes_again() {
     let falco = Falco::start();
     let mut daemon = falco.daemon();

@@ -86,9 +86,14 @@ impl Falco {
     }
 
     pub fn terminate(&self) {
-        let pid = self.child.id().to_string();
-        let killed = Command::new("kill").args(["-TERM", &pid]).status();
-        assert!(killed.expect("kill runs").success());
+        self.signal("TERM");
+    }
+
+    /// Sends it the signal of this name.
+    pub fn signal(&self, name: &str) {
+        let (flag, pid) = (format!("-{name}"), self.child.id().to_string());
+        let sent = Command::new("kill").args([flag, pid]).status();
+        assert!(sent.expect("kill runs").success());
     }
 
     /// Waits for its end; returns its exit status and its log.
