@@ -11,6 +11,8 @@ pub(super) enum Flaw {
     Owes,
     /// Answers come twice.
     AnswersTwice,
+    /// Answers go to another connection.
+    TellsAnother,
     /// Of every session the second message is accepted, and not published.
     Loses,
     /// What comes together is published the wrong way round.
@@ -118,6 +120,13 @@ fn an_answer_that_comes_twice_is_seen() {
         false,
         &["was not asked, or was answered"],
     );
+}
+
+#[test]
+fn an_answer_on_another_connection_is_seen() {
+    for has_outbox in [false, true] {
+        is_seen(Flaw::TellsAnother, has_outbox, &["was not asked for there"]);
+    }
 }
 
 #[test]

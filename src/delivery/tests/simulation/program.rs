@@ -45,6 +45,8 @@ pub(super) struct Program {
     dice: Dice,
     time: played::Time,
     life: Option<Life>,
+    /// What is wrong with the story on purpose.
+    flaw: Option<Flaw>,
     /// Frames that came together, and when.
     frames: Vec<(Submission, SideEffect, Instant)>,
     /// There was no room for them.
@@ -84,6 +86,7 @@ impl Program {
             dice: Dice(options.dice),
             time: played::Time::new(),
             life: None,
+            flaw: options.flaw,
             frames: Vec::new(),
             waits: false,
             submitted: BTreeMap::new(),
@@ -358,8 +361,12 @@ impl Program {
         };
         let mut answers = Vec::new();
         for (connection, id, outcome) in life.falco.acks() {
+            let connection = connection + u64::from(self.flaw == Some(Flaw::TellsAnother));
             let submission = self.submitted.remove(&(connection, id));
-            answers.push((submission.expect("one ack for each submission"), outcome));
+            let Some(submission) = submission else {
+                panic!("an answer to {id} on connection {connection} was not asked for there");
+            };
+            answers.push((submission, outcome));
         }
         answers
     }
