@@ -230,10 +230,13 @@ impl Supervisor {
 
     /// Why nobody can reach a part, however well it is.
     pub(super) fn unreachable(&self, id: PartId) -> Option<String> {
-        match &self.members.get(&id)?.spec.run {
+        let spec = &self.members.get(&id)?.spec;
+        match &spec.run {
             Run::Server(server) if !server.socket.is_in_place() => {
-                let path = server.socket.path().display();
-                Some(format!("{path} was removed or replaced"))
+                let (path, name) = (server.socket.path().display(), &spec.plan.name);
+                Some(format!(
+                    "{path} was removed or replaced; falco restart {name}"
+                ))
             }
             Run::Process(_)
                 if self.transport() == Some(id)
