@@ -27,6 +27,8 @@ struct Missing {
     number: i64,
     place: u64,
     key: Uuid,
+    /// By which it failed last.
+    id: EffectId,
     is_fenced: bool,
 }
 
@@ -91,6 +93,9 @@ impl Waiting {
             let first = first.filter(|first| it.number.is_some_and(|number| *first < number));
             refusal = first.map(|first| (format!("gap: expected {first}"), gate.until));
         }
+        if refusal.is_some() && self.unties(it, now) {
+            refusal = None;
+        }
         let mut fenced_at = None;
         if it.is_ordered
             && let Some(fence) = self.fence(it)
@@ -108,6 +113,35 @@ impl Waiting {
         let place = failed_at.or(fenced_at).or(stood_at);
         let place = place.filter(|place| floor <= *place);
         Met { place, refusal }
+    }
+
+    /// Whether all that stands here would wait for each other: the first of the fence
+    /// at the gate, for a lower number without the flag; that one for a lower one that
+    /// stands in the fence, and so for the first. Then of the first two the one that
+    /// came first passes.
+    fn unties(&mut self, it: &Come, now: BootTime) -> bool {
+        let fence = self.fence(it).filter(|fence| now < fence.until);
+        let head = fence.and_then(|fence| fence.failed.iter().min().copied());
+        let Some((head_place, _, head)) = head else {
+            return false;
+        };
+        let Some(gate) = self.gate(it, now) else {
+            return false;
+        };
+        let (fenced, free): (Vec<_>, Vec<_>) = gate.missing.iter().partition(|m| m.is_fenced);
+        let Some(lowest) = free.iter().min_by_key(|m| m.number) else {
+            return false;
+        };
+        if fenced.iter().all(|m| lowest.number <= m.number) {
+            return false;
+        }
+        if it.id == head {
+            let waits = it.is_ordered && it.number.is_some_and(|n| lowest.number < n);
+            return waits && head_place <= lowest.place;
+        }
+        let is_lowest = it.number == Some(lowest.number) && it.key == lowest.key;
+        let mut above = fenced.iter().filter(|m| lowest.number <= m.number);
+        is_lowest && lowest.place < head_place && above.any(|m| m.id == head)
     }
 
     /// It comes, and is waited for by its number no more.
@@ -187,11 +221,12 @@ impl Waiting {
         let gate = self.gate(it, now).expect("it is there");
         gate.until = gate.until.max(until);
         match gate.missing.iter_mut().find(|m| m.number == number) {
-            Some(missing) => missing.is_fenced = it.is_ordered,
+            Some(missing) => (missing.is_fenced, missing.id) = (it.is_ordered, it.id),
             None => gate.missing.push(Missing {
                 number,
                 place,
                 key: it.key,
+                id: it.id,
                 is_fenced: it.is_ordered,
             }),
         }
