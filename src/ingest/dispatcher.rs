@@ -299,7 +299,7 @@ impl Dispatcher {
             }
             (Query::Outbox(_, answer), None) => {
                 let error = "Falco keeps nothing on disk: delivery.mode is \"direct\"";
-                _ = answer.send(OutboxAnswer::failed(error));
+                _ = answer.send(OutboxAnswer::absent(error));
             }
             // There is nothing to look at.
             (Query::Look(_), None) => {}

@@ -70,6 +70,9 @@ pub struct OutboxAnswer {
     pub stats: Option<OutboxStatus>,
     /// Why nothing was done.
     pub error: Option<String>,
+    /// Whether that is because nothing is kept, and there is no outbox.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub absent: bool,
     /// Why a compaction finds nothing to gain.
     pub no_gain: Option<String>,
 }
@@ -81,6 +84,15 @@ impl OutboxAnswer {
         Self {
             error: Some(error.into()),
             ..Self::default()
+        }
+    }
+
+    /// Nothing was done, for there is no outbox, and this is why.
+    #[must_use]
+    pub fn absent(error: impl Into<String>) -> Self {
+        Self {
+            absent: true,
+            ..Self::failed(error)
         }
     }
 }

@@ -158,15 +158,35 @@ fn an_outbox_whose_falco_is_stopped_by_name_is_read_and_changed_on_disk() {
 }
 
 #[test]
-fn without_an_outbox_falco_says_that_it_keeps_nothing() {
+fn without_an_outbox_every_verb_says_so_and_ends_as_where_nothing_runs() {
     let chain = Chain::up("[delivery]\nmode = \"direct\"\n");
-    let (code, text) = chain.run(&["outbox", "list"]);
-    assert!(
-        code == 1 && text.contains("keeps nothing on disk"),
-        "{code} {text}"
-    );
+    let id = uuid(1);
+    let verbs: [&[&str]; 8] = [
+        &["list"],
+        &["list", "--json"],
+        &["show", &id],
+        &["stats"],
+        &["requeue", "--all"],
+        &["drop", &id],
+        &["compact"],
+        &["verify"],
+    ];
+    let told = |verb: &[&str]| chain.run(&[&["outbox"], verb].concat());
+    for verb in verbs {
+        let (code, text) = told(verb);
+        let hint = "hint: a chain with delivery.mode = \"outbox\" in falco.toml makes one";
+        assert!(code == 3 && text.contains(hint), "{verb:?}: {code} {text}");
+    }
+    let (_, text) = told(&["list"]);
+    assert!(text.contains("keeps nothing on disk"), "{text}");
     let (code, text) = chain.run(&["lane", "list"]);
     assert_eq!((code, text.as_str()), (0, ""));
+    chain.stop();
+    for verb in verbs {
+        let (code, text) = told(verb);
+        let none = "there is no outbox in";
+        assert!(code == 3 && text.contains(none), "{verb:?}: {code} {text}");
+    }
 }
 
 #[test]

@@ -105,8 +105,8 @@ impl<'a> Oracle<'a> {
                 Err(error) => return Err(not_changed(&error)),
             }
         };
-        if let Some(error) = Q::error(&answer) {
-            return Err(Failure::new(Exit::Failed, error));
+        if let Some(failure) = Q::failure(&answer) {
+            return Err(failure);
         }
         self.has_changed |= !question.only_looks();
         Ok(answer)
@@ -208,8 +208,12 @@ pub(super) fn is_there(directory: &Path) -> Result<bool, Failure> {
 }
 
 pub(super) fn no_outbox(paths: &Paths) -> Failure {
-    let text = format!("there is no outbox in {}", paths.base().display());
-    Failure::new(Exit::NotRunning, text)
+    absent(&format!("there is no outbox in {}", paths.base().display()))
+}
+
+/// There is no outbox to look at, and `why` says it.
+pub(super) fn absent(why: &str) -> Failure {
+    Failure::new(Exit::NotRunning, why)
         .hint("a chain with delivery.mode = \"outbox\" in falco.toml makes one")
 }
 

@@ -39,7 +39,7 @@ pub(in crate::cli) trait Question {
     ) -> Result<Self::Answer, OfflineError>;
 
     /// Why nothing was done.
-    fn error(answer: &Self::Answer) -> Option<&str>;
+    fn failure(answer: &Self::Answer) -> Option<Failure>;
 
     /// What is said where nothing runs and nothing is kept.
     fn without_outbox(paths: &Paths, silence: Failure) -> Failure;
@@ -79,8 +79,13 @@ impl Question for OutboxRequest {
         Ok(answer)
     }
 
-    fn error(answer: &OutboxAnswer) -> Option<&str> {
-        answer.error.as_deref()
+    fn failure(answer: &OutboxAnswer) -> Option<Failure> {
+        let error = answer.error.as_ref()?;
+        Some(if answer.absent {
+            ask::absent(error)
+        } else {
+            Failure::new(Exit::Failed, error)
+        })
     }
 
     fn without_outbox(paths: &Paths, silence: Failure) -> Failure {
@@ -121,8 +126,9 @@ impl Question for LaneRequest {
         offline::ask_lanes(directory, config, home, self).await
     }
 
-    fn error(answer: &LaneAnswer) -> Option<&str> {
-        answer.error.as_deref()
+    fn failure(answer: &LaneAnswer) -> Option<Failure> {
+        let error = answer.error.as_ref()?;
+        Some(Failure::new(Exit::Failed, error))
     }
 
     /// Lanes of daemons are known to a Falco that runs only.
