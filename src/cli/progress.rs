@@ -1,6 +1,7 @@
 //! How a start or a stop goes, for the person watching: one line an event, on
 //! standard error.
 
+mod busy;
 mod waiting;
 
 use std::io::{self, IsTerminal};
@@ -11,6 +12,7 @@ use super::{output, typed};
 use crate::clock;
 use crate::paths::Paths;
 use crate::protocol::control::{EmulatorPlace, Event, PartWaiting, Reloaded, Summary};
+use busy::Busy;
 use waiting::Waits;
 
 /// The emulator's channel of the examples; any would do.
@@ -24,6 +26,7 @@ pub(super) struct Progress {
     /// How whoever waits at this terminal can end it.
     way_out: Option<&'static str>,
     waits: Waits,
+    busy: Busy,
 }
 
 /// What stands before a line: signs on a terminal, words elsewhere.
@@ -55,6 +58,7 @@ impl Progress {
             on_terminal,
             way_out: None,
             waits: Waits::default(),
+            busy: Busy::default(),
         }
     }
 
@@ -99,6 +103,7 @@ impl Progress {
                     "  {warn} ended {part}, pid {pids}: it had outlived its supervisor"
                 ));
             }
+            Event::PartBusy { part, what } if !self.busy.is_news(part, what) => {}
             Event::PartBusy { part, what } => self.say(&format!("  {part:<10} {what}")),
             Event::PartReady {
                 part,
@@ -116,6 +121,7 @@ impl Progress {
                 ending,
                 retry_in_ms,
             } => {
+                self.busy.forget(part);
                 let then = retry_in_ms.map_or(String::new(), |ms| {
                     format!("; again in {}", clock::span(Duration::from_millis(ms)))
                 });
