@@ -8,6 +8,7 @@ mod daemon;
 mod disk;
 mod transport;
 
+mod asking;
 mod crash;
 mod delivery;
 mod full;
@@ -27,5 +28,6 @@ mod quick;
 mod recovery;
 mod remembered;
 mod routes;
+mod stopped;
 mod unanswered;
 mod unusable;
