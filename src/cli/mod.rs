@@ -206,7 +206,7 @@ enum Command {
     Env(env::Args),
     /// Install the chain as a service of systemd or launchd
     Service(service::Args),
-    /// Look for everything that can be wrong, and say what to do (exit 1 if something is)
+    /// Look for everything that can be wrong, and say what to do (exit 1 if something does not work)
     Doctor(doctor::Args),
     /// Print a completion script for a shell
     Completions(completions::Args),

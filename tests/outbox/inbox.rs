@@ -326,7 +326,8 @@ fn what_is_no_file_of_ours_is_not_read_and_not_touched() {
         let (code, text) = chain.run(&["status"]);
         code == 1 && text.contains("! inbox   a.jsonl: it is a symbolic link")
     });
-    let (_, text) = chain.run(&["doctor"]);
+    let (code, text) = chain.run(&["doctor"]);
+    assert_eq!(code, 0, "a warning, for everything works: {text}");
     let found = text.lines().find(|line| line.starts_with("warn  inbox"));
     assert!(found.is_some_and(|l| l.contains("a.jsonl")), "{text}");
     fs::write(inbox(&chain).join("c.txt"), lines([2])).expect("writes");
