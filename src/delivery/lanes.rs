@@ -297,7 +297,12 @@ impl<T> Lanes<T> {
         let Some(&slot) = self.by_key.get(lane) else {
             return Vec::new();
         };
-        let entries = self.update(slot, |_, lane| lane.withdraw_from(id));
+        let entries = self.update(slot, |lanes, lane| {
+            if lane.may_lose(id) {
+                lanes.remember_unanswered(lane, lane.unheard);
+            }
+            lane.withdraw_from(id)
+        });
         entries.into_iter().map(Entry::into_side_effect).collect()
     }
 

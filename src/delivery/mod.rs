@@ -29,7 +29,8 @@
 //!
 //! What once may have been published is never called `rejected` or `throttled`.
 //! Where the transport says so after the daemon was told FAILED, it is known when it
-//! comes again, and published no second time.
+//! comes again, and published no second time. So is what was sent together and, after
+//! that was refused, one by one, if the first is accepted in the end.
 //!
 //! Does not promise that a copy comes before what is behind it. What was on its
 //! way when a connection was lost goes out again on the next one at once, though

@@ -17,6 +17,42 @@ impl<T> Lane<T> {
         self.take_front().map(|entry| entry.settle(Ok(())))
     }
 
+    /// These were published by a request that was given up or taken apart. Those of
+    /// them that are here are settled; but for those that have to go out together
+    /// with others, or again with them: a server would not know these.
+    pub(in crate::delivery) fn accept_known(&mut self, published: &[EffectId]) -> Vec<Settled<T>> {
+        let is_known = |entry: &Entry<T>| published.contains(&entry.effect.id);
+        let mut accepted = Vec::new();
+        if 0 < self.front && self.queue.range(..self.front).all(is_known) {
+            accepted.extend(self.accept());
+        }
+        let others = self.queue.iter().filter(|entry| !is_known(entry));
+        let bound: Vec<_> = others.filter_map(|entry| entry.batch).collect();
+        let is_free = |entry: &Entry<T>| entry.batch.is_none_or(|batch| !bound.contains(&batch));
+        let mut at = self.front;
+        while let Some(entry) = self.queue.get(at) {
+            if is_known(entry) && is_free(entry) {
+                accepted.extend(self.take_out(at).map(|entry| entry.settle(Ok(()))));
+            } else {
+                at += 1;
+            }
+        }
+        accepted
+    }
+
+    /// Takes out one that is not of the front.
+    fn take_out(&mut self, at: usize) -> Option<Entry<T>> {
+        let entry = self.queue.remove(at)?;
+        self.bytes -= entry.bytes();
+        self.alone -= usize::from(at < self.alone);
+        self.look_behind(0);
+        if at == 0 {
+            // It was what the lane paused for.
+            self.state = State::Ready;
+        }
+        Some(entry)
+    }
+
     /// What the daemon is told when the transport refuses the front for good.
     pub(in crate::delivery) fn rejection(&self, class: Class, error: &str) -> Failure {
         let operation = self.queue.front().map(|entry| &entry.effect.operation);
@@ -93,6 +129,12 @@ impl<T> Lane<T> {
             ..settled
         };
         std::iter::once(front).chain(behind)
+    }
+
+    /// Whether the front is taken apart if this effect is taken out.
+    pub(in crate::delivery) fn may_lose(&self, id: EffectId) -> bool {
+        let mut front = self.queue.range(..self.front);
+        self.in_flight() == 0 && front.any(|entry| entry.effect.id == id)
     }
 
     /// Takes out an effect that is not on its way right now, and all behind it;

@@ -75,10 +75,10 @@ impl<T> Lanes<T> {
     /// because then the effect may come again.
     pub(super) fn reject(&mut self, lane: &mut Lane<T>, failure: Failure) {
         self.forsake_doubtful(lane);
+        // Its latest sending was answered, or never left.
+        self.remember_unanswered(lane, lane.unheard);
         let skips = self.config.on_rejected == OnRejected::Skip;
         if skips && lane.is_doubtful() && self.config.keeping == Keeping::Daemon {
-            // Its latest sending was answered, or never left.
-            self.remember_unanswered(lane, lane.unheard);
             self.settled.extend(lane.flush(failure));
         } else {
             let settled = lane.reject(failure);
@@ -165,14 +165,14 @@ impl<T> Lanes<T> {
     }
 
     pub(super) fn give_up(&mut self, lane: &mut Lane<T>) {
+        let is_out = 0 < lane.in_flight();
+        self.remember_unanswered(lane, lane.unheard + u32::from(is_out));
         if self.config.keeping == Keeping::Outbox {
             self.forsake_doubtful(lane);
             let settled = lane.give_up_front();
             return self.end_front(lane, settled);
         }
         let unsent = self.unsent();
-        let is_out = 0 < lane.in_flight();
-        self.remember_unanswered(lane, lane.unheard + u32::from(is_out));
         self.forsaken.extend(lane.doubtful_list());
         self.settled.extend(lane.give_up(unsent));
     }

@@ -64,6 +64,7 @@ struct Sent {
     lane: u8,
     effects: Vec<u32>,
     connection: u32,
+    is_answered: bool,
 }
 
 /// What the outside knows.
@@ -82,6 +83,8 @@ pub(in crate::delivery) struct Model {
     live: HashMap<u8, RequestId>,
     /// Effects some transport accepted.
     accepted: Vec<u32>,
+    /// Whether every sending is answered once at most, as transports do.
+    answers_once: bool,
     settled: usize,
     /// Lanes that stand still, as far as one was told.
     still: BTreeSet<LaneKey>,
@@ -107,9 +110,19 @@ impl Model {
             sent: Vec::new(),
             live: HashMap::new(),
             accepted: Vec::new(),
+            answers_once: false,
             settled: 0,
             still: BTreeSet::new(),
             full: BTreeSet::new(),
+        }
+    }
+
+    /// Its transports answer every sending once at most.
+    #[cfg(test)]
+    pub(in crate::delivery) fn answering_once(self, answers_once: bool) -> Self {
+        Self {
+            answers_once,
+            ..self
         }
     }
 
@@ -214,6 +227,8 @@ impl Model {
                 assert!(matches!(effect.operation, Operation::Publish { .. }));
             }
         }
+        let is_known = effects.iter().any(|e| self.accepted.contains(e));
+        assert!(!is_known || !self.answers_once, "it is published");
         let id = request.id;
         assert_eq!(self.live.insert(lane, id), None, "one in flight per lane");
         assert!(self.live.len() <= 3, "no more than the peer takes");
@@ -230,6 +245,7 @@ impl Model {
             lane,
             effects,
             connection: self.connection,
+            is_answered: false,
         });
     }
 
@@ -241,6 +257,9 @@ impl Model {
             return;
         };
         let Sent { id, lane, .. } = self.sent[at];
+        if std::mem::replace(&mut self.sent[at].is_answered, true) && self.answers_once {
+            return;
+        }
         if with == With::Ok {
             self.accepted.extend(&self.sent[at].effects);
             self.lanes.handle_accepted(id);
@@ -263,6 +282,18 @@ impl Model {
         if resolves && self.live.get(&lane).is_some_and(front) {
             self.live.remove(&lane);
         }
+        if with == With::Ok && self.is_part(lane, at) {
+            self.forget_timed_out();
+        }
+    }
+
+    /// Whether what is on its way in this lane went out together before, like this.
+    fn is_part(&self, lane: u8, before: usize) -> bool {
+        let live = self.live.get(&lane);
+        let sent = self.sent.iter().find(|sent| Some(&sent.id) == live);
+        let effects = sent.map(|sent| &sent.effects);
+        let before = &self.sent[before].effects;
+        effects.is_some_and(|effects| effects.iter().all(|effect| before.contains(effect)))
     }
 
     fn pass(&mut self, time: Duration) {

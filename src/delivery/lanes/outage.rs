@@ -28,6 +28,7 @@ impl<T> Lanes<T> {
         }
         self.update_all(|lanes, lane| {
             if lane.is_batch() && lane.in_flight() == 0 {
+                lanes.remember_unanswered(lane, lane.unheard);
                 lane.take_apart(lanes.name_batch());
             }
         });

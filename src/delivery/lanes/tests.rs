@@ -1,3 +1,4 @@
+mod apart;
 mod batches;
 mod bounds;
 mod failing;

@@ -49,6 +49,10 @@ impl Model {
                 "nothing overtakes a failure"
             );
         }
+        while let Some(published) = self.lanes.poll_published_late() {
+            let mut published = published.into_iter().map(number);
+            assert!(published.all(|effect| self.accepted.contains(&effect)));
+        }
         self.check_emptied();
         self.check_deadlines();
         self.check_sums();

@@ -7,7 +7,7 @@ const SECOND: Duration = Duration::from_secs(1);
 
 impl Story {
     /// Everything that was published after it was given up.
-    fn published_late(&mut self) -> Vec<Vec<u8>> {
+    pub(super) fn published_late(&mut self) -> Vec<Vec<u8>> {
         let numbers = |ids: Vec<EffectId>| ids.iter().map(|id| id.as_bytes()[0]).collect();
         std::iter::from_fn(|| self.lanes.poll_published_late())
             .map(numbers)

@@ -6,7 +6,7 @@ use crate::protocol::ipc::TIMED_OUT;
 
 const LONG: Duration = Duration::from_secs(24 * 60 * 60);
 
-fn kept(peer: Option<Peer>, effects: impl IntoIterator<Item = SideEffect>) -> Story {
+pub(super) fn kept(peer: Option<Peer>, effects: impl IntoIterator<Item = SideEffect>) -> Story {
     let mut story = Story::new(Config::for_outbox(Duration::from_secs(5)), peer);
     story.submit(effects);
     story
@@ -14,7 +14,7 @@ fn kept(peer: Option<Peer>, effects: impl IntoIterator<Item = SideEffect>) -> St
 
 impl Story {
     /// Refuses whatever comes next, as Ably would, so many times.
-    fn refuse_next(&mut self, code: u32, times: u32) {
+    pub(super) fn refuse_next(&mut self, code: u32, times: u32) {
         for _ in 0..times {
             self.pass(Duration::from_secs(30));
             let (id, _) = self.request().expect("another attempt");

@@ -32,9 +32,9 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(400))]
 
     #[test]
-    fn every_story_keeps_the_promises(steps in steps(), parks: bool, stops: bool) {
+    fn every_story_keeps_the_promises(steps in steps(), parks: bool, stops: bool, once: bool) {
         let on_rejected = if parks { OnRejected::Park } else { OnRejected::Skip };
-        let mut model = Model::new(small(on_rejected), Instant::now());
+        let mut model = Model::new(small(on_rejected), Instant::now()).answering_once(once);
         for step in &steps {
             model.step(step);
         }
