@@ -25,6 +25,9 @@
 //! lane go on without it. Its effects stay where they are, so a parked lane costs
 //! what it cost before; whoever brings more effects asks first whether it is.
 //!
+//! A dead letter may turn out to be published, when the transport answers late what
+//! was given up: then it is forgotten as well.
+//!
 //! What an operator wants, requeued or dropped, is asked for first and happens
 //! once it is on disk; until then a dead letter stays one, and an effect that is
 //! to be dropped keeps its lane from being loaded.
@@ -216,6 +219,18 @@ impl<B: Weight> Outbox<B> {
 
     /// It was published; returns how it is recognised from now on.
     pub(crate) fn handle_published(&mut self, id: EffectId) -> Option<Done> {
+        self.forget(id)
+    }
+
+    /// It was published by what went out before it was given up, or taken back; not
+    /// if it is with the lanes again, or somebody wants something of it: that goes
+    /// its way. Returns how it is recognised from now on.
+    pub(crate) fn handle_published_late(&mut self, id: EffectId) -> Option<Done> {
+        let record = self.records.get(&id)?;
+        let is_here = matches!(record.state, State::Waiting | State::Dead);
+        if !is_here || record.wish.is_some() {
+            return None;
+        }
         self.forget(id)
     }
 

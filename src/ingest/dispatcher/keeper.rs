@@ -46,6 +46,7 @@
 
 mod early;
 mod hanging;
+mod late;
 mod load;
 mod offer;
 pub(in crate::ingest) mod operator;

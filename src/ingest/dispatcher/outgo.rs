@@ -52,14 +52,15 @@ impl Dispatcher {
                 }
             }
         }
-        self.learn_late(boot_time);
+        has_settled |= self.learn_late(boot_time);
         self.settle_emptied(boot_time);
         has_settled
     }
 
     /// What was published after its daemon was told that it failed is known when it
-    /// comes again.
-    fn learn_late(&mut self, now: BootTime) {
+    /// comes again; what is kept is kept no more. Returns whether there was such.
+    fn learn_late(&mut self, now: BootTime) -> bool {
+        let mut was_kept = false;
         for way in self.ways.iter_mut() {
             while let Some(effects) = way.lanes.poll_published_late() {
                 let done = self.admission.handle_published_late(&effects, now);
@@ -68,8 +69,18 @@ impl Dispatcher {
                         memo.handle_done(done, now);
                     }
                 }
+                let Some(keeper) = &mut self.keeper else {
+                    continue;
+                };
+                for published in keeper.handle_published_late(&effects, &mut self.admission) {
+                    was_kept = true;
+                    if let Some(memo) = &mut self.memo {
+                        memo.handle_published(published, now);
+                    }
+                }
             }
         }
+        was_kept
     }
 
     /// What came behind those that full lanes refused may not overtake them now.

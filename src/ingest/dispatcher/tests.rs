@@ -1,5 +1,6 @@
 //! The dispatcher with an outbox, on a disk that lies.
 
+mod accepted_late;
 mod crash;
 mod crowd;
 mod dead;

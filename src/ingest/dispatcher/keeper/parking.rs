@@ -108,8 +108,7 @@ impl Keeper {
 
     /// What an operator wants is on disk, and happens.
     pub(super) fn grant(&mut self, id: EffectId) -> Option<Done> {
-        let place = self.outbox.place(id);
-        let was_parked = self.outbox.is_parked(id);
+        let parked = self.parked_place(id);
         let dropped = self.outbox.handle_granted(id);
         self.unwritten.remove(&id);
         let how = match self.outbox.kept(id).map(|kept| kept.is_dead) {
@@ -128,13 +127,24 @@ impl Keeper {
                 "dropped"
             }
         };
-        if let Some((route, lane)) = place.filter(|_| was_parked)
+        self.tell_open(parked, how);
+        dropped
+    }
+
+    /// The lane of an effect, if it is parked, and the number of its route.
+    pub(super) fn parked_place(&self, id: EffectId) -> Option<(usize, LaneKey)> {
+        let place = self.outbox.place(id);
+        place.filter(|_| self.outbox.is_parked(id))
+    }
+
+    /// This lane was parked; if it is no more, that is because its letter was so.
+    pub(super) fn tell_open(&mut self, parked: Option<(usize, LaneKey)>, how: &'static str) {
+        if let Some((route, lane)) = parked
             && self.outbox.parked_by(route, &lane).is_empty()
         {
             let what = What::Open(how);
             self.changes.push_back(Change { route, lane, what });
         }
-        dropped
     }
 
     /// What is recorded when a lane is to go on without a letter.

@@ -159,7 +159,7 @@ impl Keeper {
     fn is_published(&self, live: &Live) -> bool {
         let (id, arrived_ms) = (live.id, live.arrived_ms);
         let published = Published { id, arrived_ms };
-        matches!(live.state, State::Open) && self.published_before.contains(&published)
+        self.published_before.contains(&published)
     }
 }
 

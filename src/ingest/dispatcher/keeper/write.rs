@@ -172,7 +172,7 @@ impl Keeper {
     }
 
     /// What a large backlog took in memory is not needed after it.
-    fn give_back(&mut self) {
+    pub(super) fn give_back(&mut self) {
         let len = self.outbox.len();
         self.was_large |= LARGE < len;
         if self.was_large && len < LARGE / 10 {

@@ -1,0 +1,48 @@
+//! What is kept, and was published by a request that was given up or taken apart.
+//!
+//! A dead letter that nobody requeued is none any more: requeued, it would be
+//! published twice. What was taken back to the disk goes out no second time.
+
+use tracing::info;
+
+use super::super::super::memo::Published;
+use super::Keeper;
+use crate::clock::BootTime;
+use crate::delivery::Admission;
+use crate::protocol::id::EffectId;
+
+impl Keeper {
+    /// These are published, whatever was decided since. Returns which of them are
+    /// kept no more.
+    pub(in super::super) fn handle_published_late<T>(
+        &mut self,
+        effects: &[EffectId],
+        admission: &mut Admission<T>,
+    ) -> Vec<Published> {
+        let kept = effects.iter();
+        let kept: Vec<_> = kept
+            .filter_map(|id| self.published_late(*id, admission))
+            .collect();
+        self.give_back();
+        kept
+    }
+
+    fn published_late<T>(
+        &mut self,
+        id: EffectId,
+        admission: &mut Admission<T>,
+    ) -> Option<Published> {
+        let arrived_ms = self.outbox.kept(id)?.arrived_ms;
+        let parked = self.parked_place(id);
+        let done = self.outbox.handle_published_late(id)?;
+        admission.handle_done_elsewhere(&done, BootTime::now());
+        self.published += 1;
+        self.batch.add_done(done.into());
+        self.unwritten.remove(&id);
+        if self.letters.remove(&id).is_some() {
+            info!(effect_id = %id, "A dead letter was accepted late; it is published.");
+        }
+        self.tell_open(parked, "accepted late");
+        Some(Published { id, arrived_ms })
+    }
+}

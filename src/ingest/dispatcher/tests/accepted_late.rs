@@ -1,0 +1,127 @@
+//! Dead letters whose acceptance comes in the end.
+
+use std::time::Duration;
+
+use super::story::{FOR_GOOD, Story, asked, effect, number, outbox};
+use crate::delivery::{Refusal, RequestId};
+use crate::journal::{OnFailure, Sync};
+use crate::protocol::outbox::OutboxVerb;
+
+/// Longer than the answer to a request is waited for, and the pause after that.
+const SILENCE: Duration = Duration::from_secs(7);
+
+/// A request that is on its way.
+struct Sent {
+    way: usize,
+    id: RequestId,
+    effects: Vec<u8>,
+}
+
+impl Story {
+    /// The next request goes out, as soon as there is one.
+    fn send_next(&mut self) -> Sent {
+        let mut sent = None;
+        self.pass_until(|story| {
+            for way in 0..story.falco.ways() {
+                let request = story.falco.request(&story.time, way);
+                sent = request.map(|request| Sent {
+                    way,
+                    id: request.id,
+                    effects: request.effects.iter().map(|e| number(e.id)).collect(),
+                });
+                if sent.is_some() {
+                    return true;
+                }
+            }
+            false
+        });
+        sent.expect("it goes out")
+    }
+
+    fn accept(&mut self, sent: Sent) {
+        let Sent { way, id, effects } = sent;
+        self.published.extend(effects);
+        self.falco.answer(&self.time, (way, id), None);
+    }
+
+    fn refuse(&mut self, sent: &Sent, refusal: &Refusal<'_>) {
+        let to = (sent.way, sent.id);
+        self.falco.answer(&self.time, to, Some(refusal));
+    }
+}
+
+fn strict() -> Story {
+    Story::new(outbox(Sync::Always, OnFailure::Exit))
+}
+
+/// The first effect is a dead letter, and what it may have been published by was
+/// not answered yet: that is returned.
+fn with_dead_letter(story: &mut Story) -> Sent {
+    story.keep(vec![effect(1), effect(2)]);
+    story.link();
+    let silent = story.send_next();
+    story.wait(SILENCE);
+    let refused = story.send_next();
+    story.refuse(&refused, &FOR_GOOD);
+    story.pass_until(|story| story.dead().len() == 1);
+    silent
+}
+
+#[test]
+fn a_dead_letter_that_is_accepted_late_is_published_and_no_dead_letter_any_more() {
+    for is_killed in [false, true] {
+        let mut story = strict();
+        let silent = with_dead_letter(&mut story);
+        story.accept(silent);
+        assert_eq!(story.dead(), []);
+        story.deliver();
+        assert_eq!(story.published, [1, 2]);
+        if is_killed {
+            (0..5).for_each(|_| story.pass());
+            story = story.killed();
+            story.link();
+        }
+        assert_eq!(story.dead(), []);
+        story.keep(vec![effect(1)]);
+        story.deliver();
+        let published: &[u8] = if is_killed { &[] } else { &[1, 2] };
+        assert_eq!(story.published, published, "that was a copy");
+    }
+}
+
+#[test]
+fn a_lane_that_waits_for_a_dead_letter_goes_on_when_that_is_accepted_late() {
+    let mut story = Story::parking(outbox(Sync::Always, OnFailure::Exit));
+    let silent = with_dead_letter(&mut story);
+    story.deliver();
+    assert_eq!(story.published, [0u8; 0]);
+    assert_eq!(story.falco.status(&story.time).parked, 1);
+    story.accept(silent);
+    assert_eq!(story.falco.status(&story.time).parked, 0);
+    story.deliver();
+    assert_eq!(story.published, [1, 2]);
+}
+
+#[test]
+fn what_was_requeued_by_then_is_published_no_second_time() {
+    let mut story = strict();
+    let silent = with_dead_letter(&mut story);
+    story.ask(asked(OutboxVerb::Requeue, &[1]));
+    // It is read from the disk.
+    (0..5).for_each(|_| story.pass());
+    story.accept(silent);
+    assert_eq!(story.dead(), []);
+    story.deliver();
+    assert_eq!(story.published, [1, 2]);
+}
+
+#[test]
+fn what_was_dropped_by_then_stays_dropped() {
+    let mut story = strict();
+    let silent = with_dead_letter(&mut story);
+    story.ask(asked(OutboxVerb::Drop, &[1]));
+    story.accept(silent);
+    story.deliver();
+    assert_eq!(story.dead(), []);
+    assert_eq!(story.published, [1, 2]);
+}
