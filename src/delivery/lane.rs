@@ -77,6 +77,8 @@ pub(super) struct Lane<T> {
     pub failures: u32,
     /// How many of these count.
     attempts: u32,
+    /// What kept lanes back ended while its request was out, which may be lost.
+    pub is_woken: bool,
     /// A connection died soon after the front went out, which may be its doing.
     pub is_suspect: bool,
     last_failure: Option<Failure>,
@@ -130,6 +132,7 @@ impl<T> Lane<T> {
             health,
             failures: 0,
             attempts: 0,
+            is_woken: false,
             is_suspect: false,
             last_failure: None,
             alone: 0,
@@ -245,10 +248,12 @@ impl<T> Lane<T> {
         self.queue.front().map(|entry| entry.place.producer)
     }
 
-    /// Ends a pause before its time.
+    /// Ends a pause before its time, or makes the next one short.
     pub(super) fn wake(&mut self, at: Instant) {
-        if let State::BackingOff { retry_at } = &mut self.state {
-            *retry_at = at.min(*retry_at);
+        match &mut self.state {
+            State::BackingOff { retry_at } => *retry_at = at.min(*retry_at),
+            State::InFlight { .. } => self.is_woken = true,
+            State::Ready => {}
         }
     }
 

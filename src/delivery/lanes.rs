@@ -3,6 +3,7 @@
 mod answers;
 mod books;
 mod given_up;
+mod hushed;
 mod line;
 #[cfg(any(test, fuzzing))]
 pub(super) mod model;
@@ -30,6 +31,7 @@ use super::turns::Turns;
 use crate::protocol::envelope::SideEffect;
 use crate::protocol::id::{EffectId, LaneKey};
 use given_up::GivenUp;
+use hushed::Hushed;
 use still::Quiet;
 
 /// What a connected transport can take.
@@ -108,6 +110,8 @@ pub(crate) struct Lanes<T> {
     shared: Shared,
     /// What of that is over, and they have not been told.
     over: Shared,
+    /// Those that may be kept back, but nobody can say.
+    hushed: Hushed,
     next_jitter: u32,
     quiet: Quiet,
     /// Lanes that stand still, or go on, and nobody knows it yet.
@@ -157,6 +161,7 @@ impl<T> Lanes<T> {
             late: 0,
             shared: Shared::Nothing,
             over: Shared::Nothing,
+            hushed: Hushed::default(),
             next_jitter: 0,
             quiet: Quiet::No,
             moved: VecDeque::new(),

@@ -21,6 +21,7 @@ mod retries;
 use std::time::Instant;
 
 use breaker::Breaker;
+pub(super) use breaker::FAILURES_MAX;
 use retries::Retries;
 
 /// Requests at once, to begin with.

@@ -40,6 +40,7 @@ impl<T> Lane<T> {
         let (first, times) = self.tried.unwrap_or((since, 0));
         self.tried = Some((first, times.saturating_add(1)));
         self.sent += 1;
+        self.is_woken = false;
         self.sent_up_to = self
             .sent_up_to
             .max(self.queue[self.front - 1].place.arrival);

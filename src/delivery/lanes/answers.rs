@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use super::Lanes;
-use crate::delivery::config::{Keeping, OnRejected};
+use crate::delivery::config::{Keeping, OnRejected, pause_left};
 use crate::delivery::effect::Settled;
 use crate::delivery::failure::{Class, Failure, Refusal};
 use crate::delivery::health::Health;
@@ -157,7 +157,12 @@ impl<T> Lanes<T> {
         let is_kept = self.config.keeping == Keeping::Outbox;
         let counts = was_refused || !is_kept;
         if lane.fail(failure, counts) < self.config.attempts_max {
-            lane.back_off(now + self.config.pause(lane.failures, self.next_jitter));
+            let pause = if lane.is_woken && lane.health == Health::Silent {
+                pause_left(self.next_jitter)
+            } else {
+                self.config.pause(lane.failures, self.next_jitter)
+            };
+            lane.back_off(now + pause);
             self.next_jitter = self.next_jitter.wrapping_add(1);
         } else {
             self.give_up(lane);

@@ -110,6 +110,7 @@ impl<T> Lanes<T> {
                 lanes.settled.extend(lane.accept_known(&accepted.effects));
             });
         }
+        self.hear(accepted.effects.len());
         self.given_up.published.push_back(accepted.effects);
     }
 

@@ -5,7 +5,8 @@
 //! alone in its trouble.
 //!
 //! Lanes of the outbox pause for long. What kept many of them back, the transport
-//! or its connection to Ably, ends for all of them with the first success.
+//! or its connection to Ably, ends for all of them with the first success; and so
+//! does, for [a few](super::hushed), what may have been everybody's trouble.
 
 use std::time::Instant;
 
@@ -22,16 +23,26 @@ impl<T> Lanes<T> {
     /// effects, or would have.
     pub(super) fn take_life(&mut self, lane: &mut Lane<T>, effects: usize) {
         lane.set_health(Health::Well);
-        self.quiet = Quiet::No;
         self.pace.handle_heard(lane.number);
+        self.hear(effects);
+    }
+
+    /// Somebody is answered, whoever that is.
+    pub(super) fn hear(&mut self, effects: usize) {
+        self.quiet = Quiet::No;
         self.pace.handle_success(effects);
+        self.hushed.end();
         let over = std::mem::replace(&mut self.shared, Shared::Nothing);
         self.over = self.over.max(over);
     }
 
     /// A request has met trouble, or silence.
     pub(super) fn take_trouble(&mut self, lane: &mut Lane<T>, health: Health, now: Instant) {
-        if lane.health.is_well() && self.pace.has_not_heard_since(lane.number) {
+        let is_hushed = self.pace.has_not_heard_since(lane.number);
+        if is_hushed && health == Health::Silent && self.config.keeping == Keeping::Outbox {
+            self.hushed.insert(&lane.key);
+        }
+        if is_hushed && lane.health.is_well() {
             let in_flight = self.requests_in_flight;
             self.pace.handle_sign(Sign::Trouble, in_flight, now);
         }
@@ -63,14 +74,24 @@ impl<T> Lanes<T> {
     /// far as there are retries.
     pub(super) fn wake(&mut self, now: Instant) {
         let over = std::mem::replace(&mut self.over, Shared::Nothing);
-        if over == Shared::Nothing || self.config.keeping == Keeping::Daemon {
-            return;
+        let hushed = self.hushed.take();
+        if over != Shared::Nothing && self.config.keeping == Keeping::Outbox {
+            self.update_all(|lanes, lane| lanes.wake_lane(lane, over, now));
         }
-        self.update_all(|lanes, lane| {
-            if lane.health.may_end_with(over) {
-                lane.wake(now + pause_left(lanes.next_jitter));
-                lanes.next_jitter = lanes.next_jitter.wrapping_add(1);
+        // All of them are, if it was the transport.
+        for lane in hushed.iter().filter(|_| over != Shared::Transport) {
+            if let Some(&slot) = self.by_key.get(lane) {
+                self.update(slot, |lanes, lane| {
+                    lanes.wake_lane(lane, Shared::Transport, now);
+                });
             }
-        });
+        }
+    }
+
+    fn wake_lane(&mut self, lane: &mut Lane<T>, over: Shared, now: Instant) {
+        if lane.health.may_end_with(over) {
+            lane.wake(now + pause_left(self.next_jitter));
+            self.next_jitter = self.next_jitter.wrapping_add(1);
+        }
     }
 }

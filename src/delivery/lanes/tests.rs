@@ -2,6 +2,7 @@ mod apart;
 mod batches;
 mod bounds;
 mod failing;
+mod few;
 mod given_up;
 mod kept;
 mod late;

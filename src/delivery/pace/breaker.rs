@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 /// Requests that fail in a row before the breaker opens: more than the attempts
 /// of one lane, which may be alone in its trouble.
-pub(super) const FAILURES_MAX: u32 = 8;
+pub(in crate::delivery) const FAILURES_MAX: u32 = 8;
 
 /// The pause between two probes: at first, and at most.
 pub(super) const PROBE_PAUSE: (Duration, Duration) =

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use super::breaker::{FAILURES_MAX, PROBE_PAUSE};
+use super::breaker::PROBE_PAUSE;
 use super::*;
 
 const ROUND_TRIP: Duration = Duration::from_millis(40);
