@@ -86,7 +86,7 @@ pub fn is_too_long(error: &io::Error) -> bool {
 }
 
 /// What a person can do where files may not become long enough.
-pub const RAISE_LIMIT: &str = "raise the limit on the size of files (ulimit -f, or LimitFSIZE= of a service), then falco stop and falco up";
+pub const RAISE_LIMIT: &str = "raise the limit on the size of files (ulimit -f, or LimitFSIZE= of a service), then `falco stop` and `falco up`";
 
 /// Takes room on disk, so that `file` can hold so many bytes on a disk that is
 /// full by then; what it holds stays. What cannot be taken whole is not taken.

@@ -76,12 +76,12 @@ pub(super) fn run(args: Args) -> Result<(), Failure> {
     let mut events: Vec<Happened> = events.take(count).collect();
     events.reverse();
     for event in events {
-        event.print(args.past.json, local)?;
+        event.print(args.past.json, local, &paths)?;
     }
     while args.past.follow && output::is_read_within(FOLLOW_PAUSE) {
         for raw in journal.new_lines() {
             if let Some(event) = Happened::read(&raw).filter(|e| e.is_of(&args.names)) {
-                event.print(args.past.json, local)?;
+                event.print(args.past.json, local, &paths)?;
             }
         }
     }
@@ -127,12 +127,12 @@ impl Happened {
         names.is_empty() || names.iter().any(|name| name == self.subject())
     }
 
-    fn print(&self, json: bool, local: Local) -> Result<(), Failure> {
+    fn print(&self, json: bool, local: Local, paths: &Paths) -> Result<(), Failure> {
         if json {
             return output::line(&self.raw);
         }
         let time = local.time_of_day(&self.entry.ts);
-        let text = tell(&self.entry.life);
+        let text = typed::complete(&tell(&self.entry.life), paths);
         output::line(&format!("{time} {:<9} {text}", self.subject()))
     }
 }

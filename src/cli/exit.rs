@@ -6,6 +6,8 @@ use std::fmt::Display;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
+use super::typed;
+use crate::paths::Paths;
 use crate::protocol::control::{Refusal, StartFailure, Why};
 use crate::report::Report;
 
@@ -168,6 +170,16 @@ impl Failure {
         _ = writeln!(stderr, "note: {}; {instead}", one_line(&self.to_string()));
         if let Some(hint) = &self.hint {
             _ = writeln!(stderr, "hint: {}", one_line(hint));
+        }
+    }
+
+    /// The same, with the commands in it as they are to be typed for `paths`.
+    pub(super) fn at(self, paths: &Paths) -> Self {
+        let complete = |text: String| typed::complete(&text, paths);
+        Self {
+            error: self.error.map(complete),
+            hint: self.hint.map(complete),
+            ..self
         }
     }
 

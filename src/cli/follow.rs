@@ -59,7 +59,8 @@ pub(super) fn follow(
                 Err(Failure::new(Exit::Interrupted, error).hint(hint))
             }
         }
-    })?;
+    })
+    .map_err(|failure: Failure| failure.at(paths))?;
     Ok(u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX))
 }
 

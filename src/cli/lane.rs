@@ -52,11 +52,12 @@ struct Which {
 pub(super) fn run(args: Args) -> Result<(), Failure> {
     let paths = args.common.instance.paths()?;
     let json = args.common.json;
-    match args.verb {
+    let done = match args.verb {
         Verb::List(limit) => block_on(list(&paths, limit, json)),
         Verb::Resume(which) => block_on(open(&paths, LaneVerb::Resume, which, json)),
         Verb::Discard(which) => block_on(open(&paths, LaneVerb::Discard, which, json)),
-    }
+    };
+    done.map_err(|failure| failure.at(&paths))
 }
 
 async fn list(paths: &Paths, limit: Limit, json: bool) -> Result<(), Failure> {
@@ -158,7 +159,7 @@ pub(super) fn summary(ingest: &IngestStatus) -> String {
         counted(ingest.parked, "lane"),
         if ingest.parked == 1 { "is" } else { "are" },
     );
-    _ = writeln!(text, "! lanes   {lanes} {are} parked: falco lane list");
+    _ = writeln!(text, "! lanes   {lanes} {are} parked: `falco lane list`");
     for parked in &ingest.parked_lanes {
         _ = writeln!(text, "! lane    {}", listed(parked));
     }

@@ -320,7 +320,7 @@ fn logs(paths: &Paths, names: &[String]) -> Result<Vec<Log>, Failure> {
 fn check_silent(paths: &Paths, name: &str, all: &[&str]) -> Result<(), Failure> {
     if name == BROKER {
         let error = "the broker has no log of its own: it runs inside the supervisor";
-        return Err(Failure::new(Exit::Usage, error).hint("falco logs falco"));
+        return Err(Failure::new(Exit::Usage, error).hint(typed::falco(paths, "logs falco")));
     }
     if config::part_names(paths).iter().any(|part| part == name) {
         return Ok(());

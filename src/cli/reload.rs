@@ -5,7 +5,7 @@ use super::follow::{Patience, until_ready};
 use super::progress::Progress;
 use super::runtime::block_on;
 use super::settings::Instance;
-use super::{outbox, status};
+use super::{outbox, status, typed};
 use crate::paths::Paths;
 use crate::protocol::control::{Request, Status};
 
@@ -26,7 +26,7 @@ pub(super) fn run(args: Args) -> Result<(), Failure> {
         .as_ref()
         .filter(|after| life(after) != before.and_then(|before| life(before)))
     {
-        tell_unrouted(after);
+        tell_unrouted(after, &paths);
     }
     Ok(())
 }
@@ -43,9 +43,9 @@ fn life(status: &Status) -> Option<u32> {
 }
 
 /// Says what a route that is gone has left.
-fn tell_unrouted(status: &Status) {
+fn tell_unrouted(status: &Status, paths: &Paths) {
     let outbox = status.ingest.as_ref().and_then(|i| i.outbox.as_ref());
     if let Some(unrouted) = outbox.and_then(outbox::unrouted) {
-        Progress::new(false).warn(&unrouted);
+        Progress::new(false).warn(&typed::complete(&unrouted, paths));
     }
 }

@@ -88,7 +88,7 @@ pub(super) fn run(args: Args) -> Result<(), Failure> {
         names: args.names,
         json: args.json,
     };
-    block_on(async {
+    let done = block_on(async {
         if args.watch {
             return watch::watch(&paths, &show).await;
         }
@@ -98,7 +98,8 @@ pub(super) fn run(args: Args) -> Result<(), Failure> {
         }
         let seen = show.look(&paths).await?;
         show.print(&paths, &seen)
-    })
+    });
+    done.map_err(|failure| failure.at(&paths))
 }
 
 /// What a look at the chain showed.
@@ -170,10 +171,12 @@ impl Show {
         match seen {
             Seen::Up(status) => {
                 let status = with_last_words(paths, status);
-                if self.names.is_empty() {
-                    return self.render.whole(&status);
-                }
-                self.render.parts(&status.parts).trim_end().to_owned()
+                let text = if self.names.is_empty() {
+                    self.render.whole(&status)
+                } else {
+                    self.render.parts(&status.parts).trim_end().to_owned()
+                };
+                typed::complete(&text, paths)
             }
             Seen::Passing(state) => {
                 let dot = self.render.dot(*state);
@@ -261,7 +264,10 @@ async fn seek(paths: &Paths) -> Result<Box<Status>, Silence> {
     let deadline = Instant::now() + PASSING;
     loop {
         let error = match client::ask(&socket, &Request::Status, PATIENCE).await {
-            Ok(Event::Status(status)) => return Ok(status),
+            Ok(Event::Status(mut status)) => {
+                typed::complete_status(&mut status, paths);
+                return Ok(status);
+            }
             Ok(other) => {
                 let error = format!("unexpected answer: {other:?}");
                 return Err(Silence::Unknown(Failure::new(Exit::Unknown, error)));

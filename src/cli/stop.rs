@@ -85,8 +85,12 @@ fn nothing_left(stop: &Stop) -> Result<(), Failure> {
     nobody_left(stop.left())?;
     match stop.undone() {
         None => Ok(()),
-        Some(undone) => Err(Failure::new(Exit::Failed, output::visible(undone))
-            .hint("the chain is down; falco up publishes what is in the outbox at its path then")),
+        Some(undone) => {
+            let hint =
+                "the chain is down; `falco up` publishes what is in the outbox at its path then";
+            let failure = Failure::new(Exit::Failed, output::visible(undone)).hint(hint);
+            Err(failure.at(stop.paths()))
+        }
     }
 }
 

@@ -110,7 +110,8 @@ fn bring_up(args: Args, inherited: Inherited) -> Result<(), Failure> {
         has_started_service: false,
         manager: inherited.manager,
     };
-    block_on(up.run())
+    let paths = up.paths.clone();
+    block_on(up.run()).map_err(|failure| failure.at(&paths))
 }
 
 /// One `falco up`, until it knows how that ends.

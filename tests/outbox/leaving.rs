@@ -93,6 +93,8 @@ fn a_change_under_which_falco_ends_may_or_may_not_have_happened() {
             let (code, text) = chain.run(verb);
             assert_eq!(code, 4, "{text}");
             assert!(text.contains(why), "{text}");
+            let base = chain.base();
+            let look = format!("{look} --base-dir {}", base.display());
             let told = format!("it may or may not have happened: look with {look} before");
             assert!(text.contains(&told), "{text}");
             falco.join().expect("it has served");

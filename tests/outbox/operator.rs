@@ -51,8 +51,11 @@ fn what_ably_refuses_for_good_is_a_dead_letter_that_says_why_and_its_lane_goes_o
 fn the_status_says_what_to_do_about_dead_letters_for_as_long_as_there_are_some() {
     let (chain, ..) = with_dead_letter();
     let (_, text) = chain.run(&["status"]);
-    let told = "\n! outbox  1 dead letter: falco outbox list --dead says why; ";
-    assert!(text.contains(told), "{text}");
+    let told = format!(
+        "\n! outbox  1 dead letter: falco outbox list --dead --base-dir {} says why; ",
+        chain.base().display()
+    );
+    assert!(text.contains(&told), "{text}");
     assert_eq!(chain.run(&["outbox", "drop", &uuid(1)]).0, 0);
     let (_, text) = chain.run(&["status"]);
     assert!(!text.contains("dead letter"), "{text}");

@@ -87,7 +87,8 @@ fn without_an_outbox_a_session_waits_until_what_was_refused_comes_again() {
         (&json!("s"), &json!(false))
     );
     let (code, text) = chain.run(&["status"]);
-    assert!(text.contains("1 lane is parked: falco lane list"), "{text}");
+    let told = "1 lane is parked: falco lane list --base-dir /";
+    assert!(text.contains(told), "{text}");
     assert_eq!(code, 0, "one session is not the chain: {text}");
     assert_eq!(chain.status()["ingest"]["failures"]["parked"], 3);
     let (_, metrics) = chain.run(&["metrics"]);

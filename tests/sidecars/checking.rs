@@ -152,11 +152,11 @@ fn the_log_of_a_sidecar_that_could_not_be_started_says_why() {
     base.configure(&shell("web", "true", "env_file = \"web.env\""));
     let said = base.run(&["reload"]);
     assert_eq!(said.code, 69, "{}", said.stderr);
-    assert!(
-        said.stderr.contains("hint: falco logs web says more"),
-        "{}",
-        said.stderr
+    let hint = format!(
+        "hint: falco logs web --base-dir {} says more",
+        base.dir().display()
     );
+    assert!(said.stderr.contains(&hint), "{}", said.stderr);
     eventually("its log says why", || {
         let said = base.run(&["logs", "web"]);
         said.code == 0 && said.stdout.contains("web.env: No such file")

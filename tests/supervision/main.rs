@@ -25,5 +25,6 @@ mod sidecars;
 mod starting;
 mod stopping;
 mod telling;
+mod typing;
 mod waiting;
 mod watching;

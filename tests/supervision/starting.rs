@@ -47,42 +47,6 @@ fn up_says_where_it_listens_and_how_to_try_it_and_no_key() {
 }
 
 #[test]
-fn a_command_that_is_told_to_be_typed_means_the_instance_that_tells_it() {
-    let base = Base::called("the base");
-    let at = format!(" --base-dir '{}'", base.dir().display());
-    let up = format!("falco up{at}");
-    assert!(
-        base.run(&["status"])
-            .stdout
-            .contains(&format!("start: {up}\n"))
-    );
-    for verb in [&["reload"][..], &["emit", "--event", "e"], &["logs"]] {
-        let said = base.run(verb);
-        assert!(said.stderr.contains(&up), "{verb:?} {}", said.stderr);
-    }
-    let told = base.run(&["up"]).stderr;
-    for verb in ["tail", "emit", "status", "stop"] {
-        assert!(told.contains(&format!("falco {verb}{at}")), "{verb} {told}");
-    }
-    let anew = format!("hint: falco stop{at}, then {up}");
-    for (args, hint) in [
-        (&["up", "--user-id", "somebody"][..], &anew),
-        (
-            &["up", "--foreground"],
-            &format!("hint: falco stop{at}, then falco up --foreground{at}"),
-        ),
-    ] {
-        let said = base.run(args);
-        assert!(said.stderr.contains(hint), "{args:?} {}", said.stderr);
-    }
-    base.run(&["stop", "transport"]);
-    let said = base.run(&["up"]);
-    assert_eq!(said.code, 1, "{}", said.stderr);
-    let again = format!("falco restart PART{at} starts one again");
-    assert!(said.stderr.contains(&again), "{}", said.stderr);
-}
-
-#[test]
 fn a_second_up_names_the_same_supervisor_and_touches_nothing() {
     let base = Base::new();
     let pid = base.up();

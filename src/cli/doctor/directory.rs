@@ -24,7 +24,7 @@ pub(super) fn examine(paths: &Paths, fix: bool) -> Vec<Finding> {
     let meta = match fs::metadata(base) {
         Ok(meta) => meta,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            let text = format!("{} is not there yet; falco up makes it", tilde(base));
+            let text = format!("{} is not there yet; `falco up` makes it", tilde(base));
             return vec![Finding::ok(NAME, text), sockets(paths)];
         }
         Err(error) => return vec![Finding::fail(NAME, format!("{}: {error}", tilde(base)))],

@@ -4,7 +4,9 @@ use std::fmt;
 
 use serde::Serialize;
 
+use crate::cli::typed;
 use crate::counted::counted;
+use crate::paths::Paths;
 
 /// How bad it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -50,6 +52,15 @@ impl Finding {
             name,
             text,
             fix,
+        }
+    }
+
+    /// The same, with the commands in it as they are to be typed for `paths`.
+    pub(super) fn at(self, paths: &Paths) -> Self {
+        Self {
+            text: typed::complete(&self.text, paths),
+            fix: self.fix.map(|fix| typed::complete(&fix, paths)),
+            ..self
         }
     }
 

@@ -104,7 +104,8 @@ async fn examine(args: &Args, paths: &Paths) -> Vec<Finding> {
         transport::examine(program.as_deref()),
         in_time("account", of_account),
     );
-    [files, owner, vec![transport], account].concat()
+    let found = [files, owner, vec![transport], account].concat();
+    found.into_iter().map(|one| one.at(paths)).collect()
 }
 
 /// Who this is, if what is kept of it is no good.

@@ -8,7 +8,7 @@ const NAME: &str = "sidecars";
 /// One finding for each thing that is wrong; nothing where there are none.
 pub(super) fn examine(outside: &Outside) -> Vec<Finding> {
     let found = outside.examine();
-    let fix = "mend it, then falco config check";
+    let fix = "mend it, then `falco config check`";
     let wrong = |mistake: &Mistake| Finding::fail(NAME, mistake.to_string()).fix(fix);
     let odd = |warning: &Mistake| Finding::warn(NAME, warning.to_string());
     let wrong = found.mistakes.iter().map(wrong);

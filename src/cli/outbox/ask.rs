@@ -18,6 +18,7 @@ use crate::cli::chain;
 use crate::cli::config::{self, Given};
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::status::not_running;
+use crate::cli::typed;
 use crate::control::client::{self, Exchange};
 use crate::ingest::offline::OfflineError;
 use crate::journal::{Home, OpenError};
@@ -195,7 +196,9 @@ impl<'a> Oracle<'a> {
 pub(super) async fn stats(oracle: &mut Oracle<'_>) -> Result<OutboxStatus, Failure> {
     let answer = oracle.ask(&of(OutboxVerb::Stats, Vec::new())).await?;
     let none = || Failure::new(Exit::Unknown, "Falco said no numbers");
-    answer.stats.ok_or_else(none)
+    let mut stats = answer.stats.ok_or_else(none)?;
+    typed::complete_outbox(&mut stats, oracle.paths);
+    Ok(stats)
 }
 
 /// Whether there is an outbox, as far as we may look.
@@ -229,7 +232,7 @@ fn not_changed(error: &OfflineError) -> Failure {
     let failure = Failure::of(Exit::Failed, error);
     match error {
         OfflineError::Unrecorded(why) if why.may_come_back() => failure.hint(
-            "it may have happened all the same: look with falco outbox list before you ask again",
+            "it may have happened all the same: look with `falco outbox list` before you ask again",
         ),
         _ => failure,
     }

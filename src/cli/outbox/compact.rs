@@ -9,7 +9,7 @@ use super::ask::{self, Oracle};
 use super::of;
 use super::tell::{self, mega};
 use crate::cli::exit::Failure;
-use crate::cli::output;
+use crate::cli::{output, typed};
 use crate::counted::counted;
 use crate::paths::Paths;
 use crate::protocol::outbox::OutboxVerb;
@@ -45,10 +45,13 @@ pub(super) async fn run(paths: &Paths, json: bool) -> Result<(), Failure> {
     let (was, is) = (mega(before.bytes), mega(after.bytes));
     let segments = counted(after.segments, "segment");
     let more = match answer.no_gain {
-        _ if !is_known => " · it may go on; falco outbox stats says how far it is".to_owned(),
-        _ if after.compacting => " · it goes on; falco outbox stats says how far it is".to_owned(),
+        _ if !is_known => " · it may go on; `falco outbox stats` says how far it is".to_owned(),
+        _ if after.compacting => {
+            " · it goes on; `falco outbox stats` says how far it is".to_owned()
+        }
         Some(why) => format!(" · {why}"),
         None => String::new(),
     };
-    output::line(&format!("{is} in {segments}, it was {was}{more}"))
+    let text = format!("{is} in {segments}, it was {was}{more}");
+    output::line(&typed::complete(&text, paths))
 }

@@ -72,7 +72,7 @@ enum Verb {
 pub(super) fn run(args: Args) -> Result<(), Failure> {
     let paths = args.common.instance.paths()?;
     let json = args.common.json;
-    match args.verb {
+    let done = match args.verb {
         Verb::List { dead, limit } => block_on(list(&paths, dead, limit, json)),
         Verb::Verify => verify::run(&paths, json),
         Verb::Show { ids } => block_on(show(&paths, args::ids(&ids), json)),
@@ -81,20 +81,23 @@ pub(super) fn run(args: Args) -> Result<(), Failure> {
                 all,
                 ..of(OutboxVerb::Requeue, args::ids(&ids))
             };
-            let changed = block_on(pages::change(&paths, request))?;
-            changed.tell(json, |count| format!("{count} to be published again"), None)
+            let changed = block_on(pages::change(&paths, request));
+            let told = |count| format!("{count} to be published again");
+            changed.and_then(|changed| changed.tell(json, told, None))
         }
         Verb::Drop { ids } => {
             let request = of(OutboxVerb::Drop, args::ids(&ids));
-            let changed = block_on(pages::change(&paths, request))?;
-            changed.tell(json, |count| format!("{count} dropped"), None)
+            let changed = block_on(pages::change(&paths, request));
+            let told = |count| format!("{count} dropped");
+            changed.and_then(|changed| changed.tell(json, told, None))
         }
         Verb::Compact => block_on(compact::run(&paths, json)),
         Verb::Stats => {
-            let stats = block_on(ask::stats(&mut Oracle::to_look(&paths)))?;
-            tell::stats(&stats, json)
+            let stats = block_on(ask::stats(&mut Oracle::to_look(&paths)));
+            stats.and_then(|stats| tell::stats(&stats, &paths, json))
         }
-    }
+    };
+    done.map_err(|failure| failure.at(&paths))
 }
 
 fn of(verb: OutboxVerb, ids: Vec<String>) -> OutboxRequest {

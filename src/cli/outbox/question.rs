@@ -47,7 +47,7 @@ pub(in crate::cli) trait Question {
 
 impl Question for OutboxRequest {
     type Answer = OutboxAnswer;
-    const LOOK: &'static str = "falco outbox list";
+    const LOOK: &'static str = "`falco outbox list`";
 
     fn only_looks(&self) -> bool {
         use OutboxVerb::{List, Show, Stats};
@@ -99,7 +99,7 @@ impl Question for OutboxRequest {
 
 impl Question for LaneRequest {
     type Answer = LaneAnswer;
-    const LOOK: &'static str = "falco lane list";
+    const LOOK: &'static str = "`falco lane list`";
 
     fn only_looks(&self) -> bool {
         self.verb == LaneVerb::List

@@ -6,9 +6,10 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::cli::exit::{Exit, Failure};
-use crate::cli::output;
+use crate::cli::{output, typed};
 use crate::clock;
 use crate::counted::counted;
+use crate::paths::Paths;
 use crate::protocol::outbox::{InboxStatus, OutboxRecord, OutboxStatus, RejectedLine};
 
 /// How long it is worth a line that something went wrong and is well again.
@@ -73,11 +74,11 @@ pub(super) fn shown(record: &OutboxRecord) -> String {
     lines.join("\n")
 }
 
-pub(super) fn stats(stats: &OutboxStatus, json: bool) -> Result<(), Failure> {
+pub(super) fn stats(stats: &OutboxStatus, paths: &Paths, json: bool) -> Result<(), Failure> {
     if json {
         return object(stats);
     }
-    output::line(&summary(stats))
+    output::line(&typed::complete(&summary(stats), paths))
 }
 
 /// A size, for people.
@@ -160,7 +161,8 @@ pub(in crate::cli) fn lost(outbox: &OutboxStatus) -> impl Iterator<Item = String
 pub(in crate::cli) fn unrouted(outbox: &OutboxStatus) -> Option<String> {
     let count = outbox.unrouted.min(outbox.dead);
     let letters = counted(count, "dead letter");
-    let told = format!("{letters} left by a route that is gone: falco outbox list --dead says why");
+    let told =
+        format!("{letters} left by a route that is gone: `falco outbox list --dead` says why");
     (0 < count).then_some(told)
 }
 
@@ -170,7 +172,7 @@ fn dead(outbox: &OutboxStatus) -> Option<String> {
     let count = outbox.dead - outbox.unrouted.min(outbox.dead);
     let letters = counted(count, "dead letter");
     let told = format!(
-        "{letters}: falco outbox list --dead says why; requeue publishes them, drop forgets them"
+        "{letters}: `falco outbox list --dead` says why; requeue publishes them, drop forgets them"
     );
     (0 < count).then_some(told)
 }

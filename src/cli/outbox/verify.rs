@@ -43,7 +43,7 @@ pub(super) fn run(paths: &Paths, json: bool) -> Result<(), Failure> {
     }
     if report.missed.is_some() {
         let text = "the outbox is good, and effects that were acknowledged may be missing";
-        let hint = "what is missed is told above; falco up begins with what is there";
+        let hint = "what is missed is told above; `falco up` begins with what is there";
         return Err(Failure::new(Exit::Failed, text).hint(hint));
     }
     if 0 < report.quarantined {

@@ -1,4 +1,4 @@
-//! A status as people read it.
+//! A status as people read it, but that commands stand in backquotes still.
 //!
 //! ```text
 //! ● falco ~/.unbound   running   since 09:14:02 (2h14m)   pid 8805   v0.1.0   mem 6.1 MB
@@ -73,12 +73,12 @@ impl Render {
             }
             let name = &part.name;
             if let Some(said) = &part.said_last {
-                let line = format!("! {name} said last: {said}; falco logs {name}");
+                let line = format!("! {name} said last: {said}; `falco logs {name}`");
                 _ = writeln!(text, "{}", self.paint.with(Color::Red, &line));
             }
             if let Some(trouble) = &part.trouble {
                 let next = match part.kind {
-                    PartKind::Process => format!("; falco restart {name}"),
+                    PartKind::Process => format!("; `falco restart {name}`"),
                     PartKind::Server => String::new(),
                 };
                 let line = format!("! {name}: {trouble}{next}");
@@ -210,7 +210,7 @@ impl Render {
             return format!("metrics   http://{}/metrics\n", metrics.address);
         };
         let line = format!(
-            "! metrics {trouble}; it is tried again every few seconds; free it, or name another and falco reload"
+            "! metrics {trouble}; it is tried again every few seconds; free it, or name another and `falco reload`"
         );
         self.paint.with(Color::Red, &line) + "\n"
     }
@@ -277,7 +277,7 @@ fn login(status: &Status) -> String {
                 || "until that is changed".to_owned(),
                 |file| {
                     format!(
-                        "kept in {} until falco logout",
+                        "kept in {} until `falco logout`",
                         progress::tilde(file.as_ref())
                     )
                 },
@@ -286,7 +286,7 @@ fn login(status: &Status) -> String {
             format!("login     {how} · as user {user} · {until}; its tokens are renewed\n")
         }
         LoginState::LoggedOut => {
-            "login     none; nothing is published until falco login\n".to_owned()
+            "login     none; nothing is published until `falco login`\n".to_owned()
         }
     }
 }
@@ -334,7 +334,7 @@ mod tests {
             ..PartStatus::default()
         };
         let text = render().parts(&[part]);
-        let last = "! transport said last: error: failed to listen; falco logs transport\n";
+        let last = "! transport said last: error: failed to listen; `falco logs transport`\n";
         assert!(text.ends_with(last), "{text}");
         let row = text.lines().nth(1).unwrap();
         assert!(

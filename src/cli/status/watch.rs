@@ -109,7 +109,7 @@ fn hopeless(part: &PartStatus) -> Failure {
     let exit = part.last_exit.as_ref().map(|exit| exit.ending.as_str());
     let how = exit.unwrap_or("it could not be started");
     let error = format!("{name} has failed for good: {how}");
-    Failure::new(Exit::Failed, error).hint(format!("falco restart {name} tries again"))
+    Failure::new(Exit::Failed, error).hint(format!("`falco restart {name}` tries again"))
 }
 
 fn late(goal: Goal, patience: Duration, seen: Option<Seen>) -> Failure {
@@ -122,7 +122,7 @@ fn late(goal: Goal, patience: Duration, seen: Option<Seen>) -> Failure {
     };
     let (goal, seconds) = (goal.as_str(), patience.as_secs_f64());
     let error = format!("not {goal} within {seconds} s: {how}");
-    Failure::new(Exit::TimedOut, error).hint("falco status says more; falco logs says why")
+    Failure::new(Exit::TimedOut, error).hint("`falco status` says more; `falco logs` says why")
 }
 
 /// What is not yet as it was to be.

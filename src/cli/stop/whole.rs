@@ -95,6 +95,11 @@ impl Stop {
         })
     }
 
+    /// Which instance it is about.
+    pub(super) fn paths(&self) -> &Paths {
+        &self.paths
+    }
+
     /// Processes of the chain that could not be removed.
     pub(super) fn left(&self) -> &[u32] {
         &self.left

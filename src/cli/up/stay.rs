@@ -7,6 +7,7 @@ use super::warnings::Told;
 use crate::cli::daemon::Supervisor;
 use crate::cli::exit::Failure;
 use crate::cli::progress::{Progress, seconds};
+use crate::cli::typed;
 use crate::protocol::control::{Event, Missing};
 use crate::supervisor::Until;
 
@@ -14,6 +15,7 @@ use crate::supervisor::Until;
 pub(super) async fn stay(supervisor: Supervisor, progress: &Progress) -> Result<(), Failure> {
     let (events, mut news) = mpsc::channel(256);
     let (handles, is_up) = (supervisor.handles.clone(), Notify::new());
+    let paths = &supervisor.paths.clone();
     let show = async {
         while let Some(event) = news.recv().await {
             progress.show(&event);
@@ -24,7 +26,8 @@ pub(super) async fn stay(supervisor: Supervisor, progress: &Progress) -> Result<
                     summary.pid
                 ));
                 for Missing { part, why } in &summary.missing {
-                    progress.warn(&format!("without {part}: {why}"));
+                    let text = format!("without {part}: {why}");
+                    progress.warn(&typed::complete(&text, paths));
                 }
                 is_up.notify_one();
             }
@@ -35,7 +38,7 @@ pub(super) async fn stay(supervisor: Supervisor, progress: &Progress) -> Result<
         loop {
             is_up.notified().await;
             if let Some(outbox) = handles.outbox_once_read().await {
-                told.tell(outbox, progress);
+                told.tell(outbox, paths, progress);
             }
         }
     };

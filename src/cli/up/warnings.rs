@@ -24,7 +24,7 @@ pub(super) async fn warn(paths: &Paths, progress: &Progress) {
     warn_of_long_path(paths, progress);
     let until = Instant::now() + UPSTREAM_PATIENCE;
     if let Some(outbox) = looked_at(async || status::ask(paths).await, until).await {
-        Told::default().tell(outbox, progress);
+        Told::default().tell(outbox, paths, progress);
     }
     warn_of_upstream(paths, progress).await;
 }
@@ -64,9 +64,9 @@ pub(super) struct Told(Vec<String>);
 
 impl Told {
     /// Tells what is new; also whoever wants to hear of nothing that goes well.
-    pub(super) fn tell(&mut self, outbox: OutboxStatus, progress: &Progress) {
+    pub(super) fn tell(&mut self, outbox: OutboxStatus, paths: &Paths, progress: &Progress) {
         for text in self.news(troubles(outbox)) {
-            progress.alert(&text);
+            progress.alert(&typed::complete(&text, paths));
         }
     }
 

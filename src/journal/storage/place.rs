@@ -103,7 +103,7 @@ pub(super) fn away(directory: &File, path: &Path) -> Option<String> {
     let told = format!("{path} was moved, removed or replaced while it was in use");
     Some(match whereabouts(directory) {
         Whereabouts::Gone => {
-            format!("{told}, and is gone; falco stop, then falco up, begins a new one")
+            format!("{told}, and is gone; `falco stop`, then `falco up`, begins a new one")
         }
         Whereabouts::At(now) => format!("{told}; it is {} now: put it back", now.display()),
         Whereabouts::Unknown => format!("{told}; put back the one that was there"),

@@ -94,7 +94,7 @@ impl<S: Storage> Core<S> {
             }
             Some(front) if stuck == Some(front.id) => {
                 let name = front.name();
-                format!("{name} cannot be emptied; falco outbox verify may say why")
+                format!("{name} cannot be emptied; `falco outbox verify` may say why")
             }
             front => {
                 let copied = front.map_or(0, |front| self.worth(now).needed(front));

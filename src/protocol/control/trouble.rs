@@ -16,7 +16,8 @@ pub struct Trouble {
     pub about: &'static str,
     /// What it is.
     pub text: String,
-    /// What to do about it.
+    /// What to do about it; commands stand in backquotes, for nobody knows here
+    /// which instance they are to mean.
     pub next: String,
     /// Whether something does not work; else somebody should look at it.
     pub is_failure: bool,
@@ -68,7 +69,7 @@ fn of_part(part: &PartStatus) -> Trouble {
     let name = &part.name;
     let why = part.trouble.as_ref().map(|why| format!(": {why}"));
     let text = format!("{name} does not answer{}", why.unwrap_or_default());
-    let next = format!("falco status says how it is; falco logs {name} says why");
+    let next = format!("`falco status` says how it is; `falco logs {name}` says why");
     Trouble::failure("parts", text, next)
 }
 
@@ -79,7 +80,7 @@ fn of_socket(socket: &SocketStatus) -> Trouble {
 }
 
 fn of_metrics(metrics: &MetricsPlace) -> Option<Trouble> {
-    let next = "free the address, or name another and falco reload";
+    let next = "free the address, or name another and `falco reload`";
     let text = metrics.trouble.clone()?;
     Some(Trouble::notice("metrics", text, next))
 }
@@ -100,7 +101,7 @@ fn of_upstream(up: &UpstreamStatus) -> Trouble {
         up.host,
         why.unwrap_or_default()
     );
-    let next = "look at the network and the credentials; falco logs transport";
+    let next = "look at the network and the credentials; `falco logs transport`";
     Trouble::failure("upstream", text, next)
 }
 
@@ -128,9 +129,9 @@ impl OutboxStatus {
             "ok" | "draining" | "drained" | "recovering" => return None,
             "degraded" => "see to that; if it is said all the same, the next start looks again",
             "low" | "bypass" => "see to its disk: effects are kept again as soon as it takes them",
-            "full" => "falco outbox drop, then falco outbox compact, or let it be published",
+            "full" => "`falco outbox drop`, then `falco outbox compact`, or let it be published",
             "astray" => "effects are kept again as soon as it is at its path",
-            _ => "falco logs falco says why",
+            _ => "`falco logs falco` says why",
         };
         let text = match &self.why {
             Some(why) => format!("{state}: {why}"),

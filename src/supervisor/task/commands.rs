@@ -139,7 +139,7 @@ impl Supervisor {
         let name = self.name(id);
         StartFailure {
             error: format!("{name} was stopped meanwhile"),
-            hint: Some("falco events says by whom".to_owned()),
+            hint: Some("`falco events` says by whom".to_owned()),
             ..self.failure(id)
         }
     }

@@ -235,7 +235,7 @@ impl Supervisor {
             Run::Server(server) if !server.socket.is_in_place() => {
                 let (path, name) = (server.socket.path().display(), &spec.plan.name);
                 Some(format!(
-                    "{path} was removed or replaced; falco restart {name}"
+                    "{path} was removed or replaced; `falco restart {name}`"
                 ))
             }
             Run::Process(_)

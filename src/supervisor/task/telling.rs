@@ -144,10 +144,10 @@ impl Supervisor {
         let name = self.name(id);
         let has_run = self.chain.part(id).is_some_and(|part| 0 < part.incarnation);
         match self.members.get(&id).map(|member| &member.spec.run) {
-            _ if !has_run => "falco status says what it waits for".to_owned(),
+            _ if !has_run => "`falco status` says what it waits for".to_owned(),
             // It writes where we do.
-            Some(Run::Server(_)) => "falco logs falco says more".to_owned(),
-            _ => format!("falco logs {name} says more"),
+            Some(Run::Server(_)) => "`falco logs falco` says more".to_owned(),
+            _ => format!("`falco logs {name}` says more"),
         }
     }
 

@@ -362,7 +362,7 @@ impl Keeper {
 fn unchanged(why: &Unrecorded) -> String {
     if why.may_come_back() {
         format!(
-            "{why}: nothing has changed for now, but after a restart it may be found done all the same; look with falco outbox list, and ask again if need be"
+            "{why}: nothing has changed for now, but after a restart it may be found done all the same; look with `falco outbox list`, and ask again if need be"
         )
     } else {
         format!("nothing was changed: {why}")

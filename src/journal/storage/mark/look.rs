@@ -123,7 +123,7 @@ pub(super) fn told(missed: &mut Vec<PathBuf>, journal: &Path) -> Option<Box<str>
     let marks: Vec<String> = marks.collect();
     let path = journal.display();
     (!marks.is_empty()).then(|| {
-        format!("effects that were acknowledged may be forgotten: the outbox that had them is not at {path} any more, or not as it was; falco stop and put it back, or remove {} if it is meant to be gone", marks.join(" and ")).into()
+        format!("effects that were acknowledged may be forgotten: the outbox that had them is not at {path} any more, or not as it was; `falco stop` and put it back, or remove {} if it is meant to be gone", marks.join(" and ")).into()
     })
 }
 
