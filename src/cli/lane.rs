@@ -29,6 +29,9 @@ pub(super) struct Args {
 #[derive(Debug, clap::Subcommand)]
 enum Verb {
     /// List the lanes that are parked, and what each waits for
+    ///
+    /// A lane whose next effect is tried in vain goes on by itself and is not among
+    /// them: falco status names the one that has stood still the longest.
     List(Limit),
     /// Let lanes go on without what they wait for; a dead letter stays one
     Resume(Which),
