@@ -358,7 +358,8 @@ pub(in crate::delivery) fn small(on_rejected: OnRejected) -> Config {
         held_effects_max: 4,
         held_bytes_max: 100,
         batch_messages_max: 4,
-        batch_bytes_max: 64,
+        // A key alone is 36 of them, and a batch is to have several.
+        batch_bytes_max: 200,
         ..Config::default()
     }
 }
