@@ -43,6 +43,7 @@ use std::time::Duration;
 use slab::Slab;
 use uuid::Uuid;
 
+use super::effect::Producer;
 use crate::clock::BootTime;
 use crate::protocol::envelope::SideEffect;
 use crate::protocol::id::EffectId;
@@ -68,8 +69,8 @@ pub(crate) struct Ticket {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Known {
     /// Nothing that would answer it. It takes the place of an attempt that
-    /// failed, if there was one.
-    Not { failed_at: Option<u64> },
+    /// failed, if there was one; whose that was is said too.
+    Not { failed_at: Option<(u64, Producer)> },
     /// It waits for the outcome of an earlier submission.
     Open(Ticket),
     /// It was published, or dropped.
@@ -132,7 +133,9 @@ impl<T> Dedupe<T> {
                     return Known::Open(Ticket { record, waiters });
                 }
                 State::Done { .. } => return Known::Done,
-                State::Failed { arrival, .. } => failed_at = failed_at.or(Some(arrival)),
+                State::Failed { arrival, by, .. } => {
+                    failed_at = failed_at.or(Some((arrival, Producer(by.into()))));
+                }
                 State::Replaced { .. } => {}
             }
         }
@@ -143,7 +146,7 @@ impl<T> Dedupe<T> {
     pub(super) fn begin(
         &mut self,
         effect: &SideEffect,
-        failed_at: Option<u64>,
+        failed_at: Option<(u64, Producer)>,
         origin: T,
     ) -> Ticket {
         let waiters = self.waiters.insert(Waiters {
@@ -175,10 +178,19 @@ impl<T> Dedupe<T> {
         self.settle(ticket, State::Done { at: now })
     }
 
-    /// An open effect failed; `arrival` is its place, should it come again.
-    pub(super) fn failed(&mut self, ticket: Ticket, arrival: u64, now: BootTime) -> Waiters<T> {
-        let at = now;
-        self.settle(ticket, State::Failed { at, arrival })
+    /// An open effect failed; `arrival` is its place, should it come again, over the
+    /// connection it came with or another. One that it had before stays whose it was.
+    pub(super) fn failed(
+        &mut self,
+        ticket: Ticket,
+        (arrival, by): (u64, Producer),
+        now: BootTime,
+    ) -> Waiters<T> {
+        let before = self.waiters[ticket.waiters].failed_at;
+        let before = before.filter(|(before, _)| *before == arrival);
+        let by = before.map_or(by, |(_, by)| by);
+        let (at, by) = (now, u32::try_from(by.0).unwrap_or(u32::MAX));
+        self.settle(ticket, State::Failed { at, by, arrival })
     }
 
     /// Whether this effect is open, or one with its key.
@@ -232,8 +244,8 @@ impl<T> Dedupe<T> {
     /// An open effect was turned away before anything was tried. The place of
     /// an earlier attempt stays: those that came after it keep theirs too.
     pub(super) fn turned_away(&mut self, ticket: Ticket, now: BootTime) -> Waiters<T> {
-        if let Some(arrival) = self.waiters[ticket.waiters].failed_at {
-            return self.failed(ticket, arrival, now);
+        if let Some(place) = self.waiters[ticket.waiters].failed_at {
+            return self.failed(ticket, place, now);
         }
         self.forget(ticket)
     }

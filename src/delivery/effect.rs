@@ -30,6 +30,31 @@ pub(crate) struct Place {
     pub arrival: u64,
     /// Whose it is.
     pub producer: Producer,
+    /// It has its number from an attempt over another connection: it goes before
+    /// nothing that came over this one before it.
+    pub is_anothers: bool,
+}
+
+impl Place {
+    /// That of one that failed `at` a place before, if it did, or else is the `next` to
+    /// arrive.
+    pub(super) fn of(at: Option<(u64, Producer)>, next: u64, producer: Producer) -> Self {
+        let (arrival, by) = at.unwrap_or((next, producer));
+        Self {
+            arrival,
+            producer,
+            is_anothers: by != producer,
+        }
+    }
+
+    /// One whose number is from this connection.
+    pub(crate) fn new(arrival: u64, producer: Producer) -> Self {
+        Self {
+            arrival,
+            producer,
+            is_anothers: false,
+        }
+    }
 }
 
 /// An effect on its way to its lane.

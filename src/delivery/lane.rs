@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use std::time::Instant;
 
 use super::config::Config;
-use super::effect::{Entry, Producer, Settled};
+use super::effect::{Entry, Place, Producer, Settled};
 use super::failure::{Class, Failure};
 use super::health::Health;
 use super::turns::{Spent, Turn};
@@ -201,8 +201,11 @@ impl<T> Lane<T> {
         !self.is_empty() && (wait == Wait::Still || is_alone)
     }
 
-    /// Queues an effect, or settles it if the lane is full.
-    pub(super) fn push(&mut self, entry: Entry<T>, config: &Config) -> Option<Settled<T>> {
+    /// Queues an effect, or settles it if the lane is full. What had its place over
+    /// another connection goes before nothing of its own, now and when it comes again.
+    pub(super) fn push(&mut self, mut entry: Entry<T>, config: &Config) -> Option<Settled<T>> {
+        let arrival = entry.place.arrival;
+        entry.place.arrival = self.not_before(entry.place).unwrap_or(arrival);
         let bytes = self.bytes + entry.bytes();
         let (effects_max, bytes_max) = self.bounds(config);
         self.full |= self.queue.len() >= effects_max || bytes > bytes_max;
@@ -241,6 +244,18 @@ impl<T> Lane<T> {
         };
         self.note_arrival(at, entry.arrived);
         self.queue.insert(at, entry);
+    }
+
+    /// Where it stands that came last before this over its connection, if this had its
+    /// place over another and would go before that.
+    fn not_before(&self, place: Place) -> Option<u64> {
+        if !place.is_anothers {
+            return None;
+        }
+        let behind = self.queue.iter().rev();
+        let mut behind = behind.take_while(|other| other.place.arrival > place.arrival);
+        let own = behind.find(|other| other.place.producer == place.producer);
+        own.map(|own| own.place.arrival)
     }
 
     /// Whose effect is next.

@@ -53,10 +53,7 @@ impl Story {
             is_ordered: false,
         };
         self.arrivals += 1;
-        let place = Place {
-            arrival: self.arrivals,
-            producer: Producer(1),
-        };
+        let place = Place::new(self.arrivals, Producer(1));
         let submitted = Submitted::new(effect, place, (), self.now);
         self.recall.handle(submitted, self.now);
     }

@@ -58,30 +58,33 @@ impl<T> Admission<T> {
                 return Some(self.try_again(effect, submitter, origin, arrival, now));
             }
             Found::Parked { by } => {
-                let arrival = failed_at.unwrap_or_else(|| self.next_arrival());
-                self.turn_away(&effect, producer, arrival, by, now);
+                let next = self.next_arrival();
+                let place = Place::of(failed_at, next, producer);
+                self.turn_away(&effect, place, by, now);
                 self.answer(origin, effect.id, Err(Failure::parked(by)));
                 return None;
             }
         }
         let next = self.next_arrival();
         let stream = stream(&effect, producer);
-        let Met { place, refusal } = self.meet(&stream, &effect, failed_at, now);
-        let arrival = place.unwrap_or(next);
+        let Met { at, refusal } = self.meet(&stream, &effect, failed_at, now);
+        let place = Place::of(at, next, producer);
         let refusal = refusal.or_else(|| {
-            self.let_pass(&stream, &effect, arrival, now);
-            let failure = self.refused_before(&effect, producer, place, now)?;
+            self.let_pass(&stream, &effect, place.arrival, now);
+            let before = at.filter(|(_, by)| *by == producer);
+            let before = before.map(|(arrival, _)| arrival);
+            let failure = self.refused_before(&effect, producer, before, now)?;
             Some((failure, now.after(PATIENCE)))
         });
         if let Some((failure, until)) = refusal {
+            let arrival = self.not_before(&stream, place);
             self.hold_up(&stream, &Failed::new(&effect, arrival), until, now);
             self.answer(origin, effect.id, Err(failure));
             return None;
         }
         let waiter = (submitter, origin);
-        let failed_at = failed_at.filter(|_| place == failed_at);
+        let failed_at = at.filter(|_| failed_at.is_some());
         let ticket = self.dedupe.begin(&effect, failed_at, waiter);
-        let place = Place { arrival, producer };
         Some(Admitted {
             effect,
             place,
@@ -145,10 +148,11 @@ impl<T> Admission<T> {
         let producer = submitter.producer;
         self.pass(&effect, producer, Some(arrival), now);
         let waiter = (submitter, origin);
-        let ticket = self.dedupe.begin(&effect, Some(arrival), waiter);
+        let at = (arrival, producer);
+        let ticket = self.dedupe.begin(&effect, Some(at), waiter);
         let (route, lane) = (effect.route.as_deref(), &effect.lane);
         self.parks.handle_tried(route, lane, ticket);
-        let place = Place { arrival, producer };
+        let place = Place::new(arrival, producer);
         Admitted {
             effect,
             place,
@@ -158,17 +162,18 @@ impl<T> Admission<T> {
 
     /// An effect of a parked lane fails for now: once the lane is open, nothing
     /// overtakes it.
-    fn turn_away(
-        &mut self,
-        effect: &SideEffect,
-        producer: Producer,
-        arrival: u64,
-        by: EffectId,
-        now: BootTime,
-    ) {
-        let failed = Failed::new(effect, arrival);
-        self.hold_up(&stream(effect, producer), &failed, now.after(PATIENCE), now);
+    fn turn_away(&mut self, effect: &SideEffect, place: Place, by: EffectId, now: BootTime) {
+        let stream = stream(effect, place.producer);
+        let failed = Failed::new(effect, self.not_before(&stream, place));
+        self.hold_up(&stream, &failed, now.after(PATIENCE), now);
         self.refused.insert(Path::of(effect), Failure::parked(by));
+    }
+
+    /// Where an effect stands that is refused: where it was, but if that was over another
+    /// connection, before nothing that came over this one earlier.
+    fn not_before(&self, stream: &Stream<'_>, place: Place) -> u64 {
+        let last = self.fences.last(stream).filter(|_| place.is_anothers);
+        last.map_or(place.arrival, |last| last.max(place.arrival))
     }
 
     /// Why an effect of its lane was refused, if nobody knows it yet, or what came

@@ -21,7 +21,7 @@ impl<T> Admission<T> {
             return;
         };
         let (lane, route) = (settled.lane, settled.route);
-        let arrival = settled.place.arrival;
+        let (arrival, producer) = (settled.place.arrival, settled.place.producer);
         let known_by = self.dedupe.known(ticket).known_by;
         self.parks.handle_failed(ticket);
         if settled.parks {
@@ -32,7 +32,7 @@ impl<T> Admission<T> {
         let waiters = if failure.class.is_untried() {
             self.dedupe.turned_away(ticket, now)
         } else {
-            self.dedupe.failed(ticket, arrival, now)
+            self.dedupe.failed(ticket, (arrival, producer), now)
         };
         for (id, (submitter, origin)) in waiters.into_iter() {
             self.end_wait(submitter);

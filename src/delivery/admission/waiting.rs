@@ -15,32 +15,37 @@
 //! flag; that one for a lower one that stands in the fence; and that one there for the
 //! first. Then of the first two the one that came first passes.
 //!
+//! A place from an attempt over another connection is before nothing that came over
+//! this one earlier: that may have lost its own, if nothing was tried of it there.
+//!
 //! Neither stands for longer because something is refused than what that waits for
 //! does: a daemon that never sends that again is held up for as long as if it had sent
 //! nothing else.
 
 use super::Admission;
 use crate::clock::BootTime;
+use crate::delivery::effect::Producer;
 use crate::delivery::failure::{Class, Failure};
 use crate::delivery::gaps::{Failed, Gaps, Stream};
 use crate::protocol::envelope::SideEffect;
 
 /// What an effect finds that arrives.
 pub(super) struct Met {
-    /// The place it has from before, if it has one: none, if something it waited for
-    /// went out behind that.
-    pub place: Option<u64>,
+    /// The place it has from before, if it has one, and over which connection: none,
+    /// if something it waited for went out behind that.
+    pub at: Option<(u64, Producer)>,
     /// Why it is refused, if it is, and until when at most it would be.
     pub refusal: Option<(Failure, BootTime)>,
 }
 
 impl<T> Admission<T> {
-    /// An effect arrives that may have `failed_at` a place before.
+    /// An effect arrives that may have `failed_at` a place before, over this connection
+    /// or another. Where it stands over this one counts for more than one over another.
     pub(super) fn meet(
         &mut self,
         stream: &Stream<'_>,
         effect: &SideEffect,
-        failed_at: Option<u64>,
+        failed_at: Option<(u64, Producer)>,
         now: BootTime,
     ) -> Met {
         let gap = |text| Failure::new(Class::Gap, text);
@@ -54,10 +59,15 @@ impl<T> Admission<T> {
             (gap(text), wait.until)
         });
         let floor = self.gaps.floor(stream, &effect.operation, now);
+        let own = failed_at.filter(|(_, by)| *by == stream.producer);
+        let at = |stood_at: Option<u64>, floor| {
+            let stood_at = stood_at.map(|place| (place, stream.producer));
+            let at = own.or(stood_at).or(failed_at);
+            at.filter(|(place, _)| floor <= *place)
+        };
         if !effect.is_ordered {
-            let place = failed_at.or(stood_at);
             return Met {
-                place: place.filter(|place| floor <= *place),
+                at: at(stood_at, floor),
                 refusal: expected,
             };
         }
@@ -68,9 +78,8 @@ impl<T> Admission<T> {
             let text = format!("resend {}", wait.first);
             (gap(text), wait.until)
         });
-        let place = failed_at.or(fenced_at).or(stood_at);
         Met {
-            place: place.filter(|place| floor <= *place),
+            at: at(fenced_at.or(stood_at), floor),
             refusal: expected.or(before),
         }
     }

@@ -32,6 +32,8 @@ pub(super) enum State {
     },
     Failed {
         at: BootTime,
+        /// The number of its connection; of one beyond these it is another's.
+        by: u32,
         arrival: u64,
     },
     /// A later attempt has its place, or whoever keeps it; it only waits to be

@@ -35,6 +35,8 @@ fn effect(n: u32, payload: &'static str) -> SideEffect {
     }
 }
 
+const BY: Producer = Producer(7);
+
 fn begin(dedupe: &mut Dedupe<u32>, effect: &SideEffect) -> Ticket {
     let known = dedupe.look_up(effect, BootTime::default());
     assert!(matches!(known, Known::Not { .. }), "{known:?}");
@@ -79,7 +81,7 @@ fn other_bytes_under_the_same_id_are_a_conflict_whatever_became_of_the_first() {
     let other = effect(1, "other");
     let ticket = begin(&mut dedupe, &effect(1, "a"));
     assert_eq!(dedupe.look_up(&other, now), Known::Conflict);
-    _ = dedupe.failed(ticket, 1, now);
+    _ = dedupe.failed(ticket, (1, BY), now);
     assert_eq!(dedupe.look_up(&other, now), Known::Conflict);
     let ticket = begin(&mut dedupe, &effect(1, "a"));
     _ = dedupe.done(ticket, now);
@@ -131,9 +133,9 @@ fn what_failed_keeps_its_place_also_under_another_id() {
     let mut dedupe = Dedupe::new();
     let now = BootTime::default();
     let ticket = begin(&mut dedupe, &given(1, "k", "a"));
-    _ = dedupe.failed(ticket, 41, now);
+    _ = dedupe.failed(ticket, (41, BY), now);
     let again = Known::Not {
-        failed_at: Some(41),
+        failed_at: Some((41, BY)),
     };
     assert_eq!(dedupe.look_up(&given(1, "k", "a"), now), again);
     assert_eq!(dedupe.look_up(&given(2, "k", "b"), now), again);

@@ -1,13 +1,13 @@
 //! Who waits for what is open.
 
-use super::{Dedupe, Ticket};
+use super::{Dedupe, Producer, Ticket};
 use crate::protocol::id::EffectId;
 
 /// Everybody who submitted one effect.
 #[derive(Debug)]
 pub(in crate::delivery) struct Waiters<T> {
-    /// The place of an attempt that failed before this one.
-    pub(super) failed_at: Option<u64>,
+    /// The place of an attempt that failed before this one, and whose that was.
+    pub(super) failed_at: Option<(u64, Producer)>,
     pub(super) first: (EffectId, T),
     /// Mostly empty, and then without memory of its own.
     pub(super) joined: Vec<(EffectId, T)>,
@@ -33,7 +33,8 @@ impl<T> Dedupe<T> {
 
     /// The place of an attempt that failed, if an open effect has one.
     pub(in crate::delivery) fn place(&self, ticket: Ticket) -> Option<u64> {
-        self.waiters[ticket.waiters].failed_at
+        let failed_at = self.waiters[ticket.waiters].failed_at;
+        failed_at.map(|(arrival, _)| arrival)
     }
 
     /// One more waits for an effect that is open.

@@ -199,10 +199,7 @@ impl Model {
         self.open.entry(lane).or_default().push(self.next);
         self.arrived.insert(self.next, arrived);
         self.next += 1;
-        let place = Place {
-            arrival: u64::from(self.next),
-            producer: Producer(0),
-        };
+        let place = Place::new(u64::from(self.next), Producer(0));
         self.lanes
             .handle_submit(Submitted::new(effect, place, lane, arrived));
     }

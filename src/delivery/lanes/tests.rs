@@ -105,7 +105,7 @@ impl Story {
 
     fn submit_at(&mut self, arrival: u64, effect: SideEffect) {
         let producer = Producer(0);
-        let place = Place { arrival, producer };
+        let place = Place::new(arrival, producer);
         self.lanes
             .handle_submit(Submitted::new(effect, place, (), self.now));
     }

@@ -76,10 +76,7 @@ impl Way {
 
     /// Takes an effect that is kept on disk.
     pub(super) fn deliver(&mut self, effect: SideEffect, order: u64) {
-        let place = Place {
-            arrival: order + 1,
-            producer: Producer(0),
-        };
+        let place = Place::new(order + 1, Producer(0));
         self.submit(Submitted::new(effect, place, None, now()));
     }
 

@@ -146,3 +146,66 @@ fn a_gate_is_shut_again_when_what_joined_fails() {
     story.submit(message(2, 2), A, 'a');
     story.expect(&[('a', 2, "gap: expected 1")]);
 }
+
+/// Over A, the first was turned away and the second was tried in vain, and both are
+/// told: only the second has a place from there.
+fn only_the_second_was_tried() -> Story {
+    let mut story = Story::new();
+    let now = story.boot_time;
+    let both = [1, 2].map(|n| story.admission.handle_submit(numbered(n), A, 'a', now));
+    for (admitted, class) in both.into_iter().zip([Class::LaneFull, Class::Unrecorded]) {
+        let failure = Failure::new(class, "not now");
+        let admitted = admitted.expect("let through");
+        story.admission.handle_refused(admitted, failure, now);
+    }
+    assert_eq!(story.answers().len(), 2);
+    story
+}
+
+fn numbered(n: u8) -> SideEffect {
+    SideEffect {
+        is_ordered: true,
+        ..message(n, n.into())
+    }
+}
+
+#[test]
+fn what_failed_elsewhere_goes_before_nothing_that_its_own_connection_brought_before_it() {
+    let mut story = only_the_second_was_tried();
+    for n in 1..=3 {
+        story.submit(numbered(n), B, 'b');
+    }
+    assert_eq!(story.publish(), [1, 2, 3]);
+    story.expect(&[('b', 1, "ok"), ('b', 2, "ok"), ('b', 3, "ok")]);
+}
+
+#[test]
+fn what_failed_elsewhere_waits_for_what_its_own_connection_brought_before_it() {
+    let mut story = only_the_second_was_tried();
+    let now = story.boot_time;
+    let first = story.admission.handle_submit(numbered(1), B, 'b', now);
+    let failure = Failure::new(Class::LaneFull, "not now");
+    let first = first.expect("let through");
+    story.admission.handle_refused(first, failure, now);
+    story.submit(numbered(2), B, 'b');
+    story.expect(&[('b', 1, "lane_full"), ('b', 2, "gap: resend 01010101")]);
+    for n in 1..=2 {
+        story.submit(numbered(n), B, 'b');
+    }
+    assert_eq!(story.publish(), [1, 2]);
+    story.expect(&[('b', 1, "ok"), ('b', 2, "ok")]);
+}
+
+#[test]
+fn what_failed_elsewhere_does_not_pass_a_lane_that_refused_what_came_before_it() {
+    let mut story = Story::failed([message(2, 2)]);
+    let now = story.boot_time;
+    // Neither the number nor the flag of the first tells its order.
+    let first = story.admission.handle_submit(plain("s", 1), B, 'b', now);
+    let failure = Failure::new(Class::LaneFull, "not now");
+    let first = first.expect("let through");
+    story.admission.handle_shut_out(first, failure, now);
+    story.expect(&[('b', 1, "lane_full")]);
+    story.submit(message(2, 2), B, 'b');
+    story.expect(&[('b', 2, "lane_full")]);
+}

@@ -109,7 +109,7 @@ impl Model {
                 let is_failed = |b: &&Begun| matches!(b.end, Some((How::Failed, ..)));
                 assert!(known.iter().all(is_failed), "{known:?}");
                 let places = known.iter().filter_map(|b| Some(b.end?.2));
-                assert!(failed_at.is_none_or(|at| places.clone().any(|p| p == at)));
+                assert!(failed_at.is_none_or(|at| places.clone().any(|p| p == at.0)));
                 assert_eq!(failed_at.is_some(), places.count() > 0);
                 self.begin(id, key, payload, &effect);
             }
@@ -141,7 +141,7 @@ impl Model {
         let (ticket, place, now) = (self.begun[at].ticket, self.arrivals, self.now);
         let waiters = match how {
             How::Done => self.dedupe.done(ticket, now),
-            How::Failed => self.dedupe.failed(ticket, place, now),
+            How::Failed => self.dedupe.failed(ticket, (place, BY), now),
             How::TurnedAway => self.dedupe.turned_away(ticket, now),
         };
         let told = waiters.into_iter().count();

@@ -87,10 +87,7 @@ fn what_was_one_batch_before_is_one_batch_again_with_the_same_base() {
     let base = before.lanes.poll_request(before.now).expect("sent").base();
 
     let mut story = Story::with(OURS, [publish("a", 1)]);
-    let place = |arrival| Place {
-        arrival,
-        producer: Producer(0),
-    };
+    let place = |arrival| Place::new(arrival, Producer(0));
     let now = story.now;
     let batch = (2..).zip(alone);
     let batch = batch.map(|(n, effect)| Submitted::new(effect, place(n), (), now));

@@ -199,10 +199,7 @@ fn what_was_held_up_on_its_way_is_answered_in_its_time_also_behind_younger_ones(
     let early = story.now;
     story.pass(Duration::from_secs(10));
     story.submit([publish("a", 1)]);
-    let place = Place {
-        arrival: 2,
-        producer: Producer(1),
-    };
+    let place = Place::new(2, Producer(1));
     story
         .lanes
         .handle_submit(Submitted::new(publish("a", 2), place, (), early));

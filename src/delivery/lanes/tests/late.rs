@@ -13,7 +13,7 @@ impl Story {
     fn held_up(&mut self, effect: SideEffect, time: Duration) -> Submitted<()> {
         self.arrivals += 1;
         let (arrival, producer) = (self.arrivals, Producer(1));
-        let place = Place { arrival, producer };
+        let place = Place::new(arrival, producer);
         let arrived = self.now.checked_sub(time).expect("a time");
         Submitted::new(effect, place, (), arrived)
     }

@@ -62,10 +62,7 @@ impl Town {
             ..publish(lane, 0)
         };
         self.arrived.insert(effect.id, self.now);
-        let place = Place {
-            arrival: self.arrivals,
-            producer: Producer(0),
-        };
+        let place = Place::new(self.arrivals, Producer(0));
         self.lanes
             .handle_submit(Submitted::new(effect, place, (), self.now));
     }

@@ -228,10 +228,7 @@ fn what_is_too_much_is_the_latest_of_its_connection_and_nothing_that_is_on_its_w
     let whose = |n| if n == 3 { Producer(1) } else { Producer(0) };
     let mut story = Story::with(OLD, []);
     for n in 1..=6 {
-        let place = Place {
-            arrival: n.into(),
-            producer: whose(n),
-        };
+        let place = Place::new(n.into(), whose(n));
         let submitted = Submitted::new(publish("a", n), place, (), story.now);
         story.lanes.handle_submit(submitted);
     }

@@ -107,10 +107,7 @@ fn connections_take_turns_however_many_lanes_one_has() {
         story.submit_at(u64::from(n), publish(&n.to_string(), n));
     }
     let first = story.request().expect("a request").0;
-    let place = Place {
-        arrival: 1000,
-        producer: Producer(7),
-    };
+    let place = Place::new(1000, Producer(7));
     let late = publish("late", 200);
     story
         .lanes

@@ -39,10 +39,7 @@ fn what_is_held_back_for_its_batch_is_answered_no_later_for_that() {
     let mut way = Way::new(Path::new(""), &config);
     let begun = Instant::now();
     know_batch(&mut way, &[1, 2], begun);
-    let place = Place {
-        arrival: 1,
-        producer: Producer(1),
-    };
+    let place = Place::new(1, Producer(1));
     way.submit(Submitted::new(effect(1), place, None, begun));
     let mut now = begun;
     while way.lanes.poll_settled().is_none() {
@@ -70,10 +67,7 @@ fn way_with(config: &delivery::Config) -> (Way, Peer, Instant) {
 /// Brings effects of the only lane, which arrive in this order.
 fn submit(way: &mut Way, numbers: &[u8], now: Instant) {
     for number in numbers {
-        let place = Place {
-            arrival: u64::from(*number),
-            producer: Producer(1),
-        };
+        let place = Place::new((*number).into(), Producer(1));
         way.submit(Submitted::new(effect(*number), place, None, now));
     }
 }

@@ -67,10 +67,7 @@ impl Story {
                 bytes: 1,
                 is_ordered: false,
             };
-            let place = Place {
-                arrival: (*n).into(),
-                producer: Producer(0),
-            };
+            let place = Place::new((*n).into(), Producer(0));
             self.lanes
                 .handle_submit(Submitted::new(effect, place, (), self.now));
         }

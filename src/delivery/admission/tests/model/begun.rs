@@ -20,8 +20,8 @@ pub(super) struct Waiter {
 pub(super) enum End {
     Open,
     Done(BootTime),
-    /// At which place.
-    Failed(BootTime, u64),
+    /// At which place, over which connection.
+    Failed(BootTime, (u64, Producer)),
     Forgotten,
 }
 
@@ -29,9 +29,11 @@ pub(super) enum End {
 #[derive(Debug)]
 pub(super) struct Begun {
     pub effect: SideEffect,
+    /// Over which connection.
+    pub from: Producer,
     pub waiters: Vec<Waiter>,
-    /// Where it failed before.
-    pub failed_at: Option<u64>,
+    /// Where it failed before, and over which connection.
+    pub failed_at: Option<(u64, Producer)>,
     pub end: End,
 }
 
@@ -40,7 +42,8 @@ pub(super) enum Known {
     Open(usize),
     Done,
     Conflict,
-    Not(Option<u64>),
+    /// At which place it failed, and over which connection, if it did.
+    Not(Option<(u64, Producer)>),
 }
 
 /// See the module.

@@ -80,7 +80,9 @@ impl Naive {
         };
         self.arrivals += 1;
         let met = self.waiting.meet(&it, failed_at, now);
-        let place = met.place.unwrap_or(self.arrivals);
+        let place = met.at.map_or(self.arrivals, |(place, _)| place);
+        let own = met.at.filter(|(_, over)| *over == from);
+        let own = own.map(|(place, _)| place);
         let mut refusal = met.refusal;
         if refusal.is_none() {
             self.waiting.pass_gate(&it, Some(place), now);
@@ -88,18 +90,23 @@ impl Naive {
                 self.waiting.pass_fence(&it, Some(place));
             }
             let untold = self.refused.get(&effect.lane).cloned();
-            let text = untold.or_else(|| self.shut.meet(&it, met.place, now));
+            let text = untold.or_else(|| self.shut.meet(&it, own, now));
             refusal = text.map(|text| (text, now.after(PATIENCE)));
         }
         if let Some((text, until)) = refusal {
+            // Where it was another's, it stands before nothing of its own.
+            let is_anothers = met.at.is_some() && own.is_none();
+            let last = self.waiting.last(&it).filter(|_| is_anothers);
+            let place = last.map_or(place, |last| last.max(place));
             self.waiting.hold_up(&it, place, until, now);
             self.answer(&waiter, text);
             return None;
         }
         self.begun.0.push(Begun {
             effect: effect.clone(),
+            from,
             waiters: vec![waiter],
-            failed_at: failed_at.filter(|_| met.place == failed_at),
+            failed_at: met.at.filter(|_| failed_at.is_some()),
             end: End::Open,
         });
         Some(place)
@@ -108,7 +115,7 @@ impl Naive {
     /// One waits for what is on its way; returns where it stood in its fence.
     fn join(&mut self, at: usize, it: &Come, now: BootTime) -> Option<u64> {
         self.shut.pass(it, now);
-        if let Some(place) = self.begun.0[at].failed_at {
+        if let Some((place, _)) = self.begun.0[at].failed_at {
             self.waiting.pass_gate(it, Some(place), now);
             return self.waiting.pass_fence(it, Some(place));
         }
@@ -153,11 +160,14 @@ impl Naive {
 
     fn fails(&mut self, id: EffectId, place: u64, failure: &Failure, now: BootTime) {
         let begun = self.begun.open(id);
+        let from = begun.from;
+        let before = begun.failed_at;
+        let whose = before.filter(|(before, _)| *before == place);
         let is_untried = failure.class.is_untried();
         begun.end = match begun.failed_at {
             Some(before) if is_untried => End::Failed(now, before),
             None if is_untried => End::Forgotten,
-            _ => End::Failed(now, place),
+            _ => End::Failed(now, whose.unwrap_or((place, from))),
         };
         let (effect, waiters) = (begun.effect.clone(), std::mem::take(&mut begun.waiters));
         for waiter in waiters {

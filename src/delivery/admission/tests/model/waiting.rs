@@ -17,7 +17,8 @@ pub(super) struct Come {
 
 /// What it meets.
 pub(super) struct Met {
-    pub place: Option<u64>,
+    /// Where it stood before, and over which connection.
+    pub at: Option<(u64, Producer)>,
     pub refusal: Option<(String, BootTime)>,
 }
 
@@ -81,7 +82,12 @@ impl Waiting {
         self.fences.retain(|fence| !fence.failed.is_empty());
     }
 
-    pub(super) fn meet(&mut self, it: &Come, failed_at: Option<u64>, now: BootTime) -> Met {
+    pub(super) fn meet(
+        &mut self,
+        it: &Come,
+        failed_at: Option<(u64, Producer)>,
+        now: BootTime,
+    ) -> Met {
         let (mut refusal, mut stood_at, mut floor) = (None, None, 0);
         if let Some(gate) = self.gate(it, now) {
             floor = gate.floor;
@@ -110,9 +116,13 @@ impl Waiting {
             }
             self.drop_empty();
         }
-        let place = failed_at.or(fenced_at).or(stood_at);
-        let place = place.filter(|place| floor <= *place);
-        Met { place, refusal }
+        let stands_at = fenced_at.or(stood_at).map(|place| (place, it.from));
+        let at = match failed_at {
+            Some((_, over)) if over != it.from => stands_at.or(failed_at),
+            _ => failed_at.or(stands_at),
+        };
+        let at = at.filter(|(place, _)| floor <= *place);
+        Met { at, refusal }
     }
 
     /// Whether all that stands here would wait for each other: the first of the fence
@@ -172,6 +182,12 @@ impl Waiting {
         }
         self.drop_empty();
         Some(place)
+    }
+
+    /// Where the last in its fence stands.
+    pub(super) fn last(&mut self, it: &Come) -> Option<u64> {
+        let failed = self.fence(it)?.failed.iter();
+        failed.map(|(place, ..)| *place).max()
     }
 
     /// Where it stands in its fence.
