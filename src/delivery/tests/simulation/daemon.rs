@@ -6,7 +6,7 @@
 //!
 //! In some stories there are two, each with every other session and a connection of
 //! its own. In some, Falco hears late that the connection of one that died is
-//! closed: by then the next one may have handed over the same.
+//! closed: it may read what was on its way there behind what the next one brings.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -96,9 +96,14 @@ impl Daemon {
         self.connections.iter().copied()
     }
 
-    /// The one over which a session goes.
+    /// Which of them has a session.
+    fn which(&self, session: u8) -> usize {
+        usize::from(session) % self.connections.len()
+    }
+
+    /// The connection over which a session goes.
     pub(super) fn connection_of(&self, session: u8) -> u32 {
-        self.connections[usize::from(session) % self.connections.len()]
+        self.connections[self.which(session)]
     }
 
     /// The latest of all.
@@ -224,9 +229,33 @@ impl World {
     }
 
     pub(super) fn send_frames(&mut self) {
+        let mut sender = None;
         while let Some(submission) = self.daemon.next() {
             let at = self.now + self.random.between(1, 2000);
             let arrives = self.falco.frame_arrives(submission.connection, at);
+            self.after(arrives - self.now, Event::Frame(submission));
+            sender = Some(self.daemon.which(submission.message.0));
+        }
+        let may_die = 0 < self.options.lingers && self.is_troubled;
+        let dies = may_die && self.random.chance(30);
+        if let Some(which) = sender.filter(|_| dies) {
+            self.replace_daemon(which, true);
+        }
+    }
+
+    /// What is on its way over a connection is read late.
+    fn hold_up_frames(&mut self, connection: u32) {
+        let mut held = Vec::new();
+        self.queue.retain(|_, event| match event {
+            Event::Frame(submission) if submission.connection == connection => {
+                held.push(*submission);
+                false
+            }
+            _ => true,
+        });
+        for submission in held {
+            let at = self.now + self.random.between(1, self.options.lingers);
+            let arrives = self.falco.frame_arrives(connection, at);
             self.after(arrives - self.now, Event::Frame(submission));
         }
     }
@@ -277,8 +306,16 @@ impl World {
     /// Everything of a daemon but its database is gone.
     pub(super) fn crash_daemon(&mut self) {
         let which = self.random.below(self.options.daemons);
-        let closed = self.daemon.connections[which];
         let lingers = 0 < self.options.lingers && self.random.chance(500);
+        self.replace_daemon(which, lingers);
+    }
+
+    /// One takes the place of another that died. Falco may not hear of that yet.
+    fn replace_daemon(&mut self, which: usize, lingers: bool) {
+        let closed = self.daemon.connections[which];
+        if lingers {
+            self.hold_up_frames(closed);
+        }
         let longest = if lingers {
             self.options.lingers
         } else {

@@ -45,6 +45,8 @@ struct InFlight {
     /// Of which life and connection.
     link: (u32, u32),
     until: Time,
+    /// An earlier request with some of it was accepted.
+    may_be_over: bool,
 }
 
 /// See the module.
@@ -105,9 +107,11 @@ impl Requests {
             id: request.id,
             link,
             until,
+            may_be_over: false,
         };
         let before = self.in_flight.insert(lane, flight);
-        let is_over = before.is_none_or(|before| before.link != link || before.until <= now);
+        let is_over = before
+            .is_none_or(|before| before.link != link || before.until <= now || before.may_be_over);
         assert!(is_over, "two requests of {lane:?} are on their way");
     }
 
@@ -124,14 +128,16 @@ impl Requests {
         let is_accepted = answer.refusal.is_none();
         let is_waited_for = !is_stopping || now < self.sent[answer.number].until;
         let mut settles = false;
-        if let Some(flight) = self.in_flight.get(&lane) {
+        if let Some(flight) = self.in_flight.get_mut(&lane) {
             let messages = &self.sent[flight.number].messages;
-            // A late acceptance settles what was sent again meanwhile.
+            // A late acceptance settles what was sent again meanwhile: surely if it is
+            // of the same request, else if it is not in other company by now.
             let is_same = messages.iter().any(|message| answered.contains(message));
             let is_front = flight.link == (answer.life, answer.link)
                 && flight.id.generation == answer.id.generation;
+            flight.may_be_over |= is_accepted && is_same;
             settles = is_front && now < flight.until && self.open.contains(&flight.number);
-            if flight.number == answer.number || is_accepted && is_same {
+            if flight.number == answer.number || is_accepted && is_same && is_front {
                 self.in_flight.remove(&lane);
             }
         }
