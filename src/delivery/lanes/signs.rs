@@ -39,7 +39,7 @@ impl<T> Lanes<T> {
     /// A request has met trouble, or silence.
     pub(super) fn take_trouble(&mut self, lane: &mut Lane<T>, health: Health, now: Instant) {
         let is_hushed = self.pace.has_not_heard_since(lane.number);
-        if is_hushed && health == Health::Silent && self.config.keeping == Keeping::Outbox {
+        if is_hushed && health == Health::Silent && self.was_waited_for(lane, now) {
             self.hushed.insert(&lane.key);
         }
         if is_hushed && lane.health.is_well() {
@@ -53,6 +53,15 @@ impl<T> Lanes<T> {
             self.shared = self.shared.max(Shared::Upstream);
         }
         self.note_outage(now);
+    }
+
+    /// Whether so much of its patience is over that its request met silence, and not
+    /// a refusal that says nothing: lanes that are refused at once would be tried
+    /// again with each answer to others.
+    fn was_waited_for(&self, lane: &Lane<T>, now: Instant) -> bool {
+        let long = self.config.attempt_timeout / 2;
+        let waited = lane.sent_at().is_some_and(|since| since + long <= now);
+        waited && self.config.keeping == Keeping::Outbox
     }
 
     /// A request was refused.

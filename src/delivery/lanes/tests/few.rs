@@ -115,3 +115,30 @@ fn a_lane_that_is_silent_while_others_are_answered_is_not_tried_more_often() {
         assert!(sent <= sent_max, "{every:?}: {sent}");
     }
 }
+
+#[test]
+fn a_lane_that_is_refused_at_once_without_a_reason_keeps_its_pauses() {
+    for every in [400, 2000, 20_000] {
+        let mut story = kept(Some(OURS), [publish("refused", 0)]);
+        let mut sent = 0;
+        let every = Duration::from_millis(every);
+        let end = story.now + Duration::from_secs(600);
+        let mut next = story.now;
+        while story.now < end {
+            if next <= story.now {
+                story.submit([publish("healthy", 1)]);
+                next += every;
+            }
+            while let Some((id, effects)) = story.request() {
+                if effects == [0] {
+                    sent += 1;
+                    story.refuse(id, "no", true);
+                } else {
+                    story.lanes.handle_accepted(id);
+                }
+            }
+            story.pass(MOMENT);
+        }
+        assert!(sent <= 40, "{every:?}: {sent}");
+    }
+}
