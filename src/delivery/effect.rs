@@ -103,6 +103,8 @@ pub(crate) struct Settled<T> {
     pub attempts: u32,
     /// Whether its lane waits from now on for what becomes of it.
     pub parks: bool,
+    /// Whether it failed, and may be published all the same.
+    pub is_doubtful: bool,
 }
 
 impl<T> Settled<T> {
@@ -118,6 +120,7 @@ impl<T> Settled<T> {
             operation: self.operation,
             attempts: self.attempts,
             parks: self.parks,
+            is_doubtful: self.is_doubtful,
         }
     }
 }
@@ -209,6 +212,7 @@ impl<T> Entry<T> {
             operation: self.effect.operation,
             attempts,
             parks: false,
+            is_doubtful: self.is_doubtful,
         }
     }
 }

@@ -29,7 +29,8 @@ impl<T> Admission<T> {
             let parked = Parked::new(settled.id, place, &failure.to_string(), now);
             self.park(Path::new(route.as_deref(), &lane), settled.id, parked);
         }
-        let waiters = if failure.class.is_untried() {
+        // What may be published is to be known, should that turn out.
+        let waiters = if failure.class.is_untried() && !settled.is_doubtful {
             self.dedupe.turned_away(ticket, now)
         } else {
             self.dedupe.failed(ticket, (arrival, producer), now)
@@ -113,6 +114,7 @@ impl<T> Admission<T> {
             operation: effect.operation,
             attempts: 0,
             parks: false,
+            is_doubtful: false,
         };
         self.handle_settled(settled, now);
     }

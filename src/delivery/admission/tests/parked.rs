@@ -290,3 +290,37 @@ fn what_its_lane_waits_for_opens_it_though_it_was_published_long_before() {
     story.expect(&[('a', 1, "ok")]);
     story.expect_open();
 }
+
+#[test]
+fn what_waits_for_another_and_was_published_with_it_is_known_by_a_late_answer() {
+    let mut story = Story::parking();
+    story.lanes.handle_connected(crate::delivery::Peer {
+        batches: true,
+        window: 8,
+    });
+    for n in 1..=3 {
+        story.submit(message(n, n.into()), A, 'a');
+    }
+    let silent = story.lanes.poll_request(story.now).expect("a batch");
+    assert_eq!(silent.effects.len(), 3);
+    let silent = silent.id;
+    for _ in 0..12 {
+        story.pass(Duration::from_millis(500));
+    }
+    // The batch, then the first alone.
+    story.reject_next();
+    story.reject_next();
+    let waits = "parked: waits for 01010101-0101";
+    story.expect(&[('a', 1, "ambiguous: "), ('a', 2, waits), ('a', 3, waits)]);
+    story.lanes.handle_accepted(silent);
+    let late = story.lanes.poll_published_late().expect("they are");
+    let done = story
+        .admission
+        .handle_published_late(&late, story.boot_time);
+    let done: Vec<_> = done.iter().map(|done| done.id.as_bytes()[0]).collect();
+    assert_eq!(done, [2, 3]);
+    assert!(story.resume());
+    story.submit(message(2, 2), A, 'a');
+    story.submit(message(3, 3), A, 'a');
+    assert_eq!(story.publish(), [0; 0], "a copy");
+}

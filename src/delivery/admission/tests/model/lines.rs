@@ -96,5 +96,6 @@ fn settled(admitted: Admitted, outcome: Outcome) -> Settled<Ticket> {
         operation: effect.operation,
         attempts: 1,
         parks: false,
+        is_doubtful: false,
     }
 }
