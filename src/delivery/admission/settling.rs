@@ -149,6 +149,12 @@ impl<T> Admission<T> {
         all
     }
 
+    /// Whether an effect was let through, and has no outcome.
+    #[cfg(test)]
+    pub(crate) fn is_open(&self, id: EffectId) -> bool {
+        self.dedupe.is_open(id)
+    }
+
     /// What the first that waits for it was submitted with.
     pub(crate) fn origin(&self, ticket: Ticket) -> &T {
         &self.dedupe.first(ticket).1

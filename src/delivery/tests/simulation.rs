@@ -259,7 +259,7 @@ impl World {
             Event::Commit(session) => self.commit(session),
             Event::Send => self.send_frames(),
             Event::Frame(submission) => self.take_frame(submission),
-            Event::Closed(connection) => self.falco.close(connection),
+            Event::Closed(connection) => self.close(connection),
             Event::Ack(submission, outcome) => self.take_ack(submission, outcome),
             Event::Again(session) => {
                 self.daemon.again(session);

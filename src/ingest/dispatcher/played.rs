@@ -423,6 +423,11 @@ impl Played {
         keeper.is_none_or(Keeper::is_drained)
     }
 
+    /// Whether an effect of a connection is on its way.
+    pub(crate) fn is_open(&self, id: EffectId) -> bool {
+        self.dispatcher.admission.is_open(id)
+    }
+
     /// The acks of all connections since last asked.
     pub(crate) fn acks(&mut self) -> Vec<(u64, EffectId, Outcome)> {
         let mut told = Vec::new();

@@ -97,10 +97,13 @@ impl Falco {
         self.first_connection = connection + 1;
     }
 
-    pub(super) fn close(&mut self, connection: u32) {
+    /// Returns what nobody will be told of.
+    pub(super) fn close(&mut self, connection: u32) -> Vec<Submission> {
         self.program.close(connection);
-        self.owed
-            .retain(|_, (submission, _)| submission.connection != connection);
+        let is_its =
+            |_: &_, (submission, _): &mut (Submission, _)| submission.connection == connection;
+        let untold = self.owed.extract_if(.., is_its);
+        untold.map(|(_, (submission, _))| submission).collect()
     }
 
     /// Names the connection that a way has now.

@@ -371,6 +371,12 @@ impl Program {
         answers
     }
 
+    /// Whether an effect of a connection is on its way.
+    pub(super) fn is_open(&self, id: EffectId) -> bool {
+        let life = self.life.as_ref();
+        life.is_some_and(|life| life.falco.is_open(id))
+    }
+
     /// Whether nothing waits to be published.
     pub(super) fn is_drained(&self) -> bool {
         let life = self.life.as_ref();

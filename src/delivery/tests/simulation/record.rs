@@ -24,8 +24,11 @@ pub(super) struct Record {
     lost_company: BTreeSet<Message>,
     /// What came under which id.
     named: BTreeMap<EffectId, (Message, SideEffect)>,
-    /// Answered with FAILED, at least once.
+    /// Answered with FAILED, at least once, or failed with nobody to be told.
     given_up: BTreeSet<Message>,
+    /// What was on its way as its connection was closed, under this id and in this
+    /// life: if it fails, nobody is told.
+    untold: BTreeMap<Message, (EffectId, u32)>,
     /// What each was sent together with.
     beside: BTreeMap<Message, BTreeSet<Message>>,
     /// Answered with SUCCESS.
@@ -147,6 +150,17 @@ impl Record {
     pub(super) fn given_up(&mut self, message: Message, now: Time) {
         self.given_up.insert(message);
         self.requests.doubt(message, now);
+    }
+
+    /// Its connection is closed in this life, and it is on its way under this id.
+    pub(super) fn nobody_is_told(&mut self, message: Message, id: EffectId, life: u32) {
+        self.untold.insert(message, (id, life));
+    }
+
+    /// Under which id it was on its way in this life while its connection was closed.
+    pub(super) fn untold(&mut self, message: Message, life: u32) -> Option<EffectId> {
+        let (id, since) = self.untold.remove(&message)?;
+        (since == life).then_some(id)
     }
 
     /// Whether FAILED was ever said of it. An answer that comes after that is

@@ -92,6 +92,13 @@ impl World {
         let owed = (submission, self.now);
         falco.owed.insert(submission.attempt, owed);
         if !submission.is_imposter {
+            // What an outbox has is not given up for that.
+            if let Some(id) = self.record.untold(submission.message, falco.life)
+                && self.options.outbox.is_none()
+                && !falco.program.is_open(id)
+            {
+                self.record.given_up(submission.message, self.now);
+            }
             self.record.came(&effect, submission.message);
             if self.options.outbox.is_some() {
                 self.record.came_to_journal(submission.message, self.now);
@@ -107,6 +114,16 @@ impl World {
         }
         if self.is_troubled && std::mem::take(&mut self.falco.stops_unread) {
             self.stop_falco();
+        }
+    }
+
+    /// Falco finds a connection closed.
+    pub(super) fn close(&mut self, connection: u32) {
+        let untold = self.falco.close(connection).into_iter();
+        for submission in untold.filter(|submission| !submission.is_imposter) {
+            let id = self.options.effect(submission).id;
+            let life = self.falco.life;
+            self.record.nobody_is_told(submission.message, id, life);
         }
     }
 
