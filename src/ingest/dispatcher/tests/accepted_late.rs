@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::crash::memo;
 use super::story::{FOR_GOOD, Story, asked, effect, number, outbox};
 use crate::delivery::{Refusal, RequestId};
 use crate::journal::{OnFailure, Sync};
@@ -87,6 +88,21 @@ fn a_dead_letter_that_is_accepted_late_is_published_and_no_dead_letter_any_more(
         let published: &[u8] = if is_killed { &[] } else { &[1, 2] };
         assert_eq!(story.published, published, "that was a copy");
     }
+}
+
+#[test]
+fn what_is_accepted_late_is_no_dead_letter_after_a_kill_before_the_journal_knew() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let mut story = strict().killed_with(memo(&dir));
+    let silent = with_dead_letter(&mut story);
+    // It is one on the disk, too.
+    (0..5).for_each(|_| story.pass());
+    story.accept(silent);
+    let mut story = story.killed();
+    assert_eq!(story.dead(), []);
+    story.link();
+    story.deliver();
+    assert!(!story.published.contains(&1), "that was a copy");
 }
 
 #[test]

@@ -146,7 +146,7 @@ fn whoever_asks_for_parked_lanes_before_the_outbox_was_read_waits_for_them() {
     assert_eq!(story.dead().len(), 1, "who left drops nothing");
 }
 
-fn memo(dir: &tempfile::TempDir) -> MemoPlace {
+pub(super) fn memo(dir: &tempfile::TempDir) -> MemoPlace {
     MemoPlace {
         file_bytes_max: 64 * 1024,
         ..MemoPlace::new(dir.path().to_owned(), "boot".to_owned())
