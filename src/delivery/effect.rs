@@ -49,11 +49,7 @@ impl Place {
 
     /// One whose number is from this connection.
     pub(crate) fn new(arrival: u64, producer: Producer) -> Self {
-        Self {
-            arrival,
-            producer,
-            is_anothers: false,
-        }
+        Self::of(None, arrival, producer)
     }
 }
 

@@ -289,6 +289,14 @@ fn what_asked_for_order_is_refused_until_what_failed_before_it_came_again() {
     story.expect(&[('a', 1, "ok"), ('a', 2, "ok"), ('a', 3, "ok")]);
 }
 
+/// With a number and the flag.
+fn numbered(n: u8) -> SideEffect {
+    SideEffect {
+        is_ordered: true,
+        ..message(n, n.into())
+    }
+}
+
 fn ordered(n: u8) -> SideEffect {
     SideEffect {
         is_ordered: true,

@@ -162,13 +162,6 @@ fn only_the_second_was_tried() -> Story {
     story
 }
 
-fn numbered(n: u8) -> SideEffect {
-    SideEffect {
-        is_ordered: true,
-        ..message(n, n.into())
-    }
-}
-
 #[test]
 fn what_failed_elsewhere_goes_before_nothing_that_its_own_connection_brought_before_it() {
     let mut story = only_the_second_was_tried();

@@ -43,13 +43,6 @@ impl Story {
     }
 }
 
-fn ordered(n: u8) -> SideEffect {
-    SideEffect {
-        is_ordered: true,
-        ..message(n, n.into())
-    }
-}
-
 #[test]
 fn behind_what_was_refused_for_good_everything_is_parked_until_it_comes_again() {
     let mut story = Story::parked();
@@ -146,7 +139,7 @@ fn what_may_have_been_published_before_it_was_refused_parks_its_lane_too() {
 fn no_gate_and_no_fence_stands_before_what_a_lane_waits_for() {
     let mut story = Story::parking();
     for n in 5..=7 {
-        story.submit(ordered(n), A, 'a');
+        story.submit(numbered(n), A, 'a');
     }
     story.reject_next();
     story.expect(&[
@@ -157,11 +150,11 @@ fn no_gate_and_no_fence_stands_before_what_a_lane_waits_for() {
     // Smaller numbers, and again and again: each raises a gate before 5.
     for _ in 0..3 {
         for n in [3, 6] {
-            story.submit(ordered(n), A, 'a');
+            story.submit(numbered(n), A, 'a');
             story.expect(&[('a', n, "parked: waits for 05")]);
         }
     }
-    story.submit(ordered(5), A, 'a');
+    story.submit(numbered(5), A, 'a');
     assert_eq!(story.publish(), [5]);
     story.expect(&[('a', 5, "ok")]);
 }
@@ -170,20 +163,20 @@ fn no_gate_and_no_fence_stands_before_what_a_lane_waits_for() {
 fn once_its_lane_is_open_what_was_parked_comes_before_what_is_new() {
     let mut story = Story::parking();
     for n in 1..=3 {
-        story.submit(ordered(n), A, 'a');
+        story.submit(numbered(n), A, 'a');
     }
     story.reject_next();
     story.answers();
     for _ in 0..3 {
-        story.submit(ordered(2), A, 'a');
+        story.submit(numbered(2), A, 'a');
     }
     story.answers();
     assert!(story.resume());
     assert!(!story.resume(), "it is open");
-    story.submit(ordered(4), A, 'a');
+    story.submit(numbered(4), A, 'a');
     story.expect(&[('a', 4, "gap: ")]);
     for n in 2..=4 {
-        story.submit(ordered(n), A, 'a');
+        story.submit(numbered(n), A, 'a');
     }
     assert_eq!(story.publish(), [2, 3, 4]);
 }

@@ -88,57 +88,46 @@ fn an_acceptance_that_comes_late_wakes_who_was_silent() {
     story.expect_request(&[2]);
 }
 
+/// How often a sick lane is tried in ten minutes, of which each attempt is `met`, while
+/// a healthy one is answered every so many milliseconds.
+fn sent_beside(every: u64, met: impl Fn(&mut Story, RequestId)) -> usize {
+    let mut story = kept(Some(OURS), [publish("sick", 0)]);
+    let (mut sent, mut healthy) = (0, 0);
+    let every = Duration::from_millis(every);
+    let end = story.now + Duration::from_secs(600);
+    let mut next = story.now;
+    while story.now < end {
+        if next <= story.now {
+            story.submit([publish("healthy", 1)]);
+            next += every;
+        }
+        while let Some((id, effects)) = story.request() {
+            if effects == [0] {
+                sent += 1;
+                met(&mut story, id);
+            } else {
+                story.lanes.handle_accepted(id);
+                healthy += 1;
+            }
+        }
+        story.pass(MOMENT);
+    }
+    assert!(healthy >= 30);
+    sent
+}
+
 #[test]
 fn a_lane_that_is_silent_while_others_are_answered_is_not_tried_more_often() {
     for (every, sent_max) in [(400, 40), (20_000, 40 + 30)] {
-        let mut story = kept(Some(OURS), [publish("silent", 0)]);
-        let (mut sent, mut healthy) = (0, 0);
-        let every = Duration::from_millis(every);
-        let end = story.now + Duration::from_secs(600);
-        let mut next = story.now;
-        while story.now < end {
-            if next <= story.now {
-                story.submit([publish("healthy", 1)]);
-                next += every;
-            }
-            while let Some((id, effects)) = story.request() {
-                if effects == [0] {
-                    sent += 1;
-                } else {
-                    story.lanes.handle_accepted(id);
-                    healthy += 1;
-                }
-            }
-            story.pass(MOMENT);
-        }
-        assert!(healthy >= 30);
-        assert!(sent <= sent_max, "{every:?}: {sent}");
+        let sent = sent_beside(every, |_, _| {});
+        assert!(sent <= sent_max, "{every} ms: {sent}");
     }
 }
 
 #[test]
 fn a_lane_that_is_refused_at_once_without_a_reason_keeps_its_pauses() {
     for every in [400, 2000, 20_000] {
-        let mut story = kept(Some(OURS), [publish("refused", 0)]);
-        let mut sent = 0;
-        let every = Duration::from_millis(every);
-        let end = story.now + Duration::from_secs(600);
-        let mut next = story.now;
-        while story.now < end {
-            if next <= story.now {
-                story.submit([publish("healthy", 1)]);
-                next += every;
-            }
-            while let Some((id, effects)) = story.request() {
-                if effects == [0] {
-                    sent += 1;
-                    story.refuse(id, "no", true);
-                } else {
-                    story.lanes.handle_accepted(id);
-                }
-            }
-            story.pass(MOMENT);
-        }
-        assert!(sent <= 40, "{every:?}: {sent}");
+        let sent = sent_beside(every, |story, id| story.refuse(id, "no", true));
+        assert!(sent <= 40, "{every} ms: {sent}");
     }
 }
