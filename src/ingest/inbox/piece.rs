@@ -21,6 +21,9 @@ pub(super) const PIECE_BYTES: usize = 256 << 10;
 /// Times a file may be another by the second read of the same bytes.
 const READS_MAX: usize = 3;
 
+/// Why nothing is taken if it is another each time.
+pub(super) const ANEW: &str = "it is being written anew";
+
 /// See the module.
 pub(super) struct Piece {
     pub(super) at: u64,
@@ -150,7 +153,7 @@ pub(super) fn read(file: &impl FileExt, at: u64, bytes_max: usize) -> io::Result
             return Ok(bytes);
         }
     }
-    Err(io::Error::other("it is being written anew"))
+    Err(io::Error::other(ANEW))
 }
 
 fn read_once(file: &impl FileExt, at: u64, bytes_max: usize) -> io::Result<Vec<u8>> {
@@ -197,8 +200,7 @@ mod tests {
         assert_eq!(read_of(&[old, old]).unwrap(), old);
         assert_eq!(read_of(&[half, new, new, new]).unwrap(), new);
         let all = [&half[..], new, half, new, half, new];
-        let error = read_of(&all).unwrap_err().to_string();
-        assert_eq!(error, "it is being written anew");
+        assert_eq!(read_of(&all).unwrap_err().to_string(), ANEW);
     }
 
     #[test]
