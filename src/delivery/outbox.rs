@@ -26,7 +26,8 @@
 //! what it cost before; whoever brings more effects asks first whether it is.
 //!
 //! A dead letter may turn out to be published, when the transport answers late what
-//! was given up: then it is forgotten as well.
+//! was given up: then it is forgotten as well, also if somebody wants something of
+//! it that is not on disk yet.
 //!
 //! What an operator wants, requeued or dropped, is asked for first and happens
 //! once it is on disk; until then a dead letter stays one, and an effect that is
@@ -222,15 +223,15 @@ impl<B: Weight> Outbox<B> {
         self.forget(id)
     }
 
-    /// It was published by what went out before it was given up, or taken back; not
-    /// if it is with the lanes again, or somebody wants something of it: that goes
+    /// It was published by what went out before it was given up, or taken back,
+    /// whatever somebody wants of it; not if it is with the lanes again: that goes
     /// its way. Returns how it is recognised from now on.
     pub(crate) fn handle_published_late(&mut self, id: EffectId) -> Option<Done> {
         let record = self.records.get(&id)?;
-        let is_here = matches!(record.state, State::Waiting | State::Dead);
-        if !is_here || record.wish.is_some() {
+        if !matches!(record.state, State::Waiting | State::Dead) {
             return None;
         }
+        self.end_wish(id);
         self.forget(id)
     }
 
@@ -265,6 +266,12 @@ impl<B: Weight> Outbox<B> {
         let id = *self.open.get(&order)?;
         self.records.get_mut(&id)?.state = State::Loaded;
         Some(Load { id, order, body })
+    }
+
+    /// Whether what was to be loaded is to go to the lanes still.
+    pub(crate) fn is_loaded(&self, load: &Load<B>) -> bool {
+        let record = self.records.get(&load.id);
+        record.is_some_and(|record| (record.state, record.order) == (State::Loaded, load.order))
     }
 
     /// An effect that was loaded could not be brought to the lanes: it waits

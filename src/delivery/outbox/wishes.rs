@@ -80,7 +80,7 @@ impl<B: Weight> Outbox<B> {
         self.end_wish(id);
     }
 
-    fn end_wish(&mut self, id: EffectId) -> Option<Wish> {
+    pub(super) fn end_wish(&mut self, id: EffectId) -> Option<Wish> {
         let record = self.records.get_mut(&id)?;
         let wish = record.wish.take()?;
         if record.state == State::Waiting {

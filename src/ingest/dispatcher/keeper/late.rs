@@ -2,6 +2,11 @@
 //!
 //! A dead letter that nobody requeued is none any more: requeued, it would be
 //! published twice. What was taken back to the disk goes out no second time.
+//!
+//! Nor does a letter of which an operator wants something that is not on disk yet,
+//! or which is requeued and still being read: it is done at once, and of what was
+//! wanted nothing is left to do. In the journal this stands behind the wish, so it
+//! holds whether the disk takes that or not.
 
 use tracing::info;
 
@@ -34,6 +39,7 @@ impl Keeper {
     ) -> Option<Published> {
         let arrived_ms = self.outbox.kept(id)?.arrived_ms;
         let parked = self.parked_place(id);
+        self.take_back_unread(id);
         let done = self.outbox.handle_published_late(id)?;
         admission.handle_done_elsewhere(&done, BootTime::now());
         self.published += 1;

@@ -10,6 +10,7 @@ use super::stage;
 use crate::delivery::{Class, Failure, Load};
 use crate::journal::{Closed, ReadBack, Stored, Unreadable};
 use crate::protocol::envelope::SideEffect;
+use crate::protocol::id::EffectId;
 
 /// How long a lane rests whose effects the disk does not give now.
 const READ_AGAIN_AFTER: Duration = Duration::from_secs(1);
@@ -66,6 +67,14 @@ impl Keeper {
         self.loading = Some(Loading { loads, read });
     }
 
+    /// One that is still being read waits again, as if it had not been asked for.
+    pub(super) fn take_back_unread(&mut self, id: EffectId) {
+        let mut loads = self.loading.iter().flat_map(|loading| &loading.loads);
+        if loads.any(|(_, load)| load.id == id) {
+            self.outbox.handle_returned(id, None);
+        }
+    }
+
     /// What was to be read is here.
     pub(in super::super) fn handle_read(
         &mut self,
@@ -85,6 +94,10 @@ impl Keeper {
                     .unwrap_or(Err(Unreadable))
                     .map(|stored| stored.map(side_effect)),
             };
+            if !self.outbox.is_loaded(&load) {
+                // It was accepted late meanwhile.
+                continue;
+            }
             match body {
                 // Behind one that is a dead letter now, its lane may wait.
                 Ok(Some(_)) if self.outbox.is_parked(load.id) => {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::crash::memo;
-use super::story::{FOR_GOOD, Story, asked, effect, number, outbox};
+use super::story::{FOR_GOOD, Story, asked, bypassing, effect, number, outbox};
 use crate::delivery::{Refusal, RequestId};
 use crate::journal::{OnFailure, Sync};
 use crate::protocol::outbox::OutboxVerb;
@@ -140,4 +140,83 @@ fn what_was_dropped_by_then_stays_dropped() {
     story.deliver();
     assert_eq!(story.dead(), []);
     assert_eq!(story.published, [1, 2]);
+}
+
+/// What an operator wants of the first effect is on its way to the disk, and so many
+/// times the journal has worked since.
+fn wanted(story: &mut Story, verb: OutboxVerb, passes: usize) {
+    let told = story.ask_now(asked(verb, &[1]));
+    assert!(told.is_none(), "it waits for the disk");
+    (0..passes).for_each(|_| story.pass());
+}
+
+#[test]
+fn what_is_being_requeued_is_published_no_second_time() {
+    for (passes, is_killed) in cases() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let mut story = strict().killed_with(memo(&dir));
+        let silent = with_dead_letter(&mut story);
+        wanted(&mut story, OutboxVerb::Requeue, passes);
+        story.accept(silent);
+        let published: &[u8] = if is_killed { &[2] } else { &[1, 2] };
+        if is_killed {
+            story = story.killed();
+            story.link();
+        }
+        story.deliver();
+        assert_eq!(story.dead(), []);
+        assert_eq!(story.published, published, "{passes}");
+        story.keep(vec![effect(1)]);
+        story.deliver();
+        assert_eq!(story.published, published, "{passes}, sent again");
+    }
+}
+
+/// How far a requeue has come, and whether Falco is killed then.
+fn cases() -> impl Iterator<Item = (usize, bool)> {
+    (0..6).flat_map(|passes| [(passes, false), (passes, true)])
+}
+
+#[test]
+fn what_was_to_be_requeued_is_published_also_if_the_disk_does_not_take_the_wish() {
+    for verb in [OutboxVerb::Requeue, OutboxVerb::Drop] {
+        let mut story = Story::new(bypassing());
+        let silent = with_dead_letter(&mut story);
+        (0..5).for_each(|_| story.pass());
+        story.disk.set_capacity(Some(story.disk.used()));
+        let mut told = story.falco.ask(&story.time, asked(verb, &[1]));
+        story.accept(silent);
+        let mut answer = None;
+        story.pass_until(|_| {
+            answer = told.try_recv().ok();
+            answer.is_some()
+        });
+        let answer = answer.expect("one");
+        assert!(answer.error.is_some(), "{answer:?}");
+        assert_eq!(story.dead(), []);
+        story.disk.set_capacity(None);
+        let again = story.ask_now(asked(OutboxVerb::Requeue, &[1]));
+        assert_eq!(again.expect("at once").changed, 0);
+        story.deliver();
+        assert_eq!(story.published, [1, 2]);
+    }
+}
+
+#[test]
+fn what_comes_behind_a_letter_that_is_accepted_while_it_is_read_keeps_its_order() {
+    for passes in 0..6 {
+        let mut story = Story::parking(outbox(Sync::Always, OnFailure::Exit));
+        story.keep((1..=4).map(effect).collect());
+        story.link();
+        let silent = story.send_next();
+        story.wait(SILENCE);
+        let refused = story.send_next();
+        story.refuse(&refused, &FOR_GOOD);
+        story.pass_until(|story| story.dead().len() == 1);
+        wanted(&mut story, OutboxVerb::Requeue, passes);
+        story.accept(silent);
+        story.deliver();
+        assert_eq!(story.published, [1, 2, 3, 4], "{passes}");
+        assert!(story.open().is_empty());
+    }
 }
