@@ -270,6 +270,12 @@ impl<T> Lanes<T> {
         }
     }
 
+    /// These effects were on their way here, and are published.
+    pub(crate) fn handle_published(&mut self, effects: impl IntoIterator<Item = Submitted<T>>) {
+        let published = effects.into_iter().map(|it| Entry::new(it, None));
+        self.settled.extend(published.map(|it| it.settle(Ok(()))));
+    }
+
     fn name_batch(&mut self) -> BatchNumber {
         let batch = BatchNumber(self.next_batch);
         self.next_batch += 1;

@@ -183,6 +183,12 @@ impl<B: Weight> Outbox<B> {
         self.lines.is_written(route, lane)
     }
 
+    /// Whether this effect is on its way to the disk.
+    pub(crate) fn is_recording(&self, id: EffectId) -> bool {
+        let record = self.records.get(&id);
+        record.is_some_and(|record| record.state == State::Writing)
+    }
+
     /// An effect nobody knows is on its way to the disk.
     pub(crate) fn handle_offered(&mut self, id: EffectId, home: Home) {
         let order = self.insert(id, home, State::Writing);

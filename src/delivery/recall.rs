@@ -18,7 +18,8 @@
 //!
 //! A list that is not made up in time costs copies, never loss or order. What is
 //! held back is waited for all the while: its deadline begins as it arrives. It
-//! fails with what it would stand behind in its lane.
+//! fails with what it would stand behind in its lane. It is done if the list turns
+//! out to be published, and the rest of it comes no more because of that.
 //! Lists are forgotten two minutes after they were told, or seconds later: so is
 //! the batch at Ably. While there are any, an effect costs a hash more.
 //! Until then one serves as often as its effects come: they may be given up again
@@ -207,6 +208,24 @@ impl<T> Recall<T> {
     /// held behind it; none if it is not held.
     pub(crate) fn handle_withdrawn(&mut self, lane: &LaneKey, id: EffectId) -> Vec<Submitted<T>> {
         self.split(lane, |held| held.effect.id == id)
+    }
+
+    /// These were published together: gives back what is held of a lane because it
+    /// went out so, for the others do not come any more.
+    pub(crate) fn handle_published(
+        &mut self,
+        lane: &LaneKey,
+        effects: &[EffectId],
+    ) -> Vec<Submitted<T>> {
+        let is_theirs = self.held.get(lane).is_some_and(|held| {
+            let ids = held.effects.iter().map(|held| &held.effect.id);
+            held.list.len() == effects.len() && ids.zip(effects).all(|(held, id)| held == id)
+        });
+        if is_theirs {
+            self.give_back(lane)
+        } else {
+            Vec::new()
+        }
     }
 
     /// What is held of a lane from the first of these on.

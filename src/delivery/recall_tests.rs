@@ -245,3 +245,24 @@ fn nothing_is_held_back_once_falco_stops() {
     story.arrive("a", 1);
     assert_eq!(story.passed(), [vec![1]]);
 }
+
+#[test]
+fn what_waits_for_others_that_are_published_goes_nowhere() {
+    let lane = LaneKey::new("a");
+    let ids = |numbers: &[u8]| -> Vec<_> {
+        let ids = numbers.iter().map(|n| EffectId::from_bytes([*n; 16]));
+        ids.collect()
+    };
+    let mut story = Story::with_lists(&[&[1, 2, 3]]);
+    story.arrive("a", 1);
+    story.arrive("a", 2);
+    for other in [&[1][..], &[1, 2], &[2, 3, 1], &[1, 2, 3, 4], &[]] {
+        let given = story.recall.handle_published(&lane, &ids(other));
+        assert!(given.is_empty(), "{other:?} is another list");
+    }
+    let given = story.recall.handle_published(&lane, &ids(&[1, 2, 3]));
+    assert_eq!(given.len(), 2);
+    assert_eq!(story.recall.amount(), Amount::default());
+    story.pass(PATIENCE);
+    assert!(story.passed().is_empty());
+}

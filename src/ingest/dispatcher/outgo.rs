@@ -61,22 +61,22 @@ impl Dispatcher {
     /// comes again; what is kept is kept no more. Returns whether there was such.
     fn learn_late(&mut self, now: BootTime) -> bool {
         let mut was_kept = false;
-        for way in self.ways.iter_mut() {
-            while let Some(effects) = way.lanes.poll_published_late() {
-                let done = self.admission.handle_published_late(&effects, now);
-                if let Some(memo) = &mut self.memo {
-                    for done in done {
-                        memo.handle_done(done, now);
-                    }
+        while let Some(effects) = self.ways.poll_published_late() {
+            let done = self.admission.handle_published_late(&effects, now);
+            if let Some(memo) = &mut self.memo {
+                for done in done {
+                    memo.handle_done(done, now);
                 }
-                let Some(keeper) = &mut self.keeper else {
-                    continue;
-                };
-                for published in keeper.handle_published_late(&effects, &mut self.admission) {
-                    was_kept = true;
-                    if let Some(memo) = &mut self.memo {
-                        memo.handle_published(published, now);
-                    }
+            }
+            let keeper = self.keeper.as_mut();
+            let Some(keeper) = keeper.filter(|keeper| !keeper.takes_one_of(&effects)) else {
+                continue;
+            };
+            was_kept |= keeper.settle_held(&effects, &mut self.ways);
+            for published in keeper.handle_published_late(&effects, &mut self.admission) {
+                was_kept = true;
+                if let Some(memo) = &mut self.memo {
+                    memo.handle_published(published, now);
                 }
             }
         }

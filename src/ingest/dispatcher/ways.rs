@@ -112,6 +112,15 @@ impl Way {
         self.lanes.handle_failed(held, &failure);
     }
 
+    /// These were published together; what is held back of their lane to go out so
+    /// once more is settled. Returns whether something was.
+    pub(super) fn handle_published(&mut self, lane: &LaneKey, effects: &[EffectId]) -> bool {
+        let held = self.recall.handle_published(lane, effects);
+        let is_held = !held.is_empty();
+        self.lanes.handle_published(held);
+        is_held
+    }
+
     /// Whether it takes more effects.
     pub(super) fn has_room(&self) -> bool {
         self.lanes.has_room_beside(self.recall.amount())
@@ -292,6 +301,12 @@ impl Ways {
     pub(super) fn remember_forsaken(&mut self) {
         let routes = self.routes().end;
         remember_forsaken(&mut self.all, routes);
+    }
+
+    /// See [`Lanes::poll_published_late`].
+    pub(super) fn poll_published_late(&mut self) -> Option<Vec<EffectId>> {
+        let mut ways = self.all.iter_mut();
+        ways.find_map(|way| way.lanes.poll_published_late())
     }
 
     /// Whether any route takes more effects directly.

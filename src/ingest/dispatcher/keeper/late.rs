@@ -11,6 +11,7 @@
 use tracing::info;
 
 use super::super::super::memo::Published;
+use super::super::ways::Ways;
 use super::Keeper;
 use crate::clock::BootTime;
 use crate::delivery::Admission;
@@ -30,6 +31,23 @@ impl Keeper {
             .collect();
         self.give_back();
         kept
+    }
+
+    /// Whether one of these is on its way to the disk, because it came again: that goes
+    /// its way, and those that may have to go with it, or the server would not know
+    /// them.
+    pub(in super::super) fn takes_one_of(&self, effects: &[EffectId]) -> bool {
+        effects.iter().any(|id| self.outbox.is_recording(*id))
+    }
+
+    /// What is kept of these, and held back until the others come, is settled: those
+    /// go out no more, and without them the server would not know it. Returns whether
+    /// there was such.
+    pub(in super::super) fn settle_held(&self, effects: &[EffectId], ways: &mut Ways) -> bool {
+        // What is held back begins with the first of its batch.
+        let first = effects.first().and_then(|id| self.outbox.place(*id));
+        let first = first.filter(|(route, _)| ways.routes().contains(route));
+        first.is_some_and(|(route, lane)| ways.kept(route).handle_published(&lane, effects))
     }
 
     fn published_late<T>(

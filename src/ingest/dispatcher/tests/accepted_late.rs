@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::crash::memo;
-use super::story::{FOR_GOOD, Story, asked, bypassing, effect, number, outbox};
+use super::story::{FOR_GOOD, Story, another, asked, bypassing, effect, number, outbox};
 use crate::delivery::{Refusal, RequestId};
 use crate::journal::{OnFailure, Sync};
 use crate::protocol::outbox::OutboxVerb;
@@ -219,4 +219,54 @@ fn what_comes_behind_a_letter_that_is_accepted_while_it_is_read_keeps_its_order(
         assert_eq!(story.published, [1, 2, 3, 4], "{passes}");
         assert!(story.open().is_empty());
     }
+}
+
+/// Two effects went around the disk together and were given up; of them the first has
+/// come again and is kept, held back for the second: the server knows only both. What
+/// was not answered yet is returned.
+fn with_half_of_a_batch(story: &mut Story) -> Sent {
+    story.disk.set_capacity(Some(story.disk.used()));
+    story.offer(vec![another()]);
+    story.link_with_batches();
+    story.submit(vec![effect(1), effect(2)]);
+    let silent = story.send_next();
+    assert_eq!(silent.effects, [1, 2]);
+    for _ in 0..2 {
+        story.wait(SILENCE);
+        story.send_next();
+    }
+    let mut acks = Vec::new();
+    story.pass_until(|story| {
+        acks.append(&mut story.falco.acks());
+        acks.len() == 2
+    });
+    assert!(acks.iter().all(|ack| ack.2.is_err()), "{acks:?}");
+    story.disk.set_capacity(None);
+    story.pass_until(|story| story.falco.records());
+    story.keep(vec![effect(1)]);
+    assert_eq!(story.open(), [1]);
+    silent
+}
+
+#[test]
+fn what_is_held_back_for_the_rest_is_published_no_second_time() {
+    let mut story = Story::new(bypassing());
+    let silent = with_half_of_a_batch(&mut story);
+    story.accept(silent);
+    assert_eq!(story.open(), [0; 0]);
+    story.keep(vec![effect(2), effect(1)]);
+    story.deliver();
+    assert_eq!(story.published, [1, 2]);
+}
+
+#[test]
+fn what_is_held_back_goes_out_with_the_rest_if_that_is_on_its_way_to_the_disk() {
+    let mut story = Story::new(bypassing());
+    let silent = with_half_of_a_batch(&mut story);
+    story.submit(vec![effect(2)]);
+    story.accept(silent);
+    let again = story.send_next();
+    assert_eq!(again.effects, [1, 2], "the server knows these");
+    story.accept(again);
+    assert_eq!(story.open(), [0; 0]);
 }

@@ -293,7 +293,16 @@ impl Story {
     }
 
     pub(super) fn link(&mut self) {
-        let (batches, window) = (false, 8);
+        self.link_to(false);
+    }
+
+    /// To transports that take several at once.
+    pub(super) fn link_with_batches(&mut self) {
+        self.link_to(true);
+    }
+
+    fn link_to(&mut self, batches: bool) {
+        let window = 8;
         for way in 0..self.falco.ways() {
             self.falco.link(way, Peer { batches, window });
         }
