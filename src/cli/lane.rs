@@ -1,10 +1,13 @@
-//! `falco lane`: sessions that wait for an effect that was refused for good.
+//! `falco lane`: sessions that wait for an effect that was refused for good, and
+//! those that stand still with one that is tried in vain.
 //!
 //! Asks the Falco that runs: what its daemons have is known to nobody else. While
 //! none does, the lanes that wait for a dead letter are read from the outbox.
 
 use std::fmt::Write as _;
 use std::time::Duration;
+
+use serde::Serialize;
 
 use super::exit::Failure;
 use super::outbox::args::{self, Common, Limit};
@@ -31,8 +34,19 @@ enum Verb {
     /// List the lanes that are parked, and what each waits for
     ///
     /// A lane whose next effect is tried in vain goes on by itself and is not among
-    /// them: falco status names the one that has stood still the longest.
-    List(Limit),
+    /// them: --stuck lists those.
+    List {
+        /// List those that stand still without being parked instead, the longest first
+        ///
+        /// Their next effect was tried in vain and is tried on. A Falco that runs knows
+        /// them. None are listed while it has no connection to the transport of their
+        /// route, and none that only wait for Ably to be reached again: falco status
+        /// says that.
+        #[arg(long)]
+        stuck: bool,
+        #[command(flatten)]
+        limit: Limit,
+    },
     /// Let lanes go on without what they wait for; a dead letter stays one
     Resume(Which),
     /// Let lanes go on, and drop the dead letters they wait for
@@ -56,26 +70,44 @@ pub(super) fn run(args: Args) -> Result<(), Failure> {
     let paths = args.common.instance.paths()?;
     let json = args.common.json;
     let done = match args.verb {
-        Verb::List(limit) => block_on(list(&paths, limit, json)),
+        Verb::List { stuck, limit } => block_on(list(&paths, stuck, limit, json)),
         Verb::Resume(which) => block_on(open(&paths, LaneVerb::Resume, which, json)),
         Verb::Discard(which) => block_on(open(&paths, LaneVerb::Discard, which, json)),
     };
     done.map_err(|failure| failure.at(&paths))
 }
 
-async fn list(paths: &Paths, limit: Limit, json: bool) -> Result<(), Failure> {
-    let request = LaneRequest::default();
+async fn list(paths: &Paths, stuck: bool, limit: Limit, json: bool) -> Result<(), Failure> {
+    let verb = if stuck {
+        LaneVerb::Stuck
+    } else {
+        LaneVerb::List
+    };
+    let request = LaneRequest {
+        verb,
+        ..LaneRequest::default()
+    };
     pages::list(paths, request, limit, |answer| {
-        let print = |lane: &ParkedLane| {
-            if json {
-                tell::object(lane)
-            } else {
-                output::line(&listed(lane))
-            }
-        };
-        answer.lanes.iter().try_for_each(print)
+        print(&answer.lanes, json, listed)?;
+        print(&answer.stuck, json, listed_stuck)
     })
     .await
+}
+
+/// Prints lanes, for people as `text` has them.
+fn print<T: Serialize>(
+    lanes: &[T],
+    json: bool,
+    text: impl Fn(&T) -> String,
+) -> Result<(), Failure> {
+    let print = |lane: &T| {
+        if json {
+            tell::object(lane)
+        } else {
+            output::line(&text(lane))
+        }
+    };
+    lanes.iter().try_for_each(print)
 }
 
 async fn open(paths: &Paths, verb: LaneVerb, which: Which, json: bool) -> Result<(), Failure> {
@@ -113,6 +145,22 @@ fn listed(parked: &ParkedLane) -> String {
     )
 }
 
+fn listed_stuck(stuck: &StuckLane) -> String {
+    let route = stuck.route.as_ref();
+    let route = route.map_or(String::new(), |route| format!(" (route {route})"));
+    let age = Duration::from_millis(clock::now_ms().saturating_sub(stuck.since_ms));
+    let kept = if stuck.kept { " kept" } else { "" };
+    format!(
+        "{}{route}  for {}  tried {} {}, {}{kept} behind it: {}",
+        output::visible(&stuck.lane),
+        clock::span(age),
+        stuck.effect_id,
+        counted(stuck.attempts, "time"),
+        stuck.waiting,
+        output::visible(&stuck.error),
+    )
+}
+
 /// The lane that stands still the longest without being parked, if that is long:
 /// how it is, and what to do about it.
 pub(super) fn stuck(ingest: &IngestStatus, paths: &Paths) -> Option<(String, String)> {
@@ -142,6 +190,8 @@ pub(super) fn stuck(ingest: &IngestStatus, paths: &Paths) -> Option<(String, Str
     } else {
         "its daemon is answered once its time is over".to_owned()
     };
+    let all = typed::falco(paths, "lane list --stuck");
+    let next = format!("{next}; {all} lists all that stand still");
     Some((how, next))
 }
 

@@ -82,6 +82,7 @@ pub(crate) use config::{Config, OnRejected};
 pub(crate) use dedupe::{Done, Ticket, fingerprint, known_by};
 pub(crate) use effect::{Effect, Outcome, Place, Producer, Settled, Submitted};
 pub(crate) use failure::{Class, Failure, Refusal, shortened};
+pub(crate) use lane::Stuck;
 pub(crate) use lanes::{Lanes, Peer};
 pub(crate) use outbox::{Home, Kept, Known, Load, Outbox, ParkedLane, Unable, Weight, Wish};
 pub(crate) use owed::{Amount, Debt, Owed};

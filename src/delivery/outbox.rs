@@ -178,6 +178,11 @@ impl<B: Weight> Outbox<B> {
         self.lines.holds(route, lane)
     }
 
+    /// How many effects of this lane are kept to be published.
+    pub(crate) fn unpublished(&self, route: usize, lane: &LaneKey) -> usize {
+        self.lines.unpublished(route, lane)
+    }
+
     /// Whether effects of this lane are on their way to the disk.
     pub(crate) fn is_writing(&self, route: usize, lane: &LaneKey) -> bool {
         self.lines.is_written(route, lane)

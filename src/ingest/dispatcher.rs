@@ -19,6 +19,7 @@ pub(crate) mod played;
 mod rate;
 mod status;
 mod stopping;
+mod stuck;
 mod submission;
 mod sums;
 #[cfg(test)]

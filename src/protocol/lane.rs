@@ -1,8 +1,11 @@
-//! What is asked about parked lanes on the control socket, and what is said.
+//! What is asked about lanes that do not go on, and what is said, on the control
+//! socket: those that are parked, and those that are tried in vain.
 //!
 //! ```text
 //! → {"op":"lane.v1","verb":"list","limit":100}
 //! ← {"event":"lanes","lanes":[{"lane":"…","effect_id":"…","error":"rejected: …",…}],"more":false,…}
+//! → {"op":"lane.v1","verb":"stuck","limit":100}
+//! ← {"event":"lanes","stuck":[{"lane":"…","effect_id":"…","attempts":14,…}],"more":true,"left_out":7,…}
 //! ```
 
 use serde::{Deserialize, Serialize};
@@ -14,6 +17,8 @@ pub enum LaneVerb {
     /// Which lanes are parked, and why.
     #[default]
     List,
+    /// Which lanes stand still without being parked, the longest first.
+    Stuck,
     /// Let lanes go on without what they wait for.
     Resume,
     /// The same, and keep what they wait for no longer.
@@ -44,8 +49,13 @@ pub struct LaneRequest {
 pub struct LaneAnswer {
     /// Those that are parked.
     pub lanes: Vec<ParkedLane>,
+    /// Those that stand still without being parked.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub stuck: Vec<StuckLane>,
     /// Whether there are more to list.
     pub more: bool,
+    /// How many more; 0 also if that is not known.
+    pub left_out: u64,
     /// Lanes that go on.
     pub changed: u64,
     /// Lanes that do not, and why.
@@ -86,7 +96,7 @@ pub struct StuckLane {
     pub error: String,
     /// When it was tried first, in milliseconds since the epoch.
     pub since_ms: u64,
-    /// Effects it holds behind that one; the outbox may keep more.
+    /// Effects of it that come behind that one.
     pub waiting: u64,
     /// Whether the effect is kept; else its daemon waits for it.
     pub kept: bool,

@@ -150,3 +150,63 @@ fn a_lane_whose_effect_is_tried_in_vain_is_named_by_the_status_until_it_goes_on(
     peer.accept(&request);
     eventually("it goes on", || stuck() == Value::Null);
 }
+
+/// Reads requests and refuses them for now, until each of these payloads was first
+/// in one.
+fn refuse_all(peer: &mut Peer, wanted: &[&str]) {
+    let mut left = wanted.to_vec();
+    while !left.is_empty() {
+        let request = peer.read();
+        left.retain(|one| *one != payloads(&request)[0]);
+        peer.refuse(&request, TIMED_OUT, true);
+    }
+}
+
+#[test]
+fn lanes_that_stand_still_are_listed_the_longest_first_with_why_and_what_waits() {
+    let chain = Chain::up(OUTBOX);
+    let stuck = || chain.json(&["lane", "list", "--stuck", "--json"]);
+    let mut daemon = chain.daemon();
+    let mut peer = chain.transport("test").accept();
+    assert_eq!(stuck(), [Value::Null; 0]);
+    let (code, text) = chain.run(&["lane", "list", "--stuck"]);
+    assert_eq!((code, text.as_str()), (0, ""));
+    for (number, lane) in [(1, "a"), (2, "b"), (3, "c")] {
+        daemon.publish(number, &effect("test", lane, number));
+        refuse_all(&mut peer, &[&number.to_string()]);
+        eventually("it is told", || stuck().len() == number as usize);
+    }
+    // More than is loaded of one lane at once, which is not looked at while it
+    // stands still.
+    (4..=103).for_each(|number| daemon.publish(number, &effect("test", "b", number)));
+    let listed = stuck();
+    let of = |field: &str| -> Vec<_> { listed.iter().map(|lane| lane[field].clone()).collect() };
+    assert_eq!(of("lane"), ["a", "b", "c"]);
+    assert_eq!(of("waiting"), [0, 100, 0]);
+    assert_eq!(of("effect_id"), [uuid(1), uuid(2), uuid(3)]);
+    assert_eq!(of("route"), ["test"; 3]);
+    assert_eq!(of("kept"), [true; 3]);
+    assert!(
+        listed
+            .iter()
+            .all(|lane| 0 < lane["attempts"].as_u64().expect("a count"))
+    );
+    assert!(of("since_ms").is_sorted_by_key(Value::as_u64));
+    assert_eq!(chain.json(&["lane", "list", "--json"]), [Value::Null; 0]);
+
+    let (_, text) = chain.run(&["lane", "list", "--stuck", "-n", "2"]);
+    let lines: Vec<_> = text.lines().collect();
+    assert_eq!(lines.len(), 3, "{text}");
+    assert!(lines[0].starts_with("a (route test)  for "), "{text}");
+    let tried = format!("  tried {} ", uuid(2));
+    assert!(lines[1].contains(&tried), "{text}");
+    assert!(lines[1].contains(", 100 kept behind it: "), "{text}");
+    assert_eq!(lines[2], "… and 1 more: -n COUNT lists more than 2");
+
+    chain.stop();
+    let (code, text) = chain.run(&["lane", "list", "--stuck"]);
+    assert!(
+        code == 3 && text.contains("falco is not running"),
+        "{code} {text}"
+    );
+}

@@ -26,11 +26,15 @@ pub(in crate::cli) struct Limit {
 }
 
 impl Limit {
-    /// Says that there are more; whoever reads the list by program has asked for
-    /// so many.
-    pub(in crate::cli) fn say_more(self) {
+    /// Says that there are more, and how many if that is known; whoever reads the
+    /// list by program has asked for so many.
+    pub(in crate::cli) fn say_more(self, left_out: u64) {
         let count = self.count;
-        output::message(&format!("… and more: -n COUNT lists more than {count}"));
+        let more = match left_out {
+            0 => "more".to_owned(),
+            known => format!("{known} more"),
+        };
+        output::message(&format!("… and {more}: -n COUNT lists more than {count}"));
     }
 }
 

@@ -176,6 +176,9 @@ impl<'a> Oracle<'a> {
             };
             return Err(silence.adding(none));
         }
+        if !question.is_kept() {
+            return Err(silence);
+        }
         let directory = self.paths.outbox();
         if !is_there(&directory)? {
             return Err(Q::without_outbox(self.paths, silence));

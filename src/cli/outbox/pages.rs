@@ -13,6 +13,15 @@ use crate::protocol::control::REQUEST_BYTES_MAX;
 use crate::protocol::lane::{LaneAnswer, LaneRequest};
 use crate::protocol::outbox::{OutboxAnswer, OutboxRequest};
 
+/// How much of a list one answer is.
+pub(in crate::cli) struct Listed {
+    count: usize,
+    /// Whether there are more.
+    more: bool,
+    /// How many, if that is known.
+    left_out: u64,
+}
+
 /// A question about many, of whom one request names some.
 pub(in crate::cli) trait Paged: Question + Clone {
     /// So many in one request: its answer is one line of bounded length.
@@ -24,8 +33,8 @@ pub(in crate::cli) trait Paged: Question + Clone {
     /// Which of them are to be listed.
     fn window(&mut self, skip: usize, limit: usize);
 
-    /// How many were listed, and whether there are more.
-    fn listed(answer: &Self::Answer) -> (usize, bool);
+    /// How much of the list it is.
+    fn listed(answer: &Self::Answer) -> Listed;
 
     /// How many were changed, and who was not and why.
     fn changed(answer: Self::Answer) -> (u64, Vec<String>);
@@ -42,8 +51,12 @@ impl Paged for OutboxRequest {
         (self.skip, self.limit) = (skip, limit);
     }
 
-    fn listed(answer: &OutboxAnswer) -> (usize, bool) {
-        (answer.records.len(), answer.more)
+    fn listed(answer: &OutboxAnswer) -> Listed {
+        Listed {
+            count: answer.records.len(),
+            more: answer.more,
+            left_out: 0,
+        }
     }
 
     fn changed(answer: OutboxAnswer) -> (u64, Vec<String>) {
@@ -62,8 +75,12 @@ impl Paged for LaneRequest {
         (self.skip, self.limit) = (skip, limit);
     }
 
-    fn listed(answer: &LaneAnswer) -> (usize, bool) {
-        (answer.lanes.len(), answer.more)
+    fn listed(answer: &LaneAnswer) -> Listed {
+        Listed {
+            count: answer.lanes.len() + answer.stuck.len(),
+            more: answer.more,
+            left_out: answer.left_out,
+        }
     }
 
     fn changed(answer: LaneAnswer) -> (u64, Vec<String>) {
@@ -79,18 +96,19 @@ pub(in crate::cli) async fn list<Q: Paged>(
     print: impl Fn(&Q::Answer) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
     let mut oracle = Oracle::to_look(paths);
-    let mut printed = 0;
+    let (mut printed, mut left_out) = (0, 0);
     while printed < limit.count {
         request.window(printed, Q::PAGE.min(limit.count - printed));
         let answer = oracle.ask(&request).await?;
         print(&answer)?;
-        let (listed, more) = Q::listed(&answer);
-        printed += listed;
-        if !more || listed == 0 {
+        let listed = Q::listed(&answer);
+        printed += listed.count;
+        left_out = listed.left_out;
+        if !listed.more || listed.count == 0 {
             return Ok(());
         }
     }
-    limit.say_more();
+    limit.say_more(left_out);
     Ok(())
 }
 

@@ -22,6 +22,11 @@ pub(in crate::cli) trait Question {
     /// Whether it changes nothing.
     fn only_looks(&self) -> bool;
 
+    /// Whether the journal knows an answer, too.
+    fn is_kept(&self) -> bool {
+        true
+    }
+
     /// As Falco is asked.
     fn request(&self) -> Request;
 
@@ -102,7 +107,11 @@ impl Question for LaneRequest {
     const LOOK: &'static str = "`falco lane list`";
 
     fn only_looks(&self) -> bool {
-        self.verb == LaneVerb::List
+        matches!(self.verb, LaneVerb::List | LaneVerb::Stuck)
+    }
+
+    fn is_kept(&self) -> bool {
+        self.verb != LaneVerb::Stuck
     }
 
     fn request(&self) -> Request {

@@ -43,12 +43,11 @@ impl<T> Lanes<T> {
         self.quiet == Quiet::Yes && !self.is_empty()
     }
 
-    /// The lane whose front has been tried in vain the longest; none while there is
-    /// no transport to try it on.
-    pub(crate) fn stuck(&self) -> Option<Stuck<'_>> {
-        self.peer?;
-        let lanes = self.slots.iter().flatten();
-        lanes.filter_map(Lane::stuck).min_by_key(|lane| lane.since)
+    /// The lanes whose front has been tried in vain; none while there is no
+    /// transport to try it on.
+    pub(crate) fn stuck(&self) -> impl Iterator<Item = Stuck<'_>> {
+        let lanes = self.peer.iter().flat_map(|_| self.slots.iter().flatten());
+        lanes.filter_map(Lane::stuck)
     }
 
     /// Whether what it holds is kept, and no daemon waits for it.

@@ -148,6 +148,15 @@ impl<B: Weight> Lines<B> {
         self.queue(slot).waiting.len()
     }
 
+    /// How many effects of a lane are not published, and no dead letters.
+    pub(super) fn unpublished(&self, route: usize, lane: &LaneKey) -> usize {
+        let slot = self.by_key.get(&(route, lane.clone()));
+        slot.map_or(0, |&slot| {
+            let queue = self.queue(slot);
+            queue.loaded + queue.waiting.len()
+        })
+    }
+
     /// The place of the first effect of a lane that waits.
     pub(super) fn first_waiting(&self, slot: Slot) -> Option<u64> {
         let first = self.queue(slot).waiting.front();

@@ -27,7 +27,7 @@ use crate::protocol::lane::{LaneAnswer, LaneRequest, LaneVerb, ParkedLane};
 use crate::protocol::life::Life;
 
 /// Lanes in one answer.
-const LIST_MAX: usize = 500;
+pub(super) const LIST_MAX: usize = 500;
 
 /// Lanes in a status.
 const SHOWN_MAX: usize = 10;
@@ -151,12 +151,16 @@ impl Dispatcher {
     }
 
     pub(super) fn add_parked(&self, status: &mut IngestStatus) {
-        let kept = self.keeper.as_ref().map_or(0, Keeper::parked_len);
-        status.parked = (self.admission.parked_len() + kept) as u64;
+        status.parked = self.parked_len() as u64;
         status.parked_lanes = self.parked().take(SHOWN_MAX).collect();
         status.parkings = self.parking.count;
         status.unparked = self.admission.unparked();
         status.unguarded = self.admission.unguarded();
+    }
+
+    fn parked_len(&self) -> usize {
+        let kept = self.keeper.as_ref().map_or(0, Keeper::parked_len);
+        self.admission.parked_len() + kept
     }
 
     pub(super) fn answer_lanes(
@@ -167,6 +171,10 @@ impl Dispatcher {
         let wish = match request.verb {
             LaneVerb::List => {
                 _ = answer.send(self.list(request));
+                return;
+            }
+            LaneVerb::Stuck => {
+                _ = answer.send(self.list_stuck(request));
                 return;
             }
             LaneVerb::Resume => Wish::Resume,
@@ -180,10 +188,14 @@ impl Dispatcher {
 
     fn list(&self, request: &LaneRequest) -> LaneAnswer {
         let limit = request.limit.clamp(1, LIST_MAX);
-        let mut all = self.parked().skip(request.skip);
+        let all = self.parked().skip(request.skip);
+        let lanes: Vec<_> = all.take(limit).collect();
+        let left_out = self.parked_len().saturating_sub(request.skip);
+        let left_out = left_out.saturating_sub(lanes.len());
         LaneAnswer {
-            lanes: all.by_ref().take(limit).collect(),
-            more: all.next().is_some(),
+            lanes,
+            more: 0 < left_out,
+            left_out: left_out as u64,
             ..LaneAnswer::default()
         }
     }

@@ -6,9 +6,7 @@ use tokio::time::Instant;
 
 use super::Dispatcher;
 use super::keeper::Keeper;
-use crate::clock;
 use crate::protocol::control::{IngestStatus, RouteStatus};
-use crate::protocol::lane::StuckLane;
 
 impl Dispatcher {
     pub(super) fn status(&self) -> IngestStatus {
@@ -20,7 +18,7 @@ impl Dispatcher {
             ..self.sums.status()
         };
         self.add_parked(&mut status);
-        status.stuck = self.stuck(now);
+        status.stuck = self.longest_stuck(now);
         status.routes = self
             .ways
             .names()
@@ -54,26 +52,6 @@ impl Dispatcher {
     }
 }
 
-impl Dispatcher {
-    /// The lane that stands still the longest, over all routes.
-    fn stuck(&self, now: std::time::Instant) -> Option<StuckLane> {
-        let stuck = self.ways.by_route();
-        let stuck = stuck.filter_map(|(route, way)| Some((route, way, way.lanes.stuck()?)));
-        let (route, way, stuck) = stuck.min_by_key(|(_, _, stuck)| stuck.since)?;
-        let for_ms = ms(now.saturating_duration_since(stuck.since));
-        Some(StuckLane {
-            lane: stuck.lane.to_string(),
-            route: self.ways.name(route).map(str::to_owned),
-            effect_id: stuck.front.to_string(),
-            attempts: stuck.attempts.into(),
-            error: stuck.failure.to_string(),
-            since_ms: clock::now_ms().saturating_sub(for_ms),
-            waiting: stuck.effects as u64 - 1,
-            kept: way.lanes.keeps(),
-        })
-    }
-}
-
-fn ms(span: Duration) -> u64 {
+pub(super) fn ms(span: Duration) -> u64 {
     u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
 }

@@ -32,9 +32,13 @@ pub(crate) async fn ask_lanes(
     home: &Home,
     request: &LaneRequest,
 ) -> Result<LaneAnswer, OfflineError> {
-    if request.verb == LaneVerb::List {
-        let (_, recovered) = Look::at(directory, config)?;
-        return Ok(list(&parked(&recovered.live), request));
+    match request.verb {
+        LaneVerb::Resume | LaneVerb::Discard => {}
+        LaneVerb::List => {
+            let (_, recovered) = Look::at(directory, config)?;
+            return Ok(list(&parked(&recovered.live), request));
+        }
+        LaneVerb::Stuck => return Ok(LaneAnswer::failed("without a Falco nothing is tried")),
     }
     let (journal, recovered) = open(directory, config, home)?;
     let parked = parked(&recovered.live);
@@ -42,7 +46,9 @@ pub(crate) async fn ask_lanes(
     let letters = chosen.iter().flat_map(|lane| &lane.letters);
     let entry = |(id, letter): &(EffectId, &DeadLetter)| match request.verb {
         LaneVerb::Discard => Entry::Discard(*id),
-        LaneVerb::Resume | LaneVerb::List => Entry::Failed(*id, without_parking(letter)),
+        LaneVerb::Resume | LaneVerb::List | LaneVerb::Stuck => {
+            Entry::Failed(*id, without_parking(letter))
+        }
     };
     let changed = chosen.len() as u64;
     record(&journal, letters.map(entry).collect()).await?;
@@ -85,11 +91,14 @@ fn parked(live: &[Live]) -> Vec<Parked<'_>> {
 }
 
 fn list(parked: &[Parked<'_>], request: &LaneRequest) -> LaneAnswer {
-    let mut all = parked.iter().skip(request.skip);
-    let lanes = all.by_ref().take(request.limit.max(1)).map(told);
+    let all = parked.iter().skip(request.skip);
+    let lanes: Vec<_> = all.take(request.limit.max(1)).map(told).collect();
+    let left_out = parked.len().saturating_sub(request.skip);
+    let left_out = left_out.saturating_sub(lanes.len());
     LaneAnswer {
-        lanes: lanes.collect(),
-        more: all.next().is_some(),
+        lanes,
+        more: 0 < left_out,
+        left_out: left_out as u64,
         ..LaneAnswer::default()
     }
 }

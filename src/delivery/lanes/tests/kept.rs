@@ -42,9 +42,9 @@ fn without_a_transport_a_kept_effect_waits_for_ever_and_no_attempt_is_counted() 
 }
 
 #[test]
-fn the_lane_whose_front_is_tried_in_vain_the_longest_is_told_until_it_goes_on() {
+fn a_lane_whose_front_is_tried_in_vain_is_told_until_it_goes_on() {
     let mut story = kept(Some(OURS), [publish("a", 1)]);
-    assert_eq!(story.lanes.stuck(), None, "nothing was tried");
+    assert_eq!(story.lanes.stuck().next(), None, "nothing was tried");
     story.pass(Duration::from_secs(1));
     let first = story.now;
     story.refuse_next(TIMED_OUT, 1);
@@ -52,7 +52,7 @@ fn the_lane_whose_front_is_tried_in_vain_the_longest_is_told_until_it_goes_on() 
     for _ in 0..6 {
         story.refuse_next(TIMED_OUT, 1);
     }
-    let stuck = story.lanes.stuck().expect("stuck");
+    let stuck = story.lanes.stuck().next().expect("stuck");
     assert_eq!((&*stuck.lane.to_string(), stuck.effects), ("a", 2));
     assert_eq!(stuck.front.as_bytes()[0], 1);
     assert!(first <= stuck.since && stuck.since < story.now);
@@ -61,9 +61,12 @@ fn the_lane_whose_front_is_tried_in_vain_the_longest_is_told_until_it_goes_on() 
 
     // Without a transport every lane stands still.
     story.lanes.handle_disconnected(story.now);
-    assert_eq!(story.lanes.stuck(), None);
+    assert_eq!(story.lanes.stuck().next(), None);
     story.lanes.handle_connected(OURS);
-    assert_eq!(&*story.lanes.stuck().expect("still").lane.to_string(), "a");
+    assert_eq!(
+        &*story.lanes.stuck().next().expect("still").lane.to_string(),
+        "a"
+    );
     let mut left = 3;
     while 0 < left {
         story.pass(Duration::from_secs(30));
@@ -72,16 +75,16 @@ fn the_lane_whose_front_is_tried_in_vain_the_longest_is_told_until_it_goes_on() 
             story.lanes.handle_accepted(id);
         }
     }
-    assert_eq!(story.lanes.stuck(), None);
+    assert_eq!(story.lanes.stuck().next(), None);
 }
 
 #[test]
 fn silence_and_a_lost_upstream_count_as_no_attempt() {
     let mut story = kept(Some(OURS), [publish("a", 1)]);
     story.refuse_next(80_003, 100);
-    assert_eq!(story.lanes.stuck(), None, "it is not to blame");
+    assert_eq!(story.lanes.stuck().next(), None, "it is not to blame");
     story.refuse_next(TIMED_OUT, 100);
-    assert!(story.lanes.stuck().is_some());
+    assert!(story.lanes.stuck().next().is_some());
     for _ in 0..100 {
         story.pass(Duration::from_secs(30));
         story.expect_request(&[1]);

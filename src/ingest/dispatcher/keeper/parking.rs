@@ -180,6 +180,11 @@ impl Keeper {
         });
     }
 
+    /// How many effects of a lane are kept to be published.
+    pub(in super::super) fn unpublished(&self, route: usize, lane: &LaneKey) -> usize {
+        self.outbox.unpublished(route, lane)
+    }
+
     /// Whether a lane waits for a letter.
     pub(in super::super) fn is_parked(&self, route: usize, lane: &LaneKey) -> bool {
         !self.outbox.parked_by(route, lane).is_empty()
