@@ -185,7 +185,7 @@ impl Show {
             Seen::Down => {
                 let last = LastEnd::find(paths).map(|last| format!(" · {}", last.text()));
                 let last = last.unwrap_or_default();
-                let left = outlived::text(&outlived::find(paths));
+                let left = outlived::text(&outlived::find(paths), paths);
                 let up = typed::falco(paths, "up");
                 format!("○ falco {place}   not running{last} · start: {up}{left}")
             }

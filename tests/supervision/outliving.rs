@@ -289,8 +289,9 @@ fn a_status_tells_what_outlived_a_killed_supervisor_and_what_ends_it() {
     });
     let said = base.run(&["status"]);
     assert_eq!(said.code, 3, "{}", said.stdout);
+    let at = format!(" --base-dir {}", base.dir().display());
     let line = format!(
-        "! transport outlived its supervisor: pid {}; the next falco up or falco stop ends it",
+        "! transport outlived its supervisor: pid {}; the next falco up{at} or falco stop{at} ends it",
         outlived[0]
     );
     assert!(said.stdout.contains(&line), "{}", said.stdout);

@@ -2,6 +2,7 @@
 //! that tells them, whoever in the chain has made the sentence.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 
 use crate::base::{Base, Said};
 
@@ -79,4 +80,29 @@ fn what_the_chain_itself_says_to_type_means_its_instance_too() {
     assert_typed(&base, &base.run(&["restart", "web"]), &["logs web"]);
     let wait = base.run(&["status", "--wait", "ready", "--timeout", "30"]);
     assert_typed(&base, &wait, &["restart web"]);
+}
+
+#[test]
+fn what_mends_a_configuration_and_what_is_kept_of_a_login_means_their_instance() {
+    let base = Base::called("the base");
+    base.make();
+    for toml in ["upstream = \"nowhere\"\n", "upstream = 1\nfalcon = 2\n"] {
+        base.configure(toml);
+        let said = base.run(&["up"]);
+        assert_eq!(said.code, 78, "{}", said.stderr);
+        assert_typed(&base, &said, &["config check"]);
+        assert_typed(&base, &base.run(&["login"]), &["config check"]);
+    }
+    base.configure("[credentials]\napi_key = \"secret\"\n");
+    assert_typed(&base, &base.run(&["config", "check"]), &["login"]);
+
+    base.configure("upstream = \"ably\"\n");
+    let kept = base.dir().join("credentials.json");
+    fs::write(&kept, "{").unwrap();
+    fs::set_permissions(&kept, fs::Permissions::from_mode(0o600)).unwrap();
+    for verb in [&["config", "check"][..], &["config", "show"], &["up"]] {
+        let said = base.run(verb);
+        assert_eq!(said.code, 78, "{verb:?} {}", said.stderr);
+        assert_typed(&base, &said, &["login", "logout"]);
+    }
 }

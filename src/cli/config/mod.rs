@@ -36,6 +36,7 @@ use std::time::Duration;
 
 use super::credentials::Variables;
 use super::exit::{Exit, Failure};
+use super::typed;
 use crate::logfile::Limits;
 use crate::paths::Paths;
 use crate::supervisor::sidecar::{SidecarName, SidecarSpec};
@@ -114,6 +115,8 @@ pub(super) struct Loaded {
     pub(super) file: Option<PathBuf>,
     /// Where each sidecar names what is outside of the file.
     stands: BTreeMap<SidecarName, Stands>,
+    /// Of which instance it is.
+    paths: Paths,
 }
 
 impl Loaded {
@@ -127,9 +130,10 @@ impl Loaded {
             return Ok(self.config);
         };
         let failure = Failure::new(Exit::Config, first);
+        let check = typed::falco(&self.paths, "config check");
         Err(match self.mistakes.len() {
-            1 => failure.hint("mend it; falco config check looks at it again"),
-            n => failure.hint(format!("{} more: falco config check tells all", n - 1)),
+            1 => failure.hint(format!("mend it; {check} looks at it again")),
+            n => failure.hint(format!("{} more: {check} tells all", n - 1)),
         })
     }
 }
@@ -164,6 +168,10 @@ fn parse(text: &Text, given: &Given, base: &Path) -> Loaded {
         ..
     } = reader;
     mistakes.sort_by_key(Mistake::order);
+    let paths = Paths::new(base);
+    for mistake in &mut mistakes {
+        mistake.text = typed::complete(&mistake.text, &paths);
+    }
     Loaded {
         config,
         rows,
@@ -171,6 +179,7 @@ fn parse(text: &Text, given: &Given, base: &Path) -> Loaded {
         warnings,
         file: text.exists.then(|| text.path.clone()),
         stands,
+        paths,
     }
 }
 

@@ -7,21 +7,24 @@ use crate::protocol::ably::auth::ApiKey;
 
 /// Keys that people would write, and where what they mean belongs.
 const ELSEWHERE: &[(&str, &str)] = &[
-    ("api_key", "falco login, api_key_file, or ABLY_API_KEY"),
-    ("ably_api_key", "falco login, api_key_file, or ABLY_API_KEY"),
-    ("key", "falco login, api_key_file, or ABLY_API_KEY"),
-    ("secret", "falco login, api_key_file, or ABLY_API_KEY"),
+    ("api_key", "`falco login`, api_key_file, or ABLY_API_KEY"),
+    (
+        "ably_api_key",
+        "`falco login`, api_key_file, or ABLY_API_KEY",
+    ),
+    ("key", "`falco login`, api_key_file, or ABLY_API_KEY"),
+    ("secret", "`falco login`, api_key_file, or ABLY_API_KEY"),
     (
         "token",
-        "falco login, token_bearer_file, or FALCO_TOKEN_BEARER",
+        "`falco login`, token_bearer_file, or FALCO_TOKEN_BEARER",
     ),
     (
         "token_bearer",
-        "falco login, token_bearer_file, or FALCO_TOKEN_BEARER",
+        "`falco login`, token_bearer_file, or FALCO_TOKEN_BEARER",
     ),
     (
         "bearer",
-        "falco login, token_bearer_file, or FALCO_TOKEN_BEARER",
+        "`falco login`, token_bearer_file, or FALCO_TOKEN_BEARER",
     ),
     ("presence_token", "UNBOUND_PRESENCE_DO_TOKEN"),
     ("password", "a file that only you can read"),
@@ -65,7 +68,7 @@ pub(super) fn look_for_keys(reader: &mut Reader, table: &Table) {
 fn look(reader: &mut Reader, key: &str, Node { span, value }: &Node) {
     match value {
         Value::Text(text) if holds_key(text) => {
-            let text = "an API key does not belong in this file; use falco login or api_key_file";
+            let text = "an API key does not belong in this file; use `falco login` or api_key_file";
             reader.mistake(span.clone(), key, text);
         }
         Value::List(items) => items.iter().for_each(|item| look(reader, key, item)),

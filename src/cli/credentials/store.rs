@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use super::super::exit::{Exit, Failure};
 use super::super::shell;
+use crate::paths::Paths;
 use crate::plain_file;
 
 /// The largest file that is read: a bearer token may be a long JWT.
@@ -80,7 +81,13 @@ impl Stored {
         // What serde says could quote the secret.
         serde_json::from_slice(&text).map(Some).map_err(|_| {
             let text = format!("{} is damaged", path.display());
-            Failure::new(Exit::Config, text).hint("falco login or falco logout writes it anew")
+            let failure = Failure::new(Exit::Config, text);
+            let Some(base) = path.parent() else {
+                return failure;
+            };
+            // It is kept in the base directory itself.
+            let hint = "`falco login` or `falco logout` writes it anew";
+            failure.hint(hint).at(&Paths::new(base))
         })
     }
 

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crate::cli::progress::list;
+use crate::cli::typed;
 use crate::paths::Paths;
 use crate::process::lease::{self, Outlived};
 use crate::supervisor::instance::{Asked, Lock};
@@ -29,15 +30,14 @@ pub(super) fn find(paths: &Paths) -> Vec<Outlived> {
 }
 
 /// A line for each, and what becomes of it.
-pub(super) fn text(left: &[Outlived]) -> String {
+pub(super) fn text(left: &[Outlived], paths: &Paths) -> String {
+    let (up, stop) = (typed::falco(paths, "up"), typed::falco(paths, "stop"));
     let line = |Outlived { name, pids }: &Outlived| {
         let who = match list(pids).as_str() {
             "" => "by a process that cannot be found".to_owned(),
             pids => format!("pid {pids}"),
         };
-        format!(
-            "\n! {name} outlived its supervisor: {who}; the next falco up or falco stop ends it"
-        )
+        format!("\n! {name} outlived its supervisor: {who}; the next {up} or {stop} ends it")
     };
     left.iter().map(line).collect()
 }
