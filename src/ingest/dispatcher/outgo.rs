@@ -68,8 +68,7 @@ impl Dispatcher {
                     memo.handle_done(done, now);
                 }
             }
-            let keeper = self.keeper.as_mut();
-            let Some(keeper) = keeper.filter(|keeper| !keeper.takes_one_of(&effects)) else {
+            let Some(keeper) = &mut self.keeper else {
                 continue;
             };
             was_kept |= keeper.settle_held(&effects, &mut self.ways);

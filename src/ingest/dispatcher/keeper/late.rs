@@ -14,7 +14,7 @@ use super::super::super::memo::Published;
 use super::super::ways::Ways;
 use super::Keeper;
 use crate::clock::BootTime;
-use crate::delivery::Admission;
+use crate::delivery::{Admission, Kept};
 use crate::protocol::id::EffectId;
 
 impl Keeper {
@@ -25,9 +25,13 @@ impl Keeper {
         effects: &[EffectId],
         admission: &mut Admission<T>,
     ) -> Vec<Published> {
-        let kept = effects.iter();
+        let is_bound = self.takes_one_of(effects);
+        let free = |kept: &Kept| kept.is_dead || !is_bound;
+        let kept = effects.iter().filter_map(|id| self.outbox.kept(*id));
+        let free: Vec<_> = kept.filter(free).collect();
+        let kept = free.into_iter();
         let kept: Vec<_> = kept
-            .filter_map(|id| self.published_late(*id, admission))
+            .filter_map(|kept| self.published_late(&kept, admission))
             .collect();
         self.give_back();
         kept
@@ -35,8 +39,8 @@ impl Keeper {
 
     /// Whether one of these is on its way to the disk, because it came again: that goes
     /// its way, and those that may have to go with it, or the server would not know
-    /// them.
-    pub(in super::super) fn takes_one_of(&self, effects: &[EffectId]) -> bool {
+    /// them. A dead letter goes with none.
+    fn takes_one_of(&self, effects: &[EffectId]) -> bool {
         effects.iter().any(|id| self.outbox.is_recording(*id))
     }
 
@@ -47,15 +51,15 @@ impl Keeper {
         // What is held back begins with the first of its batch.
         let first = effects.first().and_then(|id| self.outbox.place(*id));
         let first = first.filter(|(route, _)| ways.routes().contains(route));
+        let first = first.filter(|_| !self.takes_one_of(effects));
         first.is_some_and(|(route, lane)| ways.kept(route).handle_published(&lane, effects))
     }
 
     fn published_late<T>(
         &mut self,
-        id: EffectId,
+        &Kept { id, arrived_ms, .. }: &Kept,
         admission: &mut Admission<T>,
     ) -> Option<Published> {
-        let arrived_ms = self.outbox.kept(id)?.arrived_ms;
         let parked = self.parked_place(id);
         self.take_back_unread(id);
         let done = self.outbox.handle_published_late(id)?;

@@ -270,3 +270,16 @@ fn what_is_held_back_goes_out_with_the_rest_if_that_is_on_its_way_to_the_disk() 
     story.accept(again);
     assert_eq!(story.open(), [0; 0]);
 }
+
+#[test]
+fn a_dead_letter_is_accepted_late_also_while_what_it_went_out_with_comes_again() {
+    let mut story = Story::new(bypassing());
+    let silent = with_half_of_a_batch(&mut story);
+    let refused = story.send_next();
+    assert_eq!(refused.effects, [1]);
+    story.refuse(&refused, &FOR_GOOD);
+    story.pass_until(|story| story.dead().len() == 1);
+    story.submit(vec![effect(2)]);
+    story.accept(silent);
+    assert_eq!(story.dead(), []);
+}
