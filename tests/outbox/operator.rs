@@ -210,3 +210,20 @@ fn lanes_that_stand_still_are_listed_the_longest_first_with_why_and_what_waits()
         "{code} {text}"
     );
 }
+
+#[test]
+fn without_an_outbox_the_lanes_that_stand_still_are_listed_until_their_daemon_is_answered() {
+    let chain = Chain::up("");
+    let stuck = || chain.json(&["lane", "list", "--stuck", "--json"]);
+    let mut daemon = chain.daemon();
+    let mut peer = chain.transport("test").accept();
+    daemon.send(1, &effect("test", "s", 1));
+    refuse_all(&mut peer, &["1"]);
+    eventually("it is told", || stuck().len() == 1);
+    assert_eq!(stuck()[0]["kept"], false);
+    let (_, text) = chain.run(&["lane", "list", "--stuck"]);
+    assert!(text.contains(", 0 behind it: "), "{text}");
+    let request = peer.read();
+    peer.accept(&request);
+    eventually("it goes on", || stuck().is_empty());
+}
