@@ -1,6 +1,7 @@
 //! What operators are told while Falco runs and says nothing, and while none
 //! runs.
 
+use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::net::UnixListener;
 use std::process::Command;
@@ -26,8 +27,24 @@ impl Suspended {
     pub fn new(chain: &Chain) -> Self {
         let pid = chain.status()["pid"].as_u64().expect("a pid").to_string();
         signal("-STOP", &pid);
+        // One of its threads has to run to stop the others, and on a busy machine
+        // these go on for a while.
+        eventually("it stands still", || stands_still(&pid));
         Self { pid }
     }
+}
+
+/// Whether no thread of a process runs, where that can be told.
+fn stands_still(pid: &str) -> bool {
+    let Ok(threads) = fs::read_dir(format!("/proc/{pid}/task")) else {
+        return true;
+    };
+    threads.flatten().all(|thread| {
+        let stat = fs::read_to_string(thread.path().join("stat")).unwrap_or_default();
+        stat.rsplit(')')
+            .next()
+            .is_some_and(|rest| rest.starts_with(" T"))
+    })
 }
 
 impl Drop for Suspended {
