@@ -26,15 +26,14 @@ impl Keeper {
         admission: &mut Admission<T>,
     ) -> Vec<Published> {
         let is_bound = self.takes_one_of(effects);
-        let free = |kept: &Kept| kept.is_dead || !is_bound;
         let kept = effects.iter().filter_map(|id| self.outbox.kept(*id));
-        let free: Vec<_> = kept.filter(free).collect();
-        let kept = free.into_iter();
-        let kept: Vec<_> = kept
-            .filter_map(|kept| self.published_late(&kept, admission))
+        let free: Vec<_> = kept.filter(|kept| kept.is_dead || !is_bound).collect();
+        let published = free.iter();
+        let published = published
+            .filter_map(|kept| self.published_late(kept, admission))
             .collect();
         self.give_back();
-        kept
+        published
     }
 
     /// Whether one of these is on its way to the disk, because it came again: that goes

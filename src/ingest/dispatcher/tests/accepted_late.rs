@@ -58,7 +58,12 @@ fn strict() -> Story {
 /// The first effect is a dead letter, and what it may have been published by was
 /// not answered yet: that is returned.
 fn with_dead_letter(story: &mut Story) -> Sent {
-    story.keep(vec![effect(1), effect(2)]);
+    with_dead_letter_before(story, 2)
+}
+
+/// The same with all up to `last` behind it.
+fn with_dead_letter_before(story: &mut Story, last: u8) -> Sent {
+    story.keep((1..=last).map(effect).collect());
     story.link();
     let silent = story.send_next();
     story.wait(SILENCE);
@@ -206,13 +211,7 @@ fn what_was_to_be_requeued_is_published_also_if_the_disk_does_not_take_the_wish(
 fn what_comes_behind_a_letter_that_is_accepted_while_it_is_read_keeps_its_order() {
     for passes in 0..6 {
         let mut story = Story::parking(outbox(Sync::Always, OnFailure::Exit));
-        story.keep((1..=4).map(effect).collect());
-        story.link();
-        let silent = story.send_next();
-        story.wait(SILENCE);
-        let refused = story.send_next();
-        story.refuse(&refused, &FOR_GOOD);
-        story.pass_until(|story| story.dead().len() == 1);
+        let silent = with_dead_letter_before(&mut story, 4);
         wanted(&mut story, OutboxVerb::Requeue, passes);
         story.accept(silent);
         story.deliver();
