@@ -72,6 +72,30 @@ fn what_a_segment_held_that_was_removed_or_replaced_is_written_again() {
 }
 
 #[test]
+fn what_was_just_written_to_a_segment_that_was_removed_or_replaced_is_written_again_with_the_rest()
+{
+    for sync in [Sync::Always, Sync::Interval(Duration::from_secs(3600))] {
+        for harm in [remove, replace] {
+            let mut rig = some_segments(sync);
+            harm(&rig.disk, &newest(&rig.disk));
+            // So soon it is looked for only after the write.
+            let entries = vec![
+                Entry::Effect(effect(100)),
+                Entry::Done(vec![id(7).into()]),
+                Entry::Requeue(id(11)),
+                note("noted anew"),
+            ];
+            rig.commit(entries).expect("recorded");
+            assert_ne!(rig.core.health(), Health::Ok);
+            let config = rig.config.clone();
+            let (told, recovered) = Rig::reopened(&rig.disk, &config);
+            assert_eq!(told, Told::by(&rig.entries));
+            assert_eq!(recovered.report.damage, []);
+        }
+    }
+}
+
+#[test]
 fn a_file_in_the_place_of_a_segment_is_never_removed() {
     let mut rig = some_segments(Sync::Always);
     let name = newest(&rig.disk);

@@ -43,6 +43,7 @@ use super::super::stats::{DAMAGED, Stats};
 use super::super::storage::Storage;
 use super::active::{Active, Nursery};
 use super::batch::Batch;
+use super::behind::Behind;
 use super::compaction::Compaction;
 use super::index::Index;
 use super::pace::Pace;
@@ -51,6 +52,7 @@ use crate::clock::BootTime;
 use crate::failpoint::{self, Point};
 use away::Away;
 pub(in crate::journal) use read::stored;
+use sync::Kept;
 use tail::Tail;
 
 /// In interval mode, written bytes that are synced before their time.
@@ -137,7 +139,7 @@ impl Now {
 pub(in crate::journal) struct Core<S: Storage> {
     pub(super) storage: S,
     pub(super) config: Config,
-    pub(super) index: Index,
+    pub(super) index: Behind,
     /// By which the segment is written that is written.
     clock: Clock,
     pub(super) log: Log,
@@ -203,7 +205,7 @@ impl<S: Storage> Core<S> {
             None => None,
         };
         let (log, follows, unsynced) = log_after(tail, &read);
-        let index = Index::of(&read.fold, read.segments);
+        let index = Behind::new(Index::of(&read.fold, read.segments));
         let clock = Clock::read(storage.life(), now);
         let stats = Stats {
             bytes_max: config.bytes_max,
@@ -283,12 +285,14 @@ impl<S: Storage> Core<S> {
             Sync::Interval(_) => self.batch.has_decisions(),
         };
         let has_decisions = self.batch.has_decisions();
-        let mut fate = self.write(now);
-        fate = fate.and(&if depends_on_sync {
-            self.sync(now)
+        let mut fate = self.write_first(now);
+        let synced = if depends_on_sync {
+            self.sync_first(now)
         } else {
-            self.look_again(now)
-        });
+            self.look_again(now).map(|()| Kept::Needed)
+        };
+        let kept = synced.as_ref().map_or(Kept::Needed, |kept| *kept);
+        fate = fate.and(&synced.map(drop));
         if has_decisions {
             failpoint::reach(Point::DecisionSynced);
         }
@@ -298,6 +302,7 @@ impl<S: Storage> Core<S> {
             self.note_refusal(taken.round.filter(|_| taken.has_effects), &verdict);
             _ = taken.answer.send(verdict.map(|()| Appended { last_seq }));
         }
+        self.catch_up(kept);
         // What was answered stays, whatever a later sync comes to.
         self.unsynced_before = self.unsynced.written.len();
         if DIRTY_MAX <= self.unsynced.bytes.len() {

@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::super::fold::{Fold, Place};
 use super::super::segment::Segment;
-use super::batch::{Batch, Change, Moved, Written};
+use super::batch::{Change, Moved, Written};
 use crate::protocol::id::EffectId;
 
 /// A table with room for so many is not worth making smaller.
@@ -89,10 +89,11 @@ impl Index {
         self.segments.get_mut(id.checked_sub(front)? as usize)
     }
 
-    /// Takes over a batch that was written at `base` of segment `segment`; what
-    /// stood elsewhere before, because that segment was given up, moves.
-    pub(super) fn apply(&mut self, batch: &mut Batch, segment: u32, base: u64, now_ms: u64) {
-        for written in &mut batch.written {
+    /// Takes over records of a batch that was written at `base` of segment
+    /// `segment`; what stood elsewhere before, because that segment was given up,
+    /// moves.
+    pub(super) fn apply(&mut self, written: &mut [Written], segment: u32, base: u64, now_ms: u64) {
+        for written in written {
             let to = place(written, segment, base);
             match written.place.replace(to) {
                 None => self.change(&mut written.change, to, now_ms),
@@ -251,7 +252,7 @@ impl Index {
 fn place(written: &Written, segment: u32, base: u64) -> Place {
     Place {
         segment,
-        offset: u32::try_from(base + written.at as u64).unwrap_or(u32::MAX),
+        offset: u32::try_from(base.wrapping_add(written.at as u64)).unwrap_or(u32::MAX),
         length: u32::try_from(written.length).unwrap_or(u32::MAX),
     }
 }

@@ -11,6 +11,7 @@
 
 mod active;
 mod batch;
+mod behind;
 mod compaction;
 mod core;
 mod index;

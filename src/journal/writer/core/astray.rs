@@ -58,7 +58,7 @@ impl<S: Storage> Core<S> {
             None if is_away => self.come_home(),
             None => {}
         }
-        let (Some(active), Some(segment)) = (&self.active, self.index.segments.back()) else {
+        let (Some(active), Some(segment)) = (&self.active, self.index.last()) else {
             return;
         };
         let is_cut = active.file().bytes().is_ok_and(|bytes| bytes < active.end);
@@ -94,6 +94,7 @@ impl<S: Storage> Core<S> {
 
     /// Goes on in another segment, with everything of this one that can be had.
     fn leave_segment(&mut self, now: Now) {
+        self.tell_index();
         let (Some(active), Some(segment)) = (self.active.take(), self.index.segments.back()) else {
             return;
         };

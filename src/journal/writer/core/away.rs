@@ -58,6 +58,7 @@ impl<S: Storage> Core<S> {
         if self.active.is_some() {
             return Ok(());
         }
+        self.tell_index();
         let is_owed_answers = self.unsynced_before < self.unsynced.written.len();
         if let Some(away) = self.away.as_mut().filter(|_| is_owed_answers) {
             away.is_whole = false;

@@ -101,6 +101,7 @@ impl<S: Storage> Core<S> {
 
     /// Begins a segment, with what is not durable in it.
     pub(super) fn begin(&mut self, now: Now) -> Result<(), BeginError> {
+        self.tell_index();
         if let Some(why) = self.storage.astray() {
             return Err(io::Error::other(why).into());
         }
@@ -170,11 +171,13 @@ impl<S: Storage> Core<S> {
         });
         let base = active.end - self.unsynced.bytes.len() as u64;
         let ms = self.ms(now);
-        self.index.apply(&mut self.unsynced, active.id, base, ms);
+        let written = &mut self.unsynced.written;
+        self.index.apply(written, active.id, base, ms);
         self.log.next = first + HEADERS + self.unsynced.len();
         self.log.crc = active.begun_crc;
         self.active = Some(active);
-        self.all_durable();
+        self.note_durable();
+        self.unsynced.clear();
     }
 
     fn add_segment(&mut self, mut segment: Segment) -> u32 {
@@ -185,10 +188,10 @@ impl<S: Storage> Core<S> {
         id
     }
 
-    pub(super) fn all_durable(&mut self) {
+    /// All that was written is durable.
+    pub(super) fn note_durable(&mut self) {
         self.log.durable = self.log.next - 1;
         self.log.durable_crc = self.log.crc;
-        self.unsynced.clear();
     }
 
     /// Gives back what can be given back; whether that was anything.

@@ -20,15 +20,32 @@ use crate::report::Report;
 /// How long a failed disk is left alone.
 const AGAIN_AFTER: Duration = Duration::from_secs(10);
 
+/// What memory holds of what was written.
+#[derive(Debug, Clone, Copy)]
+#[must_use = "else it is kept for ever"]
+pub(super) enum Kept {
+    /// It may have to be written again.
+    Needed,
+    /// It is durable.
+    Durable,
+}
+
 impl<S: Storage> Core<S> {
     /// Makes durable what was written.
     pub(in super::super) fn sync(&mut self, now: Now) -> Result<(), Unrecorded> {
+        let kept = self.sync_first(now)?;
+        self.catch_up(kept);
+        Ok(())
+    }
+
+    /// The same, but for what nobody waits for: see [`Self::catch_up`].
+    pub(super) fn sync_first(&mut self, now: Now) -> Result<Kept, Unrecorded> {
         if self.unsynced.is_empty() && self.active.is_some() {
-            return self.look_again(now);
+            return self.look_again(now).map(|()| Kept::Needed);
         }
         let Some(active) = &mut self.active else {
             if self.unsynced.is_empty() {
-                return Ok(());
+                return Ok(Kept::Needed);
             }
             return Err(self.refusal().unwrap_or(Unrecorded::Bypassed));
         };
@@ -39,19 +56,29 @@ impl<S: Storage> Core<S> {
             Ok(()) => {
                 failpoint::reach(Point::JournalSynced);
                 self.look_again(now)?;
-                self.all_durable();
-                Ok(())
+                self.note_durable();
+                Ok(Kept::Durable)
             }
             Err(error) => {
                 let path = self.storage.path(&self.active_name());
-                self.poisoned(&placed("sync", &path, &error), now)
+                let written_anew = self.poisoned(&placed("sync", &path, &error), now);
+                written_anew.map(|()| Kept::Needed)
             }
         }
     }
 
+    /// Does what is left to do for what was written, once it was answered: tells the
+    /// index of it, and lets go of it.
+    pub(super) fn catch_up(&mut self, kept: Kept) {
+        self.tell_index();
+        if matches!(kept, Kept::Durable) {
+            self.unsynced.clear();
+        }
+    }
+
     fn active_name(&self) -> String {
-        let segments = self.index.segments.back();
-        segments.map_or_else(String::new, Segment::name)
+        let last = self.index.last();
+        last.map_or_else(String::new, Segment::name)
     }
 
     /// A sync failed: nothing is known of the file's unsynced bytes, and

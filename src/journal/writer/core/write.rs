@@ -8,6 +8,7 @@ use super::super::super::error::Unrecorded;
 use super::super::super::storage::Storage;
 use super::super::active::{Active, WriteError};
 use super::super::batch::Change;
+use super::super::behind::Owed;
 use super::super::space;
 use super::{Core, Mode, Now};
 use crate::clock;
@@ -61,6 +62,13 @@ impl Fate {
 impl<S: Storage> Core<S> {
     /// Writes the batch.
     pub(in super::super) fn write(&mut self, now: Now) -> Fate {
+        let fate = self.write_first(now);
+        self.tell_index();
+        fate
+    }
+
+    /// The same; the index may be told later.
+    pub(super) fn write_first(&mut self, now: Now) -> Fate {
         self.unsynced_before = self.unsynced.written.len();
         if self.batch.is_empty() {
             return Fate::RECORDED;
@@ -90,6 +98,11 @@ impl<S: Storage> Core<S> {
         }
     }
 
+    /// Tells the index of what was written last.
+    pub(super) fn tell_index(&mut self) {
+        self.index.tell(&mut self.unsynced);
+    }
+
     /// The batch stands in the active segment.
     fn written(&mut self, now: Now) {
         let Some(active) = &self.active else { return };
@@ -98,10 +111,14 @@ impl<S: Storage> Core<S> {
         let (id, end) = (active.id, active.end);
         self.has_fitted(bytes);
         let ms = self.ms(now);
-        self.index.apply(&mut self.batch, id, base, ms);
-        if let Some(segment) = self.index.segment(id) {
-            segment.bytes = end;
-        }
+        // It follows what is not synced.
+        self.index.owe(Owed {
+            from: self.unsynced.written.len(),
+            segment: id,
+            base: base.wrapping_sub(self.unsynced.bytes.len() as u64),
+            end,
+            now_ms: ms,
+        });
         self.log.next += self.batch.len();
         self.log.crc = self.batch.last_crc();
         self.stats.records += self.batch.len();
