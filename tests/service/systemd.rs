@@ -302,12 +302,17 @@ fn nothing_is_half_done_without_a_manager() {
     assert_eq!(said.code, 69, "{}", said.stderr);
     assert!(said.stderr.contains("cannot be reached"), "{}", said.stderr);
     assert!(said.stderr.contains("XDG_RUNTIME_DIR"), "{}", said.stderr);
+    let typed = |verb: &str| format!("{verb} --base-dir {}", base.dir().display());
+    let without = typed("without it: falco up --no-service");
+    assert!(said.stderr.contains(&without), "{}", said.stderr);
     assert!(!units(&base).exists());
 
     let mut bare = base.falco(&["service", "install"]);
     let said = super::base::said(&bare.env("PATH", "/nowhere").output().unwrap());
     assert_eq!(said.code, 69, "{}", said.stderr);
     assert!(said.stderr.contains("no systemctl"), "{}", said.stderr);
+    let foreground = typed("run: falco up --foreground");
+    assert!(said.stderr.contains(&foreground), "{}", said.stderr);
     assert!(!units(&base).exists());
 }
 
@@ -325,7 +330,9 @@ fn a_manager_that_cannot_be_asked_is_unknown_and_up_says_what_to_do() {
     let base = with_systemd();
     well(&base.run(&["service", "install", "--no-start"]));
     set(&base, "broken");
-    assert_eq!(base.run(&["service", "status"]).code, 4);
+    let said = base.run(&["service", "status"]);
+    assert_eq!(said.code, 4, "{}", said.stderr);
+    assert!(!said.stderr.contains('`'), "{}", said.stderr);
     let up = base.run(&["up"]);
     assert_eq!(up.code, 69, "{}", up.stderr);
     assert!(up.stderr.contains("--no-service"), "{}", up.stderr);

@@ -46,7 +46,8 @@ pub(super) async fn run(args: Args) -> Result<(), Failure> {
         install.former.tell();
         return install.tell();
     }
-    install.run(user.as_ref()).await
+    let done = install.run(user.as_ref()).await;
+    done.map_err(|failure| failure.at(&install.order.paths))
 }
 
 struct Install<'a> {
@@ -157,9 +158,9 @@ impl Install<'_> {
     async fn prepare(&self, user: Option<&User>) -> Result<(), Failure> {
         if self.place.kind == Kind::System && !geteuid().is_root() {
             let error = "a system service is installed by root";
-            return Err(
-                Failure::new(Exit::Permission, error).hint("sudo falco service install --system")
-            );
+            let flag = self.place.flag_of_base(&self.order.paths);
+            let hint = format!("{}{flag}", self.place.verb_of_install());
+            return Err(Failure::new(Exit::Permission, error).hint(hint));
         }
         match self.place.kind {
             Kind::Launchd => launchd::check().await?,

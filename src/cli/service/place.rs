@@ -86,6 +86,14 @@ impl Place {
         }
     }
 
+    /// What a person adds to a verb of services that is to mean it.
+    pub(in crate::cli) fn flag_of_kind(&self) -> &'static str {
+        match self.kind {
+            Kind::User | Kind::Launchd => "",
+            Kind::System => " --system",
+        }
+    }
+
     /// What a person types to have systemd read its file anew.
     pub(in crate::cli) fn verb_to_reread(&self) -> &'static str {
         match self.kind {

@@ -48,7 +48,7 @@ fn unknown(args: &Which, place: &Place, failure: Failure) -> Result<(), Failure>
         output::line(&object.to_string())?;
         return Err(Failure::already_printed(Exit::Unknown));
     }
-    Err(failure.with_exit(Exit::Unknown))
+    Err(failure.with_exit(Exit::Unknown).at(&args.paths()?))
 }
 
 fn json(place: &Place, standing: Option<&Standing>) -> serde_json::Value {

@@ -38,7 +38,7 @@ fn unavailable(error: &ToolError) -> Failure {
         ToolError::Missing { .. } => {
             let error = "there is no systemctl: services here are not systemd's";
             Failure::new(Exit::Unavailable, error)
-                .hint("have whatever starts programs here run: falco up --foreground")
+                .hint("have whatever starts programs here run: `falco up --foreground`")
         }
         ToolError::TimedOut { .. } => Failure::of(Exit::TimedOut, error),
         ToolError::Run { .. } => Failure::of(Exit::Failed, error),
@@ -59,9 +59,9 @@ fn refused(place: &Place, doing: &str, said: &Said) -> Failure {
         let uid = nix::unistd::geteuid();
         return Failure::new(Exit::Unavailable, error).hint(match place.kind {
             Kind::User => format!(
-                "log in as this user (not through su or sudo), or set XDG_RUNTIME_DIR=/run/user/{uid}; without it: falco up --no-service"
+                "log in as this user (not through su or sudo), or set XDG_RUNTIME_DIR=/run/user/{uid}; without it: `falco up --no-service`"
             ),
-            _ => "this system was not started by systemd; falco up --foreground runs under anything".to_owned(),
+            _ => "this system was not started by systemd; `falco up --foreground` runs under anything".to_owned(),
         });
     }
     if said.stderr.contains("authentication required") || said.stderr.contains("Access denied") {

@@ -22,7 +22,9 @@ pub(super) async fn run(args: Which) -> Result<(), Failure> {
     if args.dry_run {
         return args.tell(&place, &files, false);
     }
-    take_away(&place, &files).await?;
+    let paths = args.paths()?;
+    let gone = take_away(&place, &files).await;
+    gone.map_err(|failure| failure.at(&paths))?;
     args.tell(&place, &files, true)
 }
 

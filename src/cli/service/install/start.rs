@@ -100,9 +100,10 @@ impl Install<'_> {
                     "{} was started, and the chain does not answer",
                     self.place.name()
                 );
-                return Err(
-                    Failure::new(Exit::Unavailable, error).hint("falco service status; falco logs")
-                );
+                let at = self.place.flag_of_base(&self.order.paths);
+                let system = self.place.flag_of_kind();
+                let hint = format!("falco service status{system}{at}; falco logs{at}");
+                return Err(Failure::new(Exit::Unavailable, error).hint(hint));
             }
             tokio::time::sleep(LOOK_AGAIN).await;
         }
