@@ -58,7 +58,7 @@ pub(super) struct Ingredients {
     pub(super) falco_socket: Arc<Socket>,
     pub(super) config: Config,
     /// Tells Falco why there is no transport, if there is none.
-    pub(super) closed: Arc<watch::Sender<Option<&'static str>>>,
+    pub(super) closed: Arc<watch::Sender<Option<Arc<str>>>>,
     pub(super) debug: bool,
     pub(super) handles: Handles,
     /// Where life events are noted.
@@ -154,17 +154,18 @@ pub(super) fn compose(with: &Ingredients) -> Result<Composition, Failure> {
     // Wrong credentials fail the start, before any part is started.
     let end = with.end()?;
     let has_emulator = end.is_emulator();
-    let closed = end.closed();
+    let closed = end.closed(&with.paths);
+    let is_closed = closed.is_some();
     with.closed.send_replace(closed);
     let mut parts = vec![servers::broker(with, &end.source)];
     if has_emulator {
         parts.push(children::emulator(with, own_program.clone()));
     }
-    if closed.is_none() {
+    if !is_closed {
         parts.push(children::transport(with, own_program.clone(), has_emulator));
     }
     parts.push(servers::falco(with));
-    let logged_in = !has_emulator && closed.is_none();
+    let logged_in = !has_emulator && !is_closed;
     parts.extend(sidecars::sidecars(with, &own_program, logged_in));
     Ok(Composition {
         parts,

@@ -27,6 +27,7 @@ mod tests;
 mod unguarded;
 mod ways;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
@@ -65,7 +66,7 @@ pub(super) struct Dispatcher {
     admission: Admission<Origin>,
     ways: Ways,
     memo: Option<Memo>,
-    closed: watch::Receiver<Option<&'static str>>,
+    closed: watch::Receiver<Option<Arc<str>>>,
     keeper: Option<Keeper>,
     verdict: watch::Sender<Option<Verdict>>,
     /// Whether what an earlier run has left is known.

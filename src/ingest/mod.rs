@@ -84,6 +84,7 @@ mod server;
 mod session;
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
@@ -178,7 +179,7 @@ pub(crate) struct Config {
     pub routes: Vec<Route>,
     /// Why the chain has no transport of its own, for as long as it has none:
     /// what would go there is refused at once.
-    pub closed: watch::Receiver<Option<&'static str>>,
+    pub closed: watch::Receiver<Option<Arc<str>>>,
     /// Attempts, deadlines and bounds.
     pub delivery: delivery::Config,
     /// Where effects are kept until they are published, if anywhere.

@@ -198,7 +198,9 @@ fn who_logged_out_is_not_given_to_the_emulator() {
     let said = base.run(&["emit", "--event", "hello", "--payload", "{}"]);
     assert_ne!(said.code, 0);
     let text = format!("{}{}", said.stdout, said.stderr);
-    assert!(text.contains("throttled: nobody is logged in"), "{text}");
+    let login = format!("falco login --base-dir {}", base.dir().display());
+    let why = format!("throttled: nobody is logged in to Ably; {login}");
+    assert!(text.contains(&why), "{text}");
 
     base.run(&["stop"]);
     let said = base.run(&["up", "--emulator"]);

@@ -5,16 +5,17 @@
 //! Whoever has logged out, or asked for Ably and has no credentials, has a
 //! chain without a transport; Falco refuses what it is given, and says why.
 
+use std::sync::Arc;
+
 use super::super::config::Upstream;
 use super::super::credentials::{Choice, LOGIN, Places};
 use super::super::exit::{Exit, Failure};
+use super::super::typed;
 use super::Ingredients;
 use crate::emulator;
+use crate::paths::Paths;
 use crate::protocol::control::{Login, LoginState};
 use crate::token_broker::{Reach, Source};
-
-/// What daemons are told while nobody is logged in; `falco login` ends it.
-const LOGGED_OUT: &str = "nobody is logged in to Ably; falco login";
 
 /// What the chain ends at.
 pub(super) struct End {
@@ -31,9 +32,16 @@ impl End {
         self.login.state == LoginState::Emulator
     }
 
-    /// Why there is no transport; `None` if there is one.
-    pub(super) fn closed(&self) -> Option<&'static str> {
-        (self.login.state == LoginState::LoggedOut).then_some(LOGGED_OUT)
+    /// Why there is no transport, as daemons are told; `None` if there is one.
+    pub(super) fn closed(&self, paths: &Paths) -> Option<Arc<str>> {
+        let is_closed = self.login.state == LoginState::LoggedOut;
+        let why = || {
+            format!(
+                "nobody is logged in to Ably; {}",
+                typed::falco(paths, "login")
+            )
+        };
+        is_closed.then(|| why().into())
     }
 
     fn ably(source: Source, state: LoginState, how: Option<String>) -> Self {

@@ -133,7 +133,8 @@ impl Dispatcher {
     /// Brings an effect that is not kept to the lanes. However long it took to get
     /// here, it is waited for since it arrived.
     pub(super) fn deliver(&mut self, admitted: Admitted, route: usize) {
-        if let (OWN, Some(why)) = (route, *self.closed.borrow()) {
+        let closed = self.closed.borrow().clone();
+        if let (OWN, Some(why)) = (route, closed) {
             let failure = Failure::new(Class::Throttled, why);
             let now = BootTime::now();
             return self.admission.handle_refused(admitted, failure, now);
