@@ -15,12 +15,12 @@ use super::index::Index;
 #[derive(Debug)]
 pub(in crate::journal) struct Behind {
     index: Index,
-    owed: Option<Owed>,
+    pending: Option<Pending>,
 }
 
 /// Where the records stand that it was not told of.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Owed {
+pub(super) struct Pending {
     /// The first of them, among those that are not synced.
     pub(super) from: usize,
     pub(super) segment: u32,
@@ -34,22 +34,29 @@ pub(super) struct Owed {
 
 impl Behind {
     pub(super) fn new(index: Index) -> Self {
-        Self { index, owed: None }
+        Self {
+            index,
+            pending: None,
+        }
     }
 
-    pub(super) fn owe(&mut self, owed: Owed) {
-        debug_assert!(self.owed.is_none(), "one batch at a time");
-        self.owed = Some(owed);
+    /// It is to be told of these.
+    pub(super) fn note(&mut self, pending: Pending) {
+        debug_assert!(self.pending.is_none(), "one batch at a time");
+        self.pending = Some(pending);
     }
 
     /// Tells it of what it is behind; `unsynced` holds that.
     pub(super) fn tell(&mut self, unsynced: &mut Batch) {
-        let Some(owed) = self.owed.take() else { return };
-        let written = unsynced.written.get_mut(owed.from..).unwrap_or_default();
-        let Owed { segment, base, .. } = owed;
-        self.index.apply(written, segment, base, owed.now_ms);
+        let Some(pending) = self.pending.take() else {
+            return;
+        };
+        debug_assert!(pending.from < unsynced.written.len(), "they are kept");
+        let written = unsynced.written.get_mut(pending.from..).unwrap_or_default();
+        let Pending { segment, base, .. } = pending;
+        self.index.apply(written, segment, base, pending.now_ms);
         if let Some(segment) = self.index.segment(segment) {
-            segment.bytes = owed.end;
+            segment.bytes = pending.end;
         }
     }
 
@@ -63,14 +70,14 @@ impl Deref for Behind {
     type Target = Index;
 
     fn deref(&self) -> &Index {
-        debug_assert!(self.owed.is_none(), "asked before it was told");
+        debug_assert!(self.pending.is_none(), "asked before it was told");
         &self.index
     }
 }
 
 impl DerefMut for Behind {
     fn deref_mut(&mut self) -> &mut Index {
-        debug_assert!(self.owed.is_none(), "changed before it was told");
+        debug_assert!(self.pending.is_none(), "changed before it was told");
         &mut self.index
     }
 }

@@ -8,7 +8,7 @@ use super::super::super::error::Unrecorded;
 use super::super::super::storage::Storage;
 use super::super::active::{Active, WriteError};
 use super::super::batch::Change;
-use super::super::behind::Owed;
+use super::super::behind::Pending;
 use super::super::space;
 use super::{Core, Mode, Now};
 use crate::clock;
@@ -112,7 +112,7 @@ impl<S: Storage> Core<S> {
         self.has_fitted(bytes);
         let ms = self.ms(now);
         // It follows what is not synced.
-        self.index.owe(Owed {
+        self.index.note(Pending {
             from: self.unsynced.written.len(),
             segment: id,
             base: base.wrapping_sub(self.unsynced.bytes.len() as u64),
