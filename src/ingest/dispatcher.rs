@@ -323,10 +323,13 @@ impl Dispatcher {
     }
 
     /// When the keeper has something to do; in a stop it loads nothing more, and
-    /// writes at once.
+    /// writes at once, but keeps nobody waiting longer for a disk that hangs.
     fn kept_due(&self) -> Option<Instant> {
-        let keeper = self.keeper.as_ref().filter(|_| self.stop == Stop::No);
-        keeper.and_then(Keeper::poll_timeout)
+        let keeper = self.keeper.as_ref()?;
+        match self.stop {
+            Stop::No => keeper.poll_timeout(),
+            Stop::Draining { .. } | Stop::Over => keeper.hung_at(),
+        }
     }
 
     /// After a stop of the whole process (a signal, a suspended machine) the time of

@@ -54,7 +54,7 @@ impl Keeper {
     }
 
     /// When somebody has waited for the disk for as long as anybody may.
-    pub(super) fn hung_at(&self) -> Option<Instant> {
+    pub(in super::super) fn hung_at(&self) -> Option<Instant> {
         let mut given = self
             .pending
             .iter()

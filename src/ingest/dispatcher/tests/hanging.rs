@@ -186,6 +186,17 @@ fn a_stop_answers_also_what_a_disk_holds_up() {
 }
 
 #[test]
+fn a_stop_gives_a_disk_that_hangs_no_more_time() {
+    let mut story = strict();
+    story.hangs = true;
+    let answer_by = story.time.now().0 + DEADLINE;
+    story.submit(vec![effect(1)]);
+    story.wait(DEADLINE * 9 / 10);
+    story.falco.stop(&story.time, vec![]);
+    assert_eq!(story.falco.due(), Some(answer_by));
+}
+
+#[test]
 fn one_that_came_late_to_the_disk_does_not_say_that_it_hangs() {
     let mut story = strict();
     let read = story.time.now().0;
