@@ -3,7 +3,7 @@
 use std::fs;
 use std::io::Write;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -11,6 +11,7 @@ use serde_json::Value;
 
 use super::base::{Base, Said, eventually, said};
 use super::server::{Server, get};
+use super::suspended::{resume, suspend};
 
 /// Runs `falco` with `text` on its standard input.
 fn fed(base: &Base, args: &[&str], text: &str) -> Said {
@@ -324,12 +325,9 @@ fn a_chain_that_does_not_answer_is_not_told_and_that_is_said() {
     let (base, ably) = with_ably();
     assert_eq!(fed(&base, &["login"], &ably.key).code, 0);
     base.up();
-    let pid = base.status()["pid"].to_string();
-    let signal = |name: &str| {
-        let sent = Command::new("kill").args(["-s", name, &pid]).status();
-        assert!(sent.unwrap().success());
-    };
-    signal("STOP");
+    let pid = base.status()["pid"].as_u64().unwrap();
+    let pid = pid.try_into().unwrap();
+    suspend(pid);
     for kept_before in ["what was kept is gone", "no credentials are kept here"] {
         let said = base.run(&["logout"]);
         assert_eq!(said.code, 4, "{}", said.stderr);
@@ -338,7 +336,7 @@ fn a_chain_that_does_not_answer_is_not_told_and_that_is_said() {
         }
         assert!(!kept(&base).contains(&ably.key));
     }
-    signal("CONT");
+    resume(pid);
     assert_eq!(base.run(&["reload"]).code, 0);
     assert_eq!(base.status()["login"]["state"], "logged_out");
 }

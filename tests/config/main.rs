@@ -9,3 +9,5 @@ mod beside;
 mod file;
 mod login;
 mod server;
+#[path = "../busy/suspended.rs"]
+mod suspended;

@@ -29,5 +29,7 @@ mod recovery;
 mod remembered;
 mod routes;
 mod stopped;
+#[path = "../busy/suspended.rs"]
+mod suspended;
 mod unanswered;
 mod unusable;

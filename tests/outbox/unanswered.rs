@@ -1,10 +1,8 @@
 //! What operators are told while Falco runs and says nothing, and while none
 //! runs.
 
-use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::net::UnixListener;
-use std::process::Command;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -13,6 +11,7 @@ use serde_json::{Value, json};
 use crate::chain::{Chain, OUTBOX, eventually};
 use crate::daemon::{effect, uuid};
 use crate::quick::assert_quick;
+use crate::suspended::{resume, suspend};
 use crate::transport::{Peer, Transport, refuse_first};
 
 /// Longer than anything may take that says that Falco does not answer.
@@ -20,42 +19,22 @@ const BOUND: Duration = Duration::from_secs(8);
 
 /// A supervisor that does nothing until this is dropped.
 pub struct Suspended {
-    pid: String,
+    pid: u32,
 }
 
 impl Suspended {
     pub fn new(chain: &Chain) -> Self {
-        let pid = chain.status()["pid"].as_u64().expect("a pid").to_string();
-        signal("-STOP", &pid);
-        // One of its threads has to run to stop the others, and on a busy machine
-        // these go on for a while.
-        eventually("it stands still", || stands_still(&pid));
+        let pid = chain.status()["pid"].as_u64().expect("a pid");
+        let pid = pid.try_into().expect("a pid");
+        suspend(pid);
         Self { pid }
     }
 }
 
-/// Whether no thread of a process runs, where that can be told.
-fn stands_still(pid: &str) -> bool {
-    let Ok(threads) = fs::read_dir(format!("/proc/{pid}/task")) else {
-        return true;
-    };
-    threads.flatten().all(|thread| {
-        let stat = fs::read_to_string(thread.path().join("stat")).unwrap_or_default();
-        stat.rsplit(')')
-            .next()
-            .is_some_and(|rest| rest.starts_with(" T"))
-    })
-}
-
 impl Drop for Suspended {
     fn drop(&mut self) {
-        signal("-CONT", &self.pid);
+        resume(self.pid);
     }
-}
-
-fn signal(which: &str, pid: &str) {
-    let sent = Command::new("kill").args([which, pid]).status();
-    assert!(sent.expect("kills").success());
 }
 
 /// The exit code, what is printed, and what is said beside it.

@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use super::base::{Base, Said, eventually, kill, said};
 use super::quick::assert_quick;
+use super::suspended::{resume, suspend};
 
 /// Less than this it takes, whatever is wrong.
 const PROMISED: Duration = Duration::from_secs(5);
@@ -84,11 +85,11 @@ fn a_supervisor_that_is_suspended_is_a_failure() {
     let base = Base::new();
     let pid = up(&base);
     assert_quick(PROMISED, || {
-        kill(pid, "STOP");
+        suspend(pid);
         let began = Instant::now();
         let said = doctor(&base, &["--json"], &[]);
         let took = began.elapsed();
-        kill(pid, "CONT");
+        resume(pid);
         assert_eq!(said.code, 1);
         assert_found(&said, "lock", "fail", "suspended");
         took

@@ -17,5 +17,7 @@ mod manuals;
 mod notify;
 #[path = "../busy/quick.rs"]
 mod quick;
+#[path = "../busy/suspended.rs"]
+mod suspended;
 mod systemd;
 mod version;

@@ -6,6 +6,7 @@ use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
 use super::base::{Base, PATIENCE, eventually, kill};
+use super::suspended::{resume, suspend};
 
 /// The service manager, as far as we can tell.
 struct Manager {
@@ -163,7 +164,7 @@ fn the_watchdog_hears_a_supervisor_that_turns_and_none_that_hangs() {
         "not more often"
     );
 
-    kill(child.id(), "STOP");
+    suspend(child.id());
     let stopped = Instant::now();
     let silence = Duration::from_millis(800);
     manager.socket.set_read_timeout(Some(silence)).unwrap();
@@ -172,7 +173,7 @@ fn the_watchdog_hears_a_supervisor_that_turns_and_none_that_hangs() {
     while manager.socket.recv(&mut bytes).is_ok() {
         assert!(stopped.elapsed() < PATIENCE, "it pings though it hangs");
     }
-    kill(child.id(), "CONT");
+    resume(child.id());
     manager.hear("WATCHDOG=1");
     kill(child.id(), "TERM");
     child.wait().unwrap();

@@ -4,6 +4,7 @@ use std::fs;
 
 use super::{count_lines, file, shell};
 use crate::base::{Base, eventually, kill};
+use crate::suspended::{resume, suspend};
 
 #[test]
 fn a_sidecar_that_no_longer_answers_is_restarted_for_that() {
@@ -43,7 +44,7 @@ fn while_we_were_suspended_nobody_missed_a_question() {
     fs::write(file(&base, "alive"), "").unwrap();
     let pid = base.up();
     eventually("it runs", || count_lines(&file(&base, "starts")) == 1);
-    kill(pid, "STOP");
+    suspend(pid);
     // Whoever is being asked, or is about to be, is so before that.
     eventually("the last question is over", || {
         let all = base.processes();
@@ -54,7 +55,7 @@ fn while_we_were_suspended_nobody_missed_a_question() {
     fs::remove_file(file(&base, "alive")).unwrap();
     // Longer than any lateness of our own.
     std::thread::sleep(std::time::Duration::from_millis(2500));
-    kill(pid, "CONT");
+    resume(pid);
     let log = file(&base, "logs/falco.log");
     eventually("it has noticed", || {
         let text = fs::read_to_string(&log).unwrap_or_default();

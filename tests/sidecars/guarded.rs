@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use super::{file, shell};
 use crate::base::{Base, PATIENCE, assert_quick, eventually, kill};
+use crate::suspended::suspend;
 
 fn guarded(sidecars: &str) -> Base {
     Base::configured(&format!("guard = true\n{sidecars}"))
@@ -91,7 +92,7 @@ fn a_suspended_program_ends_with_the_supervisor_too() {
         let base = guarded(&shell("web", "echo $$ > own; exec sleep 1000", ""));
         let supervisor = base.up();
         let own = pid_in(&file(&base, "own"));
-        kill(own, "STOP");
+        suspend(own);
         kill(supervisor, "KILL");
         gone(&[own])
     });

@@ -6,6 +6,7 @@ use std::process::Stdio;
 use serde_json::Value;
 
 use super::base::{Base, eventually, kill};
+use super::suspended::suspend;
 
 fn events(base: &Base) -> Vec<Value> {
     let said = base.run(&["events", "--json", "-n", "100000"]);
@@ -127,7 +128,7 @@ fn of_a_chain_that_did_not_tell_its_end_only_that_is_said_until_the_next_one_is_
     assert_eq!(base.run(&["stop"]).code, 0);
     ended();
     // It was stopped, and could not say so.
-    kill(base.up(), "STOP");
+    suspend(base.up());
     assert_eq!(base.run(&["stop", "--now"]).code, 0);
     ended();
     base.up();

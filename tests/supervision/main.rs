@@ -24,6 +24,8 @@ mod refusing;
 mod sidecars;
 mod starting;
 mod stopping;
+#[path = "../busy/suspended.rs"]
+mod suspended;
 mod telling;
 mod typing;
 mod waiting;

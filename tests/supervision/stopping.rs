@@ -3,6 +3,7 @@
 use std::os::unix::net::UnixListener;
 
 use super::base::{Base, eventually, kill, said};
+use super::suspended::suspend;
 
 #[test]
 fn stop_returns_when_every_process_and_socket_is_gone() {
@@ -85,7 +86,7 @@ fn stop_now_spares_nobody() {
 fn a_suspended_supervisor_is_named_and_only_killed_when_asked_to() {
     let base = Base::new();
     let pid = base.up();
-    kill(pid, "STOP");
+    suspend(pid);
     let said = base.run(&["stop"]);
     assert_eq!(said.code, 4, "{}", said.stderr);
     assert!(said.stderr.contains(&format!("pid {pid}")) && said.stderr.contains("--now"));

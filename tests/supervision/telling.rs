@@ -4,6 +4,7 @@ use std::os::unix::fs::MetadataExt;
 use std::time::{Duration, Instant};
 
 use super::base::{Base, Said, assert_quick, eventually, kill};
+use super::suspended::{resume, suspend};
 
 #[test]
 fn status_of_nothing_is_not_running() {
@@ -143,12 +144,12 @@ fn a_suspended_child_is_not_ready() {
     base.up();
     for part in ["transport", "emulator"] {
         let pid = base.pid_of(part);
-        kill(pid, "STOP");
+        suspend(pid);
         let said = base.run(&["status"]);
         assert_eq!(said.code, 1, "{}", said.stdout);
         assert!(said.stdout.contains("no answer"), "{}", said.stdout);
         assert_eq!(base.part(part)["ready"], false);
-        kill(pid, "CONT");
+        resume(pid);
         base.wait_ready();
     }
 }
@@ -253,7 +254,7 @@ fn a_restart_of_the_chain_keeps_the_supervisor_and_its_sockets() {
 fn a_supervisor_that_does_not_answer_is_unknown_within_two_seconds() {
     let base = Base::new();
     let pid = base.up();
-    kill(pid, "STOP");
+    suspend(pid);
     assert_quick(Duration::from_secs(2), || {
         let began = Instant::now();
         let said = base.run(&["status"]);
@@ -269,7 +270,7 @@ fn a_supervisor_that_does_not_answer_is_unknown_within_two_seconds() {
         took
     });
     assert_eq!(base.look()["state"], "unknown");
-    kill(pid, "CONT");
+    resume(pid);
     base.wait_ready();
 }
 

@@ -7,6 +7,7 @@ use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
 use super::base::{Base, PATIENCE, assert_quick, eventually, kill, said};
+use super::suspended::{resume, suspend};
 
 /// A chain with a sidecar that is deaf to the request to end, for `grace`.
 pub fn with_deaf(grace: &str) -> Base {
@@ -103,13 +104,13 @@ fn a_stop_interrupted_twice_leaves_at_once() {
     let mut stop = begin(&base, &["stop"]);
     read_until(&mut stop, "waiting for deaf");
     // It hears nothing more, so that nothing is killed in between.
-    kill(pid, "STOP");
+    suspend(pid);
     kill(stop.id(), "INT");
     read_until(&mut stop, "killing what is left");
     kill(stop.id(), "INT");
     let output = said(&stop.wait_with_output().unwrap());
     assert_eq!(output.code, 130, "{}", output.stderr);
-    kill(pid, "CONT");
+    resume(pid);
     eventually("it was asked all the same", || base.processes().is_empty());
 }
 

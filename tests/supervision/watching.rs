@@ -7,6 +7,7 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use super::base::{Base, PATIENCE, assert_quick, eventually, kill};
+use super::suspended::{resume, suspend};
 
 #[test]
 fn waiting_ends_when_it_is_so() {
@@ -40,26 +41,26 @@ fn waiting_in_vain_ends_in_time_and_says_for_what() {
     let pid = base.up();
     let said = base.run(&["status", "--wait", "stopped", "--timeout", "0.3"]);
     assert_eq!(said.code, 75, "{}", said.stderr);
-    kill(pid, "STOP");
+    suspend(pid);
     let began = Instant::now();
     let said = base.run(&["status", "--wait", "ready", "--timeout", "0.3"]);
     assert!(began.elapsed() < PATIENCE);
     assert_eq!(said.code, 75, "{}", said.stderr);
-    kill(pid, "CONT");
+    resume(pid);
 }
 
 #[test]
 fn a_supervisor_that_is_suspended_is_unknown_and_named_with_its_state() {
     let base = Base::new();
     let pid = base.up();
-    kill(pid, "STOP");
+    suspend(pid);
     let mut said = None;
     assert_quick(Duration::from_secs(3), || {
         let began = Instant::now();
         said = Some(base.run(&["status"]));
         began.elapsed()
     });
-    kill(pid, "CONT");
+    resume(pid);
     let said = said.unwrap();
     assert_eq!(said.code, 4);
     let unknown = format!("unknown: unresponsive (lock held by pid {pid})");
@@ -170,7 +171,7 @@ fn a_status_that_nobody_waits_for_any_more_costs_nothing_that_stays() {
     let before = descriptors();
     let transport = base.pid_of("transport");
     // Asked how it is, it lets everybody wait.
-    kill(transport, "STOP");
+    suspend(transport);
     let mut most = before;
     for _ in 0..100 {
         for _ in 0..20 {
@@ -179,7 +180,7 @@ fn a_status_that_nobody_waits_for_any_more_costs_nothing_that_stays() {
         }
         most = most.max(descriptors());
     }
-    kill(transport, "CONT");
+    resume(transport);
     // What those who are served at once may need, and not what hundreds did.
     assert!(most < before + 128, "{before} became {most}");
 }
