@@ -37,7 +37,7 @@
 //! | four fifths of [`Config::bytes_max`] in all segments | ids that were settled are forgotten |
 //! | [`Config::bytes_max`], and what settles what they hold | no effect is taken; settling goes on |
 //! | what the system lets a file have | the next segment begins; what fits in none is refused |
-//! | low water of the disk | no effect is taken; settling goes on, from the reserve if need be |
+//! | low water of the disk | no effect is taken; settling goes on, from the reserve if need be; what is mostly settled is emptied |
 //!
 //! Never publishes, never evicts what is not settled, never changes a record
 //! that was written, never follows a link.

@@ -189,6 +189,58 @@ fn nothing_is_copied_without_room_for_it() {
 }
 
 #[test]
+fn a_disk_that_is_nearly_full_gets_back_what_nobody_needs() {
+    let config = small(Sync::Always);
+    let mut rig = Rig::new(&config);
+    churn(&mut rig, 0, 60);
+    let image = rig.disk.files();
+    let expected = Told::by(&rig.entries).live;
+    let low = Config {
+        low_water_bytes: 1_000_000,
+        ..config
+    };
+    let disk = Lying::holding(&image);
+    disk.set_capacity(Some(disk.used() + 10_000));
+    let (mut rig, _) = Rig::open(&disk, &low).expect("it opens");
+    assert!(!rig.core.health().admits());
+    let before = segments(&rig);
+    idle(&mut rig, 200);
+    assert!(segments(&rig) < before, "{before} then {}", segments(&rig));
+    assert_eq!(rig.core.stats().last_error, None);
+    let (told, recovered) = Rig::reopened(&disk, &low);
+    assert_eq!(told.live, expected);
+    assert!(!recovered.report.is_corrupt(), "{:?}", recovered.report);
+}
+
+#[test]
+fn a_disk_is_not_nearly_full_for_long_of_what_is_settled_in_the_one_segment_there_is() {
+    let config = Config {
+        bytes_max: 64 << 20,
+        segment_bytes_max: 8 << 20,
+        low_water_bytes: 1_000_000,
+        ..small(Sync::Always)
+    };
+    let mut rig = Rig::new(&config);
+    rig.disk.set_capacity(Some(4_000_000));
+    let mut kept = 0;
+    while rig.commit(vec![Entry::Effect(effect(kept))]).is_ok() {
+        if kept % 40 == 39 {
+            let done = (kept - 38..=kept).map(|i| id(i).into());
+            let done = Entry::Done(done.collect());
+            rig.commit(vec![done]).expect("recorded");
+        }
+        kept += 1;
+        rig.now.later(20);
+    }
+    assert_eq!((segments(&rig), rig.core.stats().compactions), (1, 0));
+    idle(&mut rig, 300);
+    let again = rig.commit(vec![Entry::Effect(effect(kept))]);
+    again.expect("there is room again");
+    let (told, _) = Rig::reopened(&rig.disk, &config);
+    assert_eq!(told, Told::by(&rig.entries));
+}
+
+#[test]
 fn a_segment_whose_removal_was_not_synced_goes_all_the_same() {
     let config = small(Sync::Always);
     let mut rig = Rig::new(&config);

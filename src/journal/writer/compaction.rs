@@ -11,6 +11,9 @@
 //! between leaves copies that fold into one. Until then nothing goes at all,
 //! however full the disk is. What fills a full journal and is settled goes so
 //! too, also from the segment that is written. Before that, ids give way.
+//!
+//! A disk that is nearly full is one more reason to: less is worth it then, also what
+//! stands in the one segment that is written.
 
 mod copying;
 
@@ -85,7 +88,6 @@ impl<S: Storage> Core<S> {
         match front {
             _ if self.mode != Mode::Working => "the journal cannot be written now".to_owned(),
             _ if !has_gain => worth::all_needed(&self.config),
-            _ if self.watch.is_low => self.watch.why(&self.config).into(),
             Some(front) if front.is_unkept => {
                 let name = front.name();
                 format!(
@@ -123,7 +125,7 @@ impl<S: Storage> Core<S> {
         }
         self.drop_dead(now);
         self.warn_of_size(now);
-        if self.mode != Mode::Working || self.watch.is_low {
+        if self.mode != Mode::Working {
             self.compaction.source = None;
             return;
         }
@@ -139,16 +141,18 @@ impl<S: Storage> Core<S> {
         }
     }
 
-    /// What fills a journal may stand in the segment that is written.
+    /// What fills a journal, or its disk, may stand in the segment that is written.
     fn seal_if_hollow(&mut self, now: Now) {
         let active = self.index.segments.back().filter(|_| self.active.is_some());
-        if active.is_some_and(|active| self.worth(now).frees_full(active)) {
+        let worth = self.worth(now);
+        if active.is_some_and(|active| worth.frees_full(active) || worth.frees_low(active)) {
             _ = self.rotate(now);
         }
     }
 
     pub(super) fn worth(&self, now: Now) -> Worth<'_> {
         let worth = Worth::new(&self.index.segments, &self.config, self.ms(now));
+        let worth = worth.on_disk(self.watch.is_low);
         worth.asked(self.compaction.forced_to)
     }
 

@@ -15,6 +15,9 @@ use super::super::segment::Segment;
 /// A journal below this is not worth copying.
 const WORTH_IT: u64 = 128 << 20;
 
+/// The same where its disk is nearly full.
+const WORTH_IT_LOW: u64 = 1 << 20;
+
 /// What an operator's compaction has to gain in a segment: less is about what
 /// beginning another one costs.
 const GAIN_MIN: u64 = 64 << 10;
@@ -39,6 +42,8 @@ pub(in crate::journal) struct Worth<'a> {
     claimed: u64,
     /// Segments up to this one an operator wants emptied.
     asked_to: Option<u32>,
+    /// Its disk is nearly full.
+    is_low: bool,
 }
 
 impl<'a> Worth<'a> {
@@ -54,7 +59,13 @@ impl<'a> Worth<'a> {
             now_ms,
             claimed: segments.iter().map(claimed).sum(),
             asked_to: None,
+            is_low: false,
         }
+    }
+
+    /// The same, where its disk is nearly full, or not.
+    pub(super) fn on_disk(self, is_low: bool) -> Self {
+        Self { is_low, ..self }
     }
 
     /// The same, where an operator wants those up to `asked_to` emptied.
@@ -121,17 +132,31 @@ impl<'a> Worth<'a> {
         if self.is_asked(front) {
             return true;
         }
-        let all = self.segments.iter();
-        let needed: u64 = all.map(|segment| self.needed(segment)).sum();
-        let total = self.bytes();
-        let worth_it = WORTH_IT.min(self.config.bytes_max / 4);
-        let is_hollow = worth_it < total && needed * 5 < total * 2;
         // A long queue of live segments is no waste: copying it gains nothing.
         let is_scattered = SEALED_MAX < sealed || self.is_large();
         let gain = self.segments.iter().map(|segment| self.gain(segment)).sum();
-        is_hollow
-            || (is_scattered && needed * 5 < total * 4)
+        self.is_hollow()
+            || (is_scattered && self.all_needed() * 5 < self.bytes() * 4)
             || (self.is_full_with(0) && self.is_enough(gain))
+    }
+
+    /// Whether so little of all segments is needed that it is worth copying.
+    fn is_hollow(&self) -> bool {
+        let worth_it = if self.is_low { WORTH_IT_LOW } else { WORTH_IT };
+        let total = self.bytes();
+        worth_it.min(self.config.bytes_max / 4) < total && self.all_needed() * 5 < total * 2
+    }
+
+    fn all_needed(&self) -> u64 {
+        let all = self.segments.iter();
+        all.map(|segment| self.needed(segment)).sum()
+    }
+
+    /// Whether the disk is nearly full, and this one, the only segment, takes room
+    /// that nobody needs.
+    pub(super) fn frees_low(&self, segment: &Segment) -> bool {
+        let is_alone = self.segments.len() == 1;
+        self.is_low && is_alone && self.is_hollow() && self.has_gain(segment)
     }
 
     /// Whether the journal is full, and would not be if this one were emptied.

@@ -80,7 +80,12 @@ impl Options {
             bytes_max: self.bytes_max,
             segment_bytes_max: SEGMENT_BYTES,
             dedupe_horizon: Duration::from_micros(HORIZON),
-            low_water_bytes: 0,
+            // With less free than one of its faults may leave.
+            low_water_bytes: if self.bytes_max.is_multiple_of(4) {
+                3000
+            } else {
+                0
+            },
             low_water_percent: 0,
             reserve_bytes: 4096,
             ..journal::Config::with_sync(sync)
