@@ -34,6 +34,7 @@
 //! |---|---|
 //! | 8192 records or 32 MiB queued | [`Journal::append`] waits |
 //! | 4 MiB a record | [`Unrecorded::TooLarge`] |
+//! | a quarter of [`Config::bytes_max`] in all segments, or of the room above the low water; 512 MiB | segments are emptied also while appends come thick |
 //! | four fifths of [`Config::bytes_max`] in all segments | ids that were settled are forgotten |
 //! | [`Config::bytes_max`], and what settles what they hold | no effect is taken; settling goes on |
 //! | what the system lets a file have | the next segment begins; what fits in none is refused |

@@ -2,6 +2,8 @@
 
 use nix::libc::{EIO, ENOSPC};
 
+mod pauses;
+
 use super::super::storage::lying::Op;
 use super::*;
 

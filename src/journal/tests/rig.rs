@@ -101,6 +101,7 @@ impl Rig {
             receipts.push(receipt);
         }
         self.core.commit(jobs, self.now);
+        self.core.note_append(self.now);
         let results = receipts.into_iter();
         let results: Vec<_> = results
             .map(|mut r| r.try_recv().expect("an answer"))

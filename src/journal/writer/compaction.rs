@@ -14,6 +14,10 @@
 //!
 //! A disk that is nearly full is one more reason to: less is worth it then, also what
 //! stands in the one segment that is written.
+//!
+//! A piece takes the disk as long as an append does. So while appends come thick the
+//! pieces wait for a pause; but not where an operator asked for them, nor once the
+//! journal has a quarter of what it may take, or of what the disk has for it.
 
 mod copying;
 
@@ -33,6 +37,13 @@ const PAUSE: Duration = Duration::from_micros(15_625);
 /// The pause after a chunk of a journal that is nearly full.
 const SHORT_PAUSE: Duration = Duration::from_millis(4);
 
+/// So long after an append nothing is copied, if that can wait.
+const QUIET: Duration = Duration::from_millis(50);
+
+/// With so much it waits for no pause, however large the journal may get: all of it
+/// is read at the next start.
+const WAITING_MAX: u64 = if cfg!(test) { 512 << 10 } else { 512 << 20 };
+
 /// The pause after the disk failed.
 const AGAIN_AFTER: Duration = Duration::from_secs(10);
 
@@ -46,6 +57,12 @@ pub(super) struct Compaction {
     stuck: Option<Stuck>,
     /// Whether most of the journal's size is used.
     is_large: bool,
+    /// Segments up to this one wait for no pause: an operator asked.
+    at_once_to: Option<u32>,
+    /// The end of the pause since the last append.
+    quiet_at: Option<Instant>,
+    /// That is waited for.
+    is_waiting: bool,
 }
 
 #[derive(Debug)]
@@ -71,8 +88,9 @@ impl<S: Storage> Core<S> {
         if active.is_some_and(|active| self.worth(now).has_gain(active)) {
             _ = self.rotate(now);
         }
-        let sealed = self.index.segments.iter().take(self.sealed());
-        self.compaction.forced_to = self.worth(now).last_gain(sealed);
+        let mut sealed = self.index.segments.iter().take(self.sealed());
+        self.compaction.forced_to = self.worth(now).last_gain(sealed.clone());
+        self.compaction.at_once_to = sealed.next_back().map(|segment| segment.id);
         let has_gain = self.compaction.forced_to.is_some();
         self.maintain(now);
         let is_moving = self.is_compacting()
@@ -107,14 +125,30 @@ impl<S: Storage> Core<S> {
 
     /// Whether a segment is being emptied.
     pub(super) fn is_compacting(&self) -> bool {
-        self.compaction.source.is_some()
+        self.compaction.source.is_some() && !self.compaction.is_waiting
     }
 
+    /// When the next piece is copied, if there is one.
     pub(super) fn compaction_due(&self) -> Option<Instant> {
-        self.compaction
-            .source
-            .as_ref()
-            .map(|source| source.again_at)
+        let source = self.compaction.source.as_ref()?;
+        let quiet_at = self
+            .compaction
+            .quiet_at
+            .filter(|_| self.can_wait(source.id));
+        Some(quiet_at.map_or(source.again_at, |at| at.max(source.again_at)))
+    }
+
+    /// An append was answered, whatever it came to.
+    pub(in crate::journal) fn note_append(&mut self, now: Now) {
+        self.compaction.quiet_at = Some(now.at + QUIET);
+    }
+
+    /// Whether emptying this segment waits for a pause.
+    fn can_wait(&self, id: u32) -> bool {
+        let is_asked = self.compaction.at_once_to.is_some_and(|to| id <= to);
+        let free = self.watch.free_above_low_water(&self.config);
+        let room = self.config.bytes_max.min(free);
+        !is_asked && self.index.bytes() < (room / 4).min(WAITING_MAX)
     }
 
     /// Removes what nobody needs, and copies a piece if there is one to copy.
@@ -129,16 +163,23 @@ impl<S: Storage> Core<S> {
             self.compaction.source = None;
             return;
         }
-        if self.compaction.source.is_none() {
+        // What was not begun may have waited long.
+        let source = self.compaction.source.as_ref();
+        if source.is_none_or(|source| source.offset == 0) {
             self.seal_if_hollow(now);
             self.compaction.source = self.choose(now);
         }
-        let Some(source) = &self.compaction.source else {
-            return;
-        };
-        if source.again_at <= now.at {
+        if self.compaction_due().is_some_and(|due| due <= now.at) {
             self.step(now);
         }
+        self.compaction.is_waiting = self.waits(now);
+    }
+
+    /// Whether it waits for a pause now.
+    fn waits(&self, now: Now) -> bool {
+        let source = self.compaction.source.as_ref();
+        source.is_some_and(|source| source.again_at <= now.at)
+            && self.compaction_due().is_some_and(|due| now.at < due)
     }
 
     /// What fills a journal, or its disk, may stand in the segment that is written.

@@ -81,7 +81,7 @@ pub(super) fn run<S: Storage>(mut core: Core<S>, mut ends: Ends) {
         }
         let mut turn = Turn::default();
         turn.gather(&core, &ends);
-        if let ControlFlow::Break(end) = turn.work(&mut core, &ends, Now::read()) {
+        if let ControlFlow::Break(end) = turn.work(&mut core, &ends, Now::read) {
             break end;
         }
     };
@@ -137,7 +137,7 @@ pub(super) fn play<S: Storage>(
     let mut turn = Turn::default();
     turn.drain(&ends.commands);
     let was_asked = !turn.rooms.is_empty();
-    turn.work(core, ends, now)?;
+    turn.work(core, ends, || now)?;
     publish(core, ends);
     ControlFlow::Continue(was_asked)
 }
@@ -183,11 +183,14 @@ impl Turn {
         self,
         core: &mut Core<S>,
         ends: &Ends,
-        now: Now,
+        clock: impl Fn() -> Now,
     ) -> ControlFlow<Option<Closing>> {
         let records = self.entries as u64;
+        let mut now = clock();
         if !self.jobs.is_empty() {
             core.commit(self.jobs, now);
+            now = clock();
+            core.note_append(now);
         }
         match self.then {
             Some(Then::Ask(Ask::Read(ids, answer))) => _ = answer.send(core.read(&ids)),

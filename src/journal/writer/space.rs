@@ -84,6 +84,13 @@ impl Watch {
         true
     }
 
+    /// What may be taken until it is.
+    pub(super) fn free_above_low_water(&self, config: &Config) -> u64 {
+        self.space
+            .free
+            .saturating_sub(low_water(config, self.space))
+    }
+
     /// Why nothing is opened while the disk is low.
     pub(super) fn why(&self, config: &Config) -> Box<str> {
         let Space { free, total } = self.space;
