@@ -430,5 +430,4 @@ fn position<T>(entries: &VecDeque<Entry<T>>, order: u64) -> Option<usize> {
 }
 
 #[cfg(test)]
-#[path = "outbox_tests.rs"]
 mod tests;
