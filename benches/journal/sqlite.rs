@@ -3,13 +3,33 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use falco::journal::Entry;
+use falco::journal::{Entry, Journal, Sync};
 use rusqlite::{Connection, params};
 
-pub struct Table(Connection);
+use crate::entries::entries;
+use crate::{TURNS, config, report, through};
+
+pub fn against_sqlite(runtime: &tokio::runtime::Runtime) {
+    const RECORDS: usize = 512;
+    const BATCHES: usize = 20;
+    let base = tempfile::tempdir_in(".").expect("a directory");
+    let config = config(Sync::Always);
+    let (journal, _) = Journal::open(&base.path().join("outbox"), &config).expect("opens");
+    let mut sqlite = Table::at(&base.path().join("sqlite"));
+    let mut times = Vec::new();
+    for _ in 0..TURNS {
+        let work = (0..BATCHES).map(|_| entries(RECORDS)).collect();
+        let ours = through(runtime, &journal, work);
+        let work: Vec<Vec<Entry>> = (0..BATCHES).map(|_| entries(RECORDS)).collect();
+        times.push((ours, sqlite.write(&work)));
+    }
+    report("512 records a commit", RECORDS * BATCHES, &times[1..]);
+}
+
+struct Table(Connection);
 
 impl Table {
-    pub fn at(path: &Path) -> Self {
+    fn at(path: &Path) -> Self {
         let connection = Connection::open(path).expect("opens");
         let setup = "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;
             CREATE TABLE effects (seq INTEGER PRIMARY KEY, id BLOB, lane TEXT, key TEXT,
@@ -19,7 +39,7 @@ impl Table {
     }
 
     /// One transaction a batch.
-    pub fn write(&mut self, batches: &[Vec<Entry>]) -> Duration {
+    fn write(&mut self, batches: &[Vec<Entry>]) -> Duration {
         let begun = Instant::now();
         for batch in batches {
             let transaction = self.0.transaction().expect("begun");
