@@ -15,11 +15,11 @@
 //! A disk that is nearly full is one more reason to: less is worth it then, also what
 //! stands in the one segment that is written.
 //!
-//! A piece takes the disk as long as an append does. So while appends come thick the
-//! pieces wait for a pause; but not where an operator asked for them, nor once the
-//! journal has a quarter of what it may take, or of what the disk has for it.
+//! While appends come thick the pieces wait for a pause ([`pauses`]).
 
+mod asked;
 mod copying;
+mod pauses;
 
 use std::io;
 use std::time::{Duration, Instant};
@@ -28,7 +28,7 @@ use tracing::{debug, warn};
 
 use super::super::storage::Storage;
 use super::core::{Core, Mode, Now};
-use super::worth::{self, Worth};
+use super::worth::Worth;
 use crate::failpoint::{self, Point};
 
 /// The pause after a chunk: 16 MiB a second.
@@ -36,13 +36,6 @@ const PAUSE: Duration = Duration::from_micros(15_625);
 
 /// The pause after a chunk of a journal that is nearly full.
 const SHORT_PAUSE: Duration = Duration::from_millis(4);
-
-/// So long after an append nothing is copied, if that can wait.
-const QUIET: Duration = Duration::from_millis(50);
-
-/// With so much it waits for no pause, however large the journal may get: all of it
-/// is read at the next start.
-const WAITING_MAX: u64 = if cfg!(test) { 512 << 10 } else { 512 << 20 };
 
 /// The pause after the disk failed.
 const AGAIN_AFTER: Duration = Duration::from_secs(10);
@@ -80,77 +73,6 @@ struct Source {
 }
 
 impl<S: Storage> Core<S> {
-    /// Gains what can be gained, whatever it is worth: empties the segments up
-    /// to the last one with a gain, for none goes before the older ones.
-    pub(in crate::journal) fn compact(&mut self, now: Now) {
-        let before = (self.stats.compactions, self.index.bytes());
-        let active = self.index.segments.back().filter(|_| self.active.is_some());
-        if active.is_some_and(|active| self.worth(now).has_gain(active)) {
-            _ = self.rotate(now);
-        }
-        let mut sealed = self.index.segments.iter().take(self.sealed());
-        self.compaction.forced_to = self.worth(now).last_gain(sealed.clone());
-        self.compaction.at_once_to = sealed.next_back().map(|segment| segment.id);
-        let has_gain = self.compaction.forced_to.is_some();
-        self.maintain(now);
-        let is_moving = self.is_compacting()
-            || before.0 < self.stats.compactions
-            || self.index.bytes() < before.1;
-        self.stats.no_gain = (!is_moving).then(|| self.why_no_gain(has_gain, now).into());
-    }
-
-    /// Why a compaction that was asked for does not begin.
-    fn why_no_gain(&self, has_gain: bool, now: Now) -> String {
-        let front = self.index.segments.front();
-        let stuck = self.compaction.stuck.as_ref().map(|stuck| stuck.id);
-        match front {
-            _ if self.mode != Mode::Working => "the journal cannot be written now".to_owned(),
-            _ if !has_gain => worth::all_needed(&self.config),
-            Some(front) if front.is_unkept => {
-                let name = front.name();
-                format!(
-                    "{name} is damaged, and the disk did not take a copy of that; it goes once a start has made one"
-                )
-            }
-            Some(front) if stuck == Some(front.id) => {
-                let name = front.name();
-                format!("{name} cannot be emptied; `falco outbox verify` may say why")
-            }
-            front => {
-                let copied = front.map_or(0, |front| self.worth(now).needed(front));
-                worth::no_room(copied, self.watch.space.free)
-            }
-        }
-    }
-
-    /// Whether a segment is being emptied.
-    pub(super) fn is_compacting(&self) -> bool {
-        self.compaction.source.is_some() && !self.compaction.is_waiting
-    }
-
-    /// When the next piece is copied, if there is one.
-    pub(super) fn compaction_due(&self) -> Option<Instant> {
-        let source = self.compaction.source.as_ref()?;
-        let quiet_at = self
-            .compaction
-            .quiet_at
-            .filter(|_| self.can_wait(source.id));
-        Some(quiet_at.map_or(source.again_at, |at| at.max(source.again_at)))
-    }
-
-    /// An append was answered, whatever it came to.
-    pub(in crate::journal) fn note_append(&mut self, now: Now) {
-        self.compaction.quiet_at = Some(now.at + QUIET);
-    }
-
-    /// Whether emptying this segment waits for a pause.
-    fn can_wait(&self, id: u32) -> bool {
-        let is_asked = self.compaction.at_once_to.is_some_and(|to| id <= to);
-        let free = self.watch.free_above_low_water(&self.config);
-        let room = self.config.bytes_max.min(free);
-        !is_asked && self.index.bytes() < (room / 4).min(WAITING_MAX)
-    }
-
     /// Removes what nobody needs, and copies a piece if there is one to copy.
     pub(super) fn maintain(&mut self, now: Now) {
         if let Mode::Astray { .. } = self.mode {
@@ -173,13 +95,6 @@ impl<S: Storage> Core<S> {
             self.step(now);
         }
         self.compaction.is_waiting = self.waits(now);
-    }
-
-    /// Whether it waits for a pause now.
-    fn waits(&self, now: Now) -> bool {
-        let source = self.compaction.source.as_ref();
-        source.is_some_and(|source| source.again_at <= now.at)
-            && self.compaction_due().is_some_and(|due| now.at < due)
     }
 
     /// What fills a journal, or its disk, may stand in the segment that is written.
