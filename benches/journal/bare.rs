@@ -17,6 +17,7 @@
 //! That loop is given its bytes. Beside *one at a time* stands a second one that
 //! has to make them, as anybody would who writes a line of JSON for each effect.
 
+use std::path::Path;
 use std::time::Duration;
 
 use falco::journal::{Journal, Sync};
@@ -47,6 +48,13 @@ pub fn bare(runtime: &tokio::runtime::Runtime) {
     }
 }
 
+/// A journal, and the file of the loop beside it.
+fn both(base: &Path) -> (Journal, Bare) {
+    let config = config(Sync::Always);
+    let (journal, _) = Journal::open(&base.join("outbox"), &config).expect("opens");
+    (journal, Bare::at(&base.join("bare")))
+}
+
 fn against_bare(
     runtime: &tokio::runtime::Runtime,
     what: &str,
@@ -54,9 +62,7 @@ fn against_bare(
     way: Write,
 ) {
     let base = tempfile::tempdir_in(".").expect("a directory");
-    let config = config(Sync::Always);
-    let (journal, _) = Journal::open(&base.path().join("outbox"), &config).expect("opens");
-    let mut bare = Bare::at(&base.path().join("bare"));
+    let (journal, mut bare) = both(base.path());
     let mut steady = Steady {
         journal: &journal,
         before: Vec::new(),
@@ -86,9 +92,7 @@ fn against_bare(
 /// The same against a loop that makes a line of JSON for each entry.
 fn against_lines(runtime: &tokio::runtime::Runtime, records: usize, batches: usize) {
     let base = tempfile::tempdir_in(".").expect("a directory");
-    let config = config(Sync::Always);
-    let (journal, _) = Journal::open(&base.path().join("outbox"), &config).expect("opens");
-    let mut bare = Bare::at(&base.path().join("bare"));
+    let (journal, mut bare) = both(base.path());
     let mut steady = Steady {
         journal: &journal,
         before: Vec::new(),
