@@ -77,7 +77,7 @@ fn a_transport_that_ignores_the_request_to_end_is_killed_with_its_children() {
 fn stop_now_spares_nobody() {
     let base = Base::new();
     base.up();
-    kill(base.pid_of("transport"), "STOP");
+    suspend(base.pid_of("transport"));
     assert_eq!(base.run(&["stop", "--now"]).code, 0);
     base.assert_nothing_left();
 }

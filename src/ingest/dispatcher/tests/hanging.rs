@@ -194,6 +194,14 @@ fn a_stop_gives_a_disk_that_hangs_no_more_time() {
     story.wait(DEADLINE * 9 / 10);
     story.falco.stop(&story.time, vec![]);
     assert_eq!(story.falco.due(), Some(answer_by));
+    let mut acks = Vec::new();
+    story.pass_until(|story| {
+        acks.append(&mut story.falco.acks());
+        !acks.is_empty()
+    });
+    let outcomes: Vec<_> = acks.into_iter().map(|ack| ack.2).collect();
+    assert_eq!(outcomes.len(), 1);
+    expect_unrecorded(&outcomes[0]);
 }
 
 #[test]
