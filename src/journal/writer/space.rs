@@ -84,7 +84,7 @@ impl Watch {
         true
     }
 
-    /// What may be taken until it is.
+    /// How many bytes may be taken before the disk is low.
     pub(super) fn free_above_low_water(&self, config: &Config) -> u64 {
         self.space
             .free

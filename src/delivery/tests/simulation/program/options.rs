@@ -80,7 +80,7 @@ impl Options {
             bytes_max: self.bytes_max,
             segment_bytes_max: SEGMENT_BYTES,
             dedupe_horizon: Duration::from_micros(HORIZON),
-            // With less free than one of its faults may leave.
+            // A fault may leave less than that free.
             low_water_bytes: if self.bytes_max.is_multiple_of(4) {
                 3000
             } else {
