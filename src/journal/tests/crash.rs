@@ -6,11 +6,21 @@ use super::*;
 
 /// Writes a history until something fails, or to its end.
 fn run(disk: &Lying, config: &Config, seed: u64, steps: usize) -> Option<Rig> {
+    run_together(disk, config, seed, (steps, 1))
+}
+
+/// The same; in each step up to so many appends are written together.
+fn run_together(
+    disk: &Lying,
+    config: &Config,
+    seed: u64,
+    (steps, together): (usize, usize),
+) -> Option<Rig> {
     let (mut rig, _) = Rig::open(disk, config).ok()?;
     let mut dice = Dice(seed);
     for _ in 0..steps {
-        let entries = some_entries(&mut dice, &rig.entries);
-        if rig.commit(entries).is_err() {
+        let appends = some_appends(&mut dice, &rig.entries, together);
+        if rig.commit_together(appends).iter().any(Result::is_err) {
             break;
         }
         rig.tick();
@@ -44,13 +54,18 @@ fn check_crash(rig: &Rig, seed: u64) {
     assert_eq!(after.report.torn_bytes, 0, "{:?}", after.report);
 }
 
-fn a_cut_after_every_change(config: &Config, disk: impl Fn() -> Lying, seed: u64, steps: usize) {
-    let whole = run(&disk(), config, seed, steps).expect("no fault");
+fn a_cut_after_every_change(
+    config: &Config,
+    disk: impl Fn() -> Lying,
+    seed: u64,
+    shape: (usize, usize),
+) {
+    let whole = run_together(&disk(), config, seed, shape).expect("no fault");
     assert!(whole.core.progress().written > 60 && 3 < segments(&whole));
     for cut in 0..=whole.disk.changes() {
         let disk = disk();
         disk.cut_after(cut);
-        if let Some(rig) = run(&disk, config, seed, steps) {
+        if let Some(rig) = run_together(&disk, config, seed, shape) {
             (0..3).for_each(|dice| check_crash(&rig, seed ^ (cut << 8) ^ dice));
         }
     }
@@ -58,12 +73,19 @@ fn a_cut_after_every_change(config: &Config, disk: impl Fn() -> Lying, seed: u64
 
 #[test]
 fn a_power_cut_after_any_change_keeps_a_beginning_with_all_that_was_durable() {
-    a_cut_after_every_change(&small(Sync::Always), Lying::default, 1, 45);
+    a_cut_after_every_change(&small(Sync::Always), Lying::default, 1, (45, 1));
+}
+
+#[test]
+fn a_power_cut_keeps_a_beginning_of_what_several_appends_wrote_together() {
+    for (sync, seed) in [(Sync::Always, 21), (Sync::INTERVAL, 22)] {
+        a_cut_after_every_change(&small(sync), Lying::default, seed, (25, 4));
+    }
 }
 
 #[test]
 fn a_power_cut_between_syncs_keeps_a_beginning_with_all_that_was_durable() {
-    a_cut_after_every_change(&small(Sync::INTERVAL), Lying::default, 2, 60);
+    a_cut_after_every_change(&small(Sync::INTERVAL), Lying::default, 2, (60, 1));
 }
 
 #[test]
@@ -78,7 +100,7 @@ fn a_power_cut_where_files_may_not_become_longer_keeps_a_beginning_with_all_that
             segment_bytes_max: 1 << 20,
             ..small(sync)
         };
-        a_cut_after_every_change(&config, limited, seed, steps);
+        a_cut_after_every_change(&config, limited, seed, (steps, 1));
     }
 }
 

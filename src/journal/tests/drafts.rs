@@ -60,3 +60,58 @@ fn what_one_append_says_of_an_effect_counts_in_its_order() {
         assert_eq!(rig.core.stats().live, found.len() as u64);
     }
 }
+
+#[test]
+fn what_appends_that_are_written_together_say_of_an_effect_counts_in_their_order() {
+    let config = small(Sync::Always);
+    let again = |i| Entry::Effect(effect(i));
+    let done = |i| Entry::Done(vec![id(i).into()]);
+    for (appends, records, live) in [
+        (
+            vec![vec![again(1)], vec![again(2)], vec![again(3)]],
+            3,
+            vec![1, 2, 3],
+        ),
+        (
+            vec![vec![again(1), again(2)], vec![again(3), again(1)]],
+            3,
+            vec![1, 2, 3],
+        ),
+        (
+            vec![vec![again(1)], vec![done(1)], vec![again(2)]],
+            3,
+            vec![2],
+        ),
+        (
+            vec![vec![again(1)], vec![done(1)], vec![again(1)]],
+            3,
+            vec![1],
+        ),
+        (
+            vec![vec![done(1)], vec![again(1)], vec![again(1)]],
+            2,
+            vec![1],
+        ),
+        (
+            vec![
+                vec![again(1)],
+                vec![Entry::Discard(id(1)), again(1)],
+                vec![again(1)],
+            ],
+            3,
+            vec![1],
+        ),
+    ] {
+        let mut rig = Rig::new(&config);
+        let appends = appends.into_iter().map(|entries| (None, entries));
+        for result in rig.commit_together(appends.collect()) {
+            result.expect("recorded");
+        }
+        assert_eq!(rig.core.stats().records, records);
+        let copy = Lying::holding(&rig.disk.files());
+        let (_, recovered) = Rig::reopened(&copy, &config);
+        let found: Vec<EffectId> = recovered.live.iter().map(|live| live.id).collect();
+        assert_eq!(found, live.into_iter().map(id).collect::<Vec<_>>());
+        assert_eq!(recovered.report.damage, []);
+    }
+}

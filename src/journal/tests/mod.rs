@@ -32,7 +32,7 @@ use super::writer::{Core, Job, Now};
 use crate::clock::BootTime;
 use crate::protocol::envelope::Operation;
 use crate::protocol::id::{EffectId, IdempotencyKey, LaneKey};
-use model::{Told, beginning, some_entries};
+use model::{Told, beginning, some_appends, some_entries};
 use rig::{Rig, break_syncs, fail, fill, full, idle, mend, note, segments, settle_all, small};
 
 /// When everything happens.

@@ -113,6 +113,22 @@ pub(super) fn some_entries(dice: &mut Dice, entries: &[Entry]) -> Vec<Entry> {
     (0..count).map(|i| one(dice, i)).collect()
 }
 
+/// The same for some appends that are written together.
+pub(super) fn some_appends(
+    dice: &mut Dice,
+    entries: &[Entry],
+    most: usize,
+) -> Vec<(Option<Round>, Vec<Entry>)> {
+    let mut known = entries.to_vec();
+    let count = 1 + dice.below(most);
+    let one = |_| {
+        let entries = some_entries(dice, &known);
+        known.extend_from_slice(&entries);
+        (None, entries)
+    };
+    (0..count).map(one).collect()
+}
+
 /// The entry counts, at least `durable`, whose beginning comes to `told`.
 pub(super) fn beginning(told: &Told, entries: &[Entry], durable: usize) -> Option<usize> {
     (durable..=entries.len())

@@ -2,7 +2,7 @@
 
 use nix::libc::EIO;
 
-use super::super::draft::Drafts;
+use super::super::draft::{Drafts, records};
 use super::super::record::Salt;
 use super::super::stamp::Stamp;
 use super::super::storage::lying::{Fault, Lying, Op};
@@ -89,8 +89,10 @@ impl Rig {
         self.pass(Duration::from_millis(7));
         let mut jobs = Vec::new();
         let mut receipts = Vec::new();
+        let mut before = 0;
         for (round, entries) in appends {
-            let stamp = self.forecast();
+            let stamp = self.forecast(before);
+            before += records(&entries);
             self.entries.extend(entries.iter().cloned());
             let (answer, receipt) = oneshot::channel();
             jobs.push(Job {
@@ -111,9 +113,14 @@ impl Rig {
         results
     }
 
-    /// Where the next append will stand; that turns out wrong in every way in turn.
-    fn forecast(&mut self) -> Stamp {
+    /// Where an append will stand behind so many records; that turns out wrong in every
+    /// way in turn.
+    fn forecast(&mut self, before: u64) -> Stamp {
         let right = self.core.stamp(self.now);
+        let right = Stamp {
+            first: right.first + before,
+            ..right
+        };
         self.appends += 1;
         let first = match self.appends % 7 {
             0 | 1 => right.first,
