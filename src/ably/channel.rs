@@ -315,5 +315,4 @@ impl Channels {
 }
 
 #[cfg(test)]
-#[path = "channel_tests.rs"]
 mod tests;

@@ -349,5 +349,4 @@ impl<T> Connection<T> {
 }
 
 #[cfg(test)]
-#[path = "connection/tests/mod.rs"]
 mod tests;

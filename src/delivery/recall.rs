@@ -307,5 +307,4 @@ impl<T> Recall<T> {
 }
 
 #[cfg(test)]
-#[path = "recall_tests.rs"]
 mod tests;

@@ -294,5 +294,4 @@ fn now() -> Instant {
 }
 
 #[cfg(test)]
-#[path = "session_tests.rs"]
 mod tests;

@@ -4,75 +4,27 @@
 //! Lives on one thread, in a runtime whose time stands still; the transport's
 //! part is played on the lanes themselves.
 
+mod daemons;
+mod operator;
+mod time;
+mod transport;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::pin::pin;
 use std::time::{Duration, Instant};
 
 use futures_util::FutureExt as _;
-use tokio::runtime::{Builder, Runtime};
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, watch};
 
-use super::super::session::{Debts, SessionId};
+pub(crate) use self::time::Time;
+use super::super::session::SessionId;
 use super::super::{Config, MemoPlace, Outbox, Query};
 use super::keeper::{Event, Keeper};
-use super::link::Noting;
-use super::{Ack, Dispatcher, News, Routed, Stop, Submission, WayBack};
-use crate::clock::{self, BootTime};
-use crate::delivery::{self, Amount, Outcome, Peer, Refusal, Request, RequestId};
+use super::{Ack, Dispatcher, News, Routed, Stop, Submission};
+use crate::delivery;
 use crate::journal::{self, Journal, Recovered};
-use crate::protocol::control::IngestStatus;
 use crate::protocol::envelope::SideEffect;
-use crate::protocol::id::EffectId;
-use crate::protocol::lane::{LaneAnswer, LaneRequest};
-use crate::protocol::outbox::{OutboxAnswer, OutboxRequest};
-
-/// Time that passes when it is told to; one for all lives of a Falco.
-pub(crate) struct Time {
-    runtime: Runtime,
-    begun: Instant,
-    /// Since it began.
-    since: Duration,
-}
-
-impl Time {
-    pub(crate) fn new() -> Self {
-        let mut builder = Builder::new_current_thread();
-        let runtime = builder.enable_time().start_paused(true).build();
-        let runtime = runtime.expect("a runtime");
-        clock::played::set(Duration::ZERO);
-        let inside = runtime.enter();
-        let begun = tokio::time::Instant::now().into_std();
-        drop(inside);
-        Self {
-            runtime,
-            begun,
-            since: Duration::ZERO,
-        }
-    }
-
-    pub(crate) fn advance_to(&mut self, since: Duration) {
-        if self.since < since {
-            let passed = since.saturating_sub(self.since);
-            let inside = self.runtime.enter();
-            // What it would wait for are other tasks, and there are none.
-            _ = tokio::time::advance(passed).now_or_never();
-            drop(inside);
-            self.since = since;
-            clock::played::set(since);
-        }
-    }
-
-    /// As the lanes and the journal have it.
-    pub(crate) fn now(&self) -> (Instant, u64) {
-        (self.begun + self.since, clock::now_ms())
-    }
-
-    /// How long after the beginning that is, but no less than now.
-    pub(crate) fn since(&self, at: Instant) -> Duration {
-        at.saturating_duration_since(self.begun).max(self.since)
-    }
-}
 
 /// Of what has come and is not taken there is never more.
 const UNREAD_MAX: usize = 1024;
@@ -201,75 +153,6 @@ impl Played {
         self.dispatcher.advance();
     }
 
-    /// A daemon connects.
-    pub(crate) fn open(&mut self, connection: u64) {
-        if self.acks.contains_key(&connection) {
-            return;
-        }
-        let (acks, decided) = mpsc::channel(32_768);
-        self.acks.insert(connection, decided);
-        let (news, heard) = watch::channel(News::default());
-        self.news.insert(connection, heard);
-        let open = Submission::Open(SessionId(connection), WayBack { acks, news });
-        self.dispatcher.take(open);
-    }
-
-    /// Whether a connection is not read, because too much of what it sent waits for
-    /// the outcome of another.
-    pub(crate) fn crowds(&self, connection: u64) -> bool {
-        self.news[&connection].borrow().crowds
-    }
-
-    /// What decides whether its session reads a connection; nothing is owed yet.
-    pub(in crate::ingest) fn debts(&self, connection: u64) -> Debts {
-        Debts::new(self.news[&connection].clone())
-    }
-
-    pub(crate) fn close(&mut self, time: &Time, connection: u64) {
-        let _inside = time.runtime.enter();
-        self.acks.remove(&connection);
-        self.news.remove(&connection);
-        self.dispatcher
-            .take(Submission::Close(SessionId(connection)));
-        self.dispatcher.advance();
-    }
-
-    /// Effects of one read; nobody is told anything before [`Self::advance`].
-    pub(crate) fn submit(&mut self, time: &Time, connection: u64, effects: Vec<SideEffect>) {
-        self.submit_late(time, connection, effects, time.now().0);
-    }
-
-    /// The same of what was read then, and waited for room.
-    pub(crate) fn submit_late(
-        &mut self,
-        time: &Time,
-        connection: u64,
-        effects: Vec<SideEffect>,
-        read: Instant,
-    ) {
-        let _inside = time.runtime.enter();
-        let arrived = read.into();
-        let routed = Routed { effects, arrived };
-        let routed = Submission::Effects(SessionId(connection), routed);
-        self.dispatcher.take(routed);
-    }
-
-    /// What the lanes hold that are not kept on disk, by route: each of them, and
-    /// what all are said to.
-    pub(crate) fn held(&self) -> impl Iterator<Item = (Vec<Amount>, Amount)> {
-        let routes = self.dispatcher.ways.routes().len();
-        let direct = self.dispatcher.ways.iter().take(routes);
-        direct.map(|way| {
-            let (lanes, all) = way.lanes.held();
-            (lanes.collect(), all)
-        })
-    }
-
-    /// Whether it reads.
-    pub(crate) fn has_room(&self) -> bool {
-        self.dispatcher.has_room()
-    }
-
     /// Does what its loop does after an event.
     pub(crate) fn advance(&mut self, time: &Time) {
         let _inside = time.runtime.enter();
@@ -349,12 +232,6 @@ impl Played {
         self.dispatcher.advance();
     }
 
-    /// What it says of itself.
-    pub(crate) fn status(&mut self, time: &Time) -> IngestStatus {
-        let _inside = time.runtime.enter();
-        self.dispatcher.status()
-    }
-
     /// When it wants to be woken.
     pub(crate) fn due(&self) -> Option<Instant> {
         let kept = self.dispatcher.kept_due();
@@ -368,102 +245,9 @@ impl Played {
         lanes.into_iter().chain(others).min()
     }
 
-    /// All ways to the transport.
-    pub(crate) fn ways(&self) -> usize {
-        self.dispatcher.ways.iter().count()
-    }
-
-    pub(crate) fn link(&mut self, way: usize, peer: Peer) {
-        let way = self.dispatcher.ways.iter_mut().nth(way);
-        let lanes = &mut way.expect("one of its ways").lanes;
-        lanes.handle_connected(peer);
-    }
-
-    pub(crate) fn unlink(&mut self, time: &Time, way: usize) {
-        self.noting(way).lost();
-        let way = self.dispatcher.ways.iter_mut().nth(way);
-        let lanes = &mut way.expect("one of its ways").lanes;
-        lanes.handle_disconnected(time.now().0);
-        self.advance(time);
-    }
-
-    /// The next request that goes out on a way.
-    pub(crate) fn request(&mut self, time: &Time, way: usize) -> Option<Request<'_>> {
-        let now = time.now().0;
-        let Dispatcher { ways, memo, .. } = &mut self.dispatcher;
-        let request = ways.iter_mut().nth(way)?.lanes.poll_request(now)?;
-        Noting::new(memo.as_mut(), way, BootTime::now()).sent(&request);
-        Some(request)
-    }
-
-    fn noting(&mut self, way: usize) -> Noting<'_> {
-        Noting::new(self.dispatcher.memo.as_mut(), way, BootTime::now())
-    }
-
-    pub(crate) fn answer(
-        &mut self,
-        time: &Time,
-        (way, id): (usize, RequestId),
-        refusal: Option<&Refusal<'_>>,
-    ) {
-        let now = time.now().0;
-        self.noting(way).answered(id, refusal.is_none());
-        let way = self.dispatcher.ways.iter_mut().nth(way);
-        let lanes = &mut way.expect("one of its ways").lanes;
-        match refusal {
-            None => lanes.handle_accepted(id),
-            Some(refusal) => lanes.handle_refused(id, refusal, now),
-        }
-        self.advance(time);
-    }
-
     /// Whether nothing waits to be published.
     pub(crate) fn is_drained(&self) -> bool {
         let keeper = self.dispatcher.keeper.as_ref();
         keeper.is_none_or(Keeper::is_drained)
-    }
-
-    /// Whether an effect of a connection is on its way.
-    pub(crate) fn is_open(&self, id: EffectId) -> bool {
-        self.dispatcher.admission.is_open(id)
-    }
-
-    /// The acks of all connections since last asked.
-    pub(crate) fn acks(&mut self) -> Vec<(u64, EffectId, Outcome)> {
-        let mut told = Vec::new();
-        for (connection, acks) in &mut self.acks {
-            while let Ok(acks) = acks.try_recv() {
-                let acks = acks.into_iter();
-                told.extend(acks.map(|ack| (*connection, ack.id, ack.outcome)));
-            }
-        }
-        told
-    }
-
-    /// An operator asks something.
-    pub(crate) fn ask(
-        &mut self,
-        time: &Time,
-        request: OutboxRequest,
-    ) -> oneshot::Receiver<OutboxAnswer> {
-        let _inside = time.runtime.enter();
-        let (answer, told) = oneshot::channel();
-        self.dispatcher.answer(Query::Outbox(request, answer));
-        self.dispatcher.advance();
-        told
-    }
-
-    /// An operator asks something of its lanes. Of what the journal has to
-    /// write first, there is no answer.
-    pub(crate) fn ask_lanes(
-        &mut self,
-        time: &Time,
-        request: LaneRequest,
-    ) -> oneshot::Receiver<LaneAnswer> {
-        let _inside = time.runtime.enter();
-        let (answer, told) = oneshot::channel();
-        self.dispatcher.answer(Query::Lanes(request, answer));
-        self.dispatcher.advance();
-        told
     }
 }
