@@ -3,6 +3,8 @@
 
 mod leftovers;
 mod own_log;
+mod setup;
+mod taken;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -12,22 +14,21 @@ use tokio::sync::mpsc;
 use uuid::Uuid;
 
 use super::chain::{self, Handles, Ingredients};
-use super::config::{self, Given};
+use super::config;
 use super::exit::{Exit, Failure};
-use super::identity::{self, IdentityArgs};
+use super::identity;
 use super::runtime::block_on;
-use super::settings::{Instance, Logging, private_directory};
+use super::settings::{Instance, private_directory};
 use super::{typed, upkeep};
 use crate::clock;
 use crate::net::notify::Notifier;
-use crate::net::unix::{self, BindError, Peer};
+use crate::net::unix;
 use crate::paths::Paths;
 use crate::process;
 use crate::process::capture::Logs;
 use crate::process::family;
-use crate::process::identity::{Identity, is_ending};
+use crate::process::identity::Identity;
 use crate::process::inherited::Inherited;
-use crate::process::lease::LeaseError;
 use crate::process::manager::Manager;
 use crate::process::spawn::Spawner;
 use crate::process::startup::{GO_PATIENCE, Startup};
@@ -39,14 +40,11 @@ use crate::supervisor::instance::{Holder, Lock, Phase, PidFile};
 use crate::supervisor::task::{self, Config, Outcome, Recompose};
 use leftovers::Leftovers;
 use own_log::OwnLog;
+pub(super) use setup::Setup;
+pub(super) use taken::{once_free, still_held};
 
 /// Events that may wait for whoever watches the start.
 const EVENTS_MAX: usize = 256;
-
-/// How long the children of a killed supervisor may take to be gone, and how
-/// often that is looked at.
-const DYING_PATIENCE: Duration = Duration::from_secs(1);
-const DYING_LOOK: Duration = Duration::from_millis(10);
 
 /// How long the last words to the launcher may take.
 const TOLD_PATIENCE: Duration = Duration::from_secs(1);
@@ -57,55 +55,6 @@ pub(super) struct Args {
     instance: Instance,
     #[command(flatten)]
     pub(super) setup: Setup,
-}
-
-/// How the chain is to be set up; the launcher hands it on.
-#[derive(Debug, Clone, clap::Args)]
-pub(super) struct Setup {
-    #[command(flatten)]
-    pub(super) identity: IdentityArgs,
-    /// Use the emulator, whatever credentials there are
-    #[arg(long)]
-    emulator: bool,
-    #[command(flatten)]
-    pub(super) logging: Logging,
-}
-
-impl Setup {
-    /// Whether it is to end at the emulator, whatever else is said.
-    pub(super) fn is_for_emulator(&self) -> bool {
-        self.emulator
-    }
-
-    /// The arguments that hand it on.
-    pub(super) fn to_args(&self) -> Vec<String> {
-        let mut args = self.identity.to_args();
-        args.extend(self.emulator.then(|| "--emulator".to_owned()));
-        args.extend(self.logging.to_args());
-        args
-    }
-
-    /// What goes before the configuration file.
-    pub(super) fn given(&self) -> Given {
-        let IdentityArgs { device_id, user_id } = &self.identity;
-        let filter = self.logging.log_filter.as_deref();
-        let upstream = self.emulator.then_some("emulator");
-        Given::new(config::variables())
-            .flag(
-                "device_id",
-                "--device-id",
-                "UNBOUND_DEVICE_ID",
-                device_id.as_deref(),
-            )
-            .flag(
-                "user_id",
-                "--user-id",
-                "UNBOUND_USER_ID",
-                user_id.as_deref(),
-            )
-            .flag("upstream", "--emulator", "", upstream)
-            .flag("log.filter", "--log-filter", "FALCO_LOG", filter)
-    }
 }
 
 /// A supervisor to be: it has the lock.
@@ -334,18 +283,6 @@ fn another_identity(paths: &Paths) -> Failure {
     Failure::new(Exit::Config, error).hint(typed::stop_then_up(paths))
 }
 
-/// Somebody of a former chain is there and would not, or must not, be ended; or
-/// nobody could look.
-pub(super) fn still_held(error: &LeaseError) -> Failure {
-    match error {
-        LeaseError::Held { .. } => Failure::of(Exit::CannotCreate, error)
-            .hint("a process of a former chain is left: end it, then try again"),
-        LeaseError::Open { source, .. } | LeaseError::Lock { source, .. } => {
-            Failure::of(Exit::of_call(source, Exit::CannotCreate), error)
-        }
-    }
-}
-
 /// Writes out what is left in the logs, however we end.
 struct LastWords(Logs);
 
@@ -395,39 +332,4 @@ fn pid_file(path: &Path, holder: &Holder) -> Result<Option<PidFile>, Failure> {
 
 fn cannot(doing: &str, error: &std::io::Error) -> Failure {
     Failure::new(Exit::CannotCreate, format!("failed to {doing}: {error}"))
-}
-
-/// Does `attempt` again while the path is in use by somebody who is ending: a
-/// supervisor that was killed and its children go, but its lock is free a moment
-/// before all they had is.
-pub(super) fn once_free<T>(attempt: impl Fn() -> Result<T, BindError>) -> Result<T, Failure> {
-    let deadline = Instant::now() + DYING_PATIENCE;
-    loop {
-        match attempt() {
-            Err(BindError::InUse { peer, .. }) if is_passing(peer) && Instant::now() < deadline => {
-                std::thread::sleep(DYING_LOOK);
-            }
-            done => return done.map_err(|e| cannot_bind(&e)),
-        }
-    }
-}
-
-/// Whether who listens is ending; where nobody tells who it is, it may be.
-fn is_passing(peer: Option<Peer>) -> bool {
-    let pid = peer.and_then(|peer| u32::try_from(peer.pid).ok());
-    pid.is_none_or(is_ending)
-}
-
-fn cannot_bind(error: &BindError) -> Failure {
-    let failure = Failure::of(Exit::CannotCreate, error);
-    match error {
-        BindError::InUse { .. } => {
-            failure.hint("stop that program (a falco: falco stop), or choose another --base-dir")
-        }
-        BindError::NotASocket { .. } => failure.hint("it was left alone"),
-        BindError::Io { doing: "probe", .. } => {
-            failure.hint("it may be a socket of another kind; it was left alone, move it away")
-        }
-        _ => failure,
-    }
 }

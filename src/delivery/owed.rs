@@ -29,16 +29,17 @@
 //! Counts every submission from its arrival to its answer, those that wait for
 //! the outcome of another included. Never refuses, sends, or reads a clock.
 
+mod amount;
 mod slow;
 
 use std::collections::BTreeSet;
-use std::ops::{AddAssign, SubAssign};
 
 use hashbrown::HashMap;
 use slab::Slab;
 
 use super::effect::Producer;
 use crate::protocol::id::LaneKey;
+pub(crate) use amount::Amount;
 
 /// What a connection may be owed that stands still, before more of it is refused:
 /// four lanes.
@@ -61,65 +62,6 @@ const OF_ROUTE_MIN: Amount = Amount {
     effects: 4096,
     bytes: 16 * 1024 * 1024,
 };
-
-/// So many effects, and their bytes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) struct Amount {
-    pub effects: usize,
-    pub bytes: usize,
-}
-
-impl Amount {
-    /// One effect.
-    pub(crate) fn one(bytes: usize) -> Self {
-        Self { effects: 1, bytes }
-    }
-
-    /// Whether it is less than `max` of both.
-    pub(crate) fn is_below(self, max: Self) -> bool {
-        self.effects < max.effects && self.bytes < max.bytes
-    }
-
-    /// Whether it is no more than `max` of either.
-    pub(super) fn fits(self, max: Self) -> bool {
-        self.effects <= max.effects && self.bytes <= max.bytes
-    }
-
-    /// What of it is more than `max`.
-    fn beyond(self, max: Self) -> Self {
-        Self {
-            effects: self.effects.saturating_sub(max.effects),
-            bytes: self.bytes.saturating_sub(max.bytes),
-        }
-    }
-
-    /// What is in both, of either.
-    fn least(self, other: Self) -> Self {
-        Self {
-            effects: self.effects.min(other.effects),
-            bytes: self.bytes.min(other.bytes),
-        }
-    }
-
-    /// Whether it is more than `max`. A single effect never is.
-    fn is_over(self, max: Self) -> bool {
-        self.effects > 1 && (self.effects > max.effects || self.bytes > max.bytes)
-    }
-}
-
-impl AddAssign for Amount {
-    fn add_assign(&mut self, other: Self) {
-        self.effects += other.effects;
-        self.bytes += other.bytes;
-    }
-}
-
-impl SubAssign for Amount {
-    fn sub_assign(&mut self, other: Self) {
-        self.effects -= other.effects;
-        self.bytes -= other.bytes;
-    }
-}
 
 /// An answer that is owed; whoever gives it says so by this.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -44,6 +44,7 @@
 //!
 //! Stops when everything recorded is answered; what is not published stays.
 
+mod batch;
 mod early;
 mod hanging;
 mod late;
@@ -53,8 +54,10 @@ pub(in crate::ingest) mod operator;
 pub(in crate::ingest) mod parking;
 #[cfg(test)]
 mod played;
+mod recorded;
 mod recovering;
 mod stage;
+mod state;
 mod unread;
 mod write;
 
@@ -74,6 +77,7 @@ use crate::protocol::envelope::SideEffect;
 use crate::protocol::id::EffectId;
 use crate::shutdown::Shutdown;
 
+use batch::{Batch, Pending};
 use early::Early;
 use load::Loading;
 pub(super) use offer::Offer;
@@ -82,7 +86,6 @@ use recovering::{Restoring, Unrouted};
 pub(super) use stage::Event;
 use stage::Stage;
 use unread::Unread;
-use write::{Batch, Pending};
 
 /// What the lanes have of an effect: who waits for it, if anybody does.
 pub(super) type Waiter = Option<Ticket>;

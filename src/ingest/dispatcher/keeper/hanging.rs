@@ -30,7 +30,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tracing::error;
 
-use super::write::{Fresh, Given, Pending, What};
+use super::batch::{Fresh, Given, Pending, What};
 use super::{Event, Keeper};
 use crate::clock::{self, BootTime};
 use crate::delivery::{Admission, Class, Failure};

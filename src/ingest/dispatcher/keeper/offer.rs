@@ -3,8 +3,8 @@
 use tokio::time::Instant;
 
 use super::Keeper;
+use super::batch::Fresh;
 use super::hanging::UNSURE;
-use super::write::Fresh;
 use crate::clock;
 use crate::counted::counted;
 use crate::delivery::{self, Admitted, Class, Done, Failure, Home, Known, Ticket};

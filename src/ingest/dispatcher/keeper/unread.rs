@@ -17,8 +17,8 @@ use tokio::time::Instant;
 use tracing::error;
 
 use super::Keeper;
+use super::batch::Given;
 use super::offer::Offer;
-use super::write::Given;
 use crate::clock;
 use crate::delivery::{Admitted, Class, Failure};
 use crate::protocol::outbox::RecoveryStatus;

@@ -1,137 +1,33 @@
-//! What the journal is given, and what comes of it.
+//! What the journal is given, and when.
 //!
 //! Effects and everything else are appended apart: the one may be refused while
 //! the other is not.
 
 use std::time::Duration;
 
-use tokio::sync::oneshot;
 use tokio::time::Instant;
 use tracing::{error, warn};
 
 use super::super::super::memo::Published;
-use super::operator::Asked;
-use super::{Keeper, Offer, Waiter, parking};
+use super::batch::{Given, Pending, What};
+use super::{Keeper, Waiter, parking};
 use crate::clock::{self, BootTime};
-use crate::delivery::{Admission, Admitted, Class, Failure, Settled, shortened};
-use crate::journal::{
-    self, DeadLetter, Entry, Health, Journal, Receipt, Round, TryAppendError, Unrecorded,
-};
+use crate::delivery::{Admission, Class, Failure, Settled, shortened};
+use crate::journal::{DeadLetter, Entry, Health, Journal, Receipt, TryAppendError, Unrecorded};
 use crate::memory;
-use crate::protocol::envelope::SideEffect;
 use crate::protocol::id::EffectId;
-
-/// How long what is done may wait for company before it is written.
-const DONE_DELAY: Duration = Duration::from_millis(20);
 
 /// A backlog of so many takes memory worth giving back.
 pub(super) const LARGE: usize = 20_000;
 
-/// At so many it waits no longer.
-const DONE_MAX: usize = 512;
-
 /// Dead letters that are written again in one append, and after what pause: all
 /// of them together may be what the disk does not take.
 const LETTERS_AGAIN: usize = 64;
-const LETTERS_PAUSE: Duration = Duration::from_secs(1);
+pub(super) const LETTERS_PAUSE: Duration = Duration::from_secs(1);
 
 /// What is kept of why an effect is a dead letter, in bytes: there may be as many of
 /// them as the journal has room for.
 pub(super) const REASON_BYTES_MAX: usize = 512;
-
-/// What the journal is given next.
-#[derive(Debug, Default)]
-pub(super) struct Batch {
-    /// Effects, and the notes that speak of them.
-    pub(super) effects: Vec<Entry>,
-    pub(super) fresh: Vec<Fresh>,
-    pub(super) noted: Vec<oneshot::Sender<()>>,
-    /// What became of others, and what operators want.
-    pub(super) rest: Vec<Entry>,
-    pub(super) asked: Vec<Asked>,
-    buried: Vec<EffectId>,
-    done: Vec<journal::Settled>,
-    /// When the oldest of `done` has waited long enough.
-    pub(super) done_due: Option<Instant>,
-}
-
-/// An effect that is not yet recorded.
-#[derive(Debug)]
-pub(super) struct Fresh {
-    pub(super) route: usize,
-    pub(super) admitted: Admitted,
-    /// When its daemon is answered at the latest.
-    pub(super) answer_by: Instant,
-}
-
-/// What the journal was given.
-#[derive(Debug)]
-pub(super) struct Pending {
-    pub(super) receipt: Receipt,
-    pub(super) given: Given,
-    pub(super) what: What,
-}
-
-impl Pending {
-    /// Whether there are dead letters in it.
-    fn buries(&self) -> bool {
-        matches!(&self.what, What::Rest { buried, .. } if !buried.is_empty())
-    }
-}
-
-/// When a disk was given something.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Given {
-    pub(super) at: Instant,
-    pub(super) at_ms: u64,
-}
-
-impl Given {
-    pub(super) fn now() -> Self {
-        Self {
-            at: Instant::now(),
-            at_ms: clock::now_ms(),
-        }
-    }
-}
-
-#[derive(Debug)]
-pub(super) enum What {
-    Effects {
-        round: Round,
-        fresh: Vec<Fresh>,
-        /// Whose daemons were told that nobody knows: the disk hung.
-        unsure: Vec<SideEffect>,
-        noted: Vec<oneshot::Sender<()>>,
-    },
-    Rest {
-        asked: Vec<Asked>,
-        buried: Vec<EffectId>,
-    },
-}
-
-impl Batch {
-    pub(super) fn is_empty(&self) -> bool {
-        !self.is_blocked() && self.done.is_empty()
-    }
-
-    /// Whether the journal's queue had no room for it; else it is gone at the
-    /// end of every turn.
-    pub(super) fn is_blocked(&self) -> bool {
-        !self.effects.is_empty() || !self.rest.is_empty()
-    }
-
-    /// To be written before long.
-    pub(super) fn add_done(&mut self, done: journal::Settled) {
-        self.done.push(done);
-        let due = Instant::now() + DONE_DELAY;
-        self.done_due.get_or_insert(due);
-    }
-
-    fn is_due(&self, now: Instant) -> bool {
-        self.done_due.is_some_and(|due| due <= now) || self.done.len() >= DONE_MAX
-    }
-}
 
 impl Keeper {
     /// The kept effect that was settled, if that is because it is published.
@@ -308,120 +204,5 @@ impl Keeper {
             given: Given::now(),
             what,
         });
-    }
-
-    /// What happened to the oldest append. Returns what may go the direct way.
-    pub(in super::super) fn handle_recorded<T>(
-        &mut self,
-        result: &Result<(), Unrecorded>,
-        admission: &mut Admission<T>,
-    ) -> Vec<(usize, Admitted)> {
-        self.has_hung = false;
-        match (self.pending.pop_front().map(|p| p.what), result) {
-            (None, _) => Vec::new(),
-            (Some(What::Rest { asked, buried }), _) => {
-                for asked in asked {
-                    for dropped in self.decide(asked, result) {
-                        admission.handle_done_elsewhere(&dropped, BootTime::now());
-                    }
-                }
-                if result.is_err() && !buried.is_empty() {
-                    self.unwritten.extend(buried);
-                    self.letters_again_at = Some(Instant::now() + LETTERS_PAUSE);
-                }
-                Vec::new()
-            }
-            (
-                Some(What::Effects {
-                    fresh,
-                    unsure,
-                    noted,
-                    ..
-                }),
-                Ok(()),
-            ) => {
-                self.recorded(fresh, admission);
-                self.recorded_late(unsure);
-                for noted in noted {
-                    _ = noted.send(());
-                }
-                Vec::new()
-            }
-            // What is not recorded, the inbox learns from the silence.
-            (
-                Some(What::Effects {
-                    round,
-                    fresh,
-                    unsure,
-                    ..
-                }),
-                Err(why),
-            ) => {
-                for effect in unsure {
-                    self.outbox.handle_unrecorded(effect.id);
-                }
-                let fresh = match why {
-                    Unrecorded::TooLarge { .. } => fresh,
-                    _ => self.all_of(round, fresh),
-                };
-                self.refuse(fresh, why, admission)
-            }
-        }
-    }
-
-    fn recorded<T>(&mut self, fresh: Vec<Fresh>, admission: &mut Admission<T>) {
-        for Fresh { admitted, .. } in fresh {
-            admission.handle_kept(admitted.ticket);
-            let effect = admitted.effect;
-            self.outbox.handle_recorded(effect.id, effect);
-        }
-    }
-
-    /// With `fresh`, which were refused, everything that was taken after them and
-    /// before anybody could hear of it: the journal refuses that too.
-    fn all_of(&mut self, round: Round, mut fresh: Vec<Fresh>) -> Vec<Fresh> {
-        if round < self.round {
-            return fresh;
-        }
-        self.round.0 += 1;
-        for pending in &mut self.pending {
-            if let What::Effects {
-                fresh: more, noted, ..
-            } = &mut pending.what
-            {
-                fresh.append(more);
-                noted.clear();
-            }
-        }
-        self.batch.effects.clear();
-        self.batch.noted.clear();
-        fresh.append(&mut self.batch.fresh);
-        fresh
-    }
-
-    fn refuse<T>(
-        &mut self,
-        fresh: Vec<Fresh>,
-        why: &Unrecorded,
-        admission: &mut Admission<T>,
-    ) -> Vec<(usize, Admitted)> {
-        let now = BootTime::now();
-        for fresh in &fresh {
-            self.outbox.handle_unrecorded(fresh.admitted.effect.id);
-        }
-        let mut around = Vec::new();
-        for Fresh {
-            route, admitted, ..
-        } in fresh
-        {
-            match self.not_recorded(admitted, route, why) {
-                Offer::Direct(admitted) => around.push((route, admitted)),
-                Offer::Refused(admitted, failure) => {
-                    admission.handle_refused(admitted, failure, now);
-                }
-                Offer::Taken | Offer::Kept(_) | Offer::Conflict(_) => {}
-            }
-        }
-        around
     }
 }
