@@ -1,4 +1,3 @@
-
 use super::*;
 
 fn log(dir: &tempfile::TempDir, bytes: u64, old_files: u32) -> LogFile {

@@ -21,10 +21,10 @@
 //! payload. One difference is deliberate: JSON that is not UTF-8 is refused.
 
 mod body;
+mod fields;
 mod identity;
 mod json;
 
-use std::borrow::Cow;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -32,7 +32,8 @@ use bytes::Bytes;
 use super::id::{EffectId, IdempotencyKey, LaneKey};
 use super::ipc::LINE_BYTES_MAX;
 pub use body::Body;
-use identity::{Identity, content_key, session_in};
+use fields::{Envelope, non_empty};
+use identity::Identity;
 
 /// The most an NDJSON request adds to its base64 payload and its names: the key
 /// twice, escaped, and the fields themselves.
@@ -41,21 +42,6 @@ const LINE_OVERHEAD_BYTES: usize = 12 * KEY_BYTES_MAX + 1024;
 /// The longest `idempotency_key`; it goes to Ably as a message id, and with
 /// every message of a batch.
 const KEY_BYTES_MAX: usize = 512;
-
-/// The fields that hold text.
-const FIELDS: [&str; 11] = [
-    "type",
-    "channel",
-    "event",
-    "object_key",
-    "session_id",
-    "message_id",
-    "idempotency_key",
-    "route",
-    "repository_id",
-    "status",
-    "batch_id",
-];
 
 /// The events whose payloads carry what identifies them, unless others are said.
 pub const IDENTIFIED_EVENTS: [&str; 1] = ["conversation.message.v1"];
@@ -217,23 +203,6 @@ pub enum RouteError {
     },
 }
 
-/// The fields of the contract, as far as they were given.
-#[derive(Debug, Default)]
-struct Envelope<'a> {
-    kind: Cow<'a, str>,
-    channel: Cow<'a, str>,
-    event: Cow<'a, str>,
-    object_key: Cow<'a, str>,
-    session_id: Cow<'a, str>,
-    message_id: Cow<'a, str>,
-    idempotency_key: Cow<'a, str>,
-    route: Cow<'a, str>,
-    /// `repository_id`, `status` and `batch_id`: nothing is decided by them,
-    /// but they are text too.
-    informational: Cow<'a, str>,
-    payload: Option<&'a str>,
-}
-
 /// Decides where the effect `id` with this JSON goes.
 ///
 /// # Errors
@@ -270,117 +239,11 @@ pub fn route(id: EffectId, body: &Bytes, routing: &Routing) -> Result<SideEffect
     })
 }
 
-impl<'a> Envelope<'a> {
-    fn read(text: &'a str) -> Result<Self, RouteError> {
-        let mut envelope = Self::default();
-        let mut wrong = None;
-        json::each_field(text, |name, value| {
-            if name.eq_fold("payload") {
-                envelope.payload = Some(value);
-                return;
-            }
-            let Some((field, slot)) = envelope.text_field(&name) else {
-                return;
-            };
-            match json::text(value) {
-                Ok(Some(text)) => *slot = text,
-                Ok(None) => {}
-                Err(json::NotText) => wrong = wrong.or(Some(field)),
-            }
-        })
-        .map_err(|reason| RouteError::Unreadable { reason })?;
-        match wrong {
-            Some(field) => Err(RouteError::NotText { field }),
-            None => Ok(envelope),
-        }
-    }
-
-    /// The text field a name stands for, by its name in the contract.
-    fn text_field(&mut self, name: &json::Name<'_>) -> Option<(&'static str, &mut Cow<'a, str>)> {
-        let field = FIELDS.into_iter().find(|field| name.eq_fold(field))?;
-        let slot = match field {
-            "type" => &mut self.kind,
-            "channel" => &mut self.channel,
-            "event" => &mut self.event,
-            "object_key" => &mut self.object_key,
-            "session_id" => &mut self.session_id,
-            "message_id" => &mut self.message_id,
-            "idempotency_key" => &mut self.idempotency_key,
-            "route" => &mut self.route,
-            _ => &mut self.informational,
-        };
-        Some((field, slot))
-    }
-
-    fn publish(&self, payload: Body, routing: &Routing) -> Result<Operation, RouteError> {
-        let event = non_empty(&self.event).or(non_empty(&self.kind));
-        Ok(Operation::Publish {
-            event: event.ok_or(RouteError::MissingEvent)?.into(),
-            channel: non_empty(&self.channel)
-                .unwrap_or(&routing.default_channel)
-                .into(),
-            payload,
-        })
-    }
-
-    fn object_set(&self, payload: Option<Body>) -> Result<Operation, RouteError> {
-        Ok(Operation::ObjectSet {
-            channel: non_empty(&self.channel)
-                .ok_or(RouteError::MissingChannel)?
-                .into(),
-            key: self.object_key.as_ref().into(),
-            value: payload.ok_or(RouteError::MissingPayload)?,
-        })
-    }
-
-    /// Looks into the payload, but only when something there decides.
-    fn identity(&self, operation: &Operation, routing: &Routing) -> Identity<'a> {
-        let wanted = self.session_id.is_empty() || routing.identifies(operation.name());
-        match self.payload {
-            Some(payload) if wanted => Identity::read(payload),
-            _ => Identity::default(),
-        }
-    }
-
-    fn lane(&self, identity: &Identity<'_>, channel: &str) -> LaneKey {
-        let session = non_empty(&self.session_id)
-            .or(non_empty(&identity.session_id))
-            .or(session_in(channel));
-        LaneKey::new(session.unwrap_or(channel))
-    }
-
-    fn key(
-        &self,
-        id: EffectId,
-        identity: &Identity<'_>,
-        operation: &Operation,
-        routing: &Routing,
-    ) -> IdempotencyKey {
-        if let Some(given) = non_empty(&self.idempotency_key) {
-            return IdempotencyKey::Given(given.into());
-        }
-        if !routing.identifies(operation.name()) {
-            return IdempotencyKey::Uuid(id.as_uuid());
-        }
-        let message_id = non_empty(&identity.message_id).or(non_empty(&self.message_id));
-        match (message_id, identity.sequence_number) {
-            (Some(message_id), number) if !number.is_empty() => {
-                IdempotencyKey::Uuid(content_key(operation, message_id, number))
-            }
-            _ => IdempotencyKey::Uuid(id.as_uuid()),
-        }
-    }
-}
-
 impl Routing {
     /// Whether messages of this name carry what identifies them.
-    fn identifies(&self, event: &str) -> bool {
+    pub(super) fn identifies(&self, event: &str) -> bool {
         self.identified_events.iter().any(|known| **known == *event)
     }
-}
-
-fn non_empty(text: &str) -> Option<&str> {
-    (!text.is_empty()).then_some(text)
 }
 
 /// Refuses what the transport would close the connection over, and what would

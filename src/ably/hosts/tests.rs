@@ -1,4 +1,3 @@
-
 use super::*;
 
 fn names(hosts: &Hosts) -> Vec<&str> {

@@ -1,4 +1,3 @@
-
 use super::*;
 
 fn choice_in(dir: &Path, variables: &[(&str, &str)]) -> Result<Choice, Failure> {

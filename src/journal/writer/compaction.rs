@@ -27,7 +27,8 @@ use std::time::{Duration, Instant};
 use tracing::{debug, warn};
 
 use super::super::storage::Storage;
-use super::core::{Core, Mode, Now};
+use super::core::{Core, Mode};
+use super::now::Now;
 use super::worth::Worth;
 use crate::failpoint::{self, Point};
 

@@ -15,6 +15,7 @@
 
 mod astray;
 mod away;
+mod commit;
 mod encode;
 mod read;
 mod segments;
@@ -46,13 +47,11 @@ use super::batch::Batch;
 use super::behind::Behind;
 use super::compaction::Compaction;
 use super::index::Index;
+use super::now::Now;
 use super::pace::Pace;
 use super::space::{self, Watch};
-use crate::clock::BootTime;
-use crate::failpoint::{self, Point};
 use away::Away;
 pub(in crate::journal) use read::stored;
-use sync::Kept;
 use tail::Tail;
 
 /// In interval mode, written bytes that are synced before their time.
@@ -99,40 +98,6 @@ pub(super) struct Log {
     /// The last record on stable storage, and its checksum.
     pub(super) durable: u64,
     pub(super) durable_crc: u32,
-}
-
-/// The time of a step.
-#[derive(Debug, Clone, Copy)]
-pub(in crate::journal) struct Now {
-    pub(in crate::journal) at: Instant,
-    /// By the wall clock; nothing is aged by that.
-    pub(in crate::journal) ms: u64,
-    pub(in crate::journal) boot: BootTime,
-}
-
-impl Now {
-    pub(in crate::journal) fn read() -> Self {
-        Self {
-            at: Instant::now(),
-            ms: crate::clock::now_ms(),
-            boot: BootTime::now(),
-        }
-    }
-
-    /// The same, of a story whose clocks agree.
-    #[cfg(test)]
-    pub(in crate::journal) fn told(at: Instant, ms: u64) -> Self {
-        let boot = i64::try_from(ms).unwrap_or(0) - 1_800_000_000_000;
-        let boot = BootTime::from_ms(boot);
-        Self { at, ms, boot }
-    }
-
-    /// So much later, by the clocks that tell how long ago something was.
-    #[cfg(test)]
-    pub(in crate::journal) fn later(&mut self, ms: u64) {
-        self.ms += ms;
-        self.boot = self.boot.after(Duration::from_millis(ms));
-    }
 }
 
 /// The state of an open journal.
@@ -263,54 +228,6 @@ impl<S: Storage> Core<S> {
         self.clock.ms(now.boot)
     }
 
-    /// Records everything the jobs ask for, in one write and at most one sync,
-    /// and tells them.
-    pub(in crate::journal) fn commit(&mut self, jobs: Vec<Job>, now: Now) {
-        let bytes: usize = jobs.iter().map(|job| job.drafts.bytes()).sum();
-        if bytes < self.too_long / 2 {
-            return self.commit_together(jobs, now);
-        }
-        // What fits alone must not be refused for its company.
-        for job in jobs {
-            self.commit_together(vec![job], now);
-        }
-    }
-
-    fn commit_together(&mut self, jobs: Vec<Job>, now: Now) {
-        self.prepare(now);
-        self.settle_most_owed(now);
-        let taken = self.encode(jobs, now);
-        let depends_on_sync = match self.config.sync {
-            Sync::Always => !self.batch.only_settles(),
-            Sync::Interval(_) => self.batch.has_decisions(),
-        };
-        let has_decisions = self.batch.has_decisions();
-        let mut fate = self.write_first(now);
-        let synced = if depends_on_sync {
-            self.sync_first(now)
-        } else {
-            self.look_again(now).map(|()| Kept::Needed)
-        };
-        let kept = synced.as_ref().map_or(Kept::Needed, |kept| *kept);
-        fate = fate.and(&synced.map(drop));
-        if has_decisions {
-            failpoint::reach(Point::DecisionSynced);
-        }
-        let last_seq = self.log.next - 1;
-        for taken in taken {
-            let verdict = taken.verdict.and(fate.of(taken.has_effects));
-            self.note_refusal(taken.round.filter(|_| taken.has_effects), &verdict);
-            _ = taken.answer.send(verdict.map(|()| Appended { last_seq }));
-        }
-        self.catch_up(kept);
-        // What was answered stays, whatever a later sync comes to.
-        self.unsynced_before = self.unsynced.written.len();
-        if DIRTY_MAX <= self.unsynced.bytes.len() {
-            // Those who were answered did not ask for it.
-            _ = self.sync(now);
-        }
-    }
-
     /// Does what is due by now.
     pub(in crate::journal) fn tick(&mut self, now: Now) {
         if self.sync_due().is_some_and(|due| due <= now.at) {
@@ -356,25 +273,6 @@ impl<S: Storage> Core<S> {
             Sync::Always => self.pace.hold(records),
             Sync::Interval(_) => None,
         }
-    }
-
-    /// Makes the end of the journal and syncs it.
-    pub(in crate::journal) fn close(&mut self, now: Now) -> Result<(), Unrecorded> {
-        self.looked_around = None;
-        self.prepare(now);
-        if let Some(refusal) = self.has_ended() {
-            self.end_away(now);
-            return Err(refusal);
-        }
-        self.settle_most_owed(now);
-        self.batch.clear();
-        self.settle_owed(now);
-        if self.active.is_some() {
-            let stamp = self.stamp(now);
-            self.batch.close(stamp);
-        }
-        let written = self.write(now).whole();
-        written.and(self.sync(now))
     }
 
     /// Whether nothing that was written could be lost.

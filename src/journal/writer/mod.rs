@@ -15,6 +15,7 @@ mod behind;
 mod compaction;
 mod core;
 mod index;
+mod now;
 mod pace;
 mod space;
 mod worth;
@@ -26,8 +27,9 @@ use std::time::Instant;
 
 use tokio::sync::{OwnedSemaphorePermit, oneshot, watch};
 
-pub(super) use self::core::{Core, Job, Now, stored};
+pub(super) use self::core::{Core, Job, stored};
 pub(super) use self::index::Index;
+pub(super) use self::now::Now;
 pub(super) use self::worth::{Worth, all_needed, no_room};
 use super::error::Unrecorded;
 use super::handle::{Ask, Command};

@@ -1,4 +1,3 @@
-
 use tokio::io::AsyncReadExt;
 
 use super::super::spawn::{Spawner, Spec};

@@ -1,4 +1,3 @@
-
 use super::*;
 
 fn pipe() -> (OwnedFd, File) {

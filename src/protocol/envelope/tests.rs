@@ -1,3 +1,4 @@
+use super::fields::FIELDS;
 use super::*;
 
 const ID: EffectId = EffectId::from_bytes([7; 16]);

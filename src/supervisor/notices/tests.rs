@@ -1,4 +1,3 @@
-
 use super::*;
 
 fn sight(outlook: Outlook, text: &str) -> Sight {

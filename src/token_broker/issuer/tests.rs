@@ -1,4 +1,3 @@
-
 use super::super::source::tests::{NOW_MS, order};
 use super::*;
 use crate::protocol::ably::auth::AccessToken;

@@ -1,4 +1,3 @@
-
 use super::*;
 use crate::protocol::ably::action::Action;
 use crate::protocol::ably::data::Data;

@@ -1,4 +1,3 @@
-
 use super::*;
 use crate::emulator::access::{Credentials, authenticate};
 use crate::emulator::limits::{HistoryLimits, Limits};

@@ -1,7 +1,8 @@
 //! What an operator asks for: space that else would be gained when it is worth it.
 
 use super::super::super::storage::Storage;
-use super::super::core::{Core, Mode, Now};
+use super::super::core::{Core, Mode};
+use super::super::now::Now;
 use super::super::worth;
 
 impl<S: Storage> Core<S> {

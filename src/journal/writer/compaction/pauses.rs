@@ -7,7 +7,8 @@
 use std::time::{Duration, Instant};
 
 use super::super::super::storage::Storage;
-use super::super::core::{Core, Now};
+use super::super::core::Core;
+use super::super::now::Now;
 
 /// So long after an append nothing is copied, if that can wait.
 const QUIET: Duration = Duration::from_millis(50);

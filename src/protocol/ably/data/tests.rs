@@ -1,4 +1,3 @@
-
 use super::*;
 
 fn message(json: &str) -> Message {

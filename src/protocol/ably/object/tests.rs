@@ -1,4 +1,3 @@
-
 use super::super::codec::{Format, decode_value, encode_value_into};
 use super::*;
 

@@ -1,4 +1,3 @@
-
 use super::super::action::Action;
 use super::super::codec;
 use super::super::data::Data;

@@ -1,4 +1,3 @@
-
 use super::super::IngestStatus;
 use super::*;
 use crate::protocol::outbox::HeldFile;

@@ -1,4 +1,3 @@
-
 use super::*;
 
 fn decode(line: &str) -> Result<Request<'_>, Malformed> {

@@ -1,4 +1,3 @@
-
 use super::*;
 
 const FIVE_SECONDS: Duration = Duration::from_secs(5);

@@ -1,4 +1,3 @@
-
 use super::*;
 
 fn capability(text: &str) -> Capability {

@@ -1,4 +1,3 @@
-
 use super::*;
 
 /// Made with Python's `hmac` and `json`, not with this module.

@@ -1,4 +1,3 @@
-
 use super::*;
 
 const NOW_MS: i64 = 1_700_000_000_000;
