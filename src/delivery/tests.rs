@@ -3,13 +3,14 @@
 //! *Stories* are those of [`simulation`]; *lanes*, *outbox* and *dedupe* are played
 //! against naive models by `every_story_keeps_the_promises`,
 //! `every_story_keeps_order_window_and_sums` and
-//! `every_story_of_resends_is_remembered_right`.
+//! `every_story_of_resends_is_remembered_right`. *Storms* are the short stories of
+//! [`storm`], of a daemon that sends again in order.
 //!
 //! | invariant | proven by |
 //! |---|---|
 //! | SUCCESS means published, or durable | stories; `journal`: `after_a_failed_sync_what_was_promised_survives_a_power_cut` |
 //! | what is taken is published, refused or open, and nothing else | stories, lanes, outbox |
-//! | first publications of a lane keep their order | stories, lanes, outbox |
+//! | first publications of a lane keep their order | stories, storms, lanes, outbox |
 //! | one request of a lane at most is on its way | stories, lanes |
 //! | a retry goes before what came later | lanes; `a_retry_is_the_same_batch_and_goes_before_what_came_later` |
 //! | a stale answer moves no lane | `answers_of_a_lost_connection_mean_nothing_on_the_next`, `a_late_refusal_means_nothing` |
@@ -37,4 +38,19 @@
 //! | every lane gets its turn | `delivery::turns`; `every_lane_gets_one_however_much_the_others_hold` |
 //! | an answer goes to who asked, once | stories; `everybody_who_joined_is_named_with_the_id_they_gave` |
 
+mod random;
 mod simulation;
+mod storm;
+
+use std::ops::Range;
+
+/// Which seeds to try: `SIMULATION_SEEDS`, or so many. `86+1` means those for
+/// everybody; of a mere number a story that is long tries one in `length`.
+fn seeds(usually: u64, length: u64) -> Range<u64> {
+    let text = std::env::var("SIMULATION_SEEDS").unwrap_or_default();
+    if let Some((from, count)) = text.split_once('+') {
+        let from = from.parse().unwrap_or(0);
+        return from..from + count.parse().unwrap_or(usually);
+    }
+    0..text.parse().map_or(usually, |count: u64| count / length)
+}

@@ -37,7 +37,6 @@ mod known;
 mod options;
 mod order;
 mod program;
-mod random;
 mod record;
 mod requests;
 mod server;
@@ -53,6 +52,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::available_parallelism;
 
 use super::super::*;
+use super::random::Random;
+use super::seeds;
 use bounds::Bounds;
 use daemon::{Daemon, Habit, Mix};
 use falco::Falco;
@@ -61,7 +62,6 @@ use known::Known;
 use options::{Memory, Options};
 use order::Order;
 use program::Program;
-use random::Random;
 use record::{Record, message_with};
 use server::Server;
 
@@ -345,17 +345,6 @@ fn play_all(seeds: Range<u64>, has_outbox: bool) {
             scope.spawn(play_some);
         }
     });
-}
-
-/// Which seeds to try: `SIMULATION_SEEDS`, or so many. `86+1` means those for
-/// everybody; of a mere number a story that is long tries one in `length`.
-fn seeds(usually: u64, length: u64) -> Range<u64> {
-    let text = std::env::var("SIMULATION_SEEDS").unwrap_or_default();
-    if let Some((from, count)) = text.split_once('+') {
-        let from = from.parse().unwrap_or(0);
-        return from..from + count.parse().unwrap_or(usually);
-    }
-    0..text.parse().map_or(usually, |count: u64| count / length)
 }
 
 #[test]
