@@ -83,6 +83,9 @@ struct Submitter {
     is_gone: bool,
     /// Where its fence had it, if that let it pass to wait for another.
     fenced_at: Option<Standing>,
+    /// Where it stands over its connection, should it have to come again, if it joined
+    /// another.
+    stands_at: Option<u64>,
 }
 
 /// Connections that are closed, and whose submissions are still to be looked for.

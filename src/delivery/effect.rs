@@ -28,6 +28,9 @@ pub(crate) struct Producer(pub u64);
 pub(crate) struct Place {
     /// Counts arrivals. One that failed and comes again has the number it had.
     pub arrival: u64,
+    /// Where it stands over its connection, should it have to come again, wherever its
+    /// lane puts it; where that is its number, if nothing else is known.
+    pub stands: Option<u64>,
     /// Whose it is.
     pub producer: Producer,
     /// It has its number from an attempt over another connection: it goes before
@@ -42,9 +45,22 @@ impl Place {
         let (arrival, by) = at.unwrap_or((next, producer));
         Self {
             arrival,
+            stands: None,
             producer,
             is_anothers: by != producer,
         }
+    }
+
+    /// Where it stands, should it have to come again.
+    pub(super) fn stands_at(self) -> u64 {
+        self.stands.unwrap_or(self.arrival)
+    }
+
+    /// Whether its daemon wants it to come after this one, whatever their numbers say.
+    pub(super) fn is_behind(self, other: Self) -> bool {
+        let both = self.stands.zip(other.stands);
+        let is_later = both.is_some_and(|(own, other)| other < own);
+        self.producer == other.producer && (self.is_anothers || is_later)
     }
 
     /// One whose number is from this connection.

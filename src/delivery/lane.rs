@@ -246,15 +246,12 @@ impl<T> Lane<T> {
         self.queue.insert(at, entry);
     }
 
-    /// Where it stands that came last before this over its connection, if this had its
-    /// place over another and would go before that.
+    /// Where it stands that came last before this over its connection, if this would go
+    /// before that: because it had its place over another, or that has lost its own.
     fn not_before(&self, place: Place) -> Option<u64> {
-        if !place.is_anothers {
-            return None;
-        }
         let behind = self.queue.iter().rev();
         let mut behind = behind.take_while(|other| other.place.arrival > place.arrival);
-        let own = behind.find(|other| other.place.producer == place.producer);
+        let own = behind.find(|other| place.is_behind(other.place));
         own.map(|own| own.place.arrival)
     }
 

@@ -29,11 +29,15 @@ impl<T> Admission<T> {
             is_joined: matches!(known, Known::Open(_)),
             is_gone: false,
             fenced_at: None,
+            stands_at: None,
         };
         let failed_at = match known {
             Known::Not { failed_at } => failed_at,
             Known::Open(ticket) => {
+                let next = self.next_arrival();
                 submitter.fenced_at = self.pass_joined(ticket, &effect, producer, now);
+                let stands_at = submitter.fenced_at.map_or(next, |at| at.place);
+                submitter.stands_at = Some(stands_at);
                 self.dedupe.join(ticket, effect.id, (submitter, origin));
                 self.joins.add(producer);
                 return None;
@@ -48,6 +52,8 @@ impl<T> Admission<T> {
                 return None;
             }
         };
+        // Another connection tells nothing of the order of this one.
+        let stood_at = failed_at.filter(|(_, by)| *by == producer);
         let (route, lane) = (effect.route.as_deref(), &effect.lane);
         match self
             .parks
@@ -59,7 +65,7 @@ impl<T> Admission<T> {
             }
             Found::Parked { by } => {
                 let next = self.next_arrival();
-                let place = Place::of(failed_at, next, producer);
+                let place = Place::of(stood_at, next, producer);
                 self.turn_away(&effect, place, by, now);
                 self.answer(origin, effect.id, Err(Failure::parked(by)));
                 return None;
@@ -67,13 +73,17 @@ impl<T> Admission<T> {
         }
         let next = self.next_arrival();
         let stream = stream(&effect, producer);
-        let Met { at, refusal } = self.meet(&stream, &effect, failed_at, now);
+        let Met {
+            at,
+            stood_at,
+            refusal,
+        } = self.meet(&stream, &effect, stood_at, now);
         let place = Place::of(at, next, producer);
+        let stands = stood_at.unwrap_or(place.arrival);
+        let stands = Some(stands);
+        let place = Place { stands, ..place };
         let refusal = refusal.or_else(|| {
-            self.let_pass(&stream, &effect, place.arrival, now);
-            let before = at.filter(|(_, by)| *by == producer);
-            let before = before.map(|(arrival, _)| arrival);
-            let failure = self.refused_before(&effect, producer, before, now)?;
+            let failure = self.refused_before(&effect, producer, stood_at, now)?;
             Some((failure, now.after(PATIENCE)))
         });
         if let Some((failure, until)) = refusal {
@@ -82,6 +92,7 @@ impl<T> Admission<T> {
             self.answer(origin, effect.id, Err(failure));
             return None;
         }
+        self.let_pass(&stream, &effect, place.arrival, now);
         let waiter = (submitter, origin);
         let failed_at = at.filter(|_| failed_at.is_some());
         let ticket = self.dedupe.begin(&effect, failed_at, waiter);
@@ -114,9 +125,10 @@ impl<T> Admission<T> {
         self.fences.pass(&stream, effect.id, at)
     }
 
-    /// The same, if it joins what is on its way. What has none of its places from
-    /// before goes out behind all that came since: its fence stands until it is
-    /// settled, or what stands behind it there would overtake it.
+    /// The same, if it joins what is on its way. What has none of its places from before
+    /// goes out behind all that came since, and what wants order wherever another
+    /// connection has it: its fence stands until it is settled, or what stands behind it
+    /// there would overtake it.
     fn pass_joined(
         &mut self,
         ticket: Ticket,
@@ -124,7 +136,7 @@ impl<T> Admission<T> {
         producer: Producer,
         now: BootTime,
     ) -> Option<Standing> {
-        let at = self.dedupe.place(ticket);
+        let at = self.dedupe.place(ticket).filter(|_| !effect.is_ordered);
         if at.is_some() {
             return self.pass(effect, producer, at, now);
         }
@@ -146,13 +158,18 @@ impl<T> Admission<T> {
         now: BootTime,
     ) -> Admitted {
         let producer = submitter.producer;
-        self.pass(&effect, producer, Some(arrival), now);
+        let stood = self.pass(&effect, producer, Some(arrival), now);
+        let stands = stood.map_or_else(|| self.next_arrival(), |at| at.place);
+        let stands = Some(stands).filter(|_| effect.is_ordered);
         let waiter = (submitter, origin);
         let at = (arrival, producer);
         let ticket = self.dedupe.begin(&effect, Some(at), waiter);
         let (route, lane) = (effect.route.as_deref(), &effect.lane);
         self.parks.handle_tried(route, lane, ticket);
-        let place = Place::new(arrival, producer);
+        let place = Place {
+            stands,
+            ..Place::new(arrival, producer)
+        };
         Admitted {
             effect,
             place,
@@ -170,10 +187,10 @@ impl<T> Admission<T> {
     }
 
     /// Where an effect stands that is refused: where it was, but if that was over another
-    /// connection, before nothing that came over this one earlier.
+    /// connection, before nothing that has to come again over this one.
     fn not_before(&self, stream: &Stream<'_>, place: Place) -> u64 {
         let last = self.fences.last(stream).filter(|_| place.is_anothers);
-        last.map_or(place.arrival, |last| last.max(place.arrival))
+        last.map_or(place.stands_at(), |last| last.max(place.stands_at()))
     }
 
     /// Why an effect of its lane was refused, if nobody knows it yet, or what came

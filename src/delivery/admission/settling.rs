@@ -22,6 +22,7 @@ impl<T> Admission<T> {
         };
         let (lane, route) = (settled.lane, settled.route);
         let (arrival, producer) = (settled.place.arrival, settled.place.producer);
+        let stands_at = settled.place.stands_at();
         let known_by = self.dedupe.known(ticket).known_by;
         self.parks.handle_failed(ticket);
         if settled.parks {
@@ -33,7 +34,7 @@ impl<T> Admission<T> {
         let waiters = if failure.class.is_untried() && !settled.is_doubtful {
             self.dedupe.turned_away(ticket, now)
         } else {
-            self.dedupe.failed(ticket, (arrival, producer), now)
+            self.dedupe.failed(ticket, (stands_at, producer), now)
         };
         for (id, (submitter, origin)) in waiters.into_iter() {
             self.end_wait(submitter);
@@ -50,13 +51,13 @@ impl<T> Admission<T> {
                     known_by,
                     operation: &settled.operation,
                     is_ordered: submitter.is_ordered,
-                    arrival: submitter.fenced_at.map_or(arrival, |at| at.place),
+                    arrival: submitter.stands_at.unwrap_or(stands_at),
                 };
                 self.hold_up(&stream, &failed, now.after(PATIENCE), now);
                 let refused = Refused {
                     id,
                     known_by,
-                    arrival,
+                    arrival: failed.arrival,
                 };
                 if failure.class == Class::LaneFull {
                     self.shut.refuse(&stream, refused, now);

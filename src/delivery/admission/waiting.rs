@@ -15,8 +15,10 @@
 //! flag; that one for a lower one that stands in the fence; and that one there for the
 //! first. Then of the first two the one that came first passes.
 //!
-//! A place from an attempt over another connection is before nothing that came over
-//! this one earlier: that may have lost its own, if nothing was tried of it there.
+//! An effect has over each connection the place at which it came there first, and what
+//! asks for order keeps that for as long as it has to come again, wherever its lane puts
+//! it. Its place over another connection counts for nothing: what came before it there
+//! may have lost its own, if nothing was tried of it.
 //!
 //! Neither stands for longer because something is refused than what that waits for
 //! does: a daemon that never sends that again is held up for as long as if it had sent
@@ -34,6 +36,9 @@ pub(super) struct Met {
     /// The place it has from before, if it has one, and over which connection: none,
     /// if something it waited for went out behind that.
     pub at: Option<(u64, Producer)>,
+    /// Where it stood over this connection, if it did; if it asked for order, also if it
+    /// would leave its lane too early from there.
+    pub stood_at: Option<u64>,
     /// Why it is refused, if it is, and until when at most it would be.
     pub refusal: Option<(Failure, BootTime)>,
 }
@@ -66,8 +71,11 @@ impl<T> Admission<T> {
             at.filter(|(place, _)| floor <= *place)
         };
         if !effect.is_ordered {
+            let at = at(stood_at, floor);
+            let stood_at = at.filter(|(_, by)| *by == stream.producer);
             return Met {
-                at: at(stood_at, floor),
+                at,
+                stood_at: stood_at.map(|(place, _)| place),
                 refusal: expected,
             };
         }
@@ -80,6 +88,7 @@ impl<T> Admission<T> {
         });
         Met {
             at: at(fenced_at.or(stood_at), floor),
+            stood_at: own.map(|(place, _)| place).or(fenced_at).or(stood_at),
             refusal: expected.or(before),
         }
     }

@@ -41,38 +41,37 @@ fn a_fence_falls_when_what_it_waits_for_comes_again_though_it_is_published() {
 }
 
 #[test]
-fn behind_what_is_on_its_way_for_another_connection_the_next_may_follow() {
-    let orders: [fn(u8) -> SideEffect; 2] = [ordered, |n| message(n, n.into())];
-    for effect in orders {
-        let mut story = Story::failed([effect(1)]);
-        story.submit(effect(1), B, 'b');
-        story.submit(effect(1), A, 'a');
-        story.submit(effect(2), A, 'a');
-        story.publish();
-        story.expect(&[('b', 1, "ok"), ('a', 1, "ok"), ('a', 2, "ok")]);
-    }
+fn behind_what_is_on_its_way_for_another_connection_the_next_number_may_follow() {
+    let mut story = Story::failed([message(1, 1)]);
+    story.submit(message(1, 1), B, 'b');
+    story.submit(message(1, 1), A, 'a');
+    story.submit(message(2, 2), A, 'a');
+    story.publish();
+    story.expect(&[('b', 1, "ok"), ('a', 1, "ok"), ('a', 2, "ok")]);
 }
 
 #[test]
-fn what_was_not_tried_and_is_on_its_way_for_another_connection_is_not_overtaken() {
-    let mut story = Story::new();
-    let now = story.boot_time;
-    let all = [1, 2].map(|n| story.admission.handle_submit(ordered(n), A, 'a', now));
-    for admitted in all {
-        let failure = Failure::new(Class::LaneFull, "not now");
-        let admitted = admitted.expect("let through");
-        story.admission.handle_refused(admitted, failure, now);
+fn what_wants_order_and_is_on_its_way_for_another_connection_is_not_overtaken() {
+    for class in [Class::LaneFull, Class::Unrecorded] {
+        let mut story = Story::new();
+        let now = story.boot_time;
+        let all = [1, 2].map(|n| story.admission.handle_submit(ordered(n), A, 'a', now));
+        for admitted in all {
+            let failure = Failure::new(class, "not now");
+            let admitted = admitted.expect("let through");
+            story.admission.handle_refused(admitted, failure, now);
+        }
+        story.admission.handle_told();
+        story.answers();
+        story.submit(ordered(1), B, 'b');
+        story.submit(ordered(1), A, 'a');
+        story.submit(ordered(2), A, 'a');
+        story.publish();
+        story.expect(&[('a', 2, "gap: resend"), ('b', 1, "ok"), ('a', 1, "ok")]);
+        story.submit(ordered(2), A, 'a');
+        story.publish();
+        story.expect(&[('a', 2, "ok")]);
     }
-    story.admission.handle_told();
-    story.answers();
-    story.submit(ordered(1), B, 'b');
-    story.submit(ordered(1), A, 'a');
-    story.submit(ordered(2), A, 'a');
-    story.publish();
-    story.expect(&[('a', 2, "gap: resend"), ('b', 1, "ok"), ('a', 1, "ok")]);
-    story.submit(ordered(2), A, 'a');
-    story.publish();
-    story.expect(&[('a', 2, "ok")]);
 }
 
 #[test]
@@ -120,13 +119,8 @@ fn what_joined_and_failed_is_waited_for_again_before_those_behind_it() {
         }
         let others = admit(&mut story, 1, B);
         assert!(admit(&mut story, 1, A).is_none(), "it is joined");
-        let second = admit(&mut story, 2, A);
+        assert!(admit(&mut story, 2, A).is_none(), "it overtakes");
         fail(&mut story, others);
-        // What was tried goes out at its place, before the second; else behind it.
-        assert_eq!(second.is_some(), class == Class::Unrecorded);
-        if second.is_some() {
-            fail(&mut story, second);
-        }
         for n in [2, 3] {
             assert!(admit(&mut story, n, A).is_none(), "the first is before it");
         }
@@ -201,4 +195,55 @@ fn what_failed_elsewhere_does_not_pass_a_lane_that_refused_what_came_before_it()
     story.expect(&[('b', 1, "lane_full")]);
     story.submit(message(2, 2), B, 'b');
     story.expect(&[('b', 2, "lane_full")]);
+}
+
+#[test]
+fn what_failed_elsewhere_does_not_overtake_in_a_full_lane_what_its_own_connection_brought() {
+    let config = Config {
+        lane_effects_max: 1,
+        held_effects_max: 0,
+        ..Config::default()
+    };
+    let mut story = Story::with(config);
+    story.submit(ordered(1), A, 'a');
+    let now = story.boot_time;
+    // Of the second nothing was tried over A, the third failed there.
+    story.submit(ordered(2), A, 'a');
+    let third = story.admission.handle_submit(ordered(3), A, 'a', now);
+    let failure = Failure::new(Class::Throttled, "not now");
+    story
+        .admission
+        .handle_refused(third.expect("nothing is told"), failure, now);
+    assert_eq!(story.answers().len(), 2);
+    for n in [2, 3] {
+        story.submit(ordered(n), B, 'b');
+    }
+    story.expect(&[('b', 2, "lane_full"), ('b', 3, "lane_full")]);
+    story.publish();
+    story.expect(&[('a', 1, "ok")]);
+    story.submit(ordered(3), B, 'b');
+    story.expect(&[('b', 3, "gap: resend 02020202")]);
+}
+
+#[test]
+fn what_another_connection_has_on_its_way_costs_what_comes_again_no_order() {
+    let mut story = Story::new();
+    let now = story.boot_time;
+    let first = story.admission.handle_submit(numbered(1), A, 'a', now);
+    story.submit(numbered(9), B, 'b');
+    let request = story.lanes.poll_request(story.now).expect("a request").id;
+    let failure = Failure::new(Class::LaneFull, "not now");
+    let first = first.expect("nothing is before it");
+    story.admission.handle_refused(first, failure, now);
+    story.submit(numbered(2), A, 'a');
+    assert_eq!(story.answers().len(), 2);
+    story.submit(numbered(10), B, 'b');
+    // The first comes too late for its place, the second does not.
+    for n in [1, 2] {
+        story.submit(numbered(n), A, 'a');
+    }
+    story.lanes.handle_accepted(request);
+    let published = story.publish();
+    let place = |n| published.iter().position(|number| *number == n);
+    assert!(place(1) < place(2), "{published:?}");
 }

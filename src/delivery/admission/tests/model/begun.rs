@@ -12,6 +12,8 @@ pub(super) struct Waiter {
     pub origin: u32,
     pub id: EffectId,
     pub is_ordered: bool,
+    /// When it came, or where it stood over its connection, if it joined another.
+    pub stands_at: Option<u64>,
     /// Where it had to come again, before it waited for another.
     pub fenced_at: Option<u64>,
 }

@@ -57,11 +57,15 @@ impl Naive {
             origin,
             id: effect.id,
             is_ordered: effect.is_ordered,
+            stands_at: None,
             fenced_at: None,
         };
         let failed_at = match self.begun.known(effect, now) {
             Known::Open(at) => {
+                self.arrivals += 1;
                 waiter.fenced_at = self.join(at, &it, now);
+                let stands_at = waiter.fenced_at.unwrap_or(self.arrivals);
+                waiter.stands_at = Some(stands_at);
                 self.begun.0[at].waiters.push(waiter);
                 return None;
             }
@@ -79,28 +83,27 @@ impl Naive {
             Known::Not(failed_at) => failed_at,
         };
         self.arrivals += 1;
-        let met = self.waiting.meet(&it, failed_at, now);
+        let stood_at = failed_at.filter(|(_, over)| *over == from);
+        let met = self.waiting.meet(&it, stood_at, now);
         let place = met.at.map_or(self.arrivals, |(place, _)| place);
-        let own = met.at.filter(|(_, over)| *over == from);
-        let own = own.map(|(place, _)| place);
-        let mut refusal = met.refusal;
-        if refusal.is_none() {
-            self.waiting.pass_gate(&it, Some(place), now);
-            if it.is_ordered {
-                self.waiting.pass_fence(&it, Some(place));
-            }
+        let came = met.stood_at.unwrap_or(place);
+        let refusal = met.refusal.or_else(|| {
             let untold = self.refused.get(&effect.lane).cloned();
-            let text = untold.or_else(|| self.shut.meet(&it, own, now));
-            refusal = text.map(|text| (text, now.after(PATIENCE)));
-        }
+            let text = untold.or_else(|| self.shut.meet(&it, met.stood_at, now));
+            text.map(|text| (text, now.after(PATIENCE)))
+        });
         if let Some((text, until)) = refusal {
             // Where it was another's, it stands before nothing of its own.
-            let is_anothers = met.at.is_some() && own.is_none();
+            let is_anothers = met.at.is_some_and(|(_, over)| over != from);
             let last = self.waiting.last(&it).filter(|_| is_anothers);
-            let place = last.map_or(place, |last| last.max(place));
-            self.waiting.hold_up(&it, place, until, now);
+            let came = last.map_or(came, |last| last.max(came));
+            self.waiting.hold_up(&it, came, until, now);
             self.answer(&waiter, text);
             return None;
+        }
+        self.waiting.pass_gate(&it, Some(place), now);
+        if it.is_ordered {
+            self.waiting.pass_fence(&it, Some(place));
         }
         self.begun.0.push(Begun {
             effect: effect.clone(),
@@ -115,11 +118,14 @@ impl Naive {
     /// One waits for what is on its way; returns where it stood in its fence.
     fn join(&mut self, at: usize, it: &Come, now: BootTime) -> Option<u64> {
         self.shut.pass(it, now);
-        if let Some((place, _)) = self.begun.0[at].failed_at {
+        let last = Some(self.arrivals);
+        if let Some((place, _)) = self.begun.0[at].failed_at
+            && !it.is_ordered
+        {
             self.waiting.pass_gate(it, Some(place), now);
             return self.waiting.pass_fence(it, Some(place));
         }
-        self.waiting.pass_gate(it, Some(self.arrivals), now);
+        self.waiting.pass_gate(it, last, now);
         self.waiting.stands_at(it)
     }
 
@@ -133,13 +139,13 @@ impl Naive {
             let lane = admitted.effect.lane.clone();
             self.refused.insert(lane, failure.to_string());
         }
-        self.fails(admitted.effect.id, admitted.place.arrival, failure, now);
+        self.fails(admitted.effect.id, admitted.place.stands_at(), failure, now);
     }
 
     pub(super) fn settled(&mut self, settled: &Settled<Ticket>, now: BootTime) {
         match &settled.outcome {
             Ok(()) => self.is_done(settled.id, now),
-            Err(failure) => self.fails(settled.id, settled.place.arrival, failure, now),
+            Err(failure) => self.fails(settled.id, settled.place.stands_at(), failure, now),
         }
     }
 
@@ -179,10 +185,10 @@ impl Naive {
                     is_ordered: waiter.is_ordered,
                     ..come(&effect, waiter.from)
                 };
-                let stood_at = waiter.fenced_at.unwrap_or(place);
+                let stood_at = waiter.stands_at.unwrap_or(place);
                 self.waiting
                     .hold_up(&it, stood_at, now.after(PATIENCE), now);
-                self.shut.fails(&it, place, failure.class, now);
+                self.shut.fails(&it, stood_at, failure.class, now);
             }
             self.answer(&waiter, failure.to_string());
         }

@@ -19,6 +19,8 @@ pub(super) struct Come {
 pub(super) struct Met {
     /// Where it stood before, and over which connection.
     pub at: Option<(u64, Producer)>,
+    /// Where over its own.
+    pub stood_at: Option<u64>,
     pub refusal: Option<(String, BootTime)>,
 }
 
@@ -116,13 +118,17 @@ impl Waiting {
             }
             self.drop_empty();
         }
-        let stands_at = fenced_at.or(stood_at).map(|place| (place, it.from));
-        let at = match failed_at {
-            Some((_, over)) if over != it.from => stands_at.or(failed_at),
-            _ => failed_at.or(stands_at),
-        };
+        let own = failed_at.filter(|(_, over)| *over == it.from);
+        let own = own.map(|(place, _)| place);
+        let stood_at = own.or(fenced_at).or(stood_at);
+        let at = stood_at.map(|place| (place, it.from)).or(failed_at);
         let at = at.filter(|(place, _)| floor <= *place);
-        Met { at, refusal }
+        let kept = stood_at.filter(|place| it.is_ordered || floor <= *place);
+        Met {
+            at,
+            stood_at: kept,
+            refusal,
+        }
     }
 
     /// Whether all that stands here would wait for each other: the first of the fence
