@@ -178,17 +178,14 @@ impl<T> Dedupe<T> {
         self.settle(ticket, State::Done { at: now })
     }
 
-    /// An open effect failed; `arrival` is its place, should it come again, over the
-    /// connection it came with or another. One that it had before stays whose it was.
+    /// An open effect failed; `arrival` is its place, should it come again over the
+    /// connection it came with.
     pub(super) fn failed(
         &mut self,
         ticket: Ticket,
         (arrival, by): (u64, Producer),
         now: BootTime,
     ) -> Waiters<T> {
-        let before = self.waiters[ticket.waiters].failed_at;
-        let before = before.filter(|(before, _)| *before == arrival);
-        let by = before.map_or(by, |(_, by)| by);
         let (at, by) = (now, u32::try_from(by.0).unwrap_or(u32::MAX));
         self.settle(ticket, State::Failed { at, by, arrival })
     }

@@ -33,21 +33,15 @@ pub(crate) struct Place {
     pub stands: Option<u64>,
     /// Whose it is.
     pub producer: Producer,
-    /// It has its number from an attempt over another connection: it goes before
-    /// nothing that came over this one before it.
-    pub is_anothers: bool,
 }
 
 impl Place {
-    /// That of one that failed `at` a place before, if it did, or else is the `next` to
-    /// arrive.
-    pub(super) fn of(at: Option<(u64, Producer)>, next: u64, producer: Producer) -> Self {
-        let (arrival, by) = at.unwrap_or((next, producer));
+    /// That of one whose number is all that is known.
+    pub(crate) fn new(arrival: u64, producer: Producer) -> Self {
         Self {
             arrival,
             stands: None,
             producer,
-            is_anothers: by != producer,
         }
     }
 
@@ -59,13 +53,7 @@ impl Place {
     /// Whether its daemon wants it to come after this one, whatever their numbers say.
     pub(super) fn is_behind(self, other: Self) -> bool {
         let both = self.stands.zip(other.stands);
-        let is_later = both.is_some_and(|(own, other)| other < own);
-        self.producer == other.producer && (self.is_anothers || is_later)
-    }
-
-    /// One whose number is from this connection.
-    pub(crate) fn new(arrival: u64, producer: Producer) -> Self {
-        Self::of(None, arrival, producer)
+        self.producer == other.producer && both.is_some_and(|(own, other)| other < own)
     }
 }
 

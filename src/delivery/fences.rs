@@ -183,12 +183,6 @@ impl Fences {
         self.find(stream)?.1.head()
     }
 
-    /// Where the last stands that has to come again.
-    pub(super) fn last(&self, stream: &Stream<'_>) -> Option<u64> {
-        let ((place, _), _) = self.find(stream)?.1.failed.last_key_value()?;
-        Some(*place)
-    }
-
     /// Where an effect stands that has to come again.
     pub(super) fn standing_at(&self, stream: &Stream<'_>, id: EffectId) -> Option<Standing> {
         let (number, fence) = self.find(stream)?;

@@ -246,8 +246,8 @@ impl<T> Lane<T> {
         self.queue.insert(at, entry);
     }
 
-    /// Where it stands that came last before this over its connection, if this would go
-    /// before that: because it had its place over another, or that has lost its own.
+    /// Where that is which came last before this over its connection, if this would go
+    /// before it: because that has lost its place.
     fn not_before(&self, place: Place) -> Option<u64> {
         let behind = self.queue.iter().rev();
         let mut behind = behind.take_while(|other| other.place.arrival > place.arrival);

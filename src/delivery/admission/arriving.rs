@@ -53,7 +53,8 @@ impl<T> Admission<T> {
             }
         };
         // Another connection tells nothing of the order of this one.
-        let stood_at = failed_at.filter(|(_, by)| *by == producer);
+        let own = failed_at.filter(|(_, by)| *by == producer);
+        let own = own.map(|(place, _)| place);
         let (route, lane) = (effect.route.as_deref(), &effect.lane);
         match self
             .parks
@@ -65,8 +66,7 @@ impl<T> Admission<T> {
             }
             Found::Parked { by } => {
                 let next = self.next_arrival();
-                let place = Place::of(stood_at, next, producer);
-                self.turn_away(&effect, place, by, now);
+                self.turn_away(&effect, producer, own.unwrap_or(next), by, now);
                 self.answer(origin, effect.id, Err(Failure::parked(by)));
                 return None;
             }
@@ -77,25 +77,28 @@ impl<T> Admission<T> {
             at,
             stood_at,
             refusal,
-        } = self.meet(&stream, &effect, stood_at, now);
-        let place = Place::of(at, next, producer);
-        let stands = stood_at.unwrap_or(place.arrival);
-        let stands = Some(stands);
-        let place = Place { stands, ..place };
+        } = self.meet(&stream, &effect, own, now);
+        let arrival = at.unwrap_or(next);
+        let stands_at = stood_at.unwrap_or(arrival);
         let refusal = refusal.or_else(|| {
             let failure = self.refused_before(&effect, producer, stood_at, now)?;
             Some((failure, now.after(PATIENCE)))
         });
         if let Some((failure, until)) = refusal {
-            let arrival = self.not_before(&stream, place);
-            self.hold_up(&stream, &Failed::new(&effect, arrival), until, now);
+            self.hold_up(&stream, &Failed::new(&effect, stands_at), until, now);
             self.answer(origin, effect.id, Err(failure));
             return None;
         }
-        self.let_pass(&stream, &effect, place.arrival, now);
+        self.let_pass(&stream, &effect, arrival, now);
         let waiter = (submitter, origin);
         let failed_at = at.filter(|_| failed_at.is_some());
+        let failed_at = failed_at.map(|at| (at, producer));
         let ticket = self.dedupe.begin(&effect, failed_at, waiter);
+        let stands = Some(stands_at);
+        let place = Place {
+            stands,
+            ..Place::new(arrival, producer)
+        };
         Some(Admitted {
             effect,
             place,
@@ -179,18 +182,18 @@ impl<T> Admission<T> {
 
     /// An effect of a parked lane fails for now: once the lane is open, nothing
     /// overtakes it.
-    fn turn_away(&mut self, effect: &SideEffect, place: Place, by: EffectId, now: BootTime) {
-        let stream = stream(effect, place.producer);
-        let failed = Failed::new(effect, self.not_before(&stream, place));
+    fn turn_away(
+        &mut self,
+        effect: &SideEffect,
+        producer: Producer,
+        stands_at: u64,
+        by: EffectId,
+        now: BootTime,
+    ) {
+        let failed = Failed::new(effect, stands_at);
+        let stream = stream(effect, producer);
         self.hold_up(&stream, &failed, now.after(PATIENCE), now);
         self.refused.insert(Path::of(effect), Failure::parked(by));
-    }
-
-    /// Where an effect stands that is refused: where it was, but if that was over another
-    /// connection, before nothing that has to come again over this one.
-    fn not_before(&self, stream: &Stream<'_>, place: Place) -> u64 {
-        let last = self.fences.last(stream).filter(|_| place.is_anothers);
-        last.map_or(place.stands_at(), |last| last.max(place.stands_at()))
     }
 
     /// Why an effect of its lane was refused, if nobody knows it yet, or what came

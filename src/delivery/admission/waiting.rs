@@ -26,16 +26,15 @@
 
 use super::Admission;
 use crate::clock::BootTime;
-use crate::delivery::effect::Producer;
 use crate::delivery::failure::{Class, Failure};
 use crate::delivery::gaps::{Failed, Gaps, Stream};
 use crate::protocol::envelope::SideEffect;
 
 /// What an effect finds that arrives.
 pub(super) struct Met {
-    /// The place it has from before, if it has one, and over which connection: none,
-    /// if something it waited for went out behind that.
-    pub at: Option<(u64, Producer)>,
+    /// The place it has from before, if it has one: none, if something it waited for
+    /// went out behind that.
+    pub at: Option<u64>,
     /// Where it stood over this connection, if it did; if it asked for order, also if it
     /// would leave its lane too early from there.
     pub stood_at: Option<u64>,
@@ -44,13 +43,12 @@ pub(super) struct Met {
 }
 
 impl<T> Admission<T> {
-    /// An effect arrives that may have `failed_at` a place before, over this connection
-    /// or another. Where it stands over this one counts for more than one over another.
+    /// An effect arrives that may have `failed_at` a place before, over this connection.
     pub(super) fn meet(
         &mut self,
         stream: &Stream<'_>,
         effect: &SideEffect,
-        failed_at: Option<(u64, Producer)>,
+        failed_at: Option<u64>,
         now: BootTime,
     ) -> Met {
         let gap = |text| Failure::new(Class::Gap, text);
@@ -64,18 +62,11 @@ impl<T> Admission<T> {
             (gap(text), wait.until)
         });
         let floor = self.gaps.floor(stream, &effect.operation, now);
-        let own = failed_at.filter(|(_, by)| *by == stream.producer);
-        let at = |stood_at: Option<u64>, floor| {
-            let stood_at = stood_at.map(|place| (place, stream.producer));
-            let at = own.or(stood_at).or(failed_at);
-            at.filter(|(place, _)| floor <= *place)
-        };
         if !effect.is_ordered {
-            let at = at(stood_at, floor);
-            let stood_at = at.filter(|(_, by)| *by == stream.producer);
+            let at = failed_at.or(stood_at).filter(|at| floor <= *at);
             return Met {
                 at,
-                stood_at: stood_at.map(|(place, _)| place),
+                stood_at: at,
                 refusal: expected,
             };
         }
@@ -86,9 +77,10 @@ impl<T> Admission<T> {
             let text = format!("resend {}", wait.first);
             (gap(text), wait.until)
         });
+        let stood_at = failed_at.or(fenced_at).or(stood_at);
         Met {
-            at: at(fenced_at.or(stood_at), floor),
-            stood_at: own.map(|(place, _)| place).or(fenced_at).or(stood_at),
+            at: stood_at.filter(|at| floor <= *at),
+            stood_at,
             refusal: expected.or(before),
         }
     }

@@ -83,9 +83,9 @@ impl Naive {
             Known::Not(failed_at) => failed_at,
         };
         self.arrivals += 1;
-        let stood_at = failed_at.filter(|(_, over)| *over == from);
-        let met = self.waiting.meet(&it, stood_at, now);
-        let place = met.at.map_or(self.arrivals, |(place, _)| place);
+        let own = failed_at.filter(|(_, over)| *over == from);
+        let met = self.waiting.meet(&it, own.map(|(place, _)| place), now);
+        let place = met.at.unwrap_or(self.arrivals);
         let came = met.stood_at.unwrap_or(place);
         let refusal = met.refusal.or_else(|| {
             let untold = self.refused.get(&effect.lane).cloned();
@@ -93,10 +93,6 @@ impl Naive {
             text.map(|text| (text, now.after(PATIENCE)))
         });
         if let Some((text, until)) = refusal {
-            // Where it was another's, it stands before nothing of its own.
-            let is_anothers = met.at.is_some_and(|(_, over)| over != from);
-            let last = self.waiting.last(&it).filter(|_| is_anothers);
-            let came = last.map_or(came, |last| last.max(came));
             self.waiting.hold_up(&it, came, until, now);
             self.answer(&waiter, text);
             return None;
@@ -109,7 +105,7 @@ impl Naive {
             effect: effect.clone(),
             from,
             waiters: vec![waiter],
-            failed_at: met.at.filter(|_| failed_at.is_some()),
+            failed_at: met.at.filter(|_| failed_at.is_some()).map(|at| (at, from)),
             end: End::Open,
         });
         Some(place)

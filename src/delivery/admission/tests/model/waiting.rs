@@ -17,9 +17,9 @@ pub(super) struct Come {
 
 /// What it meets.
 pub(super) struct Met {
-    /// Where it stood before, and over which connection.
-    pub at: Option<(u64, Producer)>,
-    /// Where over its own.
+    /// Where it goes out, if it has a place from before.
+    pub at: Option<u64>,
+    /// Where it stood before.
     pub stood_at: Option<u64>,
     pub refusal: Option<(String, BootTime)>,
 }
@@ -84,12 +84,7 @@ impl Waiting {
         self.fences.retain(|fence| !fence.failed.is_empty());
     }
 
-    pub(super) fn meet(
-        &mut self,
-        it: &Come,
-        failed_at: Option<(u64, Producer)>,
-        now: BootTime,
-    ) -> Met {
+    pub(super) fn meet(&mut self, it: &Come, failed_at: Option<u64>, now: BootTime) -> Met {
         let (mut refusal, mut stood_at, mut floor) = (None, None, 0);
         if let Some(gate) = self.gate(it, now) {
             floor = gate.floor;
@@ -118,15 +113,11 @@ impl Waiting {
             }
             self.drop_empty();
         }
-        let own = failed_at.filter(|(_, over)| *over == it.from);
-        let own = own.map(|(place, _)| place);
-        let stood_at = own.or(fenced_at).or(stood_at);
-        let at = stood_at.map(|place| (place, it.from)).or(failed_at);
-        let at = at.filter(|(place, _)| floor <= *place);
-        let kept = stood_at.filter(|place| it.is_ordered || floor <= *place);
+        let stood_at = failed_at.or(fenced_at).or(stood_at);
+        let at = stood_at.filter(|place| floor <= *place);
         Met {
             at,
-            stood_at: kept,
+            stood_at: if it.is_ordered { stood_at } else { at },
             refusal,
         }
     }
@@ -188,12 +179,6 @@ impl Waiting {
         }
         self.drop_empty();
         Some(place)
-    }
-
-    /// Where the last in its fence stands.
-    pub(super) fn last(&mut self, it: &Come) -> Option<u64> {
-        let failed = self.fence(it)?.failed.iter();
-        failed.map(|(place, ..)| *place).max()
     }
 
     /// Where it stands in its fence.
