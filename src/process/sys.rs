@@ -15,6 +15,7 @@ use std::sync::OnceLock;
 
 use nix::libc;
 use nix::sys::resource::{self, Resource};
+use nix::sys::signal::SigSet;
 use nix::sys::stat::{self, Mode};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
@@ -53,7 +54,8 @@ static GIVEN: OnceLock<Given> = OnceLock::new();
 /// Makes this process private and roomy: what it makes is its user's only, and
 /// it may open as many files as the system lets it. A limit on the size of files
 /// is an error where it is reached, and no death. Children get back what we were
-/// given.
+/// given, but for signals that are blocked: those would neither end us nor them, and
+/// whoever started us has blocked them for itself.
 ///
 /// Called once, first thing in `main`, while there is one thread.
 pub(crate) fn settle() {
@@ -65,6 +67,8 @@ pub(crate) fn settle() {
     }
     // SAFETY: no handler of ours runs.
     let too_large = unsafe { libc::signal(libc::SIGXFSZ, libc::SIG_IGN) };
+    // All threads and children begin with what this one has (pthread_sigmask(3)).
+    _ = SigSet::empty().thread_set_mask();
     _ = GIVEN.set(Given {
         umask,
         files,

@@ -4,6 +4,8 @@ use std::io::{BufRead, BufReader};
 use std::process::{Child, Stdio};
 use std::time::Instant;
 
+use nix::sys::signal::{SigSet, Signal};
+
 use super::base::{Base, PATIENCE, eventually, kill};
 use super::waiting::with_deaf;
 
@@ -31,6 +33,25 @@ fn one_signal_stops_everything_in_order() {
         assert_eq!(child.wait().unwrap().code(), Some(0));
         base.assert_nothing_left();
     }
+}
+
+#[test]
+fn signals_that_whoever_started_it_had_blocked_stop_it_all_the_same() {
+    let mut blocked = SigSet::empty();
+    for signal in [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP] {
+        blocked.add(signal);
+    }
+    let base = Base::new();
+    // Children begin with the mask of the thread that starts them.
+    blocked.thread_block().unwrap();
+    let mut child = stay(&base);
+    blocked.thread_unblock().unwrap();
+    let transport = base.part("transport")["pid"].clone();
+    let status = std::fs::read_to_string(format!("/proc/{transport}/status")).unwrap();
+    assert!(status.contains("SigBlk:\t0000000000000000"), "{status}");
+    kill(child.id(), "TERM");
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    base.assert_nothing_left();
 }
 
 #[test]
