@@ -15,7 +15,8 @@
 //! ENOENT           -                  Absent
 //! not a socket     -                  NotASocket
 //! socket           accepted, EAGAIN   Live (EAGAIN: the backlog is full)
-//! socket           ECONNREFUSED       Stale (macOS: said for a full backlog, too, so asked again)
+//! socket           ECONNREFUSED       Stale (macOS: said for a full backlog, too, so asked again);
+//!                                     Live if it is bound and does not listen yet
 //! anything else                       Unknown
 //! ```
 
@@ -24,6 +25,7 @@ mod address;
 mod bind;
 mod connect;
 mod hangup;
+mod held;
 mod listener;
 mod notices;
 mod own_path;
@@ -52,7 +54,7 @@ pub use peer::Peer;
 pub enum Probe {
     /// There is no such file.
     Absent,
-    /// Somebody listens; this is who, where the kernel says it.
+    /// Somebody listens, or is about to; this is who, where the kernel says it.
     Live(Option<Peer>),
     /// A socket nobody listens on, with its owner.
     Stale {
@@ -92,6 +94,7 @@ pub fn probe(path: &Path) -> Probe {
     match connect::believed(|| connect_now(path)) {
         Ok(fd) => Probe::Live(peer::listener_of(&fd)),
         Err(Errno::EAGAIN | Errno::EINPROGRESS) => Probe::Live(None),
+        Err(Errno::ECONNREFUSED) if held::is_held(path) => Probe::Live(None),
         Err(Errno::ECONNREFUSED) => Probe::Stale { uid: meta.uid() },
         Err(Errno::ENOENT) => Probe::Absent,
         Err(errno) => Probe::Unknown(errno.into()),

@@ -46,6 +46,26 @@ async fn nothing_but_the_socket_is_left_in_the_directory_and_it_goes_with_its_ow
     assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
 }
 
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_socket_whose_owner_does_not_listen_yet_is_left_alone() {
+    let dir = directory();
+    let path = dir.path().join("falco.sock");
+    let held = stream_socket().unwrap();
+    let address = Address::of(&path).unwrap();
+    socket::bind(held.as_raw_fd(), &address.sockaddr().unwrap()).unwrap();
+    let elsewhere = dir.path().join("elsewhere");
+    symlink(dir.path(), &elsewhere).unwrap();
+    for path in [&path, &elsewhere.join("falco.sock")] {
+        let refused = Socket::bind(path).map(drop);
+        assert!(matches!(refused, Err(BindError::InUse { .. })));
+        let refused = clear_stale(path);
+        assert!(matches!(refused, Err(BindError::InUse { .. })));
+    }
+    drop(held);
+    assert!(clear_stale(&path).unwrap());
+}
+
 #[tokio::test]
 async fn a_stale_socket_is_replaced() {
     let dir = directory();
