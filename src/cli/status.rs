@@ -259,6 +259,15 @@ pub(super) async fn ask(paths: &Paths) -> Result<Box<Status>, Failure> {
     seek(paths).await.map_err(silent)
 }
 
+/// The same; nothing where no supervisor runs, or one comes or goes.
+pub(super) async fn ask_if_up(paths: &Paths) -> Result<Option<Box<Status>>, Failure> {
+    match seek(paths).await {
+        Ok(status) => Ok(Some(status)),
+        Err(Silence::Down | Silence::Passing(..)) => Ok(None),
+        Err(Silence::Unknown(failure)) => Err(failure),
+    }
+}
+
 async fn seek(paths: &Paths) -> Result<Box<Status>, Silence> {
     let socket = paths.control_socket();
     let deadline = Instant::now() + PASSING;

@@ -2,6 +2,7 @@
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::net::UnixStream;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -94,6 +95,22 @@ fn a_supervisor_that_is_suspended_is_a_failure() {
         assert_found(&said, "lock", "fail", "suspended");
         took
     });
+}
+
+#[test]
+fn a_supervisor_that_does_not_answer_is_a_failure() {
+    let base = Base::new();
+    up(&base);
+    let control = base.dir().join("falco-control.sock");
+    // It hears so many at once, and each of these has two seconds to ask something.
+    let crowd: Vec<_> = (0..400)
+        .map(|_| UnixStream::connect(&control).unwrap())
+        .collect();
+    let said = doctor(&base, &["--json"], &[]);
+    assert_eq!(said.code, 1);
+    assert_found(&said, "chain", "fail", "busy or hangs");
+    drop(crowd);
+    eventually("it answers again", || doctor(&base, &[], &[]).code == 0);
 }
 
 #[test]

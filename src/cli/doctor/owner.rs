@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use super::finding::Finding;
+use crate::cli::exit::Failure;
 use crate::cli::service::{self, Place};
 use crate::cli::{lane, output, status, typed};
 use crate::clock;
@@ -12,13 +13,26 @@ use crate::paths::Paths;
 use crate::protocol::control::{ChainState, LogStatus, Status, Trouble};
 
 pub(super) async fn examine(paths: &Paths) -> Vec<Finding> {
-    let status = status::ask(paths).await.ok();
+    let (status, silent) = match status::ask_if_up(paths).await {
+        Ok(status) => (status, None),
+        Err(failure) => (None, Some(silent(paths, &failure))),
+    };
     let mut found = vec![unit(paths, status.as_deref()).await];
+    found.extend(silent);
     found.extend(linger(paths));
     if let Some(status) = &status {
         found.extend(running(paths, status));
     }
     found
+}
+
+/// A supervisor is there and does not say how it is.
+fn silent(paths: &Paths, failure: &Failure) -> Finding {
+    let (logs, stop) = (
+        typed::falco(paths, "logs falco"),
+        typed::falco(paths, "stop --now"),
+    );
+    Finding::fail("chain", failure.to_string()).fix(format!("{logs} may say why; {stop} ends it"))
 }
 
 async fn unit(paths: &Paths, status: Option<&Status>) -> Finding {
