@@ -3,10 +3,10 @@
 
 use std::error::Error;
 use std::fmt::Display;
-use std::io::{self, Write};
+use std::io;
 use std::process::ExitCode;
 
-use super::typed;
+use super::{output, typed};
 use crate::paths::Paths;
 use crate::protocol::control::{Refusal, StartFailure, Why};
 use crate::report::Report;
@@ -166,10 +166,9 @@ impl Failure {
 
     /// Prints it as something that does not end the verb; says what comes instead.
     pub(super) fn note(&self, instead: &str) {
-        let mut stderr = io::stderr().lock();
-        _ = writeln!(stderr, "note: {}; {instead}", one_line(&self.to_string()));
+        output::message(&format!("note: {}; {instead}", one_line(&self.to_string())));
         if let Some(hint) = &self.hint {
-            _ = writeln!(stderr, "hint: {}", one_line(hint));
+            output::message(&format!("hint: {}", one_line(hint)));
         }
     }
 
@@ -255,12 +254,11 @@ impl Failure {
 
     /// Prints the failure and yields its code.
     pub(super) fn report(self) -> ExitCode {
-        let mut stderr = io::stderr().lock();
         if let Some(error) = self.error {
-            _ = writeln!(stderr, "error: {}", one_line(&error));
+            output::message(&format!("error: {}", one_line(&error)));
         }
         if let Some(hint) = self.hint {
-            _ = writeln!(stderr, "hint: {}", one_line(&hint));
+            output::message(&format!("hint: {}", one_line(&hint)));
         }
         self.exit.into()
     }

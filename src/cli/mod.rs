@@ -88,10 +88,12 @@ pub fn main() -> ExitCode {
         crate::failpoint::arm(&spec);
     }
     let result = dispatch(args, inherited);
-    match result {
+    let code = match result {
         Ok(()) => Exit::Ok.into(),
         Err(failure) => failure.report(),
-    }
+    };
+    output::finish();
+    code
 }
 
 fn dispatch(args: Vec<OsString>, inherited: Inherited) -> Result<(), Failure> {

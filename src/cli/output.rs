@@ -1,17 +1,51 @@
 //! Standard output is data, standard error is messages.
 
+mod aside;
+
 use std::borrow::Cow;
 use std::io::{self, Write};
 use std::os::fd::AsFd;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use tokio::time::sleep;
 
-use super::exit::Failure;
+use super::exit::{Exit, Failure};
+use aside::Aside;
 
 /// How often is looked whether anybody reads what comes, if it comes seldom.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
+
+/// How long the last messages may take, if nobody may stand still for them.
+const WRITTEN_PATIENCE: Duration = Duration::from_secs(1);
+
+/// What writes the messages of a process in which nobody waits for that.
+static ASIDE: OnceLock<Aside> = OnceLock::new();
+
+/// From here on nobody in this process waits for whoever reads its messages.
+pub(super) fn aside() -> Result<(), Failure> {
+    let aside = Aside::begin(io::stderr())
+        .map_err(|e| Failure::new(Exit::CannotCreate, format!("failed to start a thread: {e}")))?;
+    _ = ASIDE.set(aside);
+    Ok(())
+}
+
+/// Has the messages written that still wait, unless nobody reads them in time.
+pub(super) fn finish() {
+    if let Some(aside) = ASIDE.get() {
+        aside.finish(WRITTEN_PATIENCE);
+    }
+}
+
+/// Writes `text` to standard error, or has it written.
+fn tell(text: String) {
+    if let Some(aside) = ASIDE.get() {
+        return aside.write(text);
+    }
+    let mut stderr = io::stderr().lock();
+    _ = stderr.write_all(text.as_bytes());
+}
 
 /// Prints one line of data.
 pub(super) fn line(text: &str) -> Result<(), Failure> {
@@ -80,7 +114,7 @@ pub(super) fn visible(text: &str) -> Cow<'_, str> {
 
 /// Prints one line for the person watching.
 pub(super) fn message(text: &str) {
-    _ = writeln!(io::stderr().lock(), "{text}");
+    tell(format!("{text}\n"));
 }
 
 /// Whether the terminal cannot even go back to the start of a line.
@@ -90,14 +124,12 @@ pub(super) fn is_dumb() -> bool {
 
 /// Shows one line on the terminal until the next one, cut off at its edge.
 pub(super) fn live(text: &str) {
-    let mut stderr = io::stderr().lock();
-    _ = write!(stderr, "\r\x1b[2K\x1b[?7l{text}\x1b[?7h").and_then(|()| stderr.flush());
+    tell(format!("\r\x1b[2K\x1b[?7l{text}\x1b[?7h"));
 }
 
 /// Takes that line away.
 pub(super) fn clear_live() {
-    let mut stderr = io::stderr().lock();
-    _ = write!(stderr, "\r\x1b[2K").and_then(|()| stderr.flush());
+    tell("\r\x1b[2K".to_owned());
 }
 
 /// Asks the person watching; the answer comes on the same line.
@@ -116,6 +148,8 @@ pub(super) fn report_panics_in_one_line() {
         let what = what.unwrap_or("no message");
         tracing::error!(place, what, "A task panicked.");
         message(&format!("error: a bug in falco: {what} (at {place})"));
+        // It may be the end of the process.
+        finish();
     }));
 }
 

@@ -19,6 +19,7 @@ use super::config::{self, Loaded, UP_TIMEOUT};
 use super::daemon::{self, Setup, Supervisor};
 use super::exit::{Exit, Failure};
 use super::holder;
+use super::output;
 use super::progress::Progress;
 use super::runtime::block_on;
 use super::service::{Manager, Owner, Place};
@@ -86,6 +87,10 @@ pub(super) fn run(args: Args, inherited: Inherited) -> Result<(), Failure> {
 
 fn bring_up(args: Args, inherited: Inherited) -> Result<(), Failure> {
     let began = Instant::now();
+    if args.foreground {
+        // The supervisor is in here: it must never wait for a terminal.
+        output::aside()?;
+    }
     let paths = args.instance.create()?;
     private_directory(&paths.logs())?;
     let mut progress = Progress::new(args.quiet);
