@@ -139,6 +139,7 @@ mod memory;
 pub mod paths;
 mod plain_file;
 mod report;
+mod shortage;
 mod shutdown;
 mod telemetry;
 

@@ -29,6 +29,7 @@ const LAYERS: &[&[&str]] = &[
         "paths",
         "plain_file",
         "report",
+        "shortage",
         "shutdown",
         "telemetry",
     ],

@@ -46,7 +46,7 @@ pub use bind::{BindError, clear_stale};
 pub use connect::{ConnectError, connect};
 pub use hangup::Hangup;
 pub use listener::Socket;
-pub use notices::{Notice, Notices};
+pub use notices::{Notice, Notices, NoticesError};
 pub use peer::Peer;
 
 /// What a socket path turned out to be.

@@ -190,6 +190,7 @@ impl Chain {
             part.state = State::Ready { since: now, pulse };
             part.answered = true;
             part.late = false;
+            part.unasked = false;
             let after = now.duration_since(since);
             self.changes.push_back(Change::Ready { part: id, after });
         }
@@ -207,6 +208,7 @@ impl Chain {
         let Some(part) = self.current(id, incarnation) else {
             return;
         };
+        part.unasked = false;
         let pace = part.plan.pace;
         if let State::Ready { since, pulse } = &mut part.state
             && let (Some(pulse), Some(pace)) = (pulse, pace)
@@ -220,6 +222,26 @@ impl Chain {
             self.begin_stop(id, retry, now);
         }
         self.advance(now);
+    }
+
+    /// A part could not be asked, for want of something of our own: that says
+    /// nothing of it, so it is asked again and has the time for it.
+    pub fn handle_unasked(&mut self, id: PartId, incarnation: u32, why: String, now: Instant) {
+        let Some(part) = self.current(id, incarnation) else {
+            return;
+        };
+        match (&mut part.state, part.plan.pace) {
+            (State::Starting { ready_by, .. }, _) => *ready_by = now + part.plan.ready_within,
+            (State::Ready { pulse, .. }, Some(pace)) => {
+                if let Some(pulse) = pulse {
+                    pulse.unasked(pace, now);
+                }
+            }
+            _ => return,
+        }
+        if !std::mem::replace(&mut part.unasked, true) {
+            self.changes.push_back(Change::Unasked { part: id, why });
+        }
     }
 
     /// A part is gone; all its processes are.

@@ -18,8 +18,10 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use tokio::sync::{Notify, mpsc, watch};
 
+use super::advised::Advised;
 use super::chain::{Ending, PartId};
 use super::part::{Launch, ReadyBy};
+use super::probe::Unanswered;
 use super::said::{Said, Word};
 use super::sidecar::LinePattern;
 use super::tap::Tap;
@@ -30,7 +32,7 @@ use crate::process::child::Child;
 use crate::protocol::log::Stream;
 use crate::shutdown::Shutdown;
 
-use asking::{answer, ask};
+use asking::{answer, ask, pulse};
 pub(super) use birth::Birth;
 use birth::{Ears, start};
 pub(super) use ends::signal;
@@ -71,6 +73,8 @@ pub(super) enum News {
     Busy { what: String },
     /// It answers, and said this.
     Ready { fact: String },
+    /// It could not be asked how it is.
+    Unasked { why: String },
     /// It was asked whether it is alive.
     Pulse { answer: Result<(), String> },
     /// It is at work, and wants to be waited for so long from now.
@@ -133,7 +137,7 @@ pub(super) async fn live(
 enum Event {
     Ended,
     Ready(String),
-    Answered(Result<(), String>),
+    Answered(Result<(), Unanswered>),
     Said(io::Result<Notice>),
     Order(Option<Order>),
 }
@@ -156,7 +160,7 @@ async fn watch(
         Ok(end) => end,
         Err(error) => {
             return (
-                Ending::Failed(format!("cannot be watched: {error}").into()),
+                Ending::Failed(format!("cannot be watched: {}", Advised(&error)).into()),
                 Vec::new(),
             );
         }
@@ -171,14 +175,14 @@ async fn watch(
     let mut is_ready = false;
     let mut has_pinged = false;
     let mut said = String::new();
-    let mut asking: Option<BoxFuture<'_, Result<(), String>>> = None;
+    let mut asking: Option<BoxFuture<'_, Result<(), Unanswered>>> = None;
     {
         let hearing = Hearing {
             tasks: &captures,
             journal: &birth.journal,
         };
         let heard = (ready, hearing);
-        let readiness = readiness(heard, &birth.ready, &found, &mut trouble);
+        let readiness = readiness(heard, &birth.ready, &found, &mut trouble, reporter);
         tokio::pin!(readiness);
         loop {
             let event = tokio::select! {
@@ -197,7 +201,7 @@ async fn watch(
                 }
                 Event::Answered(answer) => {
                     asking = None;
-                    reporter.say(News::Pulse { answer }).await;
+                    reporter.say(pulse(answer)).await;
                 }
                 Event::Said(Err(error)) => {
                     log.note(&format!("can say no more how it is: {error}"));

@@ -15,6 +15,7 @@ use std::time::Duration;
 use futures_util::FutureExt as _;
 use tokio::sync::{mpsc, oneshot};
 
+use super::advised::Advised;
 use super::chain::{Ending, Fall};
 use super::incarnation::{News, Order, Reporter};
 use super::part::{Serve, Serving};
@@ -45,7 +46,7 @@ pub(super) async fn live(server: Server, mut orders: mpsc::Receiver<Order>, repo
     let ending = match run(server, serving) {
         Ok(ended) => attend((ended, said, work), &shutdown, &mut orders, &reporter).await,
         Err(error) => Ending::CannotStart {
-            error: format!("failed to start a thread: {error}"),
+            error: format!("failed to start a thread: {}", Advised(&error)),
             permanent: false,
         },
     };

@@ -18,6 +18,7 @@
 //!                                   └─────── after every turn: notices to the service manager
 //! ```
 
+mod advised;
 pub mod chain;
 #[cfg(fuzzing)]
 pub mod fuzz;

@@ -2,6 +2,8 @@
 //! this one. The composition root fills these in; nothing here knows which
 //! programs a chain has.
 
+mod unprepared;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
@@ -11,6 +13,8 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use sha2::{Digest, Sha256};
 use tokio::sync::{mpsc, oneshot};
+
+pub use unprepared::Unprepared;
 
 use super::chain::{Fall, Plan};
 use super::probe::Probe;
@@ -76,7 +80,7 @@ pub enum Run {
 }
 
 /// Makes what a child is given, once for every life.
-pub type Prepare = Box<dyn Fn(&Facts) -> Result<Launch, String> + Send>;
+pub type Prepare = Box<dyn Fn(&Facts) -> Result<Launch, Unprepared> + Send>;
 
 /// A child process.
 pub struct ProcessPart {

@@ -2,6 +2,8 @@
 
 mod question;
 
+use std::error::Error;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -12,8 +14,10 @@ use tokio::time::{sleep, timeout};
 
 pub use question::Question;
 
+use super::advised::Advised;
+use super::incarnation::{News, Reporter};
 use crate::net::ask::{AskError, ask};
-use crate::report::Report;
+use crate::shortage::Shortage;
 
 /// How long one question may take while a part starts.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -24,6 +28,32 @@ const QUESTION_PATIENCE: Duration = Duration::from_secs(5);
 /// Delays between questions: short at first, since most parts answer at once.
 const FIRST_DELAY: Duration = Duration::from_millis(2);
 const LAST_DELAY: Duration = Duration::from_millis(100);
+
+/// Why there is no good answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Unanswered {
+    /// It gave none, or another one.
+    Silent(String),
+    /// It was not asked, for want of something of our own.
+    Unasked(String),
+}
+
+impl Unanswered {
+    /// What an error says of whoever was asked.
+    pub(super) fn by(error: &(dyn Error + 'static)) -> Self {
+        let why = Advised(error).to_string();
+        match Shortage::behind(error) {
+            Some(_) => Self::Unasked(why),
+            None => Self::Silent(why),
+        }
+    }
+}
+
+impl From<String> for Unanswered {
+    fn from(why: String) -> Self {
+        Self::Silent(why)
+    }
+}
 
 /// How a part is asked.
 #[derive(Debug, Clone, PartialEq)]
@@ -48,11 +78,23 @@ impl Probe {
         }
     }
 
-    /// Asks until there is an answer; notes in `trouble` why there is none yet.
-    pub(super) async fn answered(&self, fact: &str, trouble: &mut Option<String>) {
+    /// Asks until there is an answer; notes in `trouble` why there is none yet,
+    /// and tells `reporter` when it could not ask.
+    pub(super) async fn answered(
+        &self,
+        fact: &str,
+        trouble: &mut Option<String>,
+        reporter: &Reporter,
+    ) {
         let mut delay = FIRST_DELAY;
-        while let Err(why) = self.ask(fact, PATIENCE).await {
-            *trouble = Some(why);
+        while let Err(unanswered) = self.ask(fact, PATIENCE).await {
+            match unanswered {
+                Unanswered::Silent(why) => *trouble = Some(why),
+                Unanswered::Unasked(why) => {
+                    *trouble = Some(why.clone());
+                    reporter.say(News::Unasked { why }).await;
+                }
+            }
             sleep(delay).await;
             delay = (delay * 2).min(LAST_DELAY);
         }
@@ -60,31 +102,37 @@ impl Probe {
     }
 
     /// Asks once, within `patience`.
-    pub(super) async fn ask_once(&self, fact: &str, patience: Duration) -> Result<(), String> {
-        let silent = |_| Err(format!("no answer within {} ms", patience.as_millis()));
+    pub(super) async fn ask_once(&self, fact: &str, patience: Duration) -> Result<(), Unanswered> {
+        let silent = |_| Err(format!("no answer within {} ms", patience.as_millis()).into());
         // Ours is to end first: silence then reads the same, whoever is asked.
         timeout(patience, self.ask(fact, patience * 2))
             .await
             .unwrap_or_else(silent)
     }
 
-    /// Asks once, in passing; nothing if a sidecar takes longer. How long that
-    /// may take its configuration says, and those who heed that ask it too.
+    /// Asks once, in passing; nothing if it cannot be asked, or a sidecar takes
+    /// longer. How long that may take its configuration says, and those who heed
+    /// that ask it too.
     pub(super) async fn ask_in_passing(
         &self,
         fact: &str,
         patience: Duration,
     ) -> Option<Result<(), String>> {
-        match self {
+        let answer = match self {
             Self::Asked(question) => {
                 let asking = question.ask_within(QUESTION_PATIENCE);
-                timeout(patience, asking).await.ok()
+                timeout(patience, asking).await.ok()?
             }
-            _ => Some(self.ask_once(fact, patience).await),
+            _ => self.ask_once(fact, patience).await,
+        };
+        match answer {
+            Ok(()) => Some(Ok(())),
+            Err(Unanswered::Silent(why)) => Some(Err(why)),
+            Err(Unanswered::Unasked(_)) => None,
         }
     }
 
-    async fn ask(&self, fact: &str, patience: Duration) -> Result<(), String> {
+    async fn ask(&self, fact: &str, patience: Duration) -> Result<(), Unanswered> {
         match self {
             Self::Transport(path) => {
                 let hello = r#"{"op":"hello.v1","request_id":"probe"}"#;
@@ -105,15 +153,15 @@ struct Answer {
     request_id: String,
 }
 
-async fn ask_transport(path: &Path, line: &str, patience: Duration) -> Result<(), String> {
+async fn ask_transport(path: &Path, line: &str, patience: Duration) -> Result<(), Unanswered> {
     let answer = ask(path, line, patience)
         .await
-        .map_err(|e: AskError| Report(&e).to_string())?;
+        .map_err(|e: AskError| Unanswered::by(&e))?;
     let answer: Answer =
         serde_json::from_str(&answer).map_err(|e| format!("{}: {e}", path.display()))?;
     match answer.request_id.as_str() {
         "probe" => Ok(()),
-        other => Err(format!("{} answered request {other:?}", path.display())),
+        other => Err(format!("{} answered request {other:?}", path.display()).into()),
     }
 }
 
@@ -138,7 +186,7 @@ impl EmulatorFact {
     }
 }
 
-async fn ask_emulator(fact: &str, patience: Duration) -> Result<(), String> {
+async fn ask_emulator(fact: &str, patience: Duration) -> Result<(), Unanswered> {
     let EmulatorFact { address } = EmulatorFact::parse(fact)?;
     let asking = async {
         let mut stream = TcpStream::connect(&address).await?;
@@ -150,11 +198,37 @@ async fn ask_emulator(fact: &str, patience: Duration) -> Result<(), String> {
     };
     match timeout(patience, asking).await {
         Ok(Ok(head)) if head.ends_with(b" 200") => Ok(()),
-        Ok(Ok(head)) => Err(format!("{address}: {}", String::from_utf8_lossy(&head))),
-        Ok(Err(error)) => Err(format!("{address}: {error}")),
-        Err(_) => Err(format!(
-            "{address} did not answer within {} ms",
-            patience.as_millis()
-        )),
+        Ok(Ok(head)) => Err(format!("{address}: {}", String::from_utf8_lossy(&head)).into()),
+        Ok(Err(source)) => Err(Unanswered::by(&Unreachable { address, source })),
+        Err(_) => {
+            let waited = patience.as_millis();
+            Err(format!("{address} did not answer within {waited} ms").into())
+        }
+    }
+}
+
+/// An address that a conversation did not get through to.
+#[derive(Debug, thiserror::Error)]
+#[error("{address}: {source}")]
+struct Unreachable {
+    address: String,
+    source: io::Error,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use nix::libc::{ECONNREFUSED, EMFILE};
+
+    #[test]
+    fn our_own_want_of_descriptors_is_no_silence_of_whoever_was_to_be_asked() {
+        let said = |errno| {
+            Unanswered::by(&Unreachable {
+                address: "127.0.0.1:1".to_owned(),
+                source: io::Error::from_raw_os_error(errno),
+            })
+        };
+        assert!(matches!(said(EMFILE), Unanswered::Unasked(why) if why.contains("ulimit -n")));
+        assert!(matches!(said(ECONNREFUSED), Unanswered::Silent(_)));
     }
 }

@@ -105,8 +105,15 @@ impl Base {
 
     /// `falco` with `args`, in a clean environment.
     pub fn falco(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_falco"));
-        command.args(args).env_clear().stdin(Stdio::null());
+        let mut command = self.program(env!("CARGO_BIN_EXE_falco"));
+        command.args(args);
+        command
+    }
+
+    /// `program` in the same environment.
+    pub fn program(&self, program: &str) -> Command {
+        let mut command = Command::new(program);
+        command.env_clear().stdin(Stdio::null());
         command.env("PATH", std::env::var_os("PATH").unwrap_or_default());
         command
             .env("HOME", self.home())

@@ -9,6 +9,7 @@
 
 mod base;
 mod breaking;
+mod exhausting;
 mod foreground;
 mod happening;
 mod killing;

@@ -11,7 +11,7 @@ use super::{Ingredients, beside};
 use crate::process::spawn::Spec;
 use crate::supervisor::chain::{Pace, Plan};
 use crate::supervisor::part::{
-    Alive, AliveBy, Essence, Facts, Launch, PartSpec, ProcessPart, ReadyBy, Run,
+    Alive, AliveBy, Essence, Facts, Launch, PartSpec, ProcessPart, ReadyBy, Run, Unprepared,
 };
 use crate::supervisor::probe::{Probe, Question};
 use crate::supervisor::sidecar::{AliveWhen, Check, Liveness, ReadyWhen, SidecarSpec};
@@ -118,7 +118,7 @@ struct Recipe {
 }
 
 impl Recipe {
-    fn launch(&self) -> Result<Launch, String> {
+    fn launch(&self) -> Result<Launch, Unprepared> {
         let spec = Spec {
             args: self.args(),
             lease: Some(self.with.paths.lease_file(self.sidecar.name.as_str())),
@@ -132,7 +132,7 @@ impl Recipe {
     }
 
     /// A command with the sidecar's environment and directory.
-    fn command(&self, argv: &[String]) -> Result<Spec, String> {
+    fn command(&self, argv: &[String]) -> Result<Spec, Unprepared> {
         let (program, args) = argv.split_first().ok_or("there is no command")?;
         Ok(Spec {
             args: args.iter().map(OsString::from).collect(),
@@ -140,7 +140,7 @@ impl Recipe {
         })
     }
 
-    fn spec(&self, program: &str) -> Result<Spec, String> {
+    fn spec(&self, program: &str) -> Result<Spec, Unprepared> {
         let base = self.with.paths.base();
         let directory = self.sidecar.cwd.as_deref().map(|cwd| base.join(cwd));
         let env = self.environment()?;
@@ -166,7 +166,7 @@ impl Recipe {
 
     /// What every child gets, where our sockets are, then what is in the file,
     /// then what is in the configuration.
-    fn environment(&self) -> Result<Vec<(OsString, OsString)>, String> {
+    fn environment(&self) -> Result<Vec<(OsString, OsString)>, Unprepared> {
         let paths = &self.with.paths;
         let mut env = self.with.child_environment(&[]);
         let mut set = |name: OsString, value: OsString| {
@@ -188,12 +188,15 @@ impl Recipe {
         Ok(env)
     }
 
-    fn file_variables(&self) -> Result<Vec<Variable>, String> {
+    fn file_variables(&self) -> Result<Vec<Variable>, Unprepared> {
         let Some(path) = &self.sidecar.env_file else {
             return Ok(Vec::new());
         };
         let read = env_file::read(&self.with.paths.base().join(path));
-        read.map_err(|error| format!("env_file {error}"))
+        read.map_err(|error| Unprepared::Unread {
+            what: "env_file",
+            source: error.into(),
+        })
     }
 
     /// Where `program` is, for a child with this environment.

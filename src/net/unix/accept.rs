@@ -12,6 +12,7 @@ use tokio::sync::watch;
 use super::bind::BindError;
 use super::listener::Socket;
 use super::peer;
+use crate::shortage::Shortage;
 
 /// How long to wait before accepting again when descriptors or memory ran out.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
@@ -97,7 +98,7 @@ impl Listener {
             };
             let stream = match accepted {
                 Ok((stream, _)) => stream,
-                Err(error) if is_exhaustion(&error) => {
+                Err(error) if Shortage::of(&error).is_some() => {
                     if !self.exhausted.swap(true, Ordering::Relaxed) {
                         tracing::warn!(socket = %self.path().display(), %error, "Cannot accept now; will try again.");
                     }
@@ -124,12 +125,4 @@ impl Listener {
 /// Whether a peer of this user may speak to us.
 fn is_trusted(uid: u32) -> bool {
     uid == 0 || uid == nix::unistd::geteuid().as_raw()
-}
-
-fn is_exhaustion(error: &io::Error) -> bool {
-    use nix::libc::{EMFILE, ENFILE, ENOBUFS, ENOMEM};
-    matches!(
-        error.raw_os_error(),
-        Some(EMFILE | ENFILE | ENOBUFS | ENOMEM)
-    )
 }

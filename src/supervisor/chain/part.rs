@@ -243,6 +243,8 @@ pub struct Part {
     pub history: History,
     /// Whether it was not ready in time, and has not been ready since.
     pub(super) late: bool,
+    /// Whether it could not be asked the last time, and that has been said.
+    pub(super) unasked: bool,
     /// It is to end once those after it that end too are gone; then this.
     pub(super) leaving: Option<After>,
 }
@@ -258,6 +260,7 @@ impl Part {
             last_end: None,
             history: History::default(),
             late: false,
+            unasked: false,
             leaving: None,
         }
     }
@@ -265,6 +268,7 @@ impl Part {
     pub(super) fn start(&mut self, now: Instant) {
         self.incarnation += 1;
         self.started = Some(now);
+        self.unasked = false;
         self.state = State::Starting {
             since: now,
             ready_by: now + self.plan.ready_within,

@@ -73,6 +73,11 @@ impl Pulse {
         pace.failures <= self.missed
     }
 
+    /// Notes that it could not be asked: neither an answer nor a missing one.
+    pub(super) fn unasked(&mut self, pace: Pace, now: Instant) {
+        self.next = Some(now + pace.every);
+    }
+
     /// Time has passed in which nobody could answer.
     pub(super) fn resumed(&mut self, pace: Pace, now: Instant) {
         let spared_until = now + pace.resume_grace;

@@ -27,6 +27,13 @@ pub enum Change {
         /// From start to ready.
         after: Duration,
     },
+    /// A part cannot be asked for now; nothing is held against it.
+    Unasked {
+        /// Which.
+        part: PartId,
+        /// What we lack.
+        why: String,
+    },
     /// A part ended though nobody asked it to.
     Ended {
         /// Which.

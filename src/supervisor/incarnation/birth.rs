@@ -1,21 +1,22 @@
 //! How a child comes to life, and what it inherits.
 
+use std::error::Error;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 
 use tokio::net::unix::pipe;
 
+use super::super::advised::Advised;
 use super::super::chain::Ending;
 use super::super::part::{Alive, AliveBy, Launch, ReadyBy, Tie};
 use super::super::sidecar::StopSignal;
-use crate::net::unix::Notices;
+use crate::net::unix::{Notices, NoticesError};
 use crate::process::capture::{Journal, Log};
 use crate::process::child::Child;
 use crate::process::guard;
 use crate::process::inherited::{LIFELINE_FD, READY_FD, SECRETS_FD};
 use crate::process::spawn::{SpawnError, Spawner};
-use crate::report::Report as Causes;
 
 /// What a child of ours is started with, besides its [`Launch`].
 pub(in crate::supervisor) struct Birth {
@@ -40,22 +41,27 @@ pub(super) struct Ears {
     pub(super) notices: Option<Notices>,
 }
 
+/// There is nothing to hear a child through.
+#[derive(Debug, thiserror::Error)]
+#[error("failed to make pipes")]
+struct PipesError(#[source] io::Error);
+
 pub(super) async fn start(mut launch: Launch, birth: &Birth) -> Result<(Child, Ears), Ending> {
-    let broken = |error: String| Ending::CannotStart {
-        error,
+    let broken = |error: &(dyn Error + 'static)| Ending::CannotStart {
+        error: Advised(error).to_string(),
         permanent: false,
     };
-    let pipes = |error: io::Error| broken(format!("failed to make pipes: {error}"));
+    let pipes = |source| broken(&PipesError(source));
     let ears = Ears {
         ready: declare(&mut launch, birth).map_err(pipes)?,
-        notices: listen(&mut launch, birth).map_err(broken)?,
+        notices: listen(&mut launch, birth).map_err(|e| broken(&e))?,
     };
     if let Some(before) = launch.before.take() {
         before.await;
     }
     let cannot = |error: SpawnError| Ending::CannotStart {
         permanent: error.is_permanent(),
-        error: Causes(&error).to_string(),
+        error: Advised(&error).to_string(),
     };
     let spec = match (&birth.tie, &birth.lifeline) {
         (Tie::Guard(falco), Some(lifeline)) => {
@@ -91,11 +97,11 @@ fn declare(launch: &mut Launch, birth: &Birth) -> io::Result<Option<pipe::Receiv
 }
 
 /// Listens where the child may say how it is, and tells it where.
-fn listen(launch: &mut Launch, birth: &Birth) -> Result<Option<Notices>, String> {
+fn listen(launch: &mut Launch, birth: &Birth) -> Result<Option<Notices>, NoticesError> {
     let Some(path) = &birth.notices else {
         return Ok(None);
     };
-    let notices = Notices::bind(path).map_err(|e| Causes(&e).to_string())?;
+    let notices = Notices::bind(path)?;
     let env = &mut launch.spec.env;
     env.push(("NOTIFY_SOCKET".into(), path.into()));
     if let Some(Alive {

@@ -39,6 +39,7 @@ pub(super) async fn readiness(
     by: &ReadyBy,
     found: &Notify,
     trouble: &mut Option<String>,
+    reporter: &Reporter,
 ) -> String {
     let mut fact = String::new();
     match (by, ready) {
@@ -48,7 +49,7 @@ pub(super) async fn readiness(
                 fact = next_line(&mut reader).await.unwrap_or_default();
                 hearing.begin(reader);
             }
-            probe.answered(&fact, trouble).await;
+            probe.answered(&fact, trouble, reporter).await;
         }
         (ReadyBy::Descriptor, Some(pipe)) => says_anything(pipe).await,
         (ReadyBy::Line(_), _) => found.notified().await,

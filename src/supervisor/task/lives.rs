@@ -5,12 +5,14 @@ use std::sync::Arc;
 
 use tokio::sync::{mpsc, watch};
 
+use super::super::advised::Advised;
 use super::super::chain::{Action, Ending, PartId};
 use super::super::incarnation::{self, Birth, News, ORDERS_MAX, Order, Reporter};
 use super::super::inside::{self, Server};
-use super::super::part::{PartSpec, Run, Tie};
+use super::super::part::{PartSpec, Run, Tie, Unprepared};
 use super::super::said::Word;
 use super::Supervisor;
+use crate::shortage::Shortage;
 
 /// A part, and its life while it has one.
 pub(super) struct Member {
@@ -92,10 +94,7 @@ impl Supervisor {
             });
         }
         if let Err(error) = begun {
-            let ending = Ending::CannotStart {
-                error,
-                permanent: true,
-            };
+            let ending = cannot_start(&error);
             self.shutdown.spawn(async move {
                 reporter
                     .say(News::Ended {
@@ -112,9 +111,9 @@ impl Supervisor {
         part: PartId,
         orders: mpsc::Receiver<Order>,
         reporter: Reporter,
-    ) -> Result<(), String> {
+    ) -> Result<(), Unprepared> {
         let Some(Member { spec, .. }) = self.members.get(&part) else {
-            return Err("it is no part any more".to_owned());
+            return Err("it is no part any more".into());
         };
         match &spec.run {
             Run::Server(server) => {
@@ -131,13 +130,14 @@ impl Supervisor {
                 let log = self.config.logs.of(&spec.plan.name, process.log_limits);
                 let launch = (process.launch)(&self.facts).inspect_err(|error| {
                     // Whoever looks for its log finds one, and why there is no more.
-                    log.life(reporter.incarnation).note(error);
+                    log.life(reporter.incarnation)
+                        .note(&Advised(error).to_string());
                 })?;
                 let lifeline = match process.tie {
                     Tie::Lifeline | Tie::Guard(_) => Some(self.lifeline.try_clone()),
                     Tie::Kernel => None,
                 };
-                let lifeline = lifeline.transpose().map_err(|e| e.to_string())?;
+                let lifeline = lifeline.transpose().map_err(Unprepared::Descriptors)?;
                 let birth = Birth {
                     spawner: self.config.spawner.clone(),
                     log,
@@ -181,5 +181,52 @@ impl Supervisor {
     /// The names of `parts`, as they are told.
     pub(super) fn names(&self, parts: &[PartId]) -> Vec<String> {
         parts.iter().map(|id| self.name(*id).to_owned()).collect()
+    }
+}
+
+/// What is missing or wrong stays so until a person mends it; what the system
+/// did not give it may give the next time.
+fn cannot_start(error: &Unprepared) -> Ending {
+    Ending::CannotStart {
+        error: Advised(error).to_string(),
+        permanent: Shortage::behind(error).is_none(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use nix::libc::{EACCES, EAGAIN, EMFILE, ENFILE, ENOENT, ENOMEM};
+    use std::io;
+
+    /// Whether a part is given up for good because of this error, wherever on
+    /// the way to its first process it comes up.
+    fn is_final(errno: i32) -> bool {
+        let said = || io::Error::from_raw_os_error(errno);
+        let unread = Unprepared::Unread {
+            what: "env_file",
+            source: said().into(),
+        };
+        let endings = [unread, Unprepared::Descriptors(said())].map(|e| cannot_start(&e));
+        let [one, other] = endings.map(|ending| match ending {
+            Ending::CannotStart { permanent, .. } => permanent,
+            other => panic!("{other}"),
+        });
+        assert_eq!(one, other);
+        one
+    }
+
+    #[test]
+    fn a_part_that_cannot_start_for_want_of_something_is_tried_again() {
+        for errno in [EMFILE, ENFILE, ENOMEM, EAGAIN] {
+            assert!(!is_final(errno), "{errno}");
+        }
+    }
+
+    #[test]
+    fn a_part_that_is_made_of_something_wrong_is_not() {
+        for errno in [ENOENT, EACCES] {
+            assert!(is_final(errno), "{errno}");
+        }
     }
 }

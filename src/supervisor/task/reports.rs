@@ -38,6 +38,7 @@ impl Supervisor {
                 }
             }
             News::Pulse { answer } => self.chain.handle_pulse(part, incarnation, answer, now),
+            News::Unasked { why } => self.chain.handle_unasked(part, incarnation, why, now),
             News::Extends { by } => self.chain.handle_extension(part, incarnation, by, now),
             News::Distress => self.chain.handle_distress(part, incarnation, now),
             News::Ended { ending, left } => {

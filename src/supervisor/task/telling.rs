@@ -31,6 +31,10 @@ impl Supervisor {
                     place: self.place(part),
                 }
             }
+            Change::Unasked { part, why } => {
+                tracing::warn!(part = self.name(part), error = %why, "Part cannot be asked how it is now; will try again.");
+                return;
+            }
             Change::Ended {
                 part,
                 ending,

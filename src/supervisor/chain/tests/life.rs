@@ -61,6 +61,62 @@ fn a_part_that_misses_too_many_questions_in_a_row_is_restarted_for_that() {
     assert_eq!(*retry_in, Some(Duration::from_millis(200)));
 }
 
+/// When it is time to ask, we cannot.
+fn cannot_ask(chain: &mut Chain) -> Vec<Change> {
+    let now = chain.poll_timeout().unwrap();
+    chain.handle_timeout(now);
+    assert_eq!(actions(chain), [Action::Ask(0, 1)], "it is asked again");
+    chain.handle_unasked(0, 1, "too many open files".to_owned(), now);
+    let (acts, changes) = drain(chain);
+    assert_eq!(acts, [], "nothing is held against it");
+    changes
+}
+
+fn told() -> [Change; 1] {
+    let why = "too many open files".to_owned();
+    [Change::Unasked { part: 0, why }]
+}
+
+#[test]
+fn a_part_that_we_could_not_ask_lives_on_however_long_that_lasts() {
+    let mut chain = asked(Instant::now());
+    ask(&mut chain, silent());
+    ask(&mut chain, silent());
+    for _ in 0..100 {
+        cannot_ask(&mut chain);
+    }
+    assert!(matches!(chain.part(0).unwrap().state, State::Ready { .. }));
+    ask(&mut chain, silent());
+    let missed = actions(&mut chain);
+    assert_eq!(missed, [Action::Terminate(0, 1)], "nor was it an answer");
+}
+
+#[test]
+fn that_a_part_cannot_be_asked_is_told_once_until_it_can_be_again() {
+    let mut chain = asked(Instant::now());
+    assert_eq!(cannot_ask(&mut chain), told());
+    assert_eq!(cannot_ask(&mut chain), []);
+    ask(&mut chain, silent());
+    assert_eq!(cannot_ask(&mut chain), told());
+}
+
+#[test]
+fn a_part_that_we_could_not_ask_while_it_started_has_its_time_again() {
+    let now = Instant::now();
+    let mut chain = Chain::new(vec![plan("web", &[])], now);
+    drain(&mut chain);
+    let mut changes = Vec::new();
+    for at in [9, 18, 27] {
+        chain.handle_unasked(0, 1, "too many open files".to_owned(), now + secs(at));
+        chain.handle_timeout(now + secs(at));
+        let (acts, changed) = drain(&mut chain);
+        assert_eq!(acts, []);
+        changes.extend(changed);
+    }
+    assert_eq!(chain.poll_timeout(), Some(now + secs(37)));
+    assert_eq!(changes, told());
+}
+
 #[test]
 fn a_part_is_asked_one_question_at_a_time() {
     let now = Instant::now();
