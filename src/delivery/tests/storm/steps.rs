@@ -26,6 +26,10 @@ impl Kind {
 
 /// What is the same all the time.
 #[derive(Debug, Clone, Copy)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is one question of its own"
+)]
 pub(super) struct Options {
     pub kind: Kind,
     /// What each daemon sends.
