@@ -58,7 +58,7 @@ fn signals_that_whoever_started_it_had_blocked_stop_it_all_the_same() {
     let status = std::fs::read_to_string(format!("/proc/{transport}/status")).unwrap();
     assert!(status.contains("SigBlk:\t0000000000000000"), "{status}");
     kill(child.id(), "TERM");
-    assert_eq!(child.wait().unwrap().code(), Some(0));
+    assert_eq!(ended(&mut child), Some(0));
     base.assert_nothing_left();
 }
 

@@ -181,22 +181,22 @@ fn check(kind: Kind) {
 }
 
 #[test]
-fn what_one_daemon_wants_in_order_is_published_in_order_in_every_storm() {
+fn every_storm_publishes_in_order_what_one_daemon_wants_in_order() {
     check(Kind::One);
 }
 
 #[test]
-fn it_is_where_the_last_bytes_of_a_lost_connection_are_read_late() {
+fn every_storm_keeps_order_though_the_last_bytes_of_a_lost_connection_are_read_late() {
     check(Kind::Late);
 }
 
 #[test]
-fn it_is_where_two_daemons_share_a_session() {
+fn every_storm_keeps_the_order_of_each_of_two_daemons_that_share_a_session() {
     check(Kind::Two);
 }
 
 #[test]
-fn it_is_where_two_daemons_send_the_same() {
+fn every_storm_keeps_the_order_that_two_daemons_send_the_same_in() {
     check(Kind::Twins);
 }
 
