@@ -81,7 +81,7 @@ struct Submitter {
     is_joined: bool,
     /// Its connection is closed, and was looked for.
     is_gone: bool,
-    /// Where its fence had it, if that let it pass to wait for another.
+    /// Where its fence had or has it, if it joined another.
     fenced_at: Option<Standing>,
     /// Where it stands over its connection, should it have to come again, if it joined
     /// another.
@@ -258,8 +258,7 @@ impl<T> Admission<T> {
         }
     }
 
-    /// A submission that its fence let pass, to wait for another, is settled: nothing
-    /// waits for it any more.
+    /// A submission that joined another is settled: nothing waits for it any more.
     fn settle_fence(&mut self, submitter: Submitter, id: EffectId) {
         if let Some(standing) = submitter.fenced_at {
             self.fences.settle(standing, id);

@@ -201,8 +201,8 @@ impl<T> Lane<T> {
         !self.is_empty() && (wait == Wait::Still || is_alone)
     }
 
-    /// Queues an effect, or settles it if the lane is full. What had its place over
-    /// another connection goes before nothing of its own, now and when it comes again.
+    /// Queues an effect, or settles it if the lane is full. It goes before none that its
+    /// connection brought earlier, wherever that is by now.
     pub(super) fn push(&mut self, mut entry: Entry<T>, config: &Config) -> Option<Settled<T>> {
         let arrival = entry.place.arrival;
         entry.place.arrival = self.not_before(entry.place).unwrap_or(arrival);

@@ -6,7 +6,8 @@
 //! only if the file there is still the one we made.
 //!
 //! Never removes or replaces what is not ours: a regular file, a symbolic link,
-//! another user's socket and a socket that somebody answers on are refused.
+//! another user's socket and a socket that somebody answers on, or is about to, are
+//! refused.
 //! A stale socket (ours, and the kernel says nobody listens) is replaced.
 //! Two of us over one stale path are serialized by a lock on its directory.
 //!

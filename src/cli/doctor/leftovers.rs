@@ -108,7 +108,7 @@ fn left_socket(paths: &Paths, socket: &Path, fix: bool) -> Option<Finding> {
         ),
         Probe::Live(peer) => {
             let who = peer.map_or(String::new(), |peer| format!(" ({peer})"));
-            let text = format!("somebody that is no falco of ours answers on {name}{who}");
+            let text = format!("somebody that is no falco of ours has {name}{who}");
             Some(Finding::fail("left over", text).fix("stop it, or choose another --base-dir"))
         }
         Probe::NotASocket(kind) => {
