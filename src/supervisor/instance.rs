@@ -244,7 +244,7 @@ impl PidFile {
             Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
             Err(error) => return Err(error),
         };
-        if !old.is_empty() && !old.contains(PIDFILE_MARK) {
+        if !is_ours(&old) {
             let text = "it was not written by falco; move it away";
             return Err(io::Error::new(io::ErrorKind::AlreadyExists, text));
         }
@@ -264,12 +264,29 @@ fn read(path: &Path) -> io::Result<String> {
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
+/// Whether a pidfile that says this is ours to replace and to remove. An empty one
+/// is what a crash of the machine may leave of ours.
+fn is_ours(text: &str) -> bool {
+    text.is_empty() || text.contains(PIDFILE_MARK)
+}
+
+/// Whether what is at `path` is a pidfile of ours.
+#[must_use]
+pub fn is_own_pid_file(path: &Path) -> bool {
+    read(path).is_ok_and(|text| is_ours(&text))
+}
+
 /// Removes a pidfile that a killed supervisor left, and only one of ours. To be
 /// called by the holder of the lock.
-pub fn clear_pid_file(path: &Path) {
-    if read(path).is_ok_and(|text| text.contains(PIDFILE_MARK)) {
-        _ = fs::remove_file(path);
+///
+/// # Errors
+///
+/// When it is ours and cannot be removed.
+pub fn clear_pid_file(path: &Path) -> io::Result<()> {
+    if is_own_pid_file(path) {
+        return fs::remove_file(path);
     }
+    Ok(())
 }
 
 impl Drop for PidFile {
@@ -390,5 +407,11 @@ mod tests {
         drop(file);
         assert!(path.exists());
         assert!(PidFile::write(&path, &holder()).is_err());
+        clear_pid_file(&path).unwrap();
+        assert!(path.exists());
+
+        fs::write(&path, "").unwrap();
+        clear_pid_file(&path).unwrap();
+        assert!(!path.exists());
     }
 }

@@ -156,6 +156,29 @@ fn what_is_not_ours_is_told_and_never_removed() {
 }
 
 #[test]
+fn a_pidfile_that_is_not_ours_is_told_the_same_whether_it_may_be_put_right_or_not() {
+    let base = Base::new();
+    fs::create_dir(base.dir()).unwrap();
+    fs::set_permissions(base.dir(), Permissions::from_mode(0o700)).unwrap();
+    fs::write(base.dir().join("falco.lock"), "").unwrap();
+    let pid_file = base.dir().join("falco.pid");
+    let of_a_stranger = format!("{}\n", std::process::id());
+    for text in [&*of_a_stranger, "a diary"] {
+        fs::write(&pid_file, text).unwrap();
+        for args in [&["--json"][..], &["--json", "--fix"]] {
+            let said = doctor(&base, args, &[]);
+            assert_eq!(said.code, 1, "{}", said.stdout);
+            assert_eq!(
+                findings(&said, "left over"),
+                ["fail falco.pid was not written by falco"]
+            );
+            assert!(said.stdout.contains(r#""fix":"move it away""#));
+        }
+        assert_eq!(fs::read_to_string(&pid_file).unwrap(), text);
+    }
+}
+
+#[test]
 fn a_process_that_outlived_its_supervisor_is_named_and_ended_when_asked_to() {
     let base = Base::new();
     symlink(env!("CARGO_BIN_EXE_falco"), base.home().join("daemon-ably")).unwrap();

@@ -14,7 +14,7 @@ use crate::paths::Paths;
 use crate::process::identity::Fate;
 use crate::process::lease;
 use crate::report::Report;
-use crate::supervisor::instance::{Asked, Holder, Lock, clear_pid_file};
+use crate::supervisor::instance::{Asked, Holder, Lock, clear_pid_file, is_own_pid_file};
 
 pub(super) fn examine(paths: &Paths, fix: bool) -> Vec<Finding> {
     match Lock::ask_existing(&paths.lock_file()) {
@@ -119,16 +119,17 @@ fn left_socket(paths: &Paths, socket: &Path, fix: bool) -> Option<Finding> {
 }
 
 fn left_pid_file(paths: &Paths, file: &Path, fix: bool) -> Finding {
-    if fix {
-        clear_pid_file(file);
+    if !is_own_pid_file(file) {
+        return Finding::fail("left over", "falco.pid was not written by falco")
+            .fix("move it away");
     }
-    match (fix, file.exists()) {
-        (true, false) => Finding::ok("left over", "removed the pidfile"),
-        (true, true) => {
-            Finding::fail("left over", "falco.pid was not written by falco").fix("move it away")
-        }
-        (false, _) => Finding::warn("left over", "the pidfile of a chain that was killed")
-            .fix(fix_or(paths, "up")),
+    if !fix {
+        return Finding::warn("left over", "the pidfile of a chain that was killed")
+            .fix(fix_or(paths, "up"));
+    }
+    match clear_pid_file(file) {
+        Ok(()) => Finding::ok("left over", "removed the pidfile"),
+        Err(error) => Finding::fail("left over", format!("failed to remove falco.pid: {error}")),
     }
 }
 

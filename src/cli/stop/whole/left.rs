@@ -80,6 +80,6 @@ impl Stop {
                     .say(&format!("  removed stale socket {}", socket.display()));
             }
         }
-        clear_pid_file(&self.paths.pid_file());
+        _ = clear_pid_file(&self.paths.pid_file());
     }
 }
