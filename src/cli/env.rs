@@ -5,7 +5,7 @@
 
 use std::path::PathBuf;
 
-use super::exit::{Exit, Failure};
+use super::exit::Failure;
 use super::output;
 use super::settings::Instance;
 use super::shell;
@@ -46,10 +46,7 @@ fn places(paths: &Paths) -> [(&'static str, PathBuf); 4] {
 fn object(places: &[(&str, PathBuf)]) -> Result<serde_json::Value, Failure> {
     let mut variables = serde_json::Map::new();
     for (name, path) in places {
-        let text = path.to_str().ok_or_else(|| {
-            let error = format!("{} is not text, which JSON must be", path.display());
-            Failure::new(Exit::Config, error).hint("leave out --json, or choose another --base-dir")
-        })?;
+        let text = output::path_text(path)?;
         variables.insert((*name).to_owned(), text.into());
     }
     Ok(serde_json::json!({"schema": 1, "variables": variables}))

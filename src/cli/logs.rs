@@ -55,7 +55,7 @@ pub(super) struct Args {
     /// Only this life of each child; -1 is its latest, -2 the one before
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     incarnation: Option<i64>,
-    /// Print where the files are, and nothing of what is in them
+    /// Print where the files are, and nothing of what is in them; with --json as one object
     #[arg(long)]
     path: bool,
 }
@@ -75,7 +75,7 @@ pub(super) fn run(args: Args) -> Result<(), Failure> {
     let paths = args.instance.paths()?;
     let logs = logs(&paths, &args.names)?;
     if args.path {
-        return print_paths(&logs);
+        return print_paths(&logs, args.past.json);
     }
     let wanted = args.wanted(local)?;
     let printer = Printer {

@@ -5,6 +5,7 @@ mod aside;
 use std::borrow::Cow;
 use std::io::{self, Write};
 use std::os::fd::AsFd;
+use std::path::Path;
 use std::sync::OnceLock;
 use std::time::Duration;
 
@@ -51,6 +52,14 @@ fn tell(text: String) {
 pub(super) fn line(text: &str) -> Result<(), Failure> {
     let mut stdout = io::stdout().lock();
     writeln!(stdout, "{text}").map_err(|e| Failure::output(&e))
+}
+
+/// A path as JSON has it: as text.
+pub(super) fn path_text(path: &Path) -> Result<&str, Failure> {
+    path.to_str().ok_or_else(|| {
+        let error = format!("{} is not text, which JSON must be", path.display());
+        Failure::new(Exit::Config, error).hint("leave out --json, or choose another --base-dir")
+    })
 }
 
 /// Prints data as it stands.

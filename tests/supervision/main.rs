@@ -14,6 +14,7 @@ mod foreground;
 mod happening;
 mod killing;
 mod launching;
+mod locating;
 mod logging;
 mod losing;
 mod outliving;

@@ -25,6 +25,14 @@ impl Log {
         (!name.contains('.')).then_some(Self { name, path })
     }
 
+    /// The files there are of it, newest first.
+    fn files(&self) -> Vec<PathBuf> {
+        let old = (1..).map(|n| older(&self.path, n));
+        let current = Some(self.path.clone()).filter(|p| p.exists());
+        let old = old.take_while(|p| p.exists());
+        current.into_iter().chain(old).collect()
+    }
+
     /// Whether nothing was ever written to it.
     pub(super) fn is_silent(&self) -> bool {
         !self.path.exists() && !older(&self.path, 1).exists()
@@ -89,15 +97,22 @@ fn check_silent(paths: &Paths, name: &str, all: &[&str]) -> Result<(), Failure> 
     Err(Failure::new(Exit::Usage, error))
 }
 
-/// Prints every file of `logs`, newest first.
-pub(super) fn print_paths(logs: &[Log]) -> Result<(), Failure> {
-    for log in logs {
-        let old = (1..).map(|n| older(&log.path, n));
-        let current = Some(log.path.clone()).filter(|p| p.exists());
-        let files = current.into_iter().chain(old.take_while(|p| p.exists()));
-        for file in files {
-            output::line(&file.display().to_string())?;
-        }
+/// Prints every file of `logs`, newest first: one a line, or all in one object.
+pub(super) fn print_paths(logs: &[Log], json: bool) -> Result<(), Failure> {
+    if json {
+        return output::line(&object(logs)?.to_string());
     }
-    Ok(())
+    logs.iter()
+        .flat_map(Log::files)
+        .try_for_each(|file| output::line(&file.display().to_string()))
+}
+
+fn object(logs: &[Log]) -> Result<serde_json::Value, Failure> {
+    let mut all = Vec::new();
+    for log in logs {
+        let files = log.files();
+        let files: Result<Vec<_>, _> = files.iter().map(|file| output::path_text(file)).collect();
+        all.push(serde_json::json!({"name": log.name, "files": files?}));
+    }
+    Ok(serde_json::json!({"schema": 1, "logs": all}))
 }
