@@ -50,7 +50,7 @@ impl fmt::Display for Shortage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::OpenFiles => {
-                "raise the limit of open files (ulimit -n, or LimitNOFILE= of a service), or find who leaks connections"
+                "raise the limit of open files (ulimit -n, LimitNOFILE= with systemd, NumberOfFiles in SoftResourceLimits and HardResourceLimits with launchd), or find who leaks connections"
             }
             Self::OpenFilesOfAll => {
                 "this machine has as many files open as it may: find who leaks them, or raise fs.file-max"

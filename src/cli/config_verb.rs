@@ -92,7 +92,8 @@ fn look_outside(paths: &Paths, loaded: &mut Loaded) {
 
 /// That there are credentials, and who gave them; never what they are.
 fn credentials(paths: &Paths, config: &Config) -> Result<Row, Failure> {
-    let spawner = Spawner::start().map_err(|e| Failure::of(Exit::Internal, &e))?;
+    let spawner =
+        Spawner::start().map_err(|e| Failure::to(Exit::Internal, "start a thread", &e))?;
     let places = Places {
         variables: &config::variables(),
         stored: &paths.credentials_file(),

@@ -331,5 +331,5 @@ fn pid_file(path: &Path, holder: &Holder) -> Result<Option<PidFile>, Failure> {
 }
 
 fn cannot(doing: &str, error: &std::io::Error) -> Failure {
-    Failure::new(Exit::CannotCreate, format!("failed to {doing}: {error}"))
+    Failure::to(Exit::CannotCreate, doing, error)
 }

@@ -127,10 +127,8 @@ async fn serve(config: Config, inherited: Inherited) -> Result<(), Failure> {
 
 /// Begins the shutdown at SIGTERM or SIGINT.
 fn stop_on_signals(shutdown: &Shutdown) -> Result<(), Failure> {
-    let listen = |kind| {
-        signal(kind)
-            .map_err(|e| Failure::new(Exit::Internal, format!("failed to listen for signals: {e}")))
-    };
+    let listen =
+        |kind| signal(kind).map_err(|e| Failure::to(Exit::Internal, "listen for signals", &e));
     let (mut terminate, mut interrupt) = (
         listen(SignalKind::terminate())?,
         listen(SignalKind::interrupt())?,

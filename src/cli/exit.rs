@@ -1,7 +1,8 @@
 //! How a verb ends: an exit code, and for a failure one line of error and one
 //! of advice.
 
-use std::error::Error;
+mod cause;
+
 use std::fmt::Display;
 use std::io;
 use std::process::ExitCode;
@@ -9,7 +10,6 @@ use std::process::ExitCode;
 use super::{output, typed};
 use crate::paths::Paths;
 use crate::protocol::control::{Refusal, StartFailure, Why};
-use crate::report::Report;
 
 /// Every exit code there is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,7 +33,7 @@ pub(super) enum Exit {
     CannotCreate = 73,
     /// A disk cannot be read or written.
     Disk = 74,
-    /// Out of time; trying again may help.
+    /// Out of time, or of what the system gives; trying again may help.
     TimedOut = 75,
     /// Not allowed.
     Permission = 77,
@@ -63,7 +63,10 @@ pub(super) const MEANINGS: &[(Exit, &str)] = &[
         "a directory, lock or socket could not be made",
     ),
     (Exit::Disk, "a disk cannot be read or written"),
-    (Exit::TimedOut, "out of time; try again"),
+    (
+        Exit::TimedOut,
+        "out of time, or of open files, memory or processes; try again",
+    ),
     (Exit::Permission, "not allowed"),
     (Exit::Config, "the configuration is wrong"),
     (Exit::Interrupted, "interrupted"),
@@ -127,11 +130,6 @@ impl Failure {
         }
     }
 
-    /// A failure with its whole chain of causes.
-    pub(super) fn of(exit: Exit, error: &dyn Error) -> Self {
-        Self::new(exit, Report(error))
-    }
-
     /// The code it ends with.
     pub(super) fn exit(&self) -> Exit {
         self.exit
@@ -161,6 +159,14 @@ impl Failure {
         Self {
             error: self.error.map(|error| format!("{how_far}: {error}")),
             ..self
+        }
+    }
+
+    /// What to say of it where there is one line for all.
+    pub(super) fn in_one(&self) -> String {
+        match &self.hint {
+            Some(hint) => format!("{self}; {hint}"),
+            None => self.to_string(),
         }
     }
 

@@ -170,7 +170,7 @@ impl Login<'_> {
     fn try_out(&self, config: &Config, stored: &Stored, unchecked: bool) -> Result<(), Failure> {
         let variables = config::variables();
         let spawner = Spawner::start()
-            .map_err(|error| Failure::new(Exit::Internal, format!("no thread: {error}")))?;
+            .map_err(|error| Failure::to(Exit::Internal, "start a thread", &error))?;
         let places = Places {
             variables: &variables,
             stored: &self.paths.credentials_file(),

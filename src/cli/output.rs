@@ -27,7 +27,7 @@ static ASIDE: OnceLock<Aside> = OnceLock::new();
 /// From here on nobody in this process waits for whoever reads its messages.
 pub(super) fn aside() -> Result<(), Failure> {
     let aside = Aside::begin(io::stderr())
-        .map_err(|e| Failure::new(Exit::CannotCreate, format!("failed to start a thread: {e}")))?;
+        .map_err(|e| Failure::to(Exit::CannotCreate, "start a thread", &e))?;
     _ = ASIDE.set(aside);
     Ok(())
 }

@@ -9,7 +9,7 @@ pub(super) fn block_on<T>(future: impl Future<Output = Result<T, Failure>>) -> R
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
-        .map_err(|e| Failure::new(Exit::Internal, format!("failed to start a runtime: {e}")))?;
+        .map_err(|e| Failure::to(Exit::Internal, "start a runtime", &e))?;
     let result = runtime.block_on(future);
     // A blocking read of standard input must not keep the process.
     runtime.shutdown_background();

@@ -13,10 +13,7 @@ pub(super) struct Signals {
 
 impl Signals {
     pub(super) fn new() -> Result<Self, Failure> {
-        let on = |kind| {
-            signal(kind)
-                .map_err(|e| Failure::new(Exit::Internal, format!("failed to watch signals: {e}")))
-        };
+        let on = |kind| signal(kind).map_err(|e| Failure::to(Exit::Internal, "watch signals", &e));
         Ok(Self {
             terminate: on(SignalKind::terminate())?,
             interrupt: on(SignalKind::interrupt())?,

@@ -3,7 +3,7 @@
 use std::fs;
 use std::os::unix::net::UnixStream;
 
-use super::base::{Base, eventually, kill};
+use super::base::{Base, Said, eventually, kill, said};
 
 /// How many files falco may have open.
 const FILES: usize = 128;
@@ -12,12 +12,18 @@ const FILES: usize = 128;
 /// ended at once if that counts.
 const IMPATIENT: &str = "upstream = \"emulator\"\n[liveness]\nevery = \"100ms\"\nfailures = 1\n";
 
+/// `falco up`, which may have so many files open.
+fn up_with(base: &Base, files: usize) -> Said {
+    let limited = format!("ulimit -n {files}; exec \"$0\" up --quiet");
+    let falco = env!("CARGO_BIN_EXE_falco");
+    let mut up = base.program("sh");
+    said(&up.args(["-c", &limited, falco]).output().unwrap())
+}
+
 /// Brings the chain up with few descriptors; returns the supervisor's pid.
 fn up_with_few_files(base: &Base) -> u32 {
-    let limited = format!("ulimit -n {FILES}; exec \"$0\" up --quiet");
-    let falco = env!("CARGO_BIN_EXE_falco");
-    let up = base.program("sh").args(["-c", &limited, falco]).status();
-    assert!(up.unwrap().success());
+    let up = up_with(base, FILES);
+    assert_eq!(up.code, 0, "{}", up.stderr);
     base.pid_of_supervisor()
 }
 
@@ -70,4 +76,21 @@ fn a_transport_that_dies_while_falco_has_no_descriptors_comes_back_when_it_has()
     base.wait_ready();
     assert_ne!(base.pid_of("transport"), first);
     base.emit();
+}
+
+#[test]
+fn a_start_that_may_open_too_few_files_says_how_many_and_what_to_raise() {
+    // Too few to begin with, to ask for the lock, to start a supervisor.
+    for files in [5, 9, 12, 16] {
+        let base = Base::new();
+        let said = up_with(&base, files);
+        assert_eq!(said.code, 75, "{files}: {}", said.stderr);
+        let error = format!("Too many open files (os error 24); {files} are all it may have");
+        let (why, hint) = said.stderr.split_once("\nhint: ").unwrap();
+        assert!(why.ends_with(&error), "{files}: {why}");
+        for raise in ["ulimit -n", "LimitNOFILE=", "SoftResourceLimits"] {
+            assert!(hint.contains(raise), "{files}: {hint}");
+        }
+        base.assert_nothing_left();
+    }
 }

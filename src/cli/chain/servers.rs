@@ -49,7 +49,7 @@ pub(super) fn broker(with: &Ingredients, source: &Source) -> PartSpec {
 
 /// Says the broker tokens, which only the transport may know.
 async fn serve_broker(with: &Ingredients, serving: Serving) -> Result<(), Fall> {
-    let end = with.end().map_err(|e| e.to_string())?;
+    let end = with.end().map_err(|failure| failure.in_one())?;
     let config = token_broker::Config {
         identity: with.identity.clone(),
         source: end.source,

@@ -65,7 +65,7 @@ pub(super) async fn examine(paths: &Paths, loaded: Result<Loaded, Failure>) -> V
 /// What kind of credentials there are; never what they are.
 fn source(paths: &Paths, config: &Config) -> Result<Choice, Failure> {
     let spawner = Spawner::start();
-    let spawner = spawner.map_err(|error| Failure::of(Exit::Internal, &error))?;
+    let spawner = spawner.map_err(|e| Failure::to(Exit::Internal, "start a thread", &e))?;
     Places {
         variables: &config::variables(),
         stored: &paths.credentials_file(),

@@ -143,7 +143,7 @@ fn short_of(goal: Goal, status: &Status) -> String {
 
 /// Shows every change, until the chain stops, nobody reads, or Ctrl-C.
 pub(super) async fn watch(paths: &Paths, show: &Show) -> Result<(), Failure> {
-    let cannot = |e| Failure::new(Exit::Internal, format!("failed to watch signals: {e}"));
+    let cannot = |e| Failure::to(Exit::Internal, "watch signals", &e);
     let mut interrupt = signal(SignalKind::interrupt()).map_err(cannot)?;
     let on_terminal = io::stdout().is_terminal() && !show.json;
     let (mut last, mut was_up) = (None, false);

@@ -78,7 +78,7 @@ impl Stop {
     ) -> Result<Self, Failure> {
         let began = Instant::now();
         let interrupt = signal(SignalKind::interrupt());
-        let failed = |e| Failure::new(Exit::Internal, format!("failed to watch signals: {e}"));
+        let failed = |e| Failure::to(Exit::Internal, "watch signals", &e);
         Ok(Self {
             paths,
             now,

@@ -28,6 +28,8 @@ use crate::process::spawn::{Detached, Spec, detach};
 use crate::process::startup::{self, Launching};
 use crate::protocol::control::{Event, Request, Summary};
 use crate::protocol::life::Verb;
+use crate::report::Report;
+use crate::shortage::Shortage;
 use crate::supervisor::instance::{Holder, Lock, Phase};
 
 /// How long a supervisor may take to end once it has failed or was told to.
@@ -133,7 +135,10 @@ impl Launch<'_> {
             descriptors: vec![(LOCK_FD, locked), (STARTUP_FD, theirs)],
             lease: None,
         };
-        let daemon = detach(&spec, stderr.into()).map_err(|e| Failure::of(Exit::Internal, &e))?;
+        let daemon = detach(&spec, stderr.into()).map_err(|e| {
+            // To run a program takes a process.
+            Failure::new(Exit::Internal, Report(&e)).short_of(Shortage::behind(&e))
+        })?;
         Ok((daemon, ours))
     }
 
@@ -209,7 +214,7 @@ fn hand_over(
 }
 
 fn cannot(doing: &str, error: &io::Error) -> Failure {
-    Failure::new(Exit::CannotCreate, format!("failed to {doing}: {error}"))
+    Failure::to(Exit::CannotCreate, doing, error)
 }
 
 pub(super) fn stopped_meanwhile(paths: &Paths) -> Failure {
