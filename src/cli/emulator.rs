@@ -10,7 +10,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::exit::{Exit, Failure};
 use super::output;
 use super::runtime::block_on;
-use super::settings::{Instance, Logging};
+use super::settings::{Instance, Logging, private_directory};
 use crate::emulator::{self, Config, Error, HistoryLimits, Limits};
 use crate::process::inherited::Inherited;
 use crate::shutdown::Shutdown;
@@ -56,6 +56,7 @@ impl Args {
             Some(dir) => dir.clone(),
             None => self.instance.create()?.emulator(),
         };
+        private_directory(&dir)?;
         let history = HistoryLimits {
             per_channel: self.history_per_channel,
             bytes: self.history_bytes,

@@ -17,6 +17,7 @@ mod launching;
 mod locating;
 mod logging;
 mod losing;
+mod obstructed;
 mod outliving;
 mod posing;
 #[path = "../busy/quick.rs"]

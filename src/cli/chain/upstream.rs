@@ -10,6 +10,7 @@ use std::sync::Arc;
 use super::super::config::Upstream;
 use super::super::credentials::{Choice, LOGIN, Places};
 use super::super::exit::{Exit, Failure};
+use super::super::settings::private_directory;
 use super::super::typed;
 use super::Ingredients;
 use crate::emulator;
@@ -87,7 +88,9 @@ impl Ingredients {
     }
 
     fn emulator_end(&self) -> Result<End, Failure> {
-        let key = emulator::key::load_or_create(&self.paths.emulator());
+        let dir = self.paths.emulator();
+        private_directory(&dir)?;
+        let key = emulator::key::load_or_create(&dir);
         let key = key.map_err(|e| Failure::of(Exit::CannotCreate, &e))?;
         Ok(End {
             source: Source::ApiKey(key),
