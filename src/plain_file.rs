@@ -1,15 +1,41 @@
 //! Plain files, opened without trust: a pipe or a device in the place of one is
 //! refused at once, and nobody waits for whoever is at its other end.
 
-use std::fs::{self, File, OpenOptions};
+use std::error::Error;
+use std::fs::{self, File, FileType, OpenOptions};
 use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{FileExt as _, FileTypeExt as _, OpenOptionsExt as _};
 use std::path::Path;
 
 use nix::libc::{O_CLOEXEC, O_NOFOLLOW, O_NONBLOCK};
 
 /// More than any short file of ours has.
 const SHORT_BYTES_MAX: u64 = 256 * 1024;
+
+/// Something else stands in the place of a file.
+#[derive(Debug, thiserror::Error)]
+#[error("it is {0}, not a regular file")]
+struct NoFile(&'static str);
+
+/// Whether `error`, or one of its causes, is that something else stands in the
+/// place of a file.
+pub fn is_no_file(error: &(dyn Error + 'static)) -> bool {
+    let said = error.downcast_ref().and_then(io::Error::get_ref);
+    said.is_some_and(<dyn Error + Send + Sync>::is::<NoFile>)
+        || error.source().is_some_and(is_no_file)
+}
+
+/// What stands somewhere, for people.
+pub fn kind(of: FileType) -> &'static str {
+    match of {
+        of if of.is_file() => "a regular file",
+        of if of.is_dir() => "a directory",
+        of if of.is_symlink() => "a symbolic link",
+        of if of.is_fifo() => "a named pipe",
+        of if of.is_socket() => "a socket",
+        _ => "a special file",
+    }
+}
 
 /// Opens a file that people wrote or named, perhaps through a link.
 ///
@@ -141,12 +167,21 @@ fn fill(file: &File, mut at: u64, bytes: u64) -> io::Result<()> {
 
 fn with(path: &Path, options: &mut OpenOptions, flags: i32) -> io::Result<File> {
     // The open of a pipe would wait for its other end.
-    let file = options.custom_flags(flags | O_NONBLOCK).open(path)?;
-    if !file.metadata()?.is_file() {
-        let text = "it is not a regular file";
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
+    let opened = options.custom_flags(flags | O_NONBLOCK).open(path);
+    let there = match &opened {
+        Ok(file) => file.metadata(),
+        // Why what is no file cannot be opened says less than what it is.
+        Err(_) if flags & O_NOFOLLOW == 0 => fs::metadata(path),
+        Err(_) => fs::symlink_metadata(path),
+    };
+    match there {
+        Ok(there) if there.is_file() => opened,
+        Ok(there) => {
+            let other = NoFile(kind(there.file_type()));
+            Err(io::Error::new(io::ErrorKind::InvalidInput, other))
+        }
+        Err(error) => Err(opened.err().unwrap_or(error)),
     }
-    Ok(file)
 }
 
 #[cfg(test)]
@@ -158,12 +193,18 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let pipe = dir.path().join("pipe");
         nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).unwrap();
-        let none = "it is not a regular file";
+        let none = "it is a named pipe, not a regular file";
         assert_eq!(open(&pipe).unwrap_err().to_string(), none);
         assert_eq!(read(&pipe).unwrap_err().to_string(), none);
-        assert_eq!(open(Path::new("/dev/zero")).unwrap_err().to_string(), none);
-        let both = open_own(&pipe, OpenOptions::new().read(true).write(true));
-        assert_eq!(both.unwrap_err().to_string(), none);
+        let mut options = OpenOptions::new();
+        let write = open_own(&pipe, options.write(true)).unwrap_err();
+        assert_eq!(write.to_string(), none);
+        let both = open_own(&pipe, options.read(true)).unwrap_err();
+        assert_eq!(both.to_string(), none);
+        let device = open(Path::new("/dev/zero")).unwrap_err();
+        let none = "it is a special file, not a regular file";
+        assert_eq!(device.to_string(), none);
+        assert!(is_no_file(&device) && is_no_file(&write));
 
         let file = dir.path().join("file");
         std::fs::write(&file, vec![b'x'; 1024 * 1024]).unwrap();
@@ -180,7 +221,12 @@ mod tests {
         std::fs::write(&file, "x").unwrap();
         std::os::unix::fs::symlink(&file, &link).unwrap();
         assert!(open(&link).is_ok() && read(&link).is_ok());
-        assert!(open_own(&link, OpenOptions::new().read(true)).is_err());
+        let own = open_own(&link, OpenOptions::new().read(true));
+        let none = "it is a symbolic link, not a regular file";
+        assert_eq!(own.unwrap_err().to_string(), none);
+        std::fs::remove_file(&file).unwrap();
+        let missing = open(&link).unwrap_err();
+        assert_eq!(missing.kind(), io::ErrorKind::NotFound);
     }
 
     #[test]

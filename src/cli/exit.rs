@@ -162,6 +162,11 @@ impl Failure {
         }
     }
 
+    /// What can be done about it, if that is known.
+    pub(super) fn advice(&self) -> Option<&str> {
+        self.hint.as_deref()
+    }
+
     /// What to say of it where there is one line for all.
     pub(super) fn in_one(&self) -> String {
         match &self.hint {

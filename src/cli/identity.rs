@@ -151,10 +151,8 @@ fn write(file: &Path, kept: &Kept) -> io::Result<()> {
 }
 
 fn cannot(doing: &str, file: &Path, error: &io::Error) -> Failure {
-    Failure::new(
-        Exit::CannotCreate,
-        format!("failed to {doing} {}: {error}", file.display()),
-    )
+    let doing = format!("{doing} {}", file.display());
+    Failure::to(Exit::CannotCreate, &doing, error)
 }
 
 #[cfg(test)]

@@ -16,6 +16,7 @@ use super::above::refuse_replaceable;
 use super::exit::{Exit, Failure};
 use super::shell;
 use crate::paths::Paths;
+use crate::plain_file;
 use crate::telemetry::Verbosity;
 
 /// Reads a path. A variable that is empty means that none is set; on the command
@@ -134,13 +135,15 @@ pub(super) fn private_directory(dir: &Path) -> Result<(), Failure> {
     if let Ok(there) = fs::metadata(dir).or_else(|_| fs::symlink_metadata(dir))
         && !there.is_dir()
     {
-        let kind = if there.is_symlink() {
-            "a symbolic link to nothing"
+        let to_nothing = if there.is_symlink() {
+            " to nothing"
         } else {
-            "not a directory"
+            ""
         };
-        let error = format!("{} is {kind}", dir.display());
-        return Err(Failure::new(Exit::CannotCreate, error).hint("choose another --base-dir"));
+        let kind = plain_file::kind(there.file_type());
+        let error = format!("{} is {kind}{to_nothing}, not a directory", dir.display());
+        let hint = "move it away, or choose another directory";
+        return Err(Failure::new(Exit::CannotCreate, error).hint(hint));
     }
     match fs::DirBuilder::new()
         .recursive(true)

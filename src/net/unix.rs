@@ -40,6 +40,7 @@ use std::path::Path;
 use nix::errno::Errno;
 use nix::sys::socket::{self, AddressFamily, SockFlag, SockType};
 
+use crate::plain_file;
 use address::Address;
 
 pub use accept::Listener;
@@ -82,15 +83,7 @@ pub fn probe(path: &Path) -> Probe {
     };
     let kind = meta.file_type();
     if !kind.is_socket() {
-        return Probe::NotASocket(if kind.is_symlink() {
-            "a symbolic link"
-        } else if kind.is_dir() {
-            "a directory"
-        } else if kind.is_file() {
-            "a regular file"
-        } else {
-            "a special file"
-        });
+        return Probe::NotASocket(plain_file::kind(kind));
     }
     match connect::believed(|| connect_now(path)) {
         Ok(fd) => Probe::Live(peer::listener_of(&fd)),

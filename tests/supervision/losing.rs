@@ -145,7 +145,7 @@ fn a_configuration_in_whose_place_a_pipe_stands_keeps_nobody_waiting_and_changes
     let said = base.run(&["reload"]);
     assert_ne!(said.code, 0);
     assert!(began.elapsed() < PATIENCE);
-    let why = format!("{}: it is not a regular file", path.display());
+    let why = format!("{}: it is a named pipe, not a regular file", path.display());
     assert!(said.stderr.contains(&why), "{}", said.stderr);
     assert_eq!(base.run(&["status"]).code, 0);
     base.emit();

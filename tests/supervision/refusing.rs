@@ -63,7 +63,7 @@ fn a_base_directory_that_is_none_is_named() {
     let said = base.run(&["up"]);
     assert_eq!(said.code, 73, "{}", said.stderr);
     assert!(
-        said.stderr.contains("is not a directory"),
+        said.stderr.contains("is a regular file, not a directory"),
         "{}",
         said.stderr
     );

@@ -140,8 +140,8 @@ fn check_private(path: &Path, file: &File) -> Result<(), Failure> {
 }
 
 fn cannot(doing: &str, path: &Path, error: &io::Error) -> Failure {
-    let text = format!("failed to {doing} {}: {error}", path.display());
-    Failure::new(Exit::of_call(error, Exit::CannotCreate), text)
+    let doing = format!("{doing} {}", path.display());
+    Failure::to(Exit::of_call(error, Exit::CannotCreate), &doing, error)
 }
 
 #[cfg(test)]

@@ -13,6 +13,7 @@ use crate::cli::progress::tilde;
 use crate::cli::shell;
 use crate::counted::counted;
 use crate::paths::{Paths, SOCKET_PATH_MAX};
+use crate::plain_file;
 
 const NAME: &str = "base dir";
 
@@ -42,7 +43,9 @@ pub(super) fn examine(paths: &Paths, fix: bool) -> Vec<Finding> {
 fn private(base: &Path, meta: &fs::Metadata, fix: bool) -> Finding {
     let (place, mode) = (tilde(base), meta.mode() & 0o777);
     if !meta.is_dir() {
-        return Finding::fail(NAME, format!("{place} is not a directory"));
+        let kind = plain_file::kind(meta.file_type());
+        let text = format!("{place} is {kind}, not a directory");
+        return Finding::fail(NAME, text).fix("move it away, or choose another --base-dir");
     }
     let own = geteuid().as_raw();
     if meta.uid() != own {

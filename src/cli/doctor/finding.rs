@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::Serialize;
 
+use crate::cli::exit::Failure;
 use crate::cli::typed;
 use crate::counted::counted;
 use crate::paths::Paths;
@@ -43,6 +44,11 @@ impl Finding {
 
     pub(super) fn fail(name: &'static str, text: impl Into<String>) -> Self {
         Self::new(Level::Fail, name, text)
+    }
+
+    /// What a verb would fail with; `otherwise` is what to do where it does not say.
+    pub(super) fn of(name: &'static str, failure: &Failure, otherwise: &str) -> Self {
+        Self::fail(name, failure.to_string()).fix(failure.advice().unwrap_or(otherwise))
     }
 
     fn new(level: Level, name: &'static str, text: impl Into<String>) -> Self {

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use super::directory;
 use super::finding::Finding;
+use crate::cli::holder::lock_failure;
 use crate::cli::{service, typed};
 use crate::net::unix::{self, Probe};
 use crate::paths::Paths;
@@ -29,7 +30,7 @@ pub(super) fn examine(paths: &Paths, fix: bool) -> Vec<Finding> {
         }
         Err(error) => {
             let fix = "see who may read it; choose a --base-dir on a local disk";
-            vec![Finding::fail("lock", Report(&error).to_string()).fix(fix)]
+            vec![Finding::of("lock", &lock_failure(&error), fix)]
         }
     }
 }

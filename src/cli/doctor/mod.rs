@@ -112,7 +112,7 @@ async fn examine(args: &Args, paths: &Paths) -> Vec<Finding> {
 fn identity(paths: &Paths) -> Option<Finding> {
     let failure = identity::check(&paths.identity_file()).err()?;
     let fix = "repair it, or remove it to become another device";
-    Some(Finding::fail("identity", failure.to_string()).fix(fix))
+    Some(Finding::of("identity", &failure, fix))
 }
 
 async fn in_time(what: &'static str, look: impl Future<Output = Vec<Finding>>) -> Vec<Finding> {

@@ -1,10 +1,11 @@
-//! Failures by their cause: what the system has too little of is told alike
-//! wherever that is met, with what to do about it.
+//! Failures by their cause: what the system has too little of, and what is in the
+//! way of a file of ours, is told alike wherever it is met, with what to do about it.
 
 use std::error::Error;
 use std::io;
 
 use super::{Exit, Failure};
+use crate::plain_file;
 use crate::process::features;
 use crate::report::Report;
 use crate::shortage::Shortage;
@@ -14,12 +15,24 @@ impl Failure {
     pub(in crate::cli) fn of(exit: Exit, error: &(dyn Error + 'static)) -> Self {
         // The same error tells whoever connects or locks that somebody is busy.
         let short = Shortage::behind(error).filter(|short| *short != Shortage::Processes);
-        Self::new(exit, Report(error)).short_of(short)
+        Self::new(exit, Report(error))
+            .short_of(short)
+            .in_the_way(error)
     }
 
     /// A failure to do what needs nobody but the system.
     pub(in crate::cli) fn to(exit: Exit, doing: &str, error: &io::Error) -> Self {
-        Self::new(exit, format!("failed to {doing}: {error}")).short_of(Shortage::of(error))
+        Self::new(exit, format!("failed to {doing}: {error}"))
+            .short_of(Shortage::of(error))
+            .in_the_way(error)
+    }
+
+    /// The same, if something else stands in the place of a file of ours.
+    fn in_the_way(self, error: &(dyn Error + 'static)) -> Self {
+        if plain_file::is_no_file(error) {
+            return self.hint("move it away");
+        }
+        self
     }
 
     /// The same, if it is for want of something: no bug, and nothing is in the way.

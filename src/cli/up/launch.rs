@@ -118,7 +118,7 @@ impl Launch<'_> {
         let mut options = OpenOptions::new();
         options.write(true).create(true).truncate(true).mode(0o600);
         let stderr = plain_file::open_own(boot_log, &mut options)
-            .map_err(|e| cannot("open the boot log", &e))?;
+            .map_err(|e| cannot(&format!("open {}", boot_log.display()), &e))?;
         let mut args = vec![
             "__daemon".into(),
             "--base-dir".into(),
