@@ -4,6 +4,9 @@
 //! promise from near by: of what a daemon wants in order, nothing is published first
 //! that comes behind what is neither published nor refused for good.
 //!
+//! What a daemon wants in order it says of each effect; in some stories it has nothing
+//! but sequence numbers.
+//!
 //! Every seed is one story of a few [steps](steps), of what happens next and how:
 //! frames are written, read in lots, and refused at the door for lack of room or by a
 //! disk; requests are published or not, and answered, late, or never; connections break.

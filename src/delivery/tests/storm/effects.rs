@@ -23,9 +23,9 @@ pub(super) fn message(id: EffectId) -> Message {
 }
 
 /// What goes out for it.
-pub(super) fn effect(message: Message, is_numbered: bool) -> SideEffect {
+pub(super) fn effect(message: Message, options: Options) -> SideEffect {
     let (_, n) = message;
-    let operation = if is_numbered {
+    let operation = if options.are_numbered {
         Operation::Publish {
             channel: "c".into(),
             event: "e".into(),
@@ -45,6 +45,6 @@ pub(super) fn effect(message: Message, is_numbered: bool) -> SideEffect {
         key: IdempotencyKey::Uuid(Uuid::from_u128(id(message).as_uuid().as_u128())),
         operation,
         bytes: 1,
-        is_ordered: true,
+        is_ordered: !options.only_numbers,
     }
 }

@@ -159,7 +159,7 @@ impl Falco {
     }
 
     fn submit(&mut self, message: Message, number: usize, door: Door) {
-        let effect = effect(message, self.options.are_numbered);
+        let effect = effect(message, self.options);
         let producer = producer(number);
         let now = self.boot_time;
         let admitted = self.admission.handle_submit(effect, producer, number, now);

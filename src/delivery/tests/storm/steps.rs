@@ -39,6 +39,8 @@ pub(super) struct Options {
     pub repeats: bool,
     /// Whether they have sequence numbers, too.
     pub are_numbered: bool,
+    /// Whether they have nothing but those: no daemon says that it wants order.
+    pub only_numbers: bool,
     /// Whether a disk keeps them.
     pub has_disk: bool,
     pub parks: bool,
@@ -125,7 +127,7 @@ pub(super) enum Step {
 pub(super) fn steps(seed: u64, kind: Kind) -> (Options, Vec<Step>) {
     // The numbers of a seed are those of the one before, but for the first.
     let mut random = Random::new(Random::new(seed).between(0, u64::MAX - 1));
-    let options = Options {
+    let mut options = Options {
         kind,
         effects: random.small(2, 5),
         repeats: random.chance(600),
@@ -135,7 +137,11 @@ pub(super) fn steps(seed: u64, kind: Kind) -> (Options, Vec<Step>) {
         batches: random.chance(300),
         lane_effects_max: random.below(5) + 1,
         attempts_max: u32::from(random.small(1, 2)),
+        only_numbers: false,
     };
+    // A gate is of the connection that was told of a failure, and twins have two.
+    options.only_numbers =
+        options.are_numbered && kind != Kind::Twins && options.effects.is_multiple_of(2);
     let length = random.between(10, 70);
     let story = (0..length).map(|_| step(&mut random));
     let story = story.collect();
