@@ -95,6 +95,53 @@ fn what_was_just_written_to_a_segment_that_was_removed_or_replaced_is_written_ag
     }
 }
 
+/// What the segment that is written takes back of what those before it say.
+fn takes_back() -> [(Vec<Entry>, Vec<Entry>); 4] {
+    let note_of = |text: &str| vec![note(text)];
+    let settled = || Entry::Done(vec![id(2).into()]);
+    let effect_of = |i| vec![Entry::Effect(effect(i))];
+    [
+        (note_of("noted"), note_of("")),
+        (
+            vec![Entry::Effect(effect(1)), Entry::Failed(id(1), letter(1))],
+            vec![Entry::Requeue(id(1))],
+        ),
+        // By another effect, or by itself anew: each has what is settled synced.
+        (effect_of(2), [vec![settled()], effect_of(3)].concat()),
+        (effect_of(2), [vec![settled()], effect_of(2)].concat()),
+    ]
+}
+
+#[test]
+fn what_a_segment_took_back_that_was_removed_does_not_come_again() {
+    for (said, taken_back) in takes_back() {
+        let mut rig = Rig::new(&small(Sync::Always));
+        rig.commit(vec![Entry::Effect(effect(0))])
+            .expect("recorded");
+        rig.commit(said.clone()).expect("recorded");
+        let first = newest(&rig.disk);
+        let mut others = 10..;
+        while newest(&rig.disk) == first {
+            let i = others.next().expect("endless");
+            rig.commit(vec![Entry::Effect(effect(i))])
+                .expect("recorded");
+        }
+        rig.commit(taken_back.clone()).expect("recorded");
+        let last = newest(&rig.disk);
+        rig.now.later(16 * 60 * 1000);
+        remove(&rig.disk, &last);
+        let (told, recovered) = go_on(&mut rig);
+        let expected = Told::by(&rig.entries);
+        let about = format!("{said:?}, then {taken_back:?}");
+        assert_eq!(
+            (told.live, told.notes),
+            (expected.live, expected.notes),
+            "{about}"
+        );
+        assert_eq!(recovered.report.damage, [], "{about}");
+    }
+}
+
 #[test]
 fn a_file_in_the_place_of_a_segment_is_never_removed() {
     let mut rig = some_segments(Sync::Always);

@@ -31,6 +31,7 @@ use super::core::{Core, Mode};
 use super::now::Now;
 use super::worth::Worth;
 use crate::failpoint::{self, Point};
+pub(super) use copying::Before;
 
 /// The pause after a chunk: 16 MiB a second.
 const PAUSE: Duration = Duration::from_micros(15_625);

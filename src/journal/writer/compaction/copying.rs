@@ -19,6 +19,15 @@ use crate::protocol::id::EffectId;
 /// Bytes read between two looks at the queue.
 const CHUNK: usize = 256 << 10;
 
+/// What has become of the segments before the one that is copied.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in super::super) enum Before {
+    /// They went: it is the oldest, and what it says of others says nothing any more.
+    Gone,
+    /// They are read again with the next start, and the copies after them.
+    There,
+}
+
 impl<S: Storage> Core<S> {
     /// Whether there is more.
     pub(super) fn copy_piece(&mut self, source: &mut Source, now: Now) -> io::Result<bool> {
@@ -36,7 +45,7 @@ impl<S: Storage> Core<S> {
         let ends = memchr::memchr_iter(b'\n', &piece);
         for end in ends.chain((!piece.ends_with(b"\n")).then_some(piece.len())) {
             let offset = source.offset + at as u64;
-            self.copy_line(&segment, offset, &piece[at..end], now);
+            self.copy_line((&segment, Before::Gone), offset, &piece[at..end], now);
             at = piece.len().min(end + 1);
         }
         source.offset += at as u64;
@@ -47,10 +56,11 @@ impl<S: Storage> Core<S> {
         Ok(true)
     }
 
-    /// Copies one line if it is needed.
+    /// Copies one line of a segment if it is needed, for itself or for what it says of
+    /// those before.
     pub(in super::super) fn copy_line(
         &mut self,
-        segment: &Segment,
+        (segment, before): (&Segment, Before),
         offset: u64,
         line: &[u8],
         now: Now,
@@ -65,21 +75,35 @@ impl<S: Storage> Core<S> {
             length: u32::try_from(line.len()).unwrap_or(u32::MAX),
         };
         let stamp = self.stamp(now);
-        match frame.kind {
-            Kind::Effect | Kind::Failed | Kind::Note => {
-                if let Some(moved) = self.index.needed_at(frame.id, place) {
-                    self.batch.copy(&line, Change::Move(moved, place), stamp);
-                }
-            }
-            Kind::Done | Kind::Operator if self.worth(now).is_remembered(segment) => {
-                let (mut settled, at_ms) = settled_by(&line, &frame);
+        if let Some(moved) = self.index.needed_at(frame.id, place) {
+            return self.batch.copy(&line, Change::Move(moved, place), stamp);
+        }
+        if before == Before::There && takes_back(&line, &frame) {
+            return self.batch.copy(&line, Change::Nothing, stamp);
+        }
+        let settles = matches!(frame.kind, Kind::Done | Kind::Operator);
+        let is_worth_it = before == Before::There || self.worth(now).is_remembered(segment);
+        if settles && is_worth_it {
+            let (mut settled, at_ms) = settled_by(&line, &frame);
+            if before == Before::Gone {
                 // Under the same id there may be another effect by now.
                 settled.retain(|settled| !self.index.holds(settled.id));
-                let at_ms = clock::shifted(at_ms, segment.shift_ms);
-                self.batch.retell(&settled, at_ms, stamp);
             }
-            _ => {}
+            let at_ms = clock::shifted(at_ms, segment.shift_ms);
+            self.batch.retell(&settled, at_ms, stamp);
         }
+    }
+}
+
+/// Whether a line takes back what an earlier one said of an effect that is not
+/// settled, or of a note.
+fn takes_back(line: &[u8], frame: &Frame) -> bool {
+    let may = matches!(frame.kind, Kind::Note | Kind::Operator);
+    let payload = || Some(record::parse(line, frame)?.payload);
+    may && match payload() {
+        Some(Payload::Note(text)) => text.is_empty(),
+        Some(Payload::Requeue) => true,
+        _ => false,
     }
 }
 

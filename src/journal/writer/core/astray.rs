@@ -27,6 +27,7 @@ use super::super::super::segment::Segment;
 use super::super::super::storage::{Storage, StoredFile as _};
 use super::super::active::Active;
 use super::super::batch::Batch;
+use super::super::compaction::Before;
 use super::{Core, Mode, Now};
 use crate::counted::counted;
 
@@ -139,7 +140,7 @@ impl<S: Storage> Core<S> {
             if frame.kind == Kind::Header {
                 follows = follows.or(followed(line.bytes, &frame));
             } else if frame.q <= self.log.durable {
-                self.copy_line(segment, line.offset, line.bytes, now);
+                self.copy_line((segment, Before::There), line.offset, line.bytes, now);
             }
         }
         let lost = segment.live.saturating_sub(found);
