@@ -271,9 +271,12 @@ fn is_ours(text: &str) -> bool {
 }
 
 /// Whether what is at `path` is a pidfile of ours.
-#[must_use]
-pub fn is_own_pid_file(path: &Path) -> bool {
-    read(path).is_ok_and(|text| is_ours(&text))
+///
+/// # Errors
+///
+/// When nothing is there ([`io::ErrorKind::NotFound`]), or it cannot be read.
+pub fn is_own_pid_file(path: &Path) -> io::Result<bool> {
+    read(path).map(|text| is_ours(&text))
 }
 
 /// Removes a pidfile that a killed supervisor left, and only one of ours. To be
@@ -283,10 +286,13 @@ pub fn is_own_pid_file(path: &Path) -> bool {
 ///
 /// When it is ours and cannot be removed.
 pub fn clear_pid_file(path: &Path) -> io::Result<()> {
-    if is_own_pid_file(path) {
-        return fs::remove_file(path);
+    if !is_own_pid_file(path).unwrap_or(false) {
+        return Ok(());
     }
-    Ok(())
+    match fs::remove_file(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        removed => removed,
+    }
 }
 
 impl Drop for PidFile {

@@ -179,6 +179,27 @@ fn a_pidfile_that_is_not_ours_is_told_the_same_whether_it_may_be_put_right_or_no
 }
 
 #[test]
+fn what_stands_in_the_place_of_the_pidfile_is_named() {
+    let base = Base::new();
+    fs::create_dir(base.dir()).unwrap();
+    fs::set_permissions(base.dir(), Permissions::from_mode(0o700)).unwrap();
+    fs::write(base.dir().join("falco.lock"), "").unwrap();
+    let pid_file = base.dir().join("falco.pid");
+    fs::create_dir(&pid_file).unwrap();
+    for args in [&["--json"][..], &["--json", "--fix"]] {
+        let said = doctor(&base, args, &[]);
+        assert_eq!(said.code, 1, "{}", said.stdout);
+        let found = findings(&said, "left over");
+        assert!(
+            matches!(&found[..], [one] if one.contains("a directory")),
+            "{found:?}"
+        );
+        assert!(said.stdout.contains(r#""fix":"move it away""#));
+    }
+    assert!(pid_file.is_dir());
+}
+
+#[test]
 fn a_process_that_outlived_its_supervisor_is_named_and_ended_when_asked_to() {
     let base = Base::new();
     symlink(env!("CARGO_BIN_EXE_falco"), base.home().join("daemon-ably")).unwrap();

@@ -4,6 +4,7 @@
 //! chain runs and none can start meanwhile.
 
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use super::directory;
@@ -57,10 +58,7 @@ fn files(paths: &Paths, fix: bool) -> Vec<Finding> {
         .iter()
         .filter_map(|socket| left_socket(paths, socket, fix))
         .collect();
-    let pid_file = paths.pid_file();
-    if pid_file.exists() {
-        found.push(left_pid_file(paths, &pid_file, fix));
-    }
+    found.extend(left_pid_file(paths, fix));
     if found.is_empty() {
         found.push(Finding::ok("left over", "no files"));
     }
@@ -119,19 +117,22 @@ fn left_socket(paths: &Paths, socket: &Path, fix: bool) -> Option<Finding> {
     }
 }
 
-fn left_pid_file(paths: &Paths, file: &Path, fix: bool) -> Finding {
-    if !is_own_pid_file(file) {
-        return Finding::fail("left over", "falco.pid was not written by falco")
-            .fix("move it away");
-    }
-    if !fix {
-        return Finding::warn("left over", "the pidfile of a chain that was killed")
-            .fix(fix_or(paths, "up"));
-    }
-    match clear_pid_file(file) {
-        Ok(()) => Finding::ok("left over", "removed the pidfile"),
-        Err(error) => Finding::fail("left over", format!("failed to remove falco.pid: {error}")),
-    }
+fn left_pid_file(paths: &Paths, fix: bool) -> Option<Finding> {
+    let file = paths.pid_file();
+    let in_the_way = |text: String| Finding::fail("left over", text).fix("move it away");
+    Some(match is_own_pid_file(&file) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
+        Err(error) => in_the_way(format!("falco.pid cannot be read: {error}")),
+        Ok(false) => in_the_way("falco.pid was not written by falco".into()),
+        Ok(true) if !fix => Finding::warn("left over", "the pidfile of a chain that was killed")
+            .fix(fix_or(paths, "up")),
+        Ok(true) => match clear_pid_file(&file) {
+            Ok(()) => Finding::ok("left over", "removed the pidfile"),
+            Err(error) => {
+                Finding::fail("left over", format!("failed to remove falco.pid: {error}"))
+            }
+        },
+    })
 }
 
 /// What to type: a repair, or the verb that does it on its way.
