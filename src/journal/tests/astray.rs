@@ -171,6 +171,24 @@ fn a_segment_that_is_cut_costs_what_was_cut_and_that_is_told() {
 }
 
 #[test]
+fn no_write_makes_a_segment_long_again_that_was_cut_a_moment_ago() {
+    let mut rig = some_segments(Sync::Always);
+    rig.commit(vec![Entry::Effect(effect(100))])
+        .expect("recorded");
+    let name = newest(&rig.disk);
+    let mut file = rig.disk.open_to_change(&name).expect("there");
+    file.truncate(600).expect("cut");
+    rig.commit(vec![Entry::Effect(effect(101))])
+        .expect("recorded");
+    assert_eq!(rig.disk.files()[&name].len(), 600);
+    let health = rig.core.health();
+    assert!(
+        matches!(&health, Health::Degraded { why } if why.contains(&name)),
+        "{health:?}"
+    );
+}
+
+#[test]
 fn nothing_is_lost_when_the_segment_is_gone_and_the_disk_fails_for_a_while() {
     let mut rig = some_segments(Sync::Always);
     let name = newest(&rig.disk);

@@ -4,7 +4,8 @@
 //! A write into such a file succeeds, and nobody ever reads it. So once a batch
 //! is written, and before anybody is answered, it is looked whether the
 //! directory, the lock and the segment that is written are still what their names
-//! say; and before it is written if that was not done just now.
+//! say; and before it is written if that was not done just now. Whether the segment
+//! was cut is always looked at before: the write would make it long again.
 //!
 //! | what | then |
 //! |---|---|
@@ -49,8 +50,8 @@ impl<S: Storage> Core<S> {
     pub(super) fn look_around(&mut self, now: Now) {
         let is_away = matches!(self.mode, Mode::Astray { .. });
         let looked = self.looked_around;
-        if (self.active.is_none() && !is_away) || looked.is_some_and(|at| now.at < at + LOOK_EVERY)
-        {
+        let is_new = looked.is_some_and(|at| now.at < at + LOOK_EVERY);
+        if (self.active.is_none() && !is_away) || (is_new && !self.is_cut()) {
             return;
         }
         self.looked_around = Some(now.at);
@@ -62,10 +63,17 @@ impl<S: Storage> Core<S> {
         let (Some(active), Some(segment)) = (&self.active, self.index.last()) else {
             return;
         };
-        let is_cut = active.file().bytes().is_ok_and(|bytes| bytes < active.end);
-        if is_cut || !self.storage.is_at(active.file(), &segment.name()) {
+        if self.is_cut() || !self.storage.is_at(active.file(), &segment.name()) {
             self.leave_segment(now);
         }
+    }
+
+    /// Whether the segment that is written has become shorter.
+    fn is_cut(&self) -> bool {
+        let Some(active) = &self.active else {
+            return false;
+        };
+        active.file().bytes().is_ok_and(|bytes| bytes < active.end)
     }
 
     /// Finds out whether those before it are still there.
