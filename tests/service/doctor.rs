@@ -179,6 +179,39 @@ fn a_pidfile_that_is_not_ours_is_told_the_same_whether_it_may_be_put_right_or_no
 }
 
 #[test]
+fn a_directory_that_a_start_would_refuse_is_told_and_made_ours_only() {
+    let base = Base::new();
+    up(&base);
+    assert_eq!(base.run(&["stop"]).code, 0);
+    let emulator = base.dir().join("emulator");
+    for name in ["logs", "run", "emulator"] {
+        let directory = base.dir().join(name);
+        fs::set_permissions(&directory, Permissions::from_mode(0o777)).unwrap();
+        let up = base.run(&["up"]);
+        assert_eq!(up.code, 77, "{}", up.stderr);
+        let said = doctor(&base, &["--json"], &[]);
+        assert_eq!(said.code, 1, "{}", said.stdout);
+        let told = format!("others can write to ~/base/{name} (0777)");
+        assert_found(&said, "directory", "fail", &told);
+        let said = doctor(&base, &["--json", "--fix"], &[]);
+        assert_eq!(said.code, 0, "{}", said.stdout);
+        let mode = fs::metadata(&directory).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o700);
+    }
+    assert!(findings(&doctor(&base, &["--json"], &[]), "directory").is_empty());
+    fs::remove_dir_all(&emulator).unwrap();
+    fs::write(&emulator, "a diary").unwrap();
+    let said = doctor(&base, &["--json", "--fix"], &[]);
+    assert_found(
+        &said,
+        "directory",
+        "fail",
+        "~/base/emulator is a regular file",
+    );
+    assert_eq!(fs::read_to_string(&emulator).unwrap(), "a diary");
+}
+
+#[test]
 fn what_stands_in_the_place_of_the_pidfile_is_named() {
     let base = Base::new();
     fs::create_dir(base.dir()).unwrap();

@@ -1,4 +1,5 @@
-//! The base directory: whose it is, who else can change it, where it lies.
+//! The base directory and those in it: whose they are, who else can change them,
+//! where they lie.
 
 use std::fs::{self, Metadata, Permissions};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -7,7 +8,7 @@ use std::path::Path;
 use nix::sys::statvfs::{FsFlags, statvfs};
 use nix::unistd::geteuid;
 
-use super::finding::Finding;
+use super::finding::{Finding, Level};
 use crate::cli::above::refuse_replaceable;
 use crate::cli::progress::tilde;
 use crate::cli::shell;
@@ -16,6 +17,9 @@ use crate::paths::{Paths, SOCKET_PATH_MAX};
 use crate::plain_file;
 
 const NAME: &str = "base dir";
+
+/// One of those in it.
+const INNER: &str = "directory";
 
 /// Fewer bytes than this are gone with the next line of a log.
 const ROOM_MIN: u64 = 64 * 1024;
@@ -30,7 +34,8 @@ pub(super) fn examine(paths: &Paths, fix: bool) -> Vec<Finding> {
         }
         Err(error) => return vec![Finding::fail(NAME, format!("{}: {error}", tilde(base)))],
     };
-    let mut found = vec![private(base, &meta, fix)];
+    let mut found = vec![private(NAME, base, &meta, fix)];
+    found.extend(inner(paths, fix));
     if let Err(failure) = refuse_replaceable(base) {
         found.push(Finding::fail(NAME, failure.to_string()).fix("choose another --base-dir"));
     }
@@ -40,40 +45,52 @@ pub(super) fn examine(paths: &Paths, fix: bool) -> Vec<Finding> {
     found
 }
 
-fn private(base: &Path, meta: &fs::Metadata, fix: bool) -> Finding {
-    let (place, mode) = (tilde(base), meta.mode() & 0o777);
+/// What a start refuses of the directories it needs in it; the outbox says so itself.
+fn inner(paths: &Paths, fix: bool) -> Vec<Finding> {
+    let needed = [paths.logs(), paths.run(), paths.emulator()];
+    let there = needed
+        .iter()
+        .filter_map(|at| Some((at, fs::metadata(at).ok()?)));
+    there
+        .filter(|(at, meta)| private(INNER, at, meta, false).level == Level::Fail)
+        .map(|(at, meta)| private(INNER, at, &meta, fix))
+        .collect()
+}
+
+fn private(name: &'static str, at: &Path, meta: &Metadata, fix: bool) -> Finding {
+    let (place, mode) = (tilde(at), meta.mode() & 0o777);
     if !meta.is_dir() {
         let kind = plain_file::kind(meta.file_type());
         let text = format!("{place} is {kind}, not a directory");
-        return Finding::fail(NAME, text).fix("move it away, or choose another --base-dir");
+        return Finding::fail(name, text).fix("move it away, or choose another --base-dir");
     }
     let own = geteuid().as_raw();
     if meta.uid() != own {
         let text = format!("{place} belongs to user {}, not to us ({own})", meta.uid());
-        return Finding::fail(NAME, text).fix("choose another --base-dir");
+        return Finding::fail(name, text).fix("choose another --base-dir");
     }
-    let Some(wrong) = wrong(&place, mode, own) else {
-        return Finding::ok(NAME, format!("{place} ({mode:04o}, ours)"));
+    let Some(wrong) = wrong(name, &place, mode, own) else {
+        return Finding::ok(name, format!("{place} ({mode:04o}, ours)"));
     };
-    if fix && fs::set_permissions(base, Permissions::from_mode(0o700)).is_ok() {
-        return Finding::ok(NAME, format!("{place}: made it ours only (was {mode:04o})"));
+    if fix && fs::set_permissions(at, Permissions::from_mode(0o700)).is_ok() {
+        return Finding::ok(name, format!("{place}: made it ours only (was {mode:04o})"));
     }
-    wrong.fix(format!("chmod 700 {}", shell::path(base)))
+    wrong.fix(format!("chmod 700 {}", shell::path(at)))
 }
 
 /// What is wrong with the mode of a directory of ours, the worst first.
-fn wrong(place: &str, mode: u32, own: u32) -> Option<Finding> {
+fn wrong(name: &'static str, place: &str, mode: u32, own: u32) -> Option<Finding> {
     if mode & 0o022 != 0 {
         let text = format!("others can write to {place} ({mode:04o})");
-        return Some(Finding::fail(NAME, text));
+        return Some(Finding::fail(name, text));
     }
     // Root may whatever the mode says.
     if own != 0 && mode & 0o700 != 0o700 {
         let text = format!("{place} may not be used by its owner, us ({mode:04o})");
-        return Some(Finding::fail(NAME, text));
+        return Some(Finding::fail(name, text));
     }
     let text = format!("others can look into {place} ({mode:04o})");
-    (mode & 0o055 != 0).then(|| Finding::warn(NAME, text))
+    (mode & 0o055 != 0).then(|| Finding::warn(name, text))
 }
 
 /// A disk that takes nothing or has no room; how little is too little for an
@@ -182,7 +199,7 @@ mod tests {
 
     #[test]
     fn who_else_can_write_is_told_before_all_and_root_may_in_any_case() {
-        let told = |mode, own| wrong("it", mode, own).map(|found| (found.level, found.text));
+        let told = |mode, own| wrong("it", "it", mode, own).map(|found| (found.level, found.text));
         let fail = |text: &str| Some((Level::Fail, text.to_owned()));
         for own in [0, 1000] {
             assert_eq!(told(0o700, own), None);
