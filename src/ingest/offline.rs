@@ -222,6 +222,7 @@ fn told_of(live: &Live) -> OutboxRecord {
         lane: live.lane.to_string(),
         arrived_ms: live.arrived_ms,
         dead,
+        route: live.route.as_deref().map(Into::into),
         ..OutboxRecord::default()
     }
 }

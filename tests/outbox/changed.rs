@@ -91,6 +91,16 @@ fn a_route_that_is_gone_leaves_dead_letters_of_which_everybody_is_told() {
     });
     let (_, text) = chain.run(&["outbox", "list", "--dead"]);
     assert_eq!(text.matches("there is no route \"test\"").count(), 3);
+    // Who would publish them?
+    for ids in [&[uuid(1)][..], &["--all".to_owned()]] {
+        let requeue = ["outbox", "requeue"].into_iter();
+        let typed: Vec<_> = requeue.chain(ids.iter().map(String::as_str)).collect();
+        let (code, text) = chain.run(&typed);
+        assert!(code == 1 && text.contains("its route is gone"), "{text}");
+    }
+    assert_eq!(chain.outbox()["dead"], 3);
+    let (_, text) = chain.run(&["outbox", "list"]);
+    assert_eq!(text.matches("  s (route other)\n").count(), 1, "{text}");
     // It is told once by a reload, and by the status as long as they are there.
     assert!(!reload(&chain).contains("dead letter"));
 

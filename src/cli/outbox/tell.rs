@@ -37,11 +37,13 @@ pub(super) fn records(
 }
 
 pub(super) fn listed(record: &OutboxRecord) -> String {
+    let route = record.route.as_deref().map(output::visible);
     let head = format!(
-        "{}  {}  {}",
+        "{}  {}  {}{}",
         record.id,
         clock::utc(record.arrived_ms),
-        output::visible(&record.lane)
+        output::visible(&record.lane),
+        route.map_or(String::new(), |route| format!(" (route {route})"))
     );
     match &record.dead {
         None => head,

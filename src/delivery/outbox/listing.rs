@@ -24,6 +24,8 @@ pub(crate) struct Backlog {
 pub(crate) struct Kept {
     /// Which one.
     pub id: EffectId,
+    /// The number of its route; what comes after the last is one that is gone.
+    pub route: usize,
     /// Its lane.
     pub lane: LaneKey,
     /// When it arrived, in milliseconds since the epoch.
@@ -48,9 +50,11 @@ impl<B: Weight> Outbox<B> {
     /// One effect.
     pub(crate) fn kept(&self, id: EffectId) -> Option<Kept> {
         let record = self.records.get(&id)?;
+        let (route, lane) = self.lines.place(record.slot);
         Some(Kept {
             id,
-            lane: self.lines.place(record.slot).1.clone(),
+            route,
+            lane: lane.clone(),
             arrived_ms: record.arrived_ms,
             is_dead: record.state == State::Dead,
         })

@@ -15,6 +15,10 @@ use crate::protocol::outbox::{
     NO_ID, OutboxAnswer, OutboxLetter, OutboxRecord, OutboxRequest, OutboxVerb, UNKNOWN,
 };
 
+/// Of a dead letter that nobody would take if it were open.
+const NO_ROUTE: &str =
+    "its route is gone: drop it, or configure the route again and type `falco reload` before";
+
 /// Records in one answer.
 const LIST_MAX: usize = 1000;
 
@@ -39,12 +43,12 @@ impl Keeper {
         ways: &mut Ways,
     ) {
         let given = match request.verb {
-            OutboxVerb::List => self.list(request),
+            OutboxVerb::List => self.list(request, ways),
             OutboxVerb::Stats => OutboxAnswer {
                 stats: Some(self.status()),
                 ..OutboxAnswer::default()
             },
-            OutboxVerb::Show => return self.show(&request.ids, answer),
+            OutboxVerb::Show => return self.show(&request.ids, answer, ways),
             OutboxVerb::Compact => return self.compact(answer),
             OutboxVerb::Requeue => return self.change(request, Wish::Requeue, answer, ways),
             OutboxVerb::Drop => return self.change(request, Wish::Drop, answer, ways),
@@ -97,10 +101,11 @@ impl Keeper {
         }
     }
 
-    fn list(&self, request: &OutboxRequest) -> OutboxAnswer {
+    fn list(&self, request: &OutboxRequest, ways: &Ways) -> OutboxAnswer {
         let limit = request.limit.clamp(1, LIST_MAX);
         let mut all = self.outbox.list(request.dead_only, request.skip);
-        let records = all.by_ref().take(limit).map(|kept| self.record(&kept));
+        let records = all.by_ref().take(limit);
+        let records = records.map(|kept| self.record(&kept, ways));
         OutboxAnswer {
             records: records.collect(),
             more: all.next().is_some(),
@@ -108,7 +113,7 @@ impl Keeper {
         }
     }
 
-    fn record(&self, kept: &Kept) -> OutboxRecord {
+    fn record(&self, kept: &Kept, ways: &Ways) -> OutboxRecord {
         let letter = self.letters.get(&kept.id).filter(|_| kept.is_dead);
         let dead = letter.map(|letter| {
             let mut dead = told(letter);
@@ -122,14 +127,15 @@ impl Keeper {
             lane: kept.lane.to_string(),
             arrived_ms: kept.arrived_ms,
             dead,
+            route: ways.name(kept.route).map(Into::into),
             ..OutboxRecord::default()
         }
     }
 
-    fn show(&self, ids: &[String], answer: oneshot::Sender<OutboxAnswer>) {
+    fn show(&self, ids: &[String], answer: oneshot::Sender<OutboxAnswer>, ways: &Ways) {
         let known = ids.iter().filter_map(|id| id.parse().ok());
         let kept = known.filter_map(|id| self.outbox.kept(id));
-        let records: Vec<_> = kept.map(|kept| self.record(&kept)).collect();
+        let records: Vec<_> = kept.map(|kept| self.record(&kept, ways)).collect();
         let Some(journal) = self.stage.journal().cloned() else {
             _ = answer.send(self.unreadable());
             return;
@@ -227,6 +233,10 @@ impl Keeper {
     }
 
     fn wish(&mut self, id: EffectId, wish: Wish, ways: &mut Ways) -> Result<(), &'static str> {
+        let kept = self.outbox.kept(id).filter(|kept| kept.is_dead);
+        if wish == Wish::Requeue && kept.is_some_and(|kept| kept.route == ways.routes().end) {
+            return Err(NO_ROUTE);
+        }
         let mut asked = self.outbox.handle_wish(id, wish);
         if let Err(Unable::Loaded(route, lane)) = &asked {
             // All behind it waits for the decision too, or it would overtake.
