@@ -151,10 +151,20 @@ impl Tail {
 
     fn requests(&self) -> BytesMut {
         let mut out = BytesMut::new();
-        for channel in &self.channels {
-            ipc::encode::subscribe(&mut out, channel, channel, channel, self.event.as_deref());
+        for (number, channel) in self.channels.iter().enumerate() {
+            ipc::encode::subscribe(&mut out, number, channel, channel, self.event.as_deref());
         }
         out
+    }
+
+    /// The channel that an answer is about, for people.
+    fn asked(&self, answer: &Incoming) -> String {
+        let number: Option<usize> = answer.request_id.parse().ok();
+        let channel = number.and_then(|number| self.channels.get(number));
+        channel.map_or_else(
+            || "a channel".to_owned(),
+            |channel| channel.escape_debug().to_string(),
+        )
     }
 
     /// Reads once, and prints every message that came.
@@ -187,9 +197,9 @@ impl Tail {
             "message.v1" => self.print(&incoming),
             "subscribe.ack.v1" if incoming.ok => {
                 self.attempts = 0;
-                output::message(&format!("Subscribed to {}.", incoming.request_id));
+                output::message(&format!("Subscribed to {}.", self.asked(&incoming)));
             }
-            "subscribe.ack.v1" => return Err(refused(&incoming)),
+            "subscribe.ack.v1" => return Err(refused(&self.asked(&incoming), &incoming)),
             _ => {}
         }
         Ok(())
@@ -259,9 +269,9 @@ fn again(why: &str) -> End {
 }
 
 /// A refusal that may pass is tried again like a lost connection.
-fn refused(answer: &Incoming) -> End {
+fn refused(channel: &str, answer: &Incoming) -> End {
     let reason = answer.error.as_deref().unwrap_or("no reason given");
-    let text = format!("Cannot subscribe to {}: {reason}", answer.request_id);
+    let text = format!("Cannot subscribe to {channel}: {reason}");
     if answer.retryable.unwrap_or(true) {
         return End::Again(Over(text));
     }

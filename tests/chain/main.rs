@@ -116,6 +116,20 @@ fn emit_and_tail_meet_through_the_whole_chain() {
 }
 
 #[test]
+fn a_channel_is_tailed_whatever_its_name_is_made_of() {
+    let chain = Chain::up();
+    let names = ["a\"b", "a\\b", "a\tb", "x\",\"event\":\"zzz", "\u{202e}x"];
+    for name in names {
+        let mut tail = chain.tail(name);
+        let emit = ["emit", "--event", "e", "--payload", "1", "--channel", name];
+        let emitted = chain.run(&emit);
+        assert!(emitted.starts_with("SUCCESS "), "{emitted}");
+        let line = tail.next_line();
+        assert_eq!(line, format!("{} e 1", name.escape_debug()));
+    }
+}
+
+#[test]
 fn a_tail_whose_transport_was_away_says_of_every_channel_that_messages_may_be_missing() {
     let chain = Chain::up();
     let mut tail = chain.tail_all(&["a", "b", "--json"]);

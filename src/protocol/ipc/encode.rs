@@ -83,12 +83,12 @@ pub fn hello(out: &mut BytesMut, request_id: &impl Display) {
 /// Appends a `subscribe.v1`; no event means all events.
 pub fn subscribe(
     out: &mut BytesMut,
-    request_id: &impl Display,
+    request_id: usize,
     subscription_id: &str,
     channel: &str,
     event: Option<&str>,
 ) {
-    let mut line = Line::begin(out, "subscribe.v1", request_id);
+    let mut line = Line::begin(out, "subscribe.v1", &request_id);
     line.text("subscription_id", subscription_id);
     line.text("channel", channel);
     if let Some(event) = event {

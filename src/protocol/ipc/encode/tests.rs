@@ -50,12 +50,10 @@ fn an_object_set_and_the_small_requests_are_as_the_contract_has_them() {
         "{\"op\":\"hello.v1\",\"request_id\":\"h\"}\n"
     );
     assert_eq!(
-        written(|out| subscribe(out, &1, "s", "c", None)),
+        written(|out| subscribe(out, 1, "s", "c", None)),
         "{\"op\":\"subscribe.v1\",\"request_id\":\"1\",\"subscription_id\":\"s\",\"channel\":\"c\"}\n"
     );
-    assert!(
-        written(|out| subscribe(out, &1, "s", "c", Some("e"))).ends_with(",\"event\":\"e\"}\n")
-    );
+    assert!(written(|out| subscribe(out, 1, "s", "c", Some("e"))).ends_with(",\"event\":\"e\"}\n"));
 }
 
 #[test]
