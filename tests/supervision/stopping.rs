@@ -3,7 +3,7 @@
 use std::os::unix::net::UnixListener;
 
 use super::base::{Base, eventually, kill, said};
-use super::suspended::suspend;
+use super::suspended::{resume, suspend};
 
 #[test]
 fn stop_returns_when_every_process_and_socket_is_gone() {
@@ -91,6 +91,23 @@ fn a_suspended_supervisor_is_named_and_only_killed_when_asked_to() {
     assert_eq!(said.code, 4, "{}", said.stderr);
     assert!(said.stderr.contains(&format!("pid {pid}")) && said.stderr.contains("--now"));
     assert_eq!(base.run(&["stop", "--now"]).code, 0);
+    base.assert_nothing_left();
+}
+
+#[test]
+fn a_suspended_supervisor_that_was_asked_to_stop_does_so_later_and_that_is_said() {
+    let base = Base::new();
+    let pid = base.up();
+    suspend(pid);
+    let said = base.run(&["stop"]);
+    let later = "it stops once it goes on";
+    assert!(
+        said.code == 4 && said.stderr.contains(later),
+        "{}",
+        said.stderr
+    );
+    resume(pid);
+    eventually("it stops", || base.run(&["status"]).code == 3);
     base.assert_nothing_left();
 }
 

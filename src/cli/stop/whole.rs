@@ -17,6 +17,7 @@ use crate::cli::service::Place;
 use crate::cli::typed;
 use crate::control::client::{self, ControlError, Exchange};
 use crate::paths::Paths;
+use crate::process::identity::Fate;
 use crate::process::lease;
 use crate::protocol::control::{Event, Request};
 use crate::protocol::life::Verb;
@@ -238,12 +239,12 @@ impl Stop {
                 return if self.seen.1.elapsed() < FIRST_WORD {
                     Ok(false)
                 } else {
-                    self.force(who)
+                    self.force(who, false)
                 };
             };
             match self.hear(exchange).await? {
                 Heard::TheEnd => return Ok(true),
-                Heard::Silence => return self.force(who),
+                Heard::Silence => return self.force(who, true),
                 Heard::Interrupt => self.spare_nobody()?,
             }
         }
@@ -301,14 +302,15 @@ impl Stop {
     /// Whoever holds the lock does not answer: with `--now` it is killed, and the
     /// children of a supervisor die with it. Whether there is nobody to ask any
     /// more: the death of a launcher may leave the lock to its supervisor.
-    fn force(&mut self, who: Option<&Holder>) -> Result<bool, Failure> {
+    fn force(&mut self, who: Option<&Holder>, was_asked: bool) -> Result<bool, Failure> {
         let Some(who) = who.filter(|who| self.now && self.kill(who)) else {
-            return Err(holder::unresponsive(
-                &self.paths,
-                who,
-                Exit::Unknown,
-                self.tried(),
-            ));
+            let failure = holder::unresponsive(&self.paths, who, Exit::Unknown, self.tried());
+            let is_suspended = who.is_some_and(|who| who.identity.fate() == Fate::Suspended);
+            return Err(if was_asked && is_suspended {
+                failure.adding("it stops once it goes on, for it was asked to")
+            } else {
+                failure
+            });
         };
         self.killed = true;
         // Who is killed takes a moment to be gone.
