@@ -230,7 +230,9 @@ impl Keeper {
 
     /// Whether nothing has to be written or answered any more.
     pub(super) fn is_idle(&self) -> bool {
-        self.pending.is_empty() && self.batch.is_empty() || self.stage.has_ended()
+        // A journal that has ended has answered whoever waits for it; that is still to
+        // be heard.
+        self.pending.is_empty() && (self.batch.is_empty() || self.stage.has_ended())
     }
 
     /// Whether what an earlier run has left is known.

@@ -186,6 +186,20 @@ fn a_stop_answers_also_what_a_disk_holds_up() {
 }
 
 #[test]
+fn a_stop_answers_also_what_a_journal_refuses_that_fails_just_then() {
+    let mut story = Story::new(outbox(Sync::Always, OnFailure::Exit));
+    story.submit(vec![effect(1)]);
+    story.falco.stop(&story.time, vec![]);
+    story.fail(Op::Sync, (0, u64::MAX), EIO);
+    story.work();
+    assert!(!story.falco.is_done(), "nobody has heard what became of it");
+    story.falco.hear(&story.time);
+    assert!(story.falco.is_done());
+    let acks = story.falco.acks();
+    assert!(matches!(&acks[..], [(_, _, Err(_))]), "{acks:?}");
+}
+
+#[test]
 fn a_stop_gives_a_disk_that_hangs_no_more_time() {
     let mut story = strict();
     story.hangs = true;
