@@ -1,18 +1,19 @@
 //! `bare` is `sync = always` beside a loop that appends the same bytes with one
-//! write and one fdatasync a batch, in two lines for each size of batch:
+//! write and one fdatasync a batch, in three lines for each size of batch:
 //!
 //! - *one at a time*: every append is answered before the next is made. That is
 //!   how long one append takes: two threads are woken in turn for it, and
 //!   nothing is done while the disk works.
-//! - *two at a time*: the next append is queued while the disk works on the one
-//!   before. That is what goes through under load: Falco's dispatcher never waits
-//!   for an answer before it appends.
+//! - *two at a time*, *four at a time*: so many are appended before the first is
+//!   answered. That is what goes through under load: Falco's dispatcher never waits
+//!   for an answer before it appends. What is large is written while the disk works
+//!   on what came before; the loop does one after the other.
 //!
-//! In both lines the loop writes the same batches as the journal: where that has
-//! found two appends in its queue and made one batch of them, the loop's batch is
-//! as large, and both have synced equally often. How long the loop took for a batch
-//! is said, too: what the journal adds to that is much the same on every disk, so
-//! that the ratio is nearer to one on a slower disk.
+//! In all lines the loop writes the same batches as the journal: where that has
+//! made one sync of two appends, the loop's batch is as large, and both have synced
+//! equally often. How long the loop took for a batch is said, too: what the journal
+//! adds to that is much the same on every disk, so that the ratio is nearer to one
+//! on a slower disk.
 //!
 //! That loop is given its bytes. Beside *one at a time* stands a second one that
 //! has to make them, as anybody would who writes a line of JSON for each effect.
@@ -31,12 +32,15 @@ type Write = fn(&mut Steady<'_>, &tokio::runtime::Runtime, usize, usize) -> Dura
 
 /// `sync = always` against a loop of write and fdatasync with the same batches.
 pub fn bare(runtime: &tokio::runtime::Runtime) {
-    let ways: [(&str, Write); 2] = [
+    let ways: [(&str, Write); 3] = [
         ("one at a time", |steady, runtime, batches, records| {
             steady.write(runtime, batches, records)
         }),
         ("two at a time", |steady, runtime, batches, records| {
-            steady.write_ahead(runtime, batches, records)
+            steady.write_ahead(2, runtime, batches, records)
+        }),
+        ("four at a time", |steady, runtime, batches, records| {
+            steady.write_ahead(4, runtime, batches, records)
         }),
     ];
     for (records, batches) in [(1, 100), (64, 50), (512, 30)] {

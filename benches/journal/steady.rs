@@ -1,5 +1,6 @@
 //! A journal at work, and what it has written.
 
+use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use falco::journal::{Entry, Journal, Receipt, Settled};
@@ -9,6 +10,7 @@ use crate::entries::{entries, known};
 /// What a journal has written so far.
 #[derive(Clone, Copy)]
 pub struct Written {
+    /// Each was synced; several writes may be one.
     pub batches: u64,
     pub records: u64,
     /// Bytes of its segments; those that are not needed any more are removed.
@@ -43,10 +45,11 @@ impl Steady<'_> {
         took
     }
 
-    /// The same, but that another batch is queued while one is written; all are
+    /// The same, but that so many are appended before the first is answered; all are
     /// made before.
     pub fn write_ahead(
         &mut self,
+        at_a_time: usize,
         runtime: &tokio::runtime::Runtime,
         batches: usize,
         records: usize,
@@ -54,15 +57,16 @@ impl Steady<'_> {
         let work: Vec<_> = (0..batches).map(|_| self.next(records)).collect();
         let begun = Instant::now();
         runtime.block_on(async {
-            let mut before: Option<Receipt> = None;
+            let mut before: VecDeque<Receipt> = VecDeque::new();
             for batch in work {
-                let receipt = self.journal.append(batch).await.expect("open");
-                if let Some(before) = before.replace(receipt) {
-                    before.await.expect("recorded");
+                before.push_back(self.journal.append(batch).await.expect("open"));
+                if at_a_time <= before.len() {
+                    let first = before.pop_front().expect("some");
+                    first.await.expect("recorded");
                 }
             }
-            if let Some(last) = before {
-                last.await.expect("recorded");
+            for receipt in before {
+                receipt.await.expect("recorded");
             }
         });
         begun.elapsed()
@@ -74,7 +78,7 @@ impl Steady<'_> {
         std::thread::sleep(Duration::from_millis(20));
         let stats = self.journal.stats();
         Written {
-            batches: stats.batches,
+            batches: stats.syncs.count,
             records: stats.records,
             held: stats.bytes,
         }

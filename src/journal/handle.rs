@@ -3,9 +3,9 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::mpsc::SyncSender;
 use std::task::{Context, Poll};
 
+use crossbeam_channel::{Receiver, Sender};
 use tokio::sync::oneshot::error::TryRecvError;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
 
@@ -22,9 +22,6 @@ const QUEUE_BYTES_MAX: u32 = 32 << 20;
 
 /// What every record counts as at least, so that 8192 of them may wait.
 const RECORD_CHARGE_MIN: usize = 4096;
-
-/// Commands that may wait: each holds a charge of its own.
-pub(super) const COMMANDS_MAX: usize = QUEUE_BYTES_MAX as usize / RECORD_CHARGE_MIN;
 
 /// What an append came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,6 +44,12 @@ pub(super) struct Command {
     pub(super) room: OwnedSemaphorePermit,
 }
 
+/// A queue of commands: as many wait as have room. With the end of the thread all that
+/// waits goes, and whoever waits for it is told: in a bounded one it would stay.
+pub(super) fn commands() -> (Sender<Command>, Receiver<Command>) {
+    crossbeam_channel::unbounded()
+}
+
 /// The kinds of asking.
 pub(super) enum Ask {
     Append(Job),
@@ -60,7 +63,7 @@ pub(super) enum Ask {
 #[derive(Debug, Clone)]
 pub struct Journal {
     room: Arc<Semaphore>,
-    commands: SyncSender<Command>,
+    commands: Sender<Command>,
     forecast: Arc<Forecast>,
     progress: watch::Receiver<Progress>,
     health: watch::Receiver<Health>,
@@ -94,7 +97,7 @@ impl Future for Receipt {
 
 impl Journal {
     pub(super) fn new(
-        commands: SyncSender<Command>,
+        commands: Sender<Command>,
         forecast: Arc<Forecast>,
         progress: watch::Receiver<Progress>,
         health: watch::Receiver<Health>,
@@ -253,10 +256,9 @@ impl Journal {
         }
     }
 
-    /// Never waits: whoever has room for its charge has a place in the queue.
     fn send(&self, ask: Ask, room: OwnedSemaphorePermit) -> Result<(), Closed> {
         let command = Command { ask, room };
-        self.commands.try_send(command).map_err(|_| Closed)
+        self.commands.send(command).map_err(|_| Closed)
     }
 }
 

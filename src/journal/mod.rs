@@ -1,8 +1,9 @@
 //! The outbox on disk: what was accepted and is not settled.
 //!
-//! Owns one directory and one thread; nobody else writes there. An effect that
-//! was recorded comes back after any crash, whole: its channel, name, route,
-//! key, place in the order of arrival, and the very bytes of its payload.
+//! Owns one directory, where nobody else writes, and two threads: one writes, the
+//! other only syncs, while large appends come thick. An effect that was recorded
+//! comes back after any crash, whole: its channel, name, route, key, place in the
+//! order of arrival, and the very bytes of its payload.
 //!
 //! ```text
 //! append ──drafts──queue──▶ thread ──one write, one sync a batch──▶ segment ──▶ receipts
@@ -33,6 +34,7 @@
 //! | bound | when it is reached |
 //! |---|---|
 //! | 8192 records or 32 MiB queued | [`Journal::append`] waits |
+//! | 16 appends or 2 MiB written and being synced | the next waits for the first of them |
 //! | 4 MiB a record | [`Unrecorded::TooLarge`] |
 //! | a quarter of [`Config::bytes_max`] in all segments, or of the room above the low water; 512 MiB | segments are emptied also while appends come thick |
 //! | four fifths of [`Config::bytes_max`] in all segments | ids that were settled are forgotten |
@@ -78,7 +80,7 @@ mod tests;
 
 use std::io;
 use std::path::Path;
-use std::sync::{Arc, mpsc};
+use std::sync::Arc;
 use std::time::Instant;
 
 use tokio::sync::watch;
@@ -262,7 +264,17 @@ fn start<S: Storage>(
     home: Home,
     mark: Option<Mark>,
 ) -> Result<Journal, OpenError> {
-    let (commands, queue) = mpsc::sync_channel(handle::COMMANDS_MAX);
+    let (ends, journal) = ends(&mut core, home, mark);
+    std::thread::Builder::new()
+        .name("journal".into())
+        .spawn(move || writer::run(core, ends))
+        .map_err(OpenError::Thread)?;
+    Ok(journal)
+}
+
+/// What the thread has of what it shares, and the first handle.
+fn ends<S: Storage>(core: &mut Core<S>, home: Home, mark: Option<Mark>) -> (Ends, Journal) {
+    let (commands, queue) = handle::commands();
     let (progress, progress_seen) = watch::channel(core.progress());
     let forecast = Arc::new(Forecast::default());
     let (health, health_seen) = watch::channel(core.health());
@@ -276,15 +288,6 @@ fn start<S: Storage>(
         home,
         mark,
     };
-    std::thread::Builder::new()
-        .name("journal".into())
-        .spawn(move || writer::run(core, ends))
-        .map_err(OpenError::Thread)?;
-    Ok(Journal::new(
-        commands,
-        forecast,
-        progress_seen,
-        health_seen,
-        stats_seen,
-    ))
+    let journal = Journal::new(commands, forecast, progress_seen, health_seen, stats_seen);
+    (ends, journal)
 }

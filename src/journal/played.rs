@@ -1,15 +1,11 @@
 //! The journal with its thread played, on a disk that lies: for simulations.
 
 use std::ops::ControlFlow;
-use std::sync::{Arc, mpsc};
 use std::time::Instant;
 
-use tokio::sync::watch;
-
-use super::stamp::Forecast;
 pub(crate) use super::storage::lying::{Dice, Fault, Lying, Op};
 use super::writer::{self, Core, Ends, Now};
-use super::{Config, Home, Journal, OpenError, Reading, Recovered, Unrecorded, handle, open_on};
+use super::{Config, Home, Journal, OpenError, Reading, Recovered, Unrecorded, ends, open_on};
 
 /// What the thread has; it works when it is told to.
 pub(crate) struct Played {
@@ -26,28 +22,14 @@ impl Played {
     ) -> Result<(Self, Journal, Recovered), OpenError> {
         let (mut core, recovered) =
             open_on(disk.clone(), config, Now::told(at, ms), &Reading::default())?;
-        let (commands, queue) = mpsc::sync_channel(handle::COMMANDS_MAX);
-        let (progress, progress_seen) = watch::channel(core.progress());
-        let forecast = Arc::new(Forecast::default());
-        let (health, health_seen) = watch::channel(core.health());
-        let (stats, stats_seen) = watch::channel(core.stats().clone());
-        let journal = Journal::new(
-            commands,
-            Arc::clone(&forecast),
-            progress_seen,
-            health_seen,
-            stats_seen,
-        );
-        let ends = Ends {
-            commands: queue,
-            forecast,
-            progress,
-            health,
-            stats,
-            home: Home::default(),
-            mark: None,
-        };
+        let (ends, journal) = ends(&mut core, Home::default(), None);
         Ok((Self { core, ends }, journal, recovered))
+    }
+
+    /// From now on it writes while what it wrote is being synced, wherever it may: a
+    /// turn in which nothing is asked ends the first of those syncs.
+    pub(crate) fn hurry(&mut self) {
+        self.core.hurry();
     }
 
     /// Does what was asked for, and what is due; whether anything was asked, and

@@ -70,7 +70,7 @@ impl Forecast {
         Stamp {
             salt: Salt::new(self.salt.load(Relaxed)),
             first,
-            // Where somebody waits for that, every batch is synced before the next.
+            // Mostly so where somebody waits for that; else it is filled in anew.
             durable: Some(first.wrapping_sub(1)),
             now_ms: crate::clock::now_ms(),
         }

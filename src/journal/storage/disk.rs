@@ -26,7 +26,7 @@ use uuid::Uuid;
 use super::lock::{self, LOCK};
 use super::mark::Marked;
 use super::place::{self, Home, is_same};
-use super::{Listed, Space, Storage, StoredFile};
+use super::{LaterSync, Listed, Space, Storage, StoredFile};
 use crate::journal::error::OpenError;
 use crate::plain_file;
 use crate::report::Report;
@@ -254,6 +254,8 @@ fn rename_checked(directory: &File, from: &str, to: &str) -> io::Result<()> {
 }
 
 impl StoredFile for File {
+    type Sync = File;
+
     fn bytes(&self) -> io::Result<u64> {
         self.metadata().map(|meta| meta.len())
     }
@@ -276,7 +278,17 @@ impl StoredFile for File {
         self.sync_data()
     }
 
+    fn later_sync(&self) -> io::Result<File> {
+        self.try_clone()
+    }
+
     fn reserve(&mut self, bytes: u64) -> io::Result<()> {
         plain_file::reserve(self, bytes)
+    }
+}
+
+impl LaterSync for File {
+    fn sync(mut self) -> io::Result<()> {
+        StoredFile::sync(&mut self)
     }
 }

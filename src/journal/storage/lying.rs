@@ -4,12 +4,14 @@
 
 #[cfg(test)]
 mod faults;
+mod inode;
+mod later;
 // A fuzzer's disk does what it says.
 #[cfg(not(test))]
 #[path = "lying/no_faults.rs"]
 mod faults;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::io;
 use std::path::PathBuf;
@@ -23,9 +25,7 @@ use super::{Listed, Space, Storage, StoredFile};
 use faults::Faults;
 #[cfg(test)]
 pub(crate) use faults::{Dice, Fault};
-
-/// What a disk writes whole or not at all.
-const SECTOR: usize = 512;
+use inode::Inode;
 
 /// What can be made to fail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -40,19 +40,8 @@ pub(crate) enum Op {
     Write,
     Truncate,
     Sync,
+    LaterSync,
     Reserve,
-}
-
-#[derive(Debug, Default, Clone)]
-struct Inode {
-    /// What reading gives.
-    seen: Vec<u8>,
-    /// What surely survives.
-    durable: Vec<u8>,
-    /// Sectors written since the last sync, whether that succeeded or not.
-    dirty: BTreeSet<usize>,
-    /// The shortest it has been since the last sync.
-    cut: Option<usize>,
 }
 
 #[derive(Debug, Default)]
@@ -124,6 +113,16 @@ impl Lying {
     }
 }
 
+impl Lying {
+    /// The pages of a file whose sync failed count as clean; nothing will write them.
+    fn sync_failed(&self, inode: u64) {
+        let mut world = self.world();
+        if !world.faults.is_dark() {
+            world.inodes.entry(inode).or_default().dirty.clear();
+        }
+    }
+}
+
 impl World {
     fn used(&self) -> u64 {
         let named = self.names.values().map(|inode| &self.inodes[inode]);
@@ -133,36 +132,6 @@ impl World {
     fn inode(&self, name: &str) -> io::Result<u64> {
         let inode = self.names.get(name).copied();
         inode.ok_or_else(|| io::Error::from_raw_os_error(libc::ENOENT))
-    }
-}
-
-impl Inode {
-    fn write(&mut self, bytes: &[u8], at: usize) {
-        let end = at + bytes.len();
-        if self.seen.len() < end {
-            self.seen.resize(end, 0);
-        }
-        self.seen[at..end].copy_from_slice(bytes);
-        self.dirty
-            .extend(at / SECTOR..=end.saturating_sub(1) / SECTOR);
-    }
-
-    fn flush(&mut self) {
-        if let Some(cut) = self.cut.take() {
-            self.durable.truncate(cut);
-        }
-        self.durable.resize(self.seen.len(), 0);
-        for sector in std::mem::take(&mut self.dirty) {
-            copy_sector(&self.seen, &mut self.durable, sector);
-        }
-    }
-}
-
-fn copy_sector(from: &[u8], to: &mut [u8], sector: usize) {
-    let start = sector * SECTOR;
-    let end = (start + SECTOR).min(from.len()).min(to.len());
-    if start < end {
-        to[start..end].copy_from_slice(&from[start..end]);
     }
 }
 
@@ -308,6 +277,8 @@ impl LyingFile {
 }
 
 impl StoredFile for LyingFile {
+    type Sync = later::Later;
+
     fn bytes(&self) -> io::Result<u64> {
         Ok(self.disk.world().inodes[&self.inode].seen.len() as u64)
     }
@@ -363,9 +334,7 @@ impl StoredFile for LyingFile {
         let mut world = self.disk.change(Op::Truncate)?;
         let inode = world.inodes.entry(self.inode).or_default();
         let length = usize::try_from(bytes).unwrap_or(usize::MAX);
-        inode.seen.resize(length, 0);
-        inode.cut = Some(inode.cut.unwrap_or(length).min(length));
-        inode.dirty.retain(|sector| sector * SECTOR < length);
+        inode.truncate(length);
         Ok(())
     }
 
@@ -373,15 +342,16 @@ impl StoredFile for LyingFile {
         match self.disk.change(Op::Sync) {
             Ok(mut world) => world.inodes.entry(self.inode).or_default().flush(),
             Err(error) => {
-                let mut world = self.disk.world();
-                if !world.faults.is_dark() {
-                    // The pages count as clean now; nothing will write them.
-                    world.inodes.entry(self.inode).or_default().dirty.clear();
-                }
+                self.disk.sync_failed(self.inode);
                 return Err(error);
             }
         }
         Ok(())
+    }
+
+    fn later_sync(&self) -> io::Result<later::Later> {
+        drop(self.disk.call(Op::LaterSync)?);
+        Ok(later::Later::of(self))
     }
 
     fn reserve(&mut self, bytes: u64) -> io::Result<()> {

@@ -77,6 +77,9 @@ pub(super) trait Storage: Send + 'static {
 
 /// An open file.
 pub(super) trait StoredFile: Send {
+    /// A sync that waits for a thread to do it.
+    type Sync: LaterSync;
+
     /// Its length.
     fn bytes(&self) -> io::Result<u64>;
     /// Reads some bytes at `offset`; none at its end.
@@ -88,8 +91,16 @@ pub(super) trait StoredFile: Send {
     /// Makes its bytes and length durable. After an error nothing is known of
     /// what was written since the last success, and asking again tells lies.
     fn sync(&mut self) -> io::Result<()>;
+    /// The same for what was written by now, to be done while more is written.
+    fn later_sync(&self) -> io::Result<Self::Sync>;
     /// Takes `bytes` of disk space for it.
     fn reserve(&mut self, bytes: u64) -> io::Result<()>;
+}
+
+/// See [`StoredFile::later_sync`].
+pub(super) trait LaterSync: Send + 'static {
+    /// Does it, as [`StoredFile::sync`].
+    fn sync(self) -> io::Result<()>;
 }
 
 /// Reads exactly `length` bytes at `offset`.

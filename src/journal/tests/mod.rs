@@ -1,11 +1,13 @@
 //! The journal against naive models, on a disk that lies.
 
+mod ahead;
 mod astray;
 mod clocks;
 mod compaction;
 mod crash;
 mod damage;
 mod drafts;
+mod ended;
 mod faults;
 mod missed;
 mod model;

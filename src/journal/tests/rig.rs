@@ -21,6 +21,9 @@ pub(super) fn small(sync: Sync) -> Config {
     }
 }
 
+/// The answer to come to an append.
+pub(super) type Awaited = oneshot::Receiver<Result<Appended, Unrecorded>>;
+
 /// A journal whose time is told.
 pub(super) struct Rig {
     pub(super) disk: Lying,
@@ -87,6 +90,17 @@ impl Rig {
         appends: Vec<(Option<Round>, Vec<Entry>)>,
     ) -> Vec<Result<Appended, Unrecorded>> {
         self.pass(Duration::from_millis(7));
+        let receipts = self.send(appends).into_iter();
+        let results: Vec<_> = receipts
+            .map(|mut r| r.try_recv().expect("an answer"))
+            .collect();
+        self.has_refused |= results.iter().any(Result::is_err);
+        self.note_durable();
+        results
+    }
+
+    /// The same, for whoever waits for the answers.
+    pub(super) fn send(&mut self, appends: Vec<(Option<Round>, Vec<Entry>)>) -> Vec<Awaited> {
         let mut jobs = Vec::new();
         let mut receipts = Vec::new();
         let mut before = 0;
@@ -104,13 +118,7 @@ impl Rig {
         }
         self.core.commit(jobs, self.now);
         self.core.note_append(self.now);
-        let results = receipts.into_iter();
-        let results: Vec<_> = results
-            .map(|mut r| r.try_recv().expect("an answer"))
-            .collect();
-        self.has_refused |= results.iter().any(Result::is_err);
-        self.note_durable();
-        results
+        receipts
     }
 
     /// Where an append will stand behind so many records; that turns out wrong in every

@@ -65,6 +65,16 @@ impl<F: StoredFile> Active<F> {
         }
     }
 
+    /// Where what was written last begins.
+    pub(super) fn last(&self) -> u64 {
+        self.last
+    }
+
+    /// What begins here counts as written last.
+    pub(super) fn set_last(&mut self, last: u64) {
+        self.last = last;
+    }
+
     /// Takes away what was written last; returns where the segment ends then.
     pub(super) fn cut_last(&mut self) -> u64 {
         if self.file.truncate(self.last).is_ok() {

@@ -13,6 +13,7 @@
 //!
 //! And astray, for as long as its directory is not at its path.
 
+mod ahead;
 mod astray;
 mod away;
 mod commit;
@@ -41,7 +42,7 @@ use super::super::report::Report;
 use super::super::scan::OlderFormat;
 use super::super::segment::Segment;
 use super::super::stats::{DAMAGED, Stats};
-use super::super::storage::Storage;
+use super::super::storage::{Storage, StoredFile};
 use super::active::{Active, Nursery};
 use super::batch::Batch;
 use super::behind::Behind;
@@ -50,6 +51,7 @@ use super::index::Index;
 use super::now::Now;
 use super::pace::Pace;
 use super::space::{self, Watch};
+use ahead::Ahead;
 use away::Away;
 pub(in crate::journal) use read::stored;
 use tail::Tail;
@@ -146,6 +148,7 @@ pub(in crate::journal) struct Core<S: Storage> {
     /// must not overtake them.
     refused: Option<(Round, Unrecorded)>,
     pace: Pace,
+    ahead: Ahead<<S::File as StoredFile>::Sync>,
     /// When the first of what is not synced was written.
     dirty_since: Instant,
     pub(super) older: &'static [OlderFormat],
@@ -206,6 +209,7 @@ impl<S: Storage> Core<S> {
             owed: VecDeque::new(),
             refused: None,
             pace: Pace::default(),
+            ahead: Ahead::new(now),
             dirty_since: now.at,
             older,
         };
@@ -230,6 +234,7 @@ impl<S: Storage> Core<S> {
 
     /// Does what is due by now.
     pub(in crate::journal) fn tick(&mut self, now: Now) {
+        self.come_to_rest(now);
         if self.sync_due().is_some_and(|due| due <= now.at) {
             _ = self.sync(now);
         }
@@ -241,10 +246,14 @@ impl<S: Storage> Core<S> {
             // Else it is made when it is needed.
             _ = self.nursery.prepare(&self.storage);
         }
+        self.has_rested(now);
     }
 
     /// When [`Self::tick`] has something to do.
     pub(in crate::journal) fn due(&self, now: Now) -> Instant {
+        if self.is_under_way() {
+            return now.at;
+        }
         let idle = now.at
             + match (&self.mode, self.watch.is_low || self.is_full()) {
                 (Mode::Working, false) if self.index.live() == 0 && self.stats.missed.is_none() => {
@@ -277,7 +286,7 @@ impl<S: Storage> Core<S> {
 
     /// Whether nothing that was written could be lost.
     pub(in crate::journal) fn is_durable(&self) -> bool {
-        self.unsynced.is_empty()
+        self.unsynced.is_empty() && !self.is_under_way()
     }
 
     /// Whether it knows of something settled that the disk has not taken.

@@ -3,8 +3,9 @@
 //!
 //! What it takes is drafted already by whoever asked, so that little is left to
 //! do between two syncs: that is what holds up everybody. One write and one sync
-//! serve all that waited meanwhile. While syncs are slow
-//! and batches small, a batch waits up to a millisecond for company.
+//! serve all that waited meanwhile; what is large is written while the disk still
+//! syncs what came before it (`ahead`). While syncs are slow and batches small, a
+//! batch waits up to a millisecond for company.
 //!
 //! Stops when it is told to close, when all handles are gone, or when the disk
 //! has failed for good.
@@ -18,13 +19,14 @@ mod index;
 mod now;
 mod pace;
 mod space;
+mod syncer;
 mod worth;
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Instant;
 
+use crossbeam_channel::{Receiver, RecvTimeoutError, TryRecvError, select};
 use tokio::sync::{OwnedSemaphorePermit, oneshot, watch};
 
 pub(super) use self::core::{Core, Job, stored};
@@ -82,7 +84,7 @@ pub(super) fn run<S: Storage>(mut core: Core<S>, mut ends: Ends) {
             return;
         }
         let mut turn = Turn::default();
-        turn.gather(&core, &ends);
+        turn.gather(&mut core, &ends);
         if let ControlFlow::Break(end) = turn.work(&mut core, &ends, Now::read) {
             break end;
         }
@@ -138,6 +140,9 @@ pub(super) fn play<S: Storage>(
 ) -> ControlFlow<Option<Closing>, bool> {
     let mut turn = Turn::default();
     turn.drain(&ends.commands);
+    if turn.rooms.is_empty() {
+        core.land_first(now);
+    }
     let was_asked = !turn.rooms.is_empty();
     turn.work(core, ends, || now)?;
     publish(core, ends);
@@ -146,17 +151,44 @@ pub(super) fn play<S: Storage>(
 
 impl Turn {
     /// Waits for something to do, and takes what else is there.
-    fn gather<S: Storage>(&mut self, core: &Core<S>, ends: &Ends) {
-        let (now, commands) = (Now::read(), &ends.commands);
+    fn gather<S: Storage>(&mut self, core: &mut Core<S>, ends: &Ends) {
+        if core.is_under_way() {
+            return self.gather_ahead(core, ends);
+        }
+        match ends.commands.try_recv() {
+            Ok(command) => {
+                core.press(true);
+                self.take(command);
+            }
+            Err(TryRecvError::Disconnected) => return self.then = Some(Then::End),
+            Err(TryRecvError::Empty) => {
+                core.press(false);
+                self.wait(core, ends);
+            }
+        }
+        if !self.rooms.is_empty() {
+            self.gather_company(core, &ends.commands);
+        }
+    }
+
+    /// Waits for something to do.
+    fn wait<S: Storage>(&mut self, core: &Core<S>, ends: &Ends) {
+        let now = Now::read();
         let mark = ends.mark.as_ref();
         let mark = mark.and_then(|mark| mark.due(core.progress().durable, now.at));
         let due = mark.map_or(core.due(now), |due| due.min(core.due(now)));
-        let due = due.saturating_duration_since(now.at);
-        match commands.recv_timeout(due) {
+        match ends
+            .commands
+            .recv_timeout(due.saturating_duration_since(now.at))
+        {
             Ok(command) => self.take(command),
-            Err(RecvTimeoutError::Timeout) => return,
-            Err(RecvTimeoutError::Disconnected) => return self.then = Some(Then::End),
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => self.then = Some(Then::End),
         }
+    }
+
+    /// Takes what else is there, or comes soon if that is worth waiting for.
+    fn gather_company<S: Storage>(&mut self, core: &Core<S>, commands: &Receiver<Command>) {
         self.drain(commands);
         let Some(hold) = core.hold(self.entries) else {
             return;
@@ -168,6 +200,28 @@ impl Turn {
                 return;
             };
             self.take(command);
+        }
+    }
+
+    /// Takes what comes while syncs are under way, unless one of those is done first.
+    fn gather_ahead<S: Storage>(&mut self, core: &mut Core<S>, ends: &Ends) {
+        let synced = core.synced().try_recv().ok();
+        let synced = synced.or_else(|| {
+            select! {
+                recv(core.synced()) -> synced => synced.ok(),
+                recv(ends.commands) -> command => {
+                    if let Ok(command) = command {
+                        self.take(command);
+                    }
+                    None
+                }
+            }
+        });
+        match synced {
+            Some(synced) => core.land(synced, Now::read()),
+            // Nobody is there any more who syncs, or who could ask.
+            None if self.rooms.is_empty() => core.come_to_rest(Now::read()),
+            None => self.drain(&ends.commands),
         }
     }
 
@@ -194,6 +248,9 @@ impl Turn {
             now = clock();
             core.note_append(now);
         }
+        if self.then.is_some() {
+            core.come_to_rest(now);
+        }
         match self.then {
             Some(Then::Ask(Ask::Read(ids, answer))) => _ = answer.send(core.read(&ids)),
             Some(Then::Ask(Ask::Compact)) => core.compact(now),
@@ -201,7 +258,9 @@ impl Turn {
             Some(Then::End) => return ControlFlow::Break(None),
             Some(Then::Ask(Ask::Append(_))) | None => {}
         }
-        core.tick(now);
+        if !core.is_under_way() {
+            core.tick(now);
+        }
         ends.forecast.done(records, core.stamp(now));
         ControlFlow::Continue(())
     }

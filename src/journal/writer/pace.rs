@@ -22,6 +22,12 @@ pub(super) struct Pace {
 }
 
 impl Pace {
+    /// Whether a sync takes no longer than what else there is to do for an append. Of
+    /// slow ones fewer are better: what comes meanwhile goes together.
+    pub(super) fn is_quick(&self) -> bool {
+        self.average <= SLOW
+    }
+
     pub(super) fn synced(&mut self, took: Duration) {
         self.average = self.average / WEIGHT * (WEIGHT - 1) + took / WEIGHT;
     }

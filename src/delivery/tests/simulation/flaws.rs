@@ -97,7 +97,7 @@ fn endings(flaw: Flaw, has_outbox: bool, seeds: Range<u64>) -> Vec<(u64, String)
 
 /// Stories with this flaw end badly, for one of these reasons.
 fn is_seen(flaw: Flaw, has_outbox: bool, reasons: &[&str]) {
-    let seeds = if has_outbox { 0..30 } else { 0..100 };
+    let seeds = if has_outbox { 0..80 } else { 0..100 };
     let endings = endings(flaw, has_outbox, seeds);
     for reason in reasons {
         let is_told = endings.iter().any(|(_, text)| text.contains(reason));

@@ -120,9 +120,12 @@ impl Program {
         let now = self.time.now();
         // Whoever tries to read it may have begun to write.
         let is_marked = std::mem::take(&mut self.is_marked);
-        let Ok((writer, journal, recovered)) = Writer::open(&self.disk, &config, now) else {
+        let Ok((mut writer, journal, recovered)) = Writer::open(&self.disk, &config, now) else {
             return false;
         };
+        if options.hurries() {
+            writer.hurry();
+        }
         let report = &recovered.report;
         assert!(!report.is_corrupt(), "{report:?}");
         assert!(!is_marked || report.clean, "stopped in peace: {report:?}");

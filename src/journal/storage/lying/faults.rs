@@ -6,7 +6,8 @@ use std::io;
 
 use nix::libc;
 
-use super::{Inode, Lying, Op, copy_sector};
+use super::inode::copy_sector;
+use super::{Inode, Lying, Op};
 
 /// Fails the `nth` call of `op`, counted from 0, and `times` in all.
 #[derive(Debug, Clone, Copy)]

@@ -33,7 +33,7 @@ impl<S: Storage> Core<S> {
         Some(quiet_at.map_or(source.again_at, |at| at.max(source.again_at)))
     }
 
-    /// An append was answered, whatever it came to.
+    /// An append was answered, whatever it came to, or is being synced.
     pub(in crate::journal) fn note_append(&mut self, now: Now) {
         self.compaction.quiet_at = Some(now.at + QUIET);
     }

@@ -60,20 +60,30 @@ impl<S: Storage> Core<S> {
             None if is_away => self.come_home(),
             None => {}
         }
-        let (Some(active), Some(segment)) = (&self.active, self.index.last()) else {
-            return;
-        };
-        if self.is_cut() || !self.storage.is_at(active.file(), &segment.name()) {
+        if !self.is_segment_found() {
             self.leave_segment(now);
         }
     }
 
     /// Whether the segment that is written has become shorter.
-    fn is_cut(&self) -> bool {
+    pub(super) fn is_cut(&self) -> bool {
         let Some(active) = &self.active else {
             return false;
         };
         active.file().bytes().is_ok_and(|bytes| bytes < active.end)
+    }
+
+    /// Whether what is written to will be found, if anything is.
+    fn is_segment_found(&self) -> bool {
+        let (Some(active), Some(segment)) = (&self.active, self.index.last()) else {
+            return true;
+        };
+        !self.is_cut() && self.storage.is_at(active.file(), &segment.name())
+    }
+
+    /// The same of the directory, and its lock.
+    pub(super) fn is_found(&mut self) -> bool {
+        self.storage.astray().is_none() && self.is_segment_found()
     }
 
     /// Finds out whether those before it are still there.

@@ -28,7 +28,14 @@ pub(super) struct Taken {
     pub(super) verdict: Result<(), Unrecorded>,
     pub(super) answer: oneshot::Sender<Result<Appended, Unrecorded>>,
     /// Nobody waits while their memory is given back.
-    _drafts: Drafts,
+    drafts: Drafts,
+}
+
+impl Taken {
+    /// What it takes of memory still.
+    pub(super) fn bytes(&self) -> usize {
+        self.drafts.bytes()
+    }
 }
 
 impl<S: Storage> Core<S> {
@@ -68,7 +75,7 @@ impl<S: Storage> Core<S> {
                 has_effects,
                 verdict,
                 answer,
-                _drafts: drafts,
+                drafts,
             });
         }
         taken
@@ -151,6 +158,9 @@ impl<S: Storage> Core<S> {
     pub(super) fn note_refusal(&mut self, round: Option<Round>, verdict: &Result<(), Unrecorded>) {
         match (round, verdict) {
             (_, Ok(()) | Err(Unrecorded::TooLarge { .. })) | (None, _) => {}
+            // It may be told when one of a later round was refused already.
+            (Some(round), Err(_))
+                if self.refused.as_ref().is_some_and(|(last, _)| round < *last) => {}
             (Some(round), Err(why)) => self.refused = Some((round, why.clone())),
         }
     }

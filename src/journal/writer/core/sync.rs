@@ -59,12 +59,15 @@ impl<S: Storage> Core<S> {
                 self.note_durable();
                 Ok(Kept::Durable)
             }
-            Err(error) => {
-                let path = self.storage.path(&self.active_name());
-                let written_anew = self.poisoned(&placed("sync", &path, &error), now);
-                written_anew.map(|()| Kept::Needed)
-            }
+            Err(error) => self.sync_failed(&error, now),
         }
+    }
+
+    /// A sync of the segment that is written failed.
+    pub(super) fn sync_failed(&mut self, error: &io::Error, now: Now) -> Result<Kept, Unrecorded> {
+        let path = self.storage.path(&self.active_name());
+        let written_anew = self.poisoned(&placed("sync", &path, error), now);
+        written_anew.map(|()| Kept::Needed)
     }
 
     /// Does what is left to do for what was written, once it was answered: tells the

@@ -17,14 +17,14 @@ use crate::report::Report;
 
 /// What became of a batch: its effects may be refused, and the notes that speak
 /// of them, while the rest stands.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(in super::super) struct Fate {
     effects: Result<(), Unrecorded>,
     rest: Result<(), Unrecorded>,
 }
 
 impl Fate {
-    const RECORDED: Self = Self {
+    pub(super) const RECORDED: Self = Self {
         effects: Ok(()),
         rest: Ok(()),
     };
@@ -37,11 +37,16 @@ impl Fate {
     }
 
     /// The same, if `then` went well.
-    pub(super) fn and(self, then: &Result<(), Unrecorded>) -> Self {
+    pub(super) fn and(&self, then: &Result<(), Unrecorded>) -> Self {
         Self {
-            effects: self.effects.and(then.clone()),
-            rest: self.rest.and(then.clone()),
+            effects: self.effects.clone().and(then.clone()),
+            rest: self.rest.clone().and(then.clone()),
         }
+    }
+
+    /// Whether nothing of it was refused.
+    pub(super) fn is_recorded(&self) -> bool {
+        self.effects.is_ok() && self.rest.is_ok()
     }
 
     /// Of an append with effects, or of one without.
@@ -88,13 +93,35 @@ impl<S: Storage> Core<S> {
                 self.written(now);
                 Fate::RECORDED
             }
-            Err(error) if error.is_whole && space::is_full(&error.source) => {
-                self.write_without_room(&error.source, now)
-            }
-            Err(error) if error.is_whole && space::is_too_long(&error.source) => {
-                self.write_in_next(&error.source, now)
-            }
-            Err(error) => self.write_elsewhere(&error, now),
+            Err(error) if self.is_under_way() => self.write_after_rest(&error, now),
+            Err(error) => self.write_otherwise(&error, now),
+        }
+    }
+
+    /// The same of what could not be written; nothing is under way.
+    fn write_otherwise(&mut self, error: &WriteError, now: Now) -> Fate {
+        if error.is_whole && space::is_full(&error.source) {
+            self.write_without_room(&error.source, now)
+        } else if error.is_whole && space::is_too_long(&error.source) {
+            self.write_in_next(&error.source, now)
+        } else {
+            self.write_elsewhere(error, now)
+        }
+    }
+
+    /// The same of what could not be written while something is under way: that comes
+    /// first, and may have begun another segment, or found that there is none.
+    fn write_after_rest(&mut self, error: &WriteError, now: Now) -> Fate {
+        let segment = |core: &Self| core.active.as_ref().map(|active| active.id);
+        let before = segment(self);
+        self.come_to_rest(now);
+        match segment(self) {
+            None => self.write_nowhere(now),
+            after if after == before => self.write_otherwise(error, now),
+            Some(_) => match self.rewrite(now) {
+                Ok(()) => Fate::RECORDED,
+                Err(error) => self.write_otherwise(&error, now),
+            },
         }
     }
 

@@ -65,6 +65,11 @@ impl Options {
         told + append + 2 * SEGMENT_BYTES
     }
 
+    /// Whether it writes while it syncs.
+    pub(super) fn hurries(self) -> bool {
+        self.bytes_max & 2 == 0
+    }
+
     pub(super) fn journal(self) -> journal::Config {
         let sync = if self.is_synced {
             Sync::Always
