@@ -2,11 +2,12 @@
 //! transports, and how it is watched.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::kind::{Checked, Choice, Count, Loopback, Size, Span, Words};
 use super::reader::Section;
+use crate::paths::Paths;
 use crate::protocol::envelope::IDENTIFIED_EVENTS;
 
 /// Whether effects are kept on disk.
@@ -192,6 +193,11 @@ pub(super) fn routes(top: &mut Section) -> Vec<Route> {
         if socket.is_none() && !section.has("socket") {
             section.missing("socket");
         }
+        let own = Paths::new(section.places().0);
+        if socket.as_ref().is_some_and(|at| takes_no_lines(&own, at)) {
+            let text = "no transport listens there: it is a socket of Falco's own";
+            section.wrong_value("socket", text);
+        }
         if let Some(name) = &name
             && routes.iter().any(|route| route.name == *name)
         {
@@ -203,6 +209,16 @@ pub(super) fn routes(top: &mut Section) -> Vec<Route> {
         }
     }
     routes
+}
+
+/// Whether a socket of ours is at this path, and none that a transport has.
+fn takes_no_lines(own: &Paths, at: &Path) -> bool {
+    [
+        own.falco_socket(),
+        own.broker_socket(),
+        own.control_socket(),
+    ]
+    .contains(&at.to_path_buf())
 }
 
 pub(super) fn metrics(top: &mut Section) -> Option<SocketAddr> {

@@ -113,6 +113,20 @@ name = \"a\"
 }
 
 #[test]
+fn a_route_leads_to_no_socket_that_falco_itself_answers() {
+    for own in ["falco.sock", "/base/ably-auth.sock", "falco-control.sock"] {
+        let found = mistakes(&format!("[[route]]\nname = \"a\"\nsocket = \"{own}\"\n"));
+        let told = "/base/falco.toml:3:10: route[0].socket: no transport listens there";
+        assert!(
+            matches!(&found[..], [one] if one.starts_with(told)),
+            "{found:?}"
+        );
+    }
+    let others = "[[route]]\nname = \"a\"\nsocket = \"/run/falco.sock\"\n[[route]]\nname = \"b\"\nsocket = \"b.sock\"\n";
+    assert!(mistakes(others).is_empty());
+}
+
+#[test]
 fn what_is_no_toml_is_told_with_its_place_and_nothing_else_is() {
     let found = mistakes("[log\nfilter = 3\n[transport]\nformat = \n");
     assert_eq!(found.len(), 1, "{found:?}");
