@@ -100,13 +100,15 @@ pub(super) async fn unread() {
     }
 }
 
-/// Foreign text as it may stand on a terminal: what moves the cursor, rings the
-/// bell or turns the direction of writing is spelt out.
+/// Whether a terminal does something for it: moves the cursor, rings the bell, begins
+/// a line or turns the direction of writing.
+pub(super) fn acts(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+/// Foreign text as it may stand on a terminal: what [acts] there is spelt out.
 pub(super) fn visible(text: &str) -> Cow<'_, str> {
-    let acts = |c: char| {
-        c.is_control()
-            || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-    };
     if !text.chars().any(acts) {
         return Cow::Borrowed(text);
     }
@@ -181,5 +183,6 @@ mod tests {
         );
         assert_eq!(visible("\u{1b}[2J\r\n\t\u{7}"), "\\u{1b}[2J\\r\\n\\t\\u{7}");
         assert_eq!(visible("\u{9b}1A\u{202e}x"), "\\u{9b}1A\\u{202e}x");
+        assert_eq!(visible("a\u{2028}b\u{61c}"), "a\\u{2028}b\\u{61c}");
     }
 }

@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 use serde_json::{Map, Value};
 
 use crate::cli::moment::Local;
+use crate::cli::output::acts;
 use crate::protocol::log::{Record, Stream};
 
 /// Stands where a line was cut.
@@ -121,17 +122,14 @@ fn own_text(line: &str) -> Option<String> {
     Some(text)
 }
 
-/// A child's output must not move the cursor or ring the bell.
+/// A child's output must not [act](acts) on the terminal.
 fn visible(text: &str) -> String {
-    text.chars()
-        .map(|c| {
-            if c.is_control() && c != '\t' {
-                '\u{fffd}'
-            } else {
-                c
-            }
-        })
-        .collect()
+    let shown = |c| match c {
+        '\t' => c,
+        c if acts(c) => '\u{fffd}',
+        c => c,
+    };
+    text.chars().map(shown).collect()
 }
 
 #[cfg(test)]
@@ -145,9 +143,9 @@ mod tests {
     #[test]
     fn every_kind_of_record_is_one_readable_line() {
         let text = rendered(
-            r#"{"ts":"2026-11-21T09:14:02.120Z","child":"x","incarnation":1,"stream":"err","seq":2,"msg":"hi\u001b[2J\r"}"#,
+            r#"{"ts":"2026-11-21T09:14:02.120Z","child":"x","incarnation":1,"stream":"err","seq":2,"msg":"hi\u001b[2J\u202e\r"}"#,
         );
-        assert_eq!(text, "09:14:02.120 x         ┆ hi\u{fffd}[2J");
+        assert_eq!(text, "09:14:02.120 x         ┆ hi\u{fffd}[2J\u{fffd}");
         let text = rendered(
             r#"{"ts":"2026-11-21T09:14:02.120Z","child":"x","incarnation":1,"stream":"out","seq":2,"msg":"{\"level\":\"INFO\",\"fields\":{\"message\":\"Ready.\",\"port\":1}}"}"#,
         );
