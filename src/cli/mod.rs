@@ -176,7 +176,7 @@ enum Command {
     /// Stop the chain, last part first, and wait until it is gone
     #[command(visible_alias = "down")]
     Stop(stop::Args),
-    /// Restart the whole chain, or some of its parts
+    /// Restart the whole chain, or some of its parts, with the configuration it has
     Restart(restart::Args),
     /// Read the configuration anew and do what changed in it
     Reload(reload::Args),
