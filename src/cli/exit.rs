@@ -140,6 +140,14 @@ impl Failure {
         Self { exit, ..self }
     }
 
+    /// The same, told as the programs before ours did: 1, or 2 for the command line.
+    pub(super) fn of_a_predecessor(self) -> Self {
+        match self.exit {
+            Exit::Usage => self,
+            _ => self.with_exit(Exit::Failed),
+        }
+    }
+
     /// What to do about it.
     pub(super) fn hint(mut self, hint: impl Display) -> Self {
         self.hint = Some(hint.to_string());

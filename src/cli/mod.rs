@@ -99,8 +99,12 @@ pub fn main() -> ExitCode {
 fn dispatch(args: Vec<OsString>, inherited: Inherited) -> Result<(), Failure> {
     match role::of(&args) {
         Role::Verbs => run(parse::<Cli>(args)?.command, inherited),
-        Role::Serve => serve::run(parse(args)?, inherited),
-        Role::DaemonAbly => daemon_ably::run(parse(args)?, inherited),
+        Role::Serve => serve::run(parse(args)?, inherited).map_err(Failure::of_a_predecessor),
+        // A supervisor of ours is told what starting it again would not mend.
+        Role::DaemonAbly if inherited.ready.is_some() => daemon_ably::run(parse(args)?, inherited),
+        Role::DaemonAbly => {
+            daemon_ably::run(parse(args)?, inherited).map_err(Failure::of_a_predecessor)
+        }
         Role::Nagato => Err(
             Failure::new(Exit::Usage, "nagato is not part of this build")
                 .hint("inbound commands need the nagato program; set NAGATO_BINARY to it"),
