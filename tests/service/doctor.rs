@@ -46,6 +46,15 @@ fn assert_found(said: &Said, name: &str, level: &str, text: &str) {
     assert!(has, "{name}: {found:?}");
 }
 
+/// A base directory with a lock that nobody has.
+fn where_something_ran() -> Base {
+    let base = Base::new();
+    fs::create_dir(base.dir()).unwrap();
+    fs::set_permissions(base.dir(), Permissions::from_mode(0o700)).unwrap();
+    fs::write(base.dir().join("falco.lock"), "").unwrap();
+    base
+}
+
 fn up(base: &Base) -> u32 {
     let said = base.run(&["up"]);
     assert_eq!(said.code, 0, "{}", said.stderr);
@@ -139,10 +148,7 @@ fn what_a_killed_chain_left_is_told_and_only_removed_when_asked_to() {
 
 #[test]
 fn what_is_not_ours_is_told_and_never_removed() {
-    let base = Base::new();
-    fs::create_dir(base.dir()).unwrap();
-    fs::set_permissions(base.dir(), Permissions::from_mode(0o700)).unwrap();
-    fs::write(base.dir().join("falco.lock"), "").unwrap();
+    let base = where_something_ran();
     let (socket, pid_file) = (base.dir().join("falco.sock"), base.dir().join("falco.pid"));
     fs::write(&socket, "a diary").unwrap();
     fs::write(&pid_file, "1234\n").unwrap();
@@ -157,10 +163,7 @@ fn what_is_not_ours_is_told_and_never_removed() {
 
 #[test]
 fn a_pidfile_that_is_not_ours_is_told_the_same_whether_it_may_be_put_right_or_not() {
-    let base = Base::new();
-    fs::create_dir(base.dir()).unwrap();
-    fs::set_permissions(base.dir(), Permissions::from_mode(0o700)).unwrap();
-    fs::write(base.dir().join("falco.lock"), "").unwrap();
+    let base = where_something_ran();
     let pid_file = base.dir().join("falco.pid");
     let of_a_stranger = format!("{}\n", std::process::id());
     for text in [&*of_a_stranger, "a diary"] {
@@ -213,10 +216,7 @@ fn a_directory_that_a_start_would_refuse_is_told_and_made_ours_only() {
 
 #[test]
 fn what_stands_in_the_place_of_the_pidfile_is_named() {
-    let base = Base::new();
-    fs::create_dir(base.dir()).unwrap();
-    fs::set_permissions(base.dir(), Permissions::from_mode(0o700)).unwrap();
-    fs::write(base.dir().join("falco.lock"), "").unwrap();
+    let base = where_something_ran();
     let pid_file = base.dir().join("falco.pid");
     fs::create_dir(&pid_file).unwrap();
     for args in [&["--json"][..], &["--json", "--fix"]] {
