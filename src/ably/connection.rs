@@ -213,16 +213,21 @@ impl<T> Connection<T> {
             _ if !self.outbox.has_room() => {
                 not_sent(80_003, 503, "not sent, too much waits for the connection")
             }
-            _ => self.refusal_by_content(publish),
+            // How large a message may be is known once it can be sent (RTN21).
+            _ => self.refusal_by_channel(publish),
         }
     }
 
     fn refusal_by_content(&self, publish: &Publish<T>) -> Option<Outcome> {
         let oversize = self.oversize(publish.messages.size());
-        let refused = || self.channels.refusal(&publish.channel);
         oversize
             .map(Outcome::Refused)
-            .or_else(|| refused().map(Outcome::NotSent))
+            .or_else(|| self.refusal_by_channel(publish))
+    }
+
+    fn refusal_by_channel(&self, publish: &Publish<T>) -> Option<Outcome> {
+        let refused = self.channels.refusal(&publish.channel);
+        refused.map(Outcome::NotSent)
     }
 
     fn oversize(&self, size: usize) -> Option<ErrorInfo> {

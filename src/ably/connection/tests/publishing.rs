@@ -105,6 +105,21 @@ fn what_is_too_large_is_refused_before_it_is_sent() {
 }
 
 #[test]
+fn the_limit_of_a_connection_that_is_lost_refuses_nothing() {
+    let mut rig = Rig::connected();
+    rig.lose();
+    rig.publish_with(1, &"A".repeat(90_000), 60);
+    let mut larger = connected("c1");
+    if let Some(details) = &mut larger.connection_details {
+        details.max_message_size = Some(100_000);
+    }
+    rig.open();
+    rig.receive(larger);
+    assert!(rig.settled().is_empty());
+    assert_eq!(rig.written.len(), 1);
+}
+
+#[test]
 fn a_requester_whose_time_is_over_hears_how_far_it_got() {
     let mut rig = Rig::connected();
     rig.publish_with(1, "aGk=", 5);
