@@ -14,6 +14,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::UnixStream;
+use tokio::time::timeout;
 
 use super::exit::{Exit, Failure};
 use super::output;
@@ -24,6 +25,9 @@ use crate::net::lines::LineBuffer;
 use crate::net::unix::{self, ConnectError};
 use crate::protocol::ipc::{self, Incoming};
 use crate::report::Report;
+
+/// After this it is said that nobody has answered.
+const ANSWER_PATIENCE: Duration = Duration::from_secs(3);
 
 /// Delays between attempts to reach the transport; the last one repeats.
 const RECONNECT_MS: [u64; 5] = [200, 400, 800, 1600, 3000];
@@ -59,17 +63,21 @@ pub(super) struct Args {
 
 pub(super) fn run(args: Args) -> Result<(), Failure> {
     let given = args.socket.clone();
-    let (socket, up) = if let Some(socket) = given.filter(|path| !path.as_os_str().is_empty()) {
-        (socket, "falco up".to_owned())
+    let verbs = ["up", "status"];
+    let (socket, verbs) = if let Some(socket) = given.filter(|path| !path.as_os_str().is_empty()) {
+        (socket, verbs.map(|verb| format!("falco {verb}")))
     } else {
         let paths = args.instance.paths()?;
-        (paths.ably_socket(), typed::falco(&paths, "up"))
+        (
+            paths.ably_socket(),
+            verbs.map(|verb| typed::falco(&paths, verb)),
+        )
     };
     runtime::block_on(async {
         tokio::select! {
             // Also while no message comes that could not be printed.
             () = output::unread() => Ok(()),
-            ended = Tail::new(args, up).run(&socket) => ended,
+            ended = Tail::new(args, verbs).run(&socket) => ended,
         }
     })
 }
@@ -80,6 +88,8 @@ struct Tail {
     json: bool,
     /// What brings up what it listens to.
     up: String,
+    /// What says how that is.
+    status: String,
     /// Attempts since the last one that worked.
     attempts: usize,
     /// Whether the transport was ever there.
@@ -98,12 +108,13 @@ enum End {
 }
 
 impl Tail {
-    fn new(args: Args, up: String) -> Self {
+    fn new(args: Args, [up, status]: [String; 2]) -> Self {
         Self {
             channels: args.channels,
             event: args.event,
             json: args.json,
             up,
+            status,
             attempts: 0,
             was_connected: false,
             gaps: HashSet::new(),
@@ -140,6 +151,12 @@ impl Tail {
         }
         if std::mem::replace(&mut self.was_connected, true) {
             self.gaps.extend(self.channels.iter().cloned());
+        }
+        if timeout(ANSWER_PATIENCE, stream.readable()).await.is_err() {
+            let status = &self.status;
+            output::message(&format!(
+                "No answer from the transport yet: it is busy, suspended or not connected to Ably. {status} says more."
+            ));
         }
         let mut lines = LineBuffer::new(2 * ipc::LINE_BYTES_MAX);
         loop {

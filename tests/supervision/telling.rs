@@ -233,6 +233,25 @@ fn a_tail_without_a_chain_says_what_it_waits_for() {
 }
 
 #[test]
+fn a_tail_that_nobody_answers_says_so() {
+    let base = Base::new();
+    base.up();
+    suspend(base.pid_of("transport"));
+    let mut tail = base
+        .falco(&["tail", "a"])
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    let stderr = tail.stderr.take().unwrap();
+    std::io::BufRead::read_line(&mut std::io::BufReader::new(stderr), &mut line).unwrap();
+    let says_why = line.contains("No answer from the transport yet");
+    assert!(says_why && line.contains("falco status"), "{line}");
+    tail.kill().unwrap();
+    tail.wait().unwrap();
+}
+
+#[test]
 fn a_restart_of_the_chain_keeps_the_supervisor_and_its_sockets() {
     let base = Base::new();
     let pid = base.up();
