@@ -16,6 +16,7 @@ use super::settings::{Instance, path_or_nothing, seconds_to_wait};
 use super::typed;
 use crate::client::{Ack, Client, PublishError};
 use crate::net::unix::{self, ConnectError};
+use crate::protocol::envelope;
 
 /// Acks waited for at once; more than the client has unacked, so that it
 /// decides how far reading runs ahead.
@@ -196,7 +197,11 @@ async fn submit(
 fn lines_of_stdin() -> mpsc::Receiver<io::Result<Bytes>> {
     let (lines, read) = mpsc::channel(ACKS_MAX);
     tokio::task::spawn_blocking(move || {
-        for line in io::stdin().lock().split(b'\n') {
+        for (at, line) in io::stdin().lock().split(b'\n').enumerate() {
+            let line = match line {
+                Ok(first) if at == 0 => Ok(envelope::without_mark(&first).to_vec()),
+                other => other,
+            };
             let is_blank = line.as_ref().is_ok_and(|line| line.trim_ascii().is_empty());
             let is_error = line.is_err();
             if !is_blank && lines.blocking_send(line.map(Bytes::from)).is_err() || is_error {

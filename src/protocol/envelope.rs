@@ -260,5 +260,12 @@ fn check_size(operation: &Operation, place: usize) -> Result<(), RouteError> {
     Ok(())
 }
 
+/// The first line of a text, without the byte order mark that some editors put
+/// before it (RFC 8259, section 8.1: a parser may ignore it).
+#[must_use]
+pub fn without_mark(line: &[u8]) -> &[u8] {
+    line.strip_prefix("\u{feff}".as_bytes()).unwrap_or(line)
+}
+
 #[cfg(test)]
 mod tests;

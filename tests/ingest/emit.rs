@@ -51,6 +51,16 @@ fn flags_send_one_effect_and_print_its_ack() {
 }
 
 #[test]
+fn what_an_editor_puts_before_the_first_line_is_no_part_of_it() {
+    let falco = Falco::start();
+    let mut transport = falco.transport();
+    let peer = std::thread::spawn(move || transport.accept_ours().accept_messages(1));
+    let output = emit(&falco, &[], "\u{feff}{\"type\":\"t\",\"payload\":1}\n");
+    assert_eq!(output.status.code(), Some(0), "{:?}", lines(&output));
+    assert_eq!(peer.join().expect("peer"), [b"1"]);
+}
+
+#[test]
 fn lines_are_sent_as_they_stand_and_acked_in_order() {
     let falco = Falco::start();
     let mut transport = falco.transport();

@@ -83,7 +83,7 @@ pub(super) fn cut(bytes: &[u8], at: u64, file: &Identity, routing: &Routing) -> 
 /// JSON object needs no LF, for whatever else it was to become is no effect.
 /// `None` if they may be the beginning of something longer.
 pub(super) fn cut_last(bytes: &[u8], at: u64, file: &Identity, routing: &Routing) -> Option<Cut> {
-    let line = bytes.trim_ascii();
+    let line = trimmed(bytes, at);
     let is_object =
         line.first() == Some(&b'{') && serde_json::from_slice::<IgnoredAny>(line).is_ok();
     if !line.is_empty() && !is_object {
@@ -95,6 +95,16 @@ pub(super) fn cut_last(bytes: &[u8], at: u64, file: &Identity, routing: &Routing
     Some(Cut { end, ..cut })
 }
 
+/// The line that begins at `at`, without what may stand around it.
+fn trimmed(line: &[u8], at: u64) -> &[u8] {
+    let line = if at == 0 {
+        envelope::without_mark(line)
+    } else {
+        line
+    };
+    line.trim_ascii()
+}
+
 /// What a line asks for, and the line; nothing, if it is blank.
 fn read(
     line: &[u8],
@@ -102,7 +112,7 @@ fn read(
     file: &Identity,
     routing: &Routing,
 ) -> Option<Result<(SideEffect, Bytes), String>> {
-    let line = line.trim_ascii();
+    let line = trimmed(line, at);
     if line.is_empty() {
         return None;
     }
@@ -203,6 +213,19 @@ mod tests {
         assert_eq!(reasons[2], "missing event name in side-effect payload");
         assert!(reasons[3].starts_with("unreadable effect_id"));
         assert_eq!(cut.rejects[0].at, GOOD.len() as u64 + 1);
+    }
+
+    #[test]
+    fn a_byte_order_mark_is_no_part_of_the_first_line() {
+        let text = format!("\u{feff}{GOOD}\n\u{feff}{GOOD}\n");
+        let cut = cut_text(text.as_bytes(), 0);
+        assert_eq!((cut.lines.len(), cut.rejects.len()), (1, 1));
+        assert_eq!(cut.lines[0].text, GOOD);
+        let alone = format!("\u{feff}{GOOD}");
+        let inode = Inode { ino: 2, born: 3 };
+        let file = Identity::new(inode, b"head\n").unwrap();
+        let last = cut_last(alone.as_bytes(), 0, &file, &Routing::for_device("d"));
+        assert_eq!(last.expect("a whole object").lines.len(), 1);
     }
 
     #[test]
